@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * xh.h - the exchange heap of a node: blocks, each with exactly one owner at any time.
+ *
+ * Why: bulk data crosses a channel by giving a block away, never by sharing it. The heap knows
+ * the owner of every block, so everything a dead SIP held can be reclaimed, and "who owns this?"
+ * can be asked at any moment.
+ *
+ * Model: one contiguous range at a fixed, cell-wide address (node n: XH_CELL_BASE + n *
+ * XH_NODE_STRIDE), so that a block's address names its node, and so that the range can be
+ * registered once with a NIC. Block headers live outside the range, out of reach of any SIP or
+ * device. Small blocks come from size classes, larger ones from runs of 4 KiB pages.
+ *
+ * Owners: a 64-bit number chosen by the caller. 0 is never an owner. The high byte says the kind
+ * (enum xh_owner_kind), the rest is the SIP number, endpoint id low bits, or service number.
+ *
+ * Threads: not thread safe; one heap belongs to one worker for now.
+ * Limits: block size 1..XH_BLOCK_BYTES_MAX; range size given at creation, multiple of 2 MiB.
+ * Errors: NOMEM means nothing changed.
+ */
+#ifndef EXCHANGE_HEAP_XH_H
+#define EXCHANGE_HEAP_XH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define XH_CELL_BASE 0x200000000000ull
+#define XH_NODE_STRIDE (16ull << 30)
+#define XH_BLOCK_BYTES_MAX (64u << 20)
+
+enum xh_owner_kind {
+    XH_OWNER_SIP = 1,     /* a SIP holds it (it was received and is mapped or copied to it) */
+    XH_OWNER_MESSAGE = 2, /* it is inside an undelivered message; the rest is the endpoint id */
+    XH_OWNER_SERVICE = 3, /* a kernel service holds it */
+    XH_OWNER_SESSION = 4, /* a node-to-node session is sending or assembling it */
+};
+#define XH_OWNER(kind, number) (((uint64_t)(kind) << 56) | ((uint64_t)(number) & 0xffffffffffffffull))
+
+struct xh_heap;
+
+/* Header of a block. Read-only for users; changed by xh_ functions only. */
+struct xh_block {
+    uint8_t *data;      /* first byte, inside the heap's range, 16-byte aligned */
+    uint32_t bytes;     /* length in use, 1..capacity; xh_trim lowers it */
+    uint32_t capacity;  /* bytes reserved */
+    uint64_t owner;     /* XH_OWNER(...) */
+};
+
+struct xh_options {
+    void *base;        /* fixed address, or NULL for any (tests) */
+    size_t range_bytes; /* multiple of 2 MiB */
+};
+
+struct xh_stats {
+    uint64_t block_count;
+    uint64_t bytes_in_use;  /* sum of capacities */
+    uint64_t bytes_in_range;
+    uint64_t alloc_count;   /* since creation */
+};
+
+/* EXISTS: something is mapped at base already. NOMEM, IO: nothing to undo. */
+SF_MUST_CHECK sf_status xh_heap_create(const struct xh_options *options, struct xh_heap **out_heap);
+/* Unmaps the range. Takes NULL. All blocks vanish; callers must hold none. */
+void xh_heap_destroy(struct xh_heap *heap);
+
+/* BADARG: bytes is 0 or over XH_BLOCK_BYTES_MAX. NOMEM. The content is not cleared. */
+SF_MUST_CHECK sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
+                                 struct xh_block **out_block);
+/* Frees a block that owner owns. NOTOWNER: nothing freed. Takes NULL (OK). */
+sf_status xh_free(struct xh_heap *heap, struct xh_block *block, uint64_t owner);
+/* Gives block from one owner to the next. NOTOWNER: unchanged. */
+SF_MUST_CHECK sf_status xh_give(struct xh_heap *heap, struct xh_block *block, uint64_t from,
+                                uint64_t to);
+/* Lowers block->bytes. BADARG: 0 or more than it has. */
+SF_MUST_CHECK sf_status xh_trim(struct xh_heap *heap, struct xh_block *block, uint32_t bytes);
+/* Frees all blocks of an owner; answers how many. Used when a SIP dies. */
+uint64_t xh_free_all(struct xh_heap *heap, uint64_t owner);
+
+/* Calls visit for each live block, in address order. visit must not change the heap. */
+void xh_walk(const struct xh_heap *heap, void (*visit)(void *arg, const struct xh_block *block),
+             void *arg);
+/*
+ * Checks every internal invariant: no two live blocks overlap, every page belongs to at most one
+ * class or run, counts add up, no block without owner. OK, or FORMAT with a sentence in
+ * out_text (static or inside the heap; valid until the next call).
+ */
+SF_MUST_CHECK sf_status xh_audit(struct xh_heap *heap, const char **out_text);
+void xh_query(const struct xh_heap *heap, struct xh_stats *out_stats);
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fabric.h - channels and their two endpoints on one node, and sessions to other nodes.
+ *
+ * Why: a channel must behave the same whether its peer is on this core or on another machine.
+ * So there is one send, one receive, one close, and one monitor; where the peer lives is a field.
+ *
+ * Sans-I/O: no socket, clock, thread or random number inside. Time is passed in (ns, monotonic),
+ * frames are pulled out with fab_tx and pushed in with fab_rx, epochs come from the caller. A
+ * simulator can run a whole cell of fab_nodes in one process.
+ *
+ * Endpoint ids are cell-wide and never reused: node id (10 bits), boot epoch (14 bits), counter
+ * (40 bits). An endpoint keeps its id when it is sent to another node.
+ *
+ * The monitor runs at both ends. Sending what the state does not allow answers SF_CONTRACT, and
+ * nothing is sent. Receiving such a message (from a broken or hostile node) closes the channel
+ * with cause CONTRACT_VIOLATED, state and tag filled in; a peer that is remote is told.
+ *
+ * Sending never blocks, never fails for lack of memory and never allocates queue space: the slots
+ * of both directions are reserved from the contract's bounds when the channel is made. A send to
+ * a closed channel answers SF_OK (the message is dropped and freed), as in Singularity; closure is
+ * seen when receiving, after all messages that arrived before it.
+ *
+ * Moving endpoints: an endpoint may be put in a message only in the state the message's contract
+ * names, which is a state where its holder sends next; so no message can be under way to it. If
+ * its peer is on a third node, that node is told (PEER_MOVED), and a tombstone forwards control
+ * records until that is acknowledged.
+ *
+ * Threads: one fab_node belongs to one thread.
+ * Callbacks are called from inside fab_ functions and must only take notes (no fab_ calls).
+ * Ownership: an endpoint belongs to its node until closed by its holder (fab_ep_close) or sent
+ * away; then the pointer is dead. Blocks in a message change owner with it.
+ */
+#ifndef FABRIC_FABRIC_H
+#define FABRIC_FABRIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "contracts/table.h"
+#include "exchange_heap/xh.h"
+
+#define FAB_NODES_MAX 1024u      /* node ids 1..1023; 0 means none */
+#define FAB_NAME_BYTES_MAX 127u  /* export names: "<sip>.<export>" */
+#define FAB_MTU_BYTES_MIN 512u
+#define FAB_MTU_BYTES_MAX 9216u
+#define FAB_MESSAGE_BLOCK_BYTES_MAX XH_BLOCK_BYTES_MAX
+
+struct fab_node;
+struct fab_ep;
+
+/* A message outside SIP memory. Kinds of args come from the contract's message table. */
+struct fab_msg {
+    uint8_t tag;
+    uint8_t arg_count;
+    union fab_arg {
+        uint64_t scalar;        /* sign- or zero-extended; floats as their bit pattern */
+        struct xh_block *block; /* NULL only if optional */
+        struct fab_ep *ep;      /* NULL only if optional */
+    } args[CT_ARGS_MAX];
+};
+
+struct fab_events {
+    /* A message arrived, or the channel closed: the holder should try to receive. */
+    void (*ready)(void *arg, struct fab_ep *ep);
+    /* A channel was opened to an export; exp is held by the export's owner from now on. */
+    void (*opened)(void *arg, uint64_t export_owner, const char *export_name, struct fab_ep *exp);
+    /* A session is gone (heart-beats missing, epoch changed, or protocol broken). */
+    void (*session_lost)(void *arg, uint16_t peer_id, struct sf_cause cause);
+};
+
+struct fab_options {
+    uint16_t node_id;          /* 1..1023 */
+    uint16_t epoch;            /* of this boot, 1..16383, from the orchestrator, never reused */
+    struct xh_heap *heap;      /* must outlive the node */
+    struct fab_events events;
+    void *events_arg;
+    uint32_t endpoint_count_max; /* records reserved at creation; LIMIT when used up */
+    uint64_t heartbeat_ns;     /* 0: default 200 ms */
+    uint64_t peer_timeout_ns;  /* silence after which a peer is lost; 0: default 2 s */
+};
+
+SF_MUST_CHECK sf_status fab_node_create(const struct fab_options *options,
+                                        struct fab_node **out_node);
+/* Closes nothing politely: endpoints, messages and their blocks are freed. Takes NULL. */
+void fab_node_destroy(struct fab_node *node);
+
+/* --- contracts ------------------------------------------------------------------------------ */
+
+/*
+ * Makes a contract known, so that endpoints typed by it can arrive from other nodes. Adding an id
+ * twice is OK. The contract must outlive the node. NOMEM.
+ */
+SF_MUST_CHECK sf_status fab_contract_add(struct fab_node *node, const struct ct_contract *contract);
+const struct ct_contract *fab_contract_find(const struct fab_node *node, uint64_t short_id);
+
+/* --- channels ------------------------------------------------------------------------------- */
+
+/* Both ends on this node. state: index the channel starts in. LIMIT, NOMEM, BADARG. */
+SF_MUST_CHECK sf_status fab_chan_create(struct fab_node *node, const struct ct_contract *contract,
+                                        uint8_t state, struct fab_ep **out_imp,
+                                        struct fab_ep **out_exp);
+
+/*
+ * Sends. SF_CONTRACT: not allowed in this state, or an argument breaks its declared type (block
+ * missing, endpoint of another contract, side or state); nothing sent, msg is still yours.
+ * SF_OK: blocks and endpoints in msg are gone (given to the channel, or freed if it is closed).
+ * Blocks must be owned by `owner`; NOTOWNER otherwise.
+ */
+SF_MUST_CHECK sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner);
+
+/*
+ * Receives. Blocks in *out_msg now belong to `owner`. AGAIN: nothing there. CLOSED: closed and
+ * drained; fab_ep_cause says why.
+ */
+SF_MUST_CHECK sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner);
+
+/* True if fab_ep_recv would answer something else than AGAIN. */
+bool fab_ep_readable(const struct fab_ep *ep);
+
+/* Gives the endpoint up. The peer sees `cause` after the messages already sent. ep is dead. */
+void fab_ep_close(struct fab_ep *ep, struct sf_cause cause);
+
+/* Frees blocks and closes endpoints of a received or never-sent message. */
+void fab_msg_drop(struct fab_node *node, const struct ct_contract *contract, struct fab_msg *msg,
+                  uint64_t owner, struct sf_cause cause);
+
+struct fab_ep_info {
+    uint64_t id;
+    uint64_t peer_id;
+    uint16_t peer_node; /* own node id if the peer is local */
+    enum ct_side side;
+    const struct ct_contract *contract;
+    uint8_t state;         /* as its holder sees it */
+    uint16_t queued;       /* messages waiting to be received */
+    uint16_t unsent;       /* messages waiting for the session */
+    struct sf_cause cause; /* NONE: open */
+    uint64_t sent, received;
+    void *holder;
+};
+void fab_ep_query(const struct fab_ep *ep, struct fab_ep_info *out_info);
+struct sf_cause fab_ep_cause(const struct fab_ep *ep);
+uint8_t fab_ep_state(const struct fab_ep *ep);
+const struct ct_contract *fab_ep_contract(const struct fab_ep *ep);
+/* The holder is a pointer for the caller's use (SIP or service); NULL while in a message. */
+void fab_ep_hold(struct fab_ep *ep, void *holder);
+void *fab_ep_holder(const struct fab_ep *ep);
+/* Calls visit for each endpoint record on this node. visit must not change the fabric. */
+void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const struct fab_ep *ep),
+                 void *arg);
+
+/* --- exports and opening -------------------------------------------------------------------- */
+
+/* Declares that owner accepts channels under name. EXISTS, LIMIT. name is copied. */
+SF_MUST_CHECK sf_status fab_export_add(struct fab_node *node, const char *name,
+                                       const struct ct_contract *contract, uint64_t owner);
+void fab_export_remove_all(struct fab_node *node, uint64_t owner);
+
+/*
+ * Opens a channel to an export of peer_node (or of this node). Answers at once; if the other side
+ * has no such export of that very contract id, the channel closes with NO_EXPORTER. The importer
+ * may use the endpoint at once. NOTFOUND: no session to that node.
+ */
+SF_MUST_CHECK sf_status fab_open(struct fab_node *node, uint16_t peer_node, const char *export_name,
+                                 const struct ct_contract *contract, struct fab_ep **out_imp);
+
+/* --- sessions ------------------------------------------------------------------------------- */
+
+/*
+ * A peer may be talked to from now on. peer_epoch: as the orchestrator says; frames of any other
+ * epoch are not accepted. EXISTS: there is a session with that epoch. If one with another epoch
+ * exists it is ended first (its channels close with NODE_LOST).
+ */
+SF_MUST_CHECK sf_status fab_peer_add(struct fab_node *node, uint16_t peer_id, uint16_t peer_epoch,
+                                     uint32_t mtu_bytes, uint64_t now_ns);
+/* Ends the session; all channels to that node close with cause. */
+void fab_peer_remove(struct fab_node *node, uint16_t peer_id, struct sf_cause cause);
+
+/*
+ * Takes a frame that arrived from peer_id. Untrusted: any bytes are survived. A frame that breaks
+ * the protocol ends the session (session_lost); garbage that cannot be attributed is counted and
+ * ignored. The bytes are not referenced after return.
+ */
+void fab_rx(struct fab_node *node, uint16_t peer_id, const uint8_t *bytes, uint32_t length,
+            uint64_t now_ns);
+
+/* Writes the next frame for peer_id, at most its MTU, into bytes. Answers its length; 0: none. */
+uint32_t fab_tx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t capacity,
+                uint64_t now_ns);
+
+/* Next peer, in turn, for which fab_tx has something to send; 0: none. */
+uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns);
+
+/* Heart-beats, resends, timeouts. Answers when it wants to be called next (absolute ns). */
+uint64_t fab_tick(struct fab_node *node, uint64_t now_ns);
+
+struct fab_peer_info {
+    uint16_t peer_id;
+    uint16_t epoch;
+    bool alive; /* something was heard from it since the session began */
+    uint64_t frames_sent, frames_resent, frames_received, frames_duplicate, frames_rejected;
+    uint64_t bytes_sent, bytes_received;
+    uint64_t rtt_ns; /* smoothed; 0: not known yet */
+    uint64_t heard_ns; /* time of the last frame */
+};
+/* NOTFOUND: no session. */
+SF_MUST_CHECK sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
+                                       struct fab_peer_info *out_info);
+
+/*
+ * Checks every internal invariant: each endpoint's peer points back, queues within bounds, each
+ * queued block owned by its message, states in range. OK, or FORMAT and a sentence.
+ */
+SF_MUST_CHECK sf_status fab_audit(struct fab_node *node, const char **out_text);
+
+#endif

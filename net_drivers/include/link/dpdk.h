@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dpdk.h - what has to be done once per process before any DPDK link is opened.
+ *
+ * Threads: call from the thread that will use the links; it becomes the main lcore.
+ */
+#ifndef LINK_DPDK_H
+#define LINK_DPDK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct link_dpdk_options {
+    bool hugepages;        /* false: ordinary memory, works for any user, memif only */
+    uint32_t memory_mib;   /* 0: 64 */
+    const char *file_prefix; /* keeps processes of one machine apart; NULL: from the pid */
+    const char *pci_allow; /* one PCI address to probe, e.g. "0000:00:03.0"; NULL: no PCI at all */
+};
+
+/*
+ * Starts EAL. Once per process. IO: *out_text says what DPDK answered and what to look at
+ * (hugepages, driver binding, CPU flags).
+ */
+SF_MUST_CHECK sf_status link_dpdk_start(const struct link_dpdk_options *options,
+                                        const char **out_text);
+void link_dpdk_stop(void);
+
+#endif

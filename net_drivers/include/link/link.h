@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * link.h - what a link driver implements, and what the node kernel uses.
+ *
+ * A link is a path for frames from this node to one or more other nodes, by one driver. It may
+ * lose, duplicate and reorder frames; it must not deliver damaged ones. Sessions (fabric/) make
+ * an exactly-once, ordered stream of it.
+ *
+ * Life: open, bursts, close, stop, fini, in that order, each once. After a failed open: fini only.
+ *   close  never blocks: takes no new frames.
+ *   stop   may block: on return no callback and no DMA can touch this link.
+ *   fini   never blocks: frees. Copes with an open that failed half way.
+ * Frames: the driver owns frame memory. frame_alloc lends frames for sending; tx_burst takes back
+ * those it accepted; rx_burst lends received ones; frame_free gives any back.
+ * Peers: frames are addressed by node id. peer_add tells the driver how to reach a node; a
+ * received frame's peer is set by the driver from where it came from (LINK_PEER_UNKNOWN: drop it).
+ * Threads: all ops from one thread; the core holds no lock while calling.
+ * Errors: an op answers what it saw; only the first one to see a failure logs it.
+ * Untrusted: everything received. A driver checks its own encapsulation and drops (and counts)
+ * what does not parse.
+ */
+#ifndef LINK_LINK_H
+#define LINK_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+#define LINK_PEER_UNKNOWN 0u
+#define LINK_BURST_MAX 32u
+
+struct link;
+
+struct link_frame {
+    uint8_t *data;     /* payload: what the session wrote or shall read */
+    uint32_t length;   /* bytes of payload */
+    uint32_t capacity; /* tx: largest length */
+    uint16_t peer;     /* node id to send to, or the one it came from */
+    void *driver;      /* the driver's own */
+};
+
+/* How to reach a node. Drivers read the fields they need. */
+struct link_peer {
+    uint16_t node_id;
+    uint8_t mac[6];
+    uint32_t ipv4; /* host byte order */
+};
+
+struct link_caps {
+    uint32_t mtu_bytes; /* largest payload of one frame */
+    uint16_t burst_max; /* the core never asks for more frames in one burst */
+    bool many_peers;    /* false: point to point */
+};
+
+struct link_stats {
+    uint64_t tx_frames, tx_bytes, tx_dropped;
+    uint64_t rx_frames, rx_bytes, rx_rejected; /* rejected: did not parse, or unknown peer */
+};
+
+struct link_config {
+    const char *name;    /* e.g. "memif1", "virtio0"; copied */
+    const char *device;  /* driver's own address of the device, see each driver's README */
+    uint16_t node_id;    /* ours */
+    uint8_t mac[6];      /* ours; zeros: the device's */
+    uint32_t ipv4;       /* ours, host byte order */
+    uint32_t mtu_bytes;  /* wanted payload; 0: the driver's default */
+    bool server;         /* memif, loop: which of the two sides */
+    uint64_t seed;       /* sim: faults */
+    uint32_t loss_ppm, duplicate_ppm, reorder_ppm; /* sim: parts per million */
+};
+
+struct link_ops {
+    const char *name; /* driver name: "loop", "sim", "memif", "virtio" */
+    /* Control path: may allocate, may log. out_text: static or link-owned sentence on error. */
+    sf_status (*open)(struct link *link, const struct link_config *config, const char **out_text);
+    sf_status (*peer_add)(struct link *link, const struct link_peer *peer);
+    void (*peer_remove)(struct link *link, uint16_t node_id);
+    bool (*is_up)(struct link *link); /* carrier; a frame sent while down is lost */
+    void (*close)(struct link *link);
+    void (*stop)(struct link *link);
+    void (*fini)(struct link *link);
+    void (*query)(const struct link *link, struct link_caps *out_caps);
+    void (*stats)(const struct link *link, struct link_stats *out_stats);
+    /* Data path: no lock, no log, at most one system call a burst. */
+    uint16_t (*frame_alloc)(struct link *link, struct link_frame frames[], uint16_t count);
+    void (*frame_free)(struct link *link, struct link_frame frames[], uint16_t count);
+    /* Answers how many frames, from index 0, the driver took; the rest stay the caller's. */
+    uint16_t (*tx_burst)(struct link *link, struct link_frame frames[], uint16_t count);
+    uint16_t (*rx_burst)(struct link *link, struct link_frame frames[], uint16_t count);
+};
+
+struct link {
+    const struct link_ops *ops;
+    void *impl;
+};
+
+/* NULL if there is no driver of that name in this build. */
+const struct link_ops *link_driver_find(const char *name);
+
+/* Prepares *link for ops->open. The link must stay where it is until fini. */
+sf_status link_init(struct link *link, const char *driver_name);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nk_abi.h - what node kernel, gate, sealed images and SIPs agree on. Self-contained; versioned.
+ *
+ * The address map is the same on every node of a cell (docs/architecture.md, "Address map").
+ */
+#ifndef ABI_NK_ABI_H
+#define ABI_NK_ABI_H
+
+#include <stdint.h>
+
+#define NK_ABI_VERSION 1u
+
+/* --- address map ----------------------------------------------------------------------------- */
+/* Images: place p lies at NK_IMAGE_BASE + p * NK_IMAGE_STRIDE. sipc takes p from the hash of the
+ * module, so that an image has one address on all nodes without a relocation. */
+#define NK_IMAGE_BASE 0x010000000000ull
+#define NK_IMAGE_STRIDE (16ull << 20)
+#define NK_IMAGE_PLACES (512u << 10) /* 8 TiB */
+/* The gate: one page, the only way out of a SIP. */
+#define NK_GATE_ADDRESS 0x0e0000000000ull
+/* Slots, one per SIP. */
+#define NK_SLOT_BASE 0x300000000000ull
+#define NK_SLOT_COUNT_MAX (512u << 10) /* per cell: 64 TiB */
+
+/* --- a slot of the small class: masked linear memory of 64 MiB -------------------------------- */
+/*
+ *  0            guard (never mapped)
+ *  NK_STACK_LOW guard below, stack grows down from NK_STACK_TOP
+ *  NK_HEAD      header page(s): struct nk_head, then the instance, then the function table
+ *  NK_MEMORY    linear memory, 64 MiB; pages beyond memory.size are not accessible, except the
+ *               block window [NK_WINDOW_OFFSET, 64 MiB), whose pages come and go with blocks
+ *  NK_MEMORY + 64 MiB .. NK_SLOT_STRIDE: guard (one straddling access ends here)
+ */
+#define NK_SLOT_STRIDE (128ull << 20)
+#define NK_STACK_LOW (64ull << 10)
+#define NK_STACK_TOP (1024ull << 10)
+#define NK_HEAD NK_STACK_TOP
+#define NK_HEAD_BYTES (64ull << 10)
+#define NK_INSTANCE (NK_HEAD + 4096u) /* struct of wasm2c; constant distance to the memory */
+#define NK_MEMORY (2ull << 20)
+#define NK_MEMORY_BYTES (64ull << 20)
+#define NK_MEMORY_MASK 0x3ffffffu
+#define NK_WINDOW_OFFSET (32u << 20) /* blocks live in the upper half of the linear memory */
+/* A module may therefore have at most this many 64 KiB pages of ordinary memory. */
+#define NK_MODULE_PAGES_MAX (NK_WINDOW_OFFSET / 65536u)
+
+/*
+ * First page of the header: shared between kernel, gate and the image's run-time stub. Holds no
+ * kernel pointer, so that it can be shipped to another node as it is.
+ */
+struct nk_head {
+    uint64_t rsp;          /* SIP's stack pointer while the kernel runs */
+    uint64_t result;       /* what the pending kernel call answers */
+    uint64_t memory_bytes; /* bytes of linear memory the module may use; set at start */
+    uint64_t reserved[5];
+};
+
+/*
+ * Calling the kernel: the image's stub for call n does `mov $n, %eax; movabs $NK_GATE_ADDRESS,
+ * %r11; jmp *%r11`. Arguments are as wasm2c compiles an imported function: %rdi = what was given
+ * as the import module's instance at instantiation, which is the address of struct nk_head;
+ * then the call's arguments in %rsi, %rdx, %rcx, %r8, %r9. The result is in %rax. Callee-saved
+ * registers are kept. The gate saves them on the SIP's stack, stores %rsp in nk_head.rsp, and
+ * switches to the worker's stack; kernel code never runs on a SIP's stack.
+ */
+
+/* --- messages, as a SIP sees them (wasm32 layout) --------------------------------------------- */
+#define NK_ARGS_MAX 8u
+struct nk_msg {
+    uint32_t tag;
+    uint32_t arg_count;
+    /*
+     * Scalars: sign- or zero-extended. Blocks: low 32 bits = window address, high 32 bits =
+     * length (on send it may be less than the block's: the block is trimmed); 0 = absent.
+     * Endpoints: handle; 0 = absent.
+     */
+    uint64_t args[NK_ARGS_MAX];
+};
+_Static_assert(sizeof(struct nk_msg) == 72, "nk_msg is an ABI");
+
+#define NK_HANDLES_MAX 4096u /* per SIP; handles are 1..NK_HANDLES_MAX-1, slots are reused with a
+                              * generation in the upper bits so that a stale handle is refused */
+#define NK_LOG_BYTES_MAX 1024u
+#define NK_SELECT_MAX 64u
+
+/* --- entry: what the image's descriptor says --------------------------------------------------- */
+/*
+ * An image's ELF entry point is the address of this descriptor (in a read-only segment). All
+ * pointers point into the image.
+ */
+#define NK_DESC_MAGIC 0x3150495343425253ull
+struct nk_desc {
+    uint64_t magic;
+    uint32_t abi_version;
+    uint32_t instance_bytes;  /* room needed at NK_INSTANCE, incl. the function table */
+    uint32_t memory_pages;    /* initial 64 KiB pages of linear memory */
+    uint32_t memory_pages_max;
+    /* Called by the gate's start thunk on the SIP's stack with instance = slot + NK_INSTANCE:
+     * instantiates the module and runs it; returns the exit code. */
+    int32_t (*start)(void *instance);
+};
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * image.h - a .sip file: header, manifest, native code.
+ *
+ * Layout (little endian): 8 bytes magic "SIPIMG\0\1"; u32 manifest bytes; u32 reserved 0; u64 ELF
+ * offset (multiple of 4096); u64 ELF bytes; 32 bytes BLAKE2b-256 of all that follows the 64-byte
+ * header (manifest, padding, ELF); then the manifest (protobuf, image.proto), zeros, the ELF.
+ * The digest of an image (its name everywhere in the system) is BLAKE2b-256 of the whole file.
+ *
+ * Untrusted: image_open checks sizes, hashes, names, contract tables and the ELF rules (below)
+ * and answers with the rule that was broken. It never trips an assert.
+ *
+ * ELF rules: ET_EXEC x86-64, no interpreter, no dynamic section, no relocation, PT_LOADs inside
+ * [base, base + NK_IMAGE_STRIDE), page aligned, none writable and executable, code segment free of
+ * forbidden instructions (syscall, sysenter, int, wrpkru, wr*base, xrstor*, in/out, hlt, ...),
+ * entry = a struct nk_desc in a read-only segment whose pointers lie in the code segment.
+ *
+ * Threads: an opened image is immutable. Ownership: image_open keeps pointers into `bytes`, which
+ * must stay until image_close.
+ */
+#ifndef IMAGE_IMAGE_H
+#define IMAGE_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "contracts/table.h"
+
+#define IMAGE_MAGIC "SIPIMG\0\1"
+#define IMAGE_HEADER_BYTES 64u
+#define IMAGE_BYTES_MAX (64u << 20)
+#define IMAGE_DIGEST_BYTES 32u
+#define IMAGE_PORTS_MAX 64u
+#define IMAGE_CONTRACTS_MAX 64u
+#define IMAGE_NAME_BYTES_MAX 31u
+
+struct Sf__Image__Manifest; /* protobuf-c type, image.pb-c.h */
+
+struct image_segment {
+    uint64_t address;
+    uint64_t memory_bytes; /* page multiple */
+    const uint8_t *bytes;  /* file_bytes of content, rest zero */
+    uint64_t file_bytes;
+    int protection; /* PROT_READ [| PROT_WRITE | PROT_EXEC] */
+};
+#define IMAGE_SEGMENTS_MAX 8u
+
+struct image {
+    const struct Sf__Image__Manifest *manifest;
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+    struct ct_contract *contracts[IMAGE_CONTRACTS_MAX]; /* decoded, ids verified */
+    uint32_t contract_count;
+    struct image_segment segments[IMAGE_SEGMENTS_MAX];
+    uint32_t segment_count;
+    uint64_t desc_address;
+};
+
+/*
+ * Checks everything and opens. FORMAT, TRUST, LIMIT, NOMEM: `text` (of text_capacity bytes) gets
+ * "rule: detail", e.g. "image-hash: content does not match the header".
+ */
+SF_MUST_CHECK sf_status image_open(const uint8_t *bytes, size_t length, struct image **out_image,
+                                   char *text, size_t text_capacity);
+void image_close(struct image *image); /* takes NULL */
+
+/* Contract by name among the image's; NULL if none. */
+const struct ct_contract *image_contract(const struct image *image, const char *name);
+
+/* Lower-case hex of a digest; buffer of 65 bytes. */
+void image_digest_hex(const uint8_t digest[IMAGE_DIGEST_BYTES], char buffer[65]);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sip.h - what a SIP written in C includes. Everything a SIP can do goes through here.
+ *
+ * A SIP is plain, straight-line C compiled to wasm32 with no operating system below it: define
+ * `int sip_main(void)`. Blocking calls block this SIP only. Results below 0 are -(sf_status).
+ * Typed calls for a contract come from the header that contractc writes for it
+ * (#include "TcpContract.h"); this file is what they are made of.
+ */
+#ifndef SIP_H
+#define SIP_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+
+#include "abi/nk_abi.h"
+#include "base/status.h"
+
+#define SIP_FOREVER ((int64_t)-1)
+#define SIP_MS(n) ((int64_t)(n)*1000000)
+
+/* The entry point that every SIP defines; what it returns is its exit code. */
+int sip_main(void);
+
+#define SIP__IMPORT(name) __attribute__((import_module("nk"), import_name(name)))
+SIP__IMPORT("exit") _Noreturn void nk_exit(int32_t code);
+SIP__IMPORT("yield") void nk_yield(void);
+SIP__IMPORT("log") int32_t nk_log(const char *text, uint32_t bytes);
+SIP__IMPORT("clock_ns") int64_t nk_clock_ns(void);
+SIP__IMPORT("entropy") int32_t nk_entropy(void *bytes, uint32_t count);
+SIP__IMPORT("config")
+int32_t nk_config(const char *key, uint32_t key_bytes, char *buffer, uint32_t capacity);
+SIP__IMPORT("identity") int32_t nk_identity(uint32_t which, char *buffer, uint32_t capacity);
+SIP__IMPORT("endpoint") int32_t nk_endpoint(const char *name, uint32_t bytes);
+SIP__IMPORT("accept") int32_t nk_accept(const char *name, uint32_t bytes, int64_t timeout_ns);
+SIP__IMPORT("channel") int32_t nk_channel(int64_t contract, uint32_t state, uint32_t handles[2]);
+SIP__IMPORT("send") int32_t nk_send(uint32_t handle, const struct nk_msg *msg);
+SIP__IMPORT("recv") int32_t nk_recv(uint32_t handle, struct nk_msg *msg, int64_t timeout_ns);
+SIP__IMPORT("select")
+int32_t nk_select(const uint32_t *handles, uint32_t count, int64_t timeout_ns);
+SIP__IMPORT("close") int32_t nk_close(uint32_t handle);
+SIP__IMPORT("state") int32_t nk_state(uint32_t handle);
+SIP__IMPORT("cause") int32_t nk_cause(uint32_t handle);
+SIP__IMPORT("block_alloc") void *nk_block_alloc(uint32_t bytes);
+SIP__IMPORT("block_free") int32_t nk_block_free(void *block);
+SIP__IMPORT("block_bytes") int32_t nk_block_bytes(const void *block);
+
+/* --- libsip: small, freestanding -------------------------------------------------------------- */
+
+void *memcpy(void *to, const void *from, size_t bytes);
+void *memmove(void *to, const void *from, size_t bytes);
+void *memset(void *to, int value, size_t bytes);
+int memcmp(const void *a, const void *b, size_t bytes);
+size_t strlen(const char *text);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t bytes);
+
+/*
+ * Formats into buffer (always terminated when capacity > 0); answers the full length. Knows
+ * %d %i %u %x %X %c %s %p %%, the l and ll lengths, width, precision of %s, and the 0 and - flags.
+ */
+int sip_format(char *buffer, size_t capacity, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Formats one line into the operator's log (cut at NK_LOG_BYTES_MAX). */
+void sip_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Start-up endpoint of an import; negative if the manifest or the graph has none of that name. */
+int32_t sip_endpoint(const char *name);
+int32_t sip_accept(const char *export_name, int64_t timeout_ns);
+/* Value from the graph, or fallback. buffer is terminated. Answers buffer. */
+const char *sip_config(const char *key, char *buffer, size_t capacity, const char *fallback);
+uint32_t sip_config_u32(const char *key, uint32_t fallback);
+void sip_sleep_ns(int64_t ns);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nk.h - the node kernel's core: images, SIPs, the scheduler, and kernel services.
+ *
+ * Why: the agent (agent.c), PID 1 (boot.c), the services and the benchmarks all drive the same
+ * core; the core itself does not know sockets, the control protocol, or devices.
+ *
+ * Model: one worker. SIPs are fibers in slots at cell-wide addresses. nk_run lets ready SIPs run,
+ * each until it blocks, yields or ends; kernel code runs on the worker's stack to completion.
+ * A fault in image code ends that SIP only. When a SIP ends, its endpoints close with a typed
+ * cause, its blocks are freed and its slot is wiped and reused; the `ended` event says why.
+ *
+ * Time: nk_run is given the time; between calls nothing happens.
+ * Threads: all functions from one thread, the one that called nk_kernel_create (it owns the signal
+ * alternate stack).
+ * Errors: `text` buffers (may be NULL) get a sentence for people: what, which object, why.
+ * Limits: NK_HANDLES_MAX endpoints a SIP; slot_count SIPs.
+ */
+#ifndef KERNEL_NK_H
+#define KERNEL_NK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "exchange_heap/xh.h"
+#include "fabric/fabric.h"
+#include "image/image.h"
+
+struct nk_kernel;
+
+struct nk_sip_end {
+    uint64_t sip;
+    const char *name;
+    enum { NK_END_EXITED, NK_END_FAULTED, NK_END_STOPPED } how;
+    int32_t exit_code;
+    uint8_t fault;      /* enum sf_fault_kind */
+    const char *report; /* FAULTED: several lines: kind, function, call stack, endpoints with
+                         * contract states, last messages. Valid during the call only. */
+};
+
+struct nk_events {
+    void (*log)(void *arg, uint64_t sip, const char *text, uint32_t bytes);
+    void (*ended)(void *arg, const struct nk_sip_end *end);
+    /* As fab_events.session_lost. */
+    void (*session_lost)(void *arg, uint16_t peer_id, struct sf_cause cause);
+};
+
+struct nk_options {
+    const char *node_name;
+    uint16_t node_id;
+    uint16_t epoch;
+    uint32_t slot_first, slot_count; /* leased range */
+    size_t heap_bytes;               /* 0: 256 MiB */
+    struct nk_events events;
+    void *events_arg;
+};
+
+SF_MUST_CHECK sf_status nk_kernel_create(const struct nk_options *options,
+                                         struct nk_kernel **out_kernel, char *text,
+                                         size_t text_capacity);
+/* Stops all SIPs and services (peers see SHUTDOWN) and frees everything. Takes NULL. */
+void nk_kernel_destroy(struct nk_kernel *kernel);
+
+struct xh_heap *nk_kernel_heap(struct nk_kernel *kernel);
+struct fab_node *nk_kernel_fabric(struct nk_kernel *kernel);
+const char *nk_kernel_node_name(const struct nk_kernel *kernel);
+
+/* --- images and SIPs ---------------------------------------------------------------------------- */
+
+/* Checks (image_open) and keeps an image; maps its code. Bytes are copied. EXISTS is OK to get. */
+SF_MUST_CHECK sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t length,
+                                     uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text,
+                                     size_t text_capacity);
+
+struct nk_config {
+    const char *key;
+    const char *value;
+};
+
+struct nk_sip_options {
+    uint64_t number; /* cell-wide, never reused, not 0 */
+    const char *name;
+    const uint8_t *image_digest; /* of an image added before */
+    const struct nk_config *config;
+    uint32_t config_count;
+};
+
+/* Reserves a slot, declares the manifest's exports as "<name>.<export>". Does not start. */
+SF_MUST_CHECK sf_status nk_sip_create(struct nk_kernel *kernel,
+                                      const struct nk_sip_options *options, char *text,
+                                      size_t text_capacity);
+/* Opens a channel for an import of a SIP that has not started. NOTFOUND, CONTRACT, EXISTS. */
+SF_MUST_CHECK sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t sip, const char *import,
+                                    uint16_t exporter_node, const char *export_name, char *text,
+                                    size_t text_capacity);
+SF_MUST_CHECK sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t sip);
+/* Ends a SIP from outside; peers see cause. Also for one that never started. */
+SF_MUST_CHECK sf_status nk_sip_stop(struct nk_kernel *kernel, uint64_t sip, struct sf_cause cause);
+
+/* --- running ------------------------------------------------------------------------------------ */
+
+/*
+ * Runs ready SIPs and services, at most `budget` resumptions. Answers true if anything ran.
+ * Fires SIP timers due at now_ns.
+ */
+bool nk_run(struct nk_kernel *kernel, uint32_t budget, uint64_t now_ns);
+/* Earliest SIP timer (absolute ns), UINT64_MAX if none, 0 if a SIP or service is ready now. */
+uint64_t nk_next_deadline(const struct nk_kernel *kernel);
+
+struct nk_stats {
+    uint32_t sip_count;
+    uint64_t switches, calls, messages;
+};
+void nk_query(const struct nk_kernel *kernel, struct nk_stats *out_stats);
+/* SIP number that holds an endpoint, or 0 (service or in a message); port: wired name or "". */
+uint64_t nk_ep_sip(const struct nk_kernel *kernel, const struct fab_ep *ep, const char **out_port);
+
+/* --- kernel services ------------------------------------------------------------------------------
+ * A service is kernel code that exports contracts. It is event driven: it never blocks.
+ */
+struct nk_service;
+
+struct nk_service_ops {
+    const char *name;          /* "tcp": as in the graph's `service:` */
+    const char *export_name;   /* "tcp" */
+    const char *contract_name; /* "TcpContract" */
+    /* Makes an instance. `loop` is a uv_loop_t the service may add handles to. */
+    sf_status (*create)(struct nk_service *service, void *loop, const struct nk_config *config,
+                        uint32_t config_count, void **out_impl, char *text, size_t text_capacity);
+    /* Closes everything. No callback may come after it returns. */
+    void (*destroy)(void *impl);
+    /* A client opened a channel to the export; the service holds ep from now on. */
+    void (*opened)(void *impl, struct fab_ep *ep);
+    /* ep (held by this service) may be readable or closed. user: as given to nk_service_hold. */
+    void (*ready)(void *impl, struct fab_ep *ep, void *user);
+};
+
+/* Declares "<name>.<export>" and starts the service. number: as a SIP's. */
+SF_MUST_CHECK sf_status nk_service_create(struct nk_kernel *kernel,
+                                          const struct nk_service_ops *ops, uint64_t number,
+                                          const char *name, void *loop,
+                                          const struct nk_config *config, uint32_t config_count,
+                                          char *text, size_t text_capacity);
+SF_MUST_CHECK sf_status nk_service_destroy(struct nk_kernel *kernel, uint64_t number);
+
+/* For service code: */
+struct nk_kernel *nk_service_kernel(struct nk_service *service);
+uint64_t nk_service_owner(const struct nk_service *service); /* owner of blocks it holds */
+/* Attach user to an endpoint the service received in a message or made; ready() gets it. */
+SF_MUST_CHECK sf_status nk_service_hold(struct nk_service *service, struct fab_ep *ep, void *user);
+/* One line to the operator's log, as the service. */
+void nk_service_log(struct nk_service *service, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs test programs and adds up their TAP, or runs benchmarks and passes their JSON lines on.
+
+Which programs there are comes from meson. A suite is meson's suite; SLOW ones are left out by
+--quick. The last line of a test run is `N passed, N failed, N skipped`.
+"""
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+SLOW = {"boot", "soak"}
+TAP_LINE = re.compile(r"^(not )?ok\b\s*(\d+)?\s*(?:- )?(.*)$")
+
+
+def programs(build, kind):
+    text = subprocess.run(
+        ["meson", "introspect", f"--{kind}", build], check=True, capture_output=True, text=True
+    ).stdout
+    found = []
+    for entry in json.loads(text):
+        entry["suites"] = [s.split(":")[-1] for s in entry["suite"]]
+        found.append(entry)
+    return found
+
+
+def run_program(entry, on_line):
+    """Runs one program in its own session; ends all of it at the time limit. Answers (code, late)."""
+    env = dict(os.environ, **entry["env"])
+    process = subprocess.Popen(
+        entry["cmd"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if on_line.mix else None,
+        stdin=subprocess.DEVNULL,
+        cwd=entry.get("workdir") or None,
+        env=env,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    late = []
+
+    def expire(_signum, _frame):
+        late.append(True)
+        # First a polite end, so that the program can undo what it made.
+        os.killpg(process.pid, signal.SIGTERM)
+        signal.signal(signal.SIGALRM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
+        signal.alarm(20)
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.alarm(int(entry["timeout"]) or 60)
+    try:
+        for line in process.stdout:
+            on_line(line.rstrip("\n"))
+        process.wait()
+    finally:
+        signal.alarm(0)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+    return process.returncode, bool(late)
+
+
+class TapReader:
+    mix = True
+
+    def __init__(self, name, verbose):
+        self.name, self.verbose = name, verbose
+        self.passed, self.failed, self.skipped = 0, 0, 0
+        self.planned, self.tail, self.notes = None, [], []
+
+    def __call__(self, line):
+        self.tail = (self.tail + [line])[-60:]
+        if self.verbose:
+            print("    " + line, flush=True)
+        plan = re.match(r"^1\.\.(\d+)", line)
+        if plan:
+            self.planned = (self.planned or 0) + int(plan.group(1))
+        match = TAP_LINE.match(line)
+        if not match:
+            return
+        title = match.group(3)
+        if re.search(r"#\s*skip", title, re.I):
+            self.skipped += 1
+            self.notes.append(f"  skipped: {title}")
+        elif match.group(1):
+            self.failed += 1
+            self.notes.append(f"  FAILED: {title}")
+        else:
+            self.passed += 1
+
+    def finish(self, code, late, limit):
+        if late:
+            self.failed += 1
+            self.notes.append(f"  FAILED: still running after {limit} s")
+        elif code != 0 and self.failed == 0:
+            self.failed += 1
+            self.notes.append(f"  FAILED: exit code {code} though no test case failed")
+        if self.passed + self.failed + self.skipped == 0:
+            self.failed += 1
+            self.notes.append("  FAILED: printed no test result")
+        elif self.planned is not None and not late:
+            seen = self.passed + self.failed + self.skipped
+            if seen < self.planned:
+                self.failed += 1
+                self.notes.append(f"  FAILED: {self.planned} planned, only {seen} reported")
+
+
+def run_tests(args):
+    entries = programs(args.build, "tests")
+    suites = sorted({s for e in entries for s in e["suites"]})
+    if args.list:
+        for suite in suites:
+            members = [e["name"] for e in entries if suite in e["suites"]]
+            print(f"{suite:14} {' '.join(members)}")
+        return 0
+    unknown = sorted(set(args.suites) - set(suites))
+    if unknown:
+        print(f"no such suite: {', '.join(unknown)}; there are: {', '.join(suites)}", file=sys.stderr)
+        return 2
+    chosen = [e for e in entries if not args.suites or set(e["suites"]) & set(args.suites)]
+    if args.quick:
+        chosen = [e for e in chosen if not set(e["suites"]) & SLOW]
+    chosen.sort(key=lambda e: (bool(set(e["suites"]) & SLOW), e["suites"], e["name"]))
+    total = [0, 0, 0]
+    for entry in chosen:
+        reader = TapReader(entry["name"], args.verbose)
+        label = f"{entry['suites'][0]}/{entry['name']}"
+        print(f"{label:38} ...", flush=True)
+        start = time.monotonic()
+        code, late = run_program(entry, reader)
+        reader.finish(code, late, entry["timeout"])
+        seconds = time.monotonic() - start
+        print(
+            f"{label:38} {reader.passed} passed, {reader.failed} failed, "
+            f"{reader.skipped} skipped  {seconds:.1f} s",
+            flush=True,
+        )
+        for note in reader.notes:
+            print(note)
+        if reader.failed and not args.verbose:
+            print("  the last lines it printed:")
+            for line in reader.tail:
+                print("  | " + line)
+        for index, count in enumerate((reader.passed, reader.failed, reader.skipped)):
+            total[index] += count
+    print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
+    return 1 if total[1] or not total[0] else 0
+
+
+class JsonReader:
+    mix = False
+
+    def __init__(self, out):
+        self.out, self.count, self.bad = out, 0, 0
+
+    def __call__(self, line):
+        try:
+            json.loads(line)
+        except ValueError:
+            self.bad += 1
+            print(f"not JSON: {line}", file=sys.stderr)
+            return
+        self.count += 1
+        print(line, flush=True)
+        if self.out:
+            self.out.write(line + "\n")
+
+
+def run_benchmarks(args):
+    entries = programs(args.build, "benchmarks")
+    suites = sorted({s for e in entries for s in e["suites"]})
+    if args.list:
+        print("\n".join(suites))
+        return 0
+    unknown = sorted(set(args.suites) - set(suites))
+    if unknown:
+        print(f"no such suite: {', '.join(unknown)}; there are: {', '.join(suites)}", file=sys.stderr)
+        return 2
+    failed = 0
+    out = open(args.json, "w", encoding="utf-8") if args.json else None
+    for entry in entries:
+        if args.suites and not set(entry["suites"]) & set(args.suites):
+            continue
+        print(f"{entry['name']} ...", file=sys.stderr)
+        reader = JsonReader(out)
+        code, late = run_program(entry, reader)
+        if code != 0 or late or not reader.count or reader.bad:
+            failed += 1
+            print(f"{entry['name']}: failed (exit code {code}, late {late})", file=sys.stderr)
+    if out:
+        out.close()
+    return 1 if failed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run", description=__doc__)
+    parser.add_argument("what", choices=["test", "bench"])
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--list", action="store_true", help="name the suites and what is in them")
+    parser.add_argument("--quick", action="store_true", help="leave out: " + ", ".join(sorted(SLOW)))
+    parser.add_argument("--json", metavar="FILE", help="benchmarks: keep the lines in FILE")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what the tests print")
+    parser.add_argument("suites", nargs="*", metavar="SUITE")
+    args = parser.parse_args()
+    return run_tests(args) if args.what == "test" else run_benchmarks(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

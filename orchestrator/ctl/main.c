@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - fabricctl: global flags, the table of commands, help. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/ctl.h"
+#include "ctl/ctl_private.h"
+
+static const struct ctl_command commands[] = {
+    {
+        .name = "cluster",
+        .summary = "make, list and remove clusters on this machine",
+        .usage = "cluster COMMAND",
+        .examples = "  fabricctl cluster create --nodes 3\n"
+                    "  fabricctl cluster list\n"
+                    "  fabricctl cluster destroy\n",
+        .subcommands = ctl_cluster_commands,
+    },
+    {
+        .name = "version",
+        .summary = "show the versions of fabricctl and of the cluster's fabricd",
+        .usage = "version",
+        .examples = "  fabricctl version\n"
+                    "  fabricctl version -o json\n",
+        .run = ctl_version,
+    },
+    {0},
+};
+
+static const char global_flags[] =
+    "global flags:\n"
+    "  --cluster NAME           which cluster (else SIPFABRIC_CLUSTER, else \"default\")\n"
+    "  --socket PATH            fabricd's socket (else ctl.sock in the cluster's state folder)\n"
+    "  -o table|wide|json|name  form of the output\n"
+    "  -h, --help               help for any command\n";
+
+static void print_commands(FILE *out, const struct ctl_command *table)
+{
+    for (; table->name != NULL; table++) {
+        fprintf(out, "  %-12s %s\n", table->name, table->summary);
+    }
+}
+
+static void print_help(FILE *out, const struct ctl_command *command)
+{
+    if (command == NULL) {
+        fputs("fabricctl drives a sipfabric cluster: its nodes, SIPs and channels.\n\n"
+              "usage: fabricctl [GLOBAL FLAG]... COMMAND [ARGUMENT]...\n\ncommands:\n",
+              out);
+        print_commands(out, commands);
+        fputs("\nexamples:\n"
+              "  fabricctl cluster create --nodes 3\n"
+              "  fabricctl apply -f sips/web/graph.yaml\n"
+              "  fabricctl get channels\n\n",
+              out);
+        fputs(global_flags, out);
+        fputs("\nfabricctl COMMAND --help tells more about one command.\n", out);
+        return;
+    }
+    fprintf(out, "%s: %s\n\nusage: fabricctl %s\n", command->name, command->summary,
+            command->usage);
+    if (command->subcommands != NULL) {
+        fputs("\ncommands:\n", out);
+        print_commands(out, command->subcommands);
+    }
+    fprintf(out, "\nexamples:\n%s\n%s", command->examples, global_flags);
+}
+
+/* True if `name` is the command's name or one of its blank-separated aliases. */
+static bool is_named(const struct ctl_command *command, const char *name)
+{
+    const char *alias = command->aliases;
+    size_t length = strlen(name);
+
+    if (strcmp(command->name, name) == 0) {
+        return true;
+    }
+    while (alias != NULL && *alias != '\0') {
+        size_t span = strcspn(alias, " ");
+        if (span == length && memcmp(alias, name, length) == 0) {
+            return true;
+        }
+        alias += span;
+        alias += strspn(alias, " ");
+    }
+    return false;
+}
+
+static const struct ctl_command *find_command(const struct ctl_command *table, const char *name)
+{
+    for (; table->name != NULL; table++) {
+        if (is_named(table, name)) {
+            return table;
+        }
+    }
+    return NULL;
+}
+
+static int parse_output(struct ctl_context *context, const char *text)
+{
+    static const char *const names[] = {"table", "wide", "json", "name"};
+    size_t index;
+
+    for (index = 0; index < sizeof(names) / sizeof(names[0]); index++) {
+        if (strcmp(names[index], text) == 0) {
+            context->output = (enum ctl_output)index;
+            return CTL_OK;
+        }
+    }
+    return ctl_error(context, CTL_USAGE,
+                     "-o %s: no such form of output; there are table, wide, json and name", text);
+}
+
+struct globals {
+    const char *cluster;
+    const char *socket;
+    const char *output;
+    bool help;
+};
+
+/* Value of a flag written `--name VALUE` or `--name=VALUE`; NULL if argv[*index] is not it. */
+static const char *flag_value(int argc, char **argv, int *index, const char *name, bool *out_lacks)
+{
+    size_t length = strlen(name);
+
+    if (strncmp(argv[*index], name, length) != 0) {
+        return NULL;
+    }
+    if (argv[*index][length] == '=') {
+        return argv[*index] + length + 1;
+    }
+    if (argv[*index][length] != '\0') {
+        return NULL;
+    }
+    if (*index + 1 >= argc) {
+        *out_lacks = true;
+        return NULL;
+    }
+    *index += 1;
+    return argv[*index];
+}
+
+/* Moves global flags out of argv. Answers the new argc, or -1. */
+static int take_globals(struct ctl_context *context, int argc, char **argv,
+                        struct globals *out_globals)
+{
+    struct {
+        const char *name;
+        const char **value;
+    } flags[] = {
+        {"--cluster", &out_globals->cluster},
+        {"--socket", &out_globals->socket},
+        {"--output", &out_globals->output},
+        {"-o", &out_globals->output},
+    };
+    int kept = 1;
+    int index;
+
+    for (index = 1; index < argc; index++) {
+        bool taken = false;
+        size_t flag;
+
+        if (strcmp(argv[index], "--") == 0) {
+            while (index < argc) {
+                argv[kept++] = argv[index++];
+            }
+            break;
+        }
+        if (strcmp(argv[index], "--help") == 0 || strcmp(argv[index], "-h") == 0) {
+            out_globals->help = true;
+            continue;
+        }
+        for (flag = 0; flag < sizeof(flags) / sizeof(flags[0]) && !taken; flag++) {
+            bool lacks = false;
+            const char *value = flag_value(argc, argv, &index, flags[flag].name, &lacks);
+            if (lacks) {
+                ctl_error(context, CTL_USAGE, "%s needs a value", flags[flag].name);
+                return -1;
+            }
+            if (value != NULL) {
+                *flags[flag].value = value;
+                taken = true;
+            }
+        }
+        if (!taken) {
+            argv[kept++] = argv[index];
+        }
+    }
+    argv[kept] = NULL;
+    return kept;
+}
+
+static bool cluster_name_ok(const char *name)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    return length > 0 && length <= 32 && name[length] == '\0' && name[0] >= 'a' && name[0] <= 'z';
+}
+
+static int find_folders(struct ctl_context *context, const struct globals *globals)
+{
+    static char program[PATH_MAX];
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    char *slash;
+
+    program[length > 0 ? length : 0] = '\0';
+    slash = strrchr(program, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+    }
+    context->program_dir = slash != NULL ? program : ".";
+    context->cluster = globals->cluster != NULL ? globals->cluster : getenv("SIPFABRIC_CLUSTER");
+    if (context->cluster == NULL || context->cluster[0] == '\0') {
+        context->cluster = "default";
+    }
+    if (!cluster_name_ok(context->cluster)) {
+        return ctl_error(context, CTL_USAGE,
+                         "cluster name '%s': write a-z, 0-9 and -, a letter first, at most 32",
+                         context->cluster);
+    }
+    if (geteuid() == 0) {
+        snprintf(context->state_root, sizeof(context->state_root), "/run/sipfabric");
+    } else if (runtime != NULL && runtime[0] == '/' && strlen(runtime) < 300) {
+        snprintf(context->state_root, sizeof(context->state_root), "%s/sipfabric", runtime);
+    } else {
+        snprintf(context->state_root, sizeof(context->state_root), "/tmp/sipfabric-%u/sipfabric",
+                 (unsigned)geteuid());
+    }
+    snprintf(context->state_dir, sizeof(context->state_dir), "%s/%s", context->state_root,
+             context->cluster);
+    context->socket_given = globals->socket != NULL;
+    if (globals->socket != NULL && strlen(globals->socket) >= sizeof(context->socket_path)) {
+        return ctl_error(context, CTL_USAGE, "--socket: the path is too long");
+    }
+    snprintf(context->socket_path, sizeof(context->socket_path), "%s%s",
+             globals->socket != NULL ? globals->socket : context->state_dir,
+             globals->socket != NULL ? "" : "/ctl.sock");
+    return CTL_OK;
+}
+
+static int dispatch(struct ctl_context *context, int argc, char **argv, bool help)
+{
+    const struct ctl_command *table = commands;
+    const struct ctl_command *command = NULL;
+
+    if (argc > 1 && strcmp(argv[1], "help") == 0) {
+        help = true;
+        argc -= 1;
+        argv += 1;
+    }
+    while (table != NULL && argc > 1) {
+        const struct ctl_command *next = find_command(table, argv[1]);
+        if (next == NULL) {
+            return ctl_error(context, CTL_USAGE,
+                             "no command '%s'; fabricctl %s%s--help lists the commands", argv[1],
+                             command != NULL ? command->name : "", command != NULL ? " " : "");
+        }
+        command = next;
+        table = next->subcommands;
+        argc -= 1;
+        argv += 1;
+    }
+    if (help) {
+        print_help(stdout, command);
+        return CTL_OK;
+    }
+    if (command == NULL || command->run == NULL) {
+        print_help(stderr, command);
+        return CTL_USAGE;
+    }
+    return command->run(context, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl_context context = {0};
+    struct globals globals = {0};
+    int code;
+
+    argc = take_globals(&context, argc, argv, &globals);
+    if (argc < 0) {
+        return CTL_USAGE;
+    }
+    if (globals.output != NULL) {
+        code = parse_output(&context, globals.output);
+        if (code != CTL_OK) {
+            return code;
+        }
+    }
+    code = find_folders(&context, &globals);
+    if (code != CTL_OK) {
+        return code;
+    }
+    code = dispatch(&context, argc, argv, globals.help);
+    if (fflush(stdout) != 0 && code == CTL_OK) {
+        fprintf(stderr, "fabricctl: error: cannot write the output: %s\n", strerror(errno));
+        code = CTL_ERROR;
+    }
+    return code;
+}

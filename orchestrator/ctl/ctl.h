@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "control.pb-c.h"
+
 /* Exit codes; docs/fabricctl.md promises them to scripts. */
 enum ctl_exit {
     CTL_OK = 0,
@@ -89,6 +91,46 @@ struct ctl_option {
  */
 int ctl_options(struct ctl_context *context, int argc, char **argv,
                 const struct ctl_option *options);
+
+/* --- talking to fabricd --------------------------------------------------------------------------
+ * One connection, one request at a time; waiting runs an event loop of its own.
+ */
+struct ctl_client;
+
+#define CTL_CONNECT_MS 3000u
+#define CTL_QUICK_MS 15000u   /* requests that only look */
+#define CTL_CHANGE_MS 180000u /* requests that change something on nodes */
+
+/*
+ * Connects to context->socket_path. CTL_UNREACHABLE otherwise, after it said so; `quiet` says
+ * nothing (for those who poll until fabricd is up).
+ */
+int ctl_connect(struct ctl_context *context, bool quiet, struct ctl_client **out_client);
+void ctl_disconnect(struct ctl_client *client); /* takes NULL */
+
+/*
+ * Sends `body` (its request number is filled in) and waits for the answer. Progress goes to stderr
+ * (to `progress` if one is set). A Result with a status is said as an error and answered as its
+ * exit code: NOTFOUND as CTL_NOT_FOUND, TIMEOUT as CTL_UNREACHABLE, others as CTL_ERROR. On CTL_OK
+ * *out_reply has the wanted kind of body; free it with ctl_reply_free. No answer in time, or a
+ * connection that ends: CTL_UNREACHABLE. After an interrupt (below): CTL_INTERRUPTED, said nothing.
+ */
+#define CTL_INTERRUPTED 130
+int ctl_call(struct ctl_client *client, Sf__Control__Envelope *body,
+             Sf__Control__Envelope__BodyCase wanted, uint32_t timeout_ms,
+             Sf__Control__Envelope **out_reply);
+void ctl_reply_free(Sf__Control__Envelope *reply); /* takes NULL */
+
+/* Does not print errors of ctl_call from now on; ctl_last_error gives the text of the last one. */
+void ctl_set_quiet(struct ctl_client *client, bool quiet);
+const char *ctl_last_error(const struct ctl_client *client);
+void ctl_set_progress(struct ctl_client *client,
+                      void (*progress)(void *arg, const Sf__Control__Progress *progress),
+                      void *arg);
+/* SIGINT and SIGTERM end a waiting call (once; call again to clear) instead of the process. */
+int ctl_watch_interrupts(struct ctl_client *client);
+/* Waits; CTL_OK, or CTL_INTERRUPTED. */
+int ctl_sleep(struct ctl_client *client, uint32_t milliseconds);
 
 /* --- saying things -------------------------------------------------------------------------------
  */

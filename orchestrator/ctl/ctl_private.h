@@ -5,6 +5,11 @@
 
 #include "ctl/ctl.h"
 
+struct cJSON;
+
+/* Prints one JSON document and a newline to stdout, and frees it. */
+void ctl_print_json(struct cJSON *root);
+
 int ctl_version(struct ctl_context *context, int argc, char **argv);
 
 #endif

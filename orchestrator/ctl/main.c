@@ -2,6 +2,7 @@
 /* main.c - fabricctl: global flags, the table of commands, help. */
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,7 @@ int main(int argc, char **argv)
     struct globals globals = {0};
     int code;
 
+    signal(SIGPIPE, SIG_IGN);
     argc = take_globals(&context, argc, argv, &globals);
     if (argc < 0) {
         return CTL_USAGE;

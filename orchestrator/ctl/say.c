@@ -8,7 +8,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "ctl/ctl.h"
+#include "ctl/ctl_private.h"
 
 static const char *code_name(enum ctl_exit code)
 {
@@ -27,20 +27,25 @@ static const char *code_name(enum ctl_exit code)
     return "error";
 }
 
-static void print_json_error(enum ctl_exit code, const char *message)
+void ctl_print_json(cJSON *root)
 {
-    cJSON *root = cJSON_CreateObject();
-    cJSON *error = cJSON_AddObjectToObject(root, "error");
-    char *text;
+    char *text = cJSON_PrintUnformatted(root);
 
-    cJSON_AddStringToObject(error, "code", code_name(code));
-    cJSON_AddStringToObject(error, "message", message);
-    text = cJSON_PrintUnformatted(root);
     if (text != NULL) {
         puts(text);
     }
     free(text);
     cJSON_Delete(root);
+}
+
+static void print_json_error(enum ctl_exit code, const char *message)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON *error = cJSON_AddObjectToObject(root, "error");
+
+    cJSON_AddStringToObject(error, "code", code_name(code));
+    cJSON_AddStringToObject(error, "message", message);
+    ctl_print_json(root);
 }
 
 int ctl_error(const struct ctl_context *context, enum ctl_exit code, const char *format, ...)

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * heap.h - private to exchange_heap: the tables that describe the range.
+ *
+ * Four tables, each mapped once at creation for the worst case and committed by touch:
+ *   pages    one entry per 4 KiB page of the range: what the page is.
+ *   headers  one entry per block, dense; entry 0 is never used. Freed entries form a list.
+ *   units    one entry per 64-byte unit of the range: header of the block that starts there, or 0.
+ *   owners   hash buckets: heads of the lists of blocks, by owner.
+ * An owner's blocks are all on one bucket's list, so reclaiming an owner looks at that list only.
+ */
+#ifndef EXCHANGE_HEAP_HEAP_H
+#define EXCHANGE_HEAP_HEAP_H
+
+#include <stdbool.h>
+
+#include "exchange_heap/xh.h"
+
+#define XH__PAGE_BYTES 4096u
+#define XH__UNIT_BYTES 64u /* smallest size class; a slab page has at most 64 slots */
+#define XH__UNITS_PER_PAGE (XH__PAGE_BYTES / XH__UNIT_BYTES)
+#define XH__CLASS_COUNT 6u /* 64, 128, 256, 512, 1024, 2048 bytes */
+#define XH__CLASS_BYTES(c) (XH__UNIT_BYTES << (c))
+#define XH__BIN_COUNT 24u /* free runs of 2^b .. 2^(b+1)-1 pages are in bin b */
+#define XH__RANGE_BYTES_STEP (2u << 20)
+#define XH__NONE UINT32_MAX
+
+enum xh__page_kind {
+    XH__PAGE_INSIDE = 0, /* not the first page of anything */
+    XH__PAGE_FREE,       /* first page of a free run */
+    XH__PAGE_FREE_LAST,  /* last page of a free run of two or more */
+    XH__PAGE_SLAB,       /* slots of one size class */
+    XH__PAGE_RUN,        /* first page of a block of whole pages */
+};
+
+struct xh__page {
+    uint8_t kind;       /* enum xh__page_kind */
+    uint8_t size_class; /* SLAB */
+    uint32_t run_pages; /* FREE, FREE_LAST, RUN: pages of the run */
+    uint32_t prev;      /* FREE: bin list. SLAB with a free slot: list of its class */
+    uint32_t next;
+    uint64_t free_slots; /* SLAB: bit i set: slot i is free */
+};
+
+struct xh__header {
+    struct xh_block block; /* first, so that a block pointer is a header pointer */
+    uint32_t prev;         /* list of its owner's bucket; 0 ends it */
+    uint32_t next;         /* likewise; in a freed header: next freed one */
+};
+
+struct xh_heap {
+    uint8_t *base;
+    size_t range_bytes;
+    uint32_t page_count;
+    uint32_t header_capacity;
+    uint32_t header_used; /* entries ever used, incl. entry 0 */
+    uint32_t header_free; /* first freed entry, 0: none */
+    uint32_t bucket_shift;
+    uint32_t bucket_count;
+    struct xh__page *pages;
+    struct xh__header *headers;
+    uint32_t *units;
+    uint32_t *owners;
+    uint32_t bins[XH__BIN_COUNT];
+    uint32_t bin_mask;               /* bit b set: bins[b] is not empty */
+    uint32_t slabs[XH__CLASS_COUNT]; /* slab pages with a free slot */
+    uint64_t block_count;
+    uint64_t bytes_in_use;
+    uint64_t alloc_count;
+};
+
+/* pages.c: runs of pages. take answers the first page, or XH__NONE; give coalesces. */
+void xh__pages_init(struct xh_heap *heap);
+uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count);
+void xh__pages_give(struct xh_heap *heap, uint32_t first, uint32_t count);
+uint32_t xh__bin_of(uint32_t page_count);
+
+/* slab.c: slots of one size class. take answers the slot's offset in the range, or SIZE_MAX. */
+size_t xh__slab_take(struct xh_heap *heap, uint32_t size_class);
+void xh__slab_give(struct xh_heap *heap, uint32_t page, size_t offset);
+/* Gives back slab pages that are empty but kept for speed; answers true if there was one. */
+bool xh__slab_release_empty(struct xh_heap *heap);
+uint64_t xh__slab_all_free(uint32_t size_class);
+
+uint32_t xh__bucket_of(const struct xh_heap *heap, uint64_t owner);
+
+#endif

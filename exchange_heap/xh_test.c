@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A model test (random steps, compared with a plain list, audited after each step), and one test
+ * per promise of xh.h. The audit itself is tested by breaking the tables on purpose.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "exchange_heap/xh.h"
+#include "heap.h"
+
+#define RANGE_BYTES (4u << 20)
+#define MODEL_BLOCKS_MAX 600u
+#define OWNER_COUNT 5u
+
+static const uint64_t alice = XH_OWNER(XH_OWNER_SIP, 1);
+static const uint64_t bob = XH_OWNER(XH_OWNER_SIP, 2);
+
+static struct xh_heap *heap_make(size_t range_bytes)
+{
+    struct xh_options options = {.range_bytes = range_bytes};
+    struct xh_heap *heap = NULL;
+
+    assert_int_equal(xh_heap_create(&options, &heap), SF_OK);
+    return heap;
+}
+
+static void heap_audit(struct xh_heap *heap)
+{
+    const char *text = "";
+
+    if (xh_audit(heap, &text) != SF_OK) {
+        fail_msg("audit: %s", text);
+    }
+}
+
+static uint64_t random_next(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* --- the model test ------------------------------------------------------------------------- */
+
+struct model {
+    struct xh_heap *heap;
+    uint64_t random;
+    uint32_t count;
+    struct {
+        struct xh_block *block;
+        uint64_t owner;
+        uint32_t bytes;
+        uint8_t fill;
+    } blocks[MODEL_BLOCKS_MAX];
+};
+
+static uint64_t model_owner(struct model *model)
+{
+    uint64_t number = random_next(&model->random) % OWNER_COUNT;
+
+    return XH_OWNER(1 + number % 4, 100 + number);
+}
+
+static uint32_t model_bytes(struct model *model)
+{
+    uint32_t bits = (uint32_t)(random_next(&model->random) % 18);
+
+    return 1u + (uint32_t)(random_next(&model->random) & ((1u << bits) - 1u));
+}
+
+static void model_check(const struct model *model, uint32_t i)
+{
+    const struct xh_block *block = model->blocks[i].block;
+
+    assert_int_equal(block->owner, model->blocks[i].owner);
+    assert_int_equal(block->bytes, model->blocks[i].bytes);
+    assert_int_equal((uintptr_t)block->data % 16, 0);
+    assert_int_equal(block->data[0], model->blocks[i].fill);
+    assert_int_equal(block->data[block->bytes - 1], model->blocks[i].fill);
+}
+
+static void model_forget(struct model *model, uint32_t i)
+{
+    model->blocks[i] = model->blocks[--model->count];
+}
+
+static void model_alloc(struct model *model)
+{
+    uint32_t i = model->count;
+    uint32_t bytes = model_bytes(model);
+    uint64_t owner = model_owner(model);
+    struct xh_block *block = NULL;
+    sf_status st;
+
+    if (i == MODEL_BLOCKS_MAX) {
+        return;
+    }
+    st = xh_alloc(model->heap, bytes, owner, &block);
+    if (st == SF_NOMEM) {
+        return;
+    }
+    assert_int_equal(st, SF_OK);
+    model->blocks[i].block = block;
+    model->blocks[i].owner = owner;
+    model->blocks[i].bytes = bytes;
+    model->blocks[i].fill = (uint8_t)random_next(&model->random);
+    memset(block->data, model->blocks[i].fill, block->capacity);
+    model->count++;
+}
+
+static void model_free_all(struct model *model)
+{
+    uint64_t owner = model_owner(model);
+    uint64_t expected = 0;
+
+    for (uint32_t i = model->count; i-- > 0;) {
+        if (model->blocks[i].owner == owner) {
+            model_check(model, i);
+            model_forget(model, i);
+            expected++;
+        }
+    }
+    assert_int_equal(xh_free_all(model->heap, owner), expected);
+}
+
+static void model_change(struct model *model)
+{
+    uint32_t i = (uint32_t)(random_next(&model->random) % model->count);
+    uint64_t to = model_owner(model);
+
+    model_check(model, i);
+    switch (random_next(&model->random) % 3) {
+    case 0:
+        assert_int_equal(xh_free(model->heap, model->blocks[i].block, model->blocks[i].owner),
+                         SF_OK);
+        model_forget(model, i);
+        break;
+    case 1:
+        assert_int_equal(xh_give(model->heap, model->blocks[i].block, model->blocks[i].owner, to),
+                         SF_OK);
+        model->blocks[i].owner = to;
+        break;
+    default:
+        model->blocks[i].bytes =
+            1u + (uint32_t)(random_next(&model->random) % model->blocks[i].bytes);
+        assert_int_equal(xh_trim(model->heap, model->blocks[i].block, model->blocks[i].bytes),
+                         SF_OK);
+        break;
+    }
+}
+
+static void random_steps_agree_with_a_plain_list(void **unused)
+{
+    static struct model model;
+
+    (void)unused;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct xh_stats stats;
+        print_message("# seed %llu\n", (unsigned long long)seed);
+        model = (struct model){.heap = heap_make(RANGE_BYTES), .random = seed * 0x9e3779b9u};
+        for (uint32_t step = 0; step < 1500; step++) {
+            uint64_t what = random_next(&model.random) % 100;
+            if (what < 50 || model.count == 0) {
+                model_alloc(&model);
+            } else if (what < 98) {
+                model_change(&model);
+            } else {
+                model_free_all(&model);
+            }
+            heap_audit(model.heap);
+            xh_query(model.heap, &stats);
+            assert_int_equal(stats.block_count, model.count);
+        }
+        while (model.count > 0) {
+            model_free_all(&model);
+        }
+        heap_audit(model.heap);
+        xh_query(model.heap, &stats);
+        assert_int_equal(stats.bytes_in_use, 0);
+        xh_heap_destroy(model.heap);
+    }
+}
+
+/* --- one test per promise ------------------------------------------------------------------- */
+
+static void exhaustion_says_nomem_and_everything_comes_back(void **unused)
+{
+    struct xh_heap *heap = heap_make(2u << 20);
+    struct xh_block *block = NULL;
+    uint32_t count = 0;
+
+    (void)unused;
+    while (xh_alloc(heap, 64, alice, &block) == SF_OK) {
+        count++;
+    }
+    assert_int_equal(count, (2u << 20) / 64);
+    heap_audit(heap);
+    assert_int_equal(xh_alloc(heap, 5000, bob, &block), SF_NOMEM);
+    assert_int_equal(xh_free_all(heap, alice), count);
+    heap_audit(heap);
+    /* Also the empty page that the size class keeps: the whole range is one run again. */
+    assert_int_equal(xh_alloc(heap, 2u << 20, bob, &block), SF_OK);
+    heap_audit(heap);
+    assert_int_equal(xh_free(heap, block, bob), SF_OK);
+    xh_heap_destroy(heap);
+}
+
+static void only_the_owner_may_free_or_give(void **unused)
+{
+    struct xh_heap *heap = heap_make(2u << 20);
+    struct xh_block *block = NULL;
+
+    (void)unused;
+    assert_int_equal(xh_alloc(heap, 100, alice, &block), SF_OK);
+    assert_int_equal(xh_free(heap, block, bob), SF_NOTOWNER);
+    assert_int_equal(xh_give(heap, block, bob, alice), SF_NOTOWNER);
+    assert_int_equal(xh_free_all(heap, bob), 0);
+    assert_int_equal(xh_give(heap, block, alice, bob), SF_OK);
+    assert_int_equal(xh_free(heap, block, alice), SF_NOTOWNER);
+    assert_int_equal(xh_free(heap, block, 0), SF_NOTOWNER);
+    assert_int_equal(xh_free(heap, block, bob), SF_OK);
+    /* A header that was freed has no owner. */
+    assert_int_equal(xh_free(heap, block, bob), SF_NOTOWNER);
+    assert_int_equal(xh_free(heap, NULL, bob), SF_OK);
+    heap_audit(heap);
+    xh_heap_destroy(heap);
+}
+
+static void sizes_out_of_range_are_refused(void **unused)
+{
+    struct xh_options options = {.range_bytes = (2u << 20) + 4096};
+    struct xh_heap *heap = NULL;
+    struct xh_block *block = NULL;
+
+    (void)unused;
+    assert_int_equal(xh_heap_create(&options, &heap), SF_BADARG);
+    options.range_bytes = 0;
+    assert_int_equal(xh_heap_create(&options, &heap), SF_BADARG);
+    heap = heap_make(2u << 20);
+    assert_int_equal(xh_alloc(heap, 0, alice, &block), SF_BADARG);
+    assert_int_equal(xh_alloc(heap, XH_BLOCK_BYTES_MAX + 1, alice, &block), SF_BADARG);
+    assert_int_equal(xh_alloc(heap, 10, alice, &block), SF_OK);
+    assert_int_equal(xh_trim(heap, block, 0), SF_BADARG);
+    assert_int_equal(xh_trim(heap, block, 11), SF_BADARG);
+    assert_int_equal(xh_trim(heap, block, 3), SF_OK);
+    assert_int_equal(block->bytes, 3);
+    xh_heap_destroy(heap);
+}
+
+static void a_taken_address_says_exists(void **unused)
+{
+    struct xh_options options = {
+        .base = (void *)(uintptr_t)(XH_CELL_BASE + 1000 * XH_NODE_STRIDE),
+        .range_bytes = 2u << 20,
+    };
+    struct xh_heap *first = NULL;
+    struct xh_heap *second = NULL;
+    struct xh_block *block = NULL;
+
+    (void)unused;
+    assert_int_equal(xh_heap_create(&options, &first), SF_OK);
+    assert_int_equal(xh_heap_create(&options, &second), SF_EXISTS);
+    assert_int_equal(xh_alloc(first, 1, alice, &block), SF_OK);
+    assert_true(block->data >= (uint8_t *)options.base);
+    assert_true(block->data < (uint8_t *)options.base + options.range_bytes);
+    xh_heap_destroy(first);
+    xh_heap_destroy(NULL);
+}
+
+struct walk {
+    const uint8_t *last;
+    uint32_t count;
+};
+
+static void walk_visit(void *arg, const struct xh_block *block)
+{
+    struct walk *walk = arg;
+
+    assert_true(walk->last == NULL || block->data > walk->last);
+    walk->last = block->data;
+    walk->count++;
+}
+
+static void walk_visits_each_block_in_address_order(void **unused)
+{
+    struct xh_heap *heap = heap_make(2u << 20);
+    struct walk walk = {0};
+
+    (void)unused;
+    for (uint32_t i = 0; i < 200; i++) {
+        struct xh_block *block = NULL;
+        assert_int_equal(xh_alloc(heap, 1 + i * 37, i % 2 ? alice : bob, &block), SF_OK);
+    }
+    (void)xh_free_all(heap, alice);
+    xh_walk(heap, walk_visit, &walk);
+    assert_int_equal(walk.count, 100);
+    xh_heap_destroy(heap);
+}
+
+static void audit_expect(struct xh_heap *heap, const char *expected)
+{
+    const char *text = NULL;
+
+    assert_int_equal(xh_audit(heap, &text), SF_FORMAT);
+    assert_string_equal(text, expected);
+}
+
+static void audit_finds_what_is_broken(void **unused)
+{
+    struct xh_heap *heap = heap_make(2u << 20);
+    struct xh_block *small = NULL;
+    struct xh_block *large = NULL;
+    uint8_t *data;
+    uint32_t page;
+
+    (void)unused;
+    assert_int_equal(xh_alloc(heap, 64, alice, &small), SF_OK);
+    assert_int_equal(xh_alloc(heap, 3 * 4096, bob, &large), SF_OK);
+    heap_audit(heap);
+
+    small->owner = 0;
+    audit_expect(heap, "a live block has no owner");
+    small->owner = bob;
+    audit_expect(heap, "a block is on the list of another owner");
+    small->owner = alice;
+
+    data = small->data;
+    small->data = large->data; /* two blocks in one place */
+    audit_expect(heap, "a header does not point back to its block");
+    small->data = data;
+
+    page = (uint32_t)((size_t)(large->data - heap->base) / XH__PAGE_BYTES);
+    heap->pages[page + 1].kind = XH__PAGE_RUN;
+    heap->pages[page + 1].run_pages = 1;
+    audit_expect(heap, "two runs overlap");
+    heap->pages[page + 1].kind = XH__PAGE_INSIDE;
+
+    page = (uint32_t)((size_t)(small->data - heap->base) / XH__PAGE_BYTES);
+    heap->pages[page].free_slots |= 1;
+    audit_expect(heap, "a slab's free slots and its blocks disagree");
+    heap->pages[page].free_slots &= ~1ull;
+
+    heap->bytes_in_use++;
+    audit_expect(heap, "the counts of blocks or bytes do not add up");
+    heap->bytes_in_use--;
+    heap_audit(heap);
+    xh_heap_destroy(heap);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_steps_agree_with_a_plain_list),
+        cmocka_unit_test(exhaustion_says_nomem_and_everything_comes_back),
+        cmocka_unit_test(only_the_owner_may_free_or_give),
+        cmocka_unit_test(sizes_out_of_range_are_refused),
+        cmocka_unit_test(a_taken_address_says_exists),
+        cmocka_unit_test(walk_visits_each_block_in_address_order),
+        cmocka_unit_test(audit_finds_what_is_broken),
+    };
+
+    return cmocka_run_group_tests_name("xh", tests, NULL, NULL);
+}

@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "graph.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <yaml.h>
+
+#include "names.h"
+
+struct reader {
+    yaml_parser_t parser;
+    yaml_event_t event; /* the current one; zero type before the first */
+    const char *path;
+    char *text;
+    size_t text_capacity;
+};
+
+static sf_status fail_at(struct reader *reader, size_t line, sf_status status, const char *format,
+                         ...) __attribute__((format(printf, 4, 5)));
+
+static sf_status fail_at(struct reader *reader, size_t line, sf_status status, const char *format,
+                         ...)
+{
+    char what[400];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(what, sizeof(what), format, arguments);
+    va_end(arguments);
+    snprintf(reader->text, reader->text_capacity, "%s:%zu: error: %s", reader->path, line, what);
+
+    return status;
+}
+
+static size_t line_of(const struct reader *reader)
+{
+    return reader->event.start_mark.line + 1;
+}
+
+static sf_status next(struct reader *reader)
+{
+    yaml_event_delete(&reader->event);
+    if (!yaml_parser_parse(&reader->parser, &reader->event)) {
+        memset(&reader->event, 0, sizeof(reader->event));
+        return fail_at(reader, reader->parser.problem_mark.line + 1,
+                       reader->parser.error == YAML_MEMORY_ERROR ? SF_NOMEM : SF_FORMAT,
+                       "this is not YAML: %s",
+                       reader->parser.problem != NULL ? reader->parser.problem : "?");
+    }
+    return SF_OK;
+}
+
+static const char *event_name(yaml_event_type_t type)
+{
+    switch (type) {
+    case YAML_SCALAR_EVENT:
+        return "a plain value";
+    case YAML_SEQUENCE_START_EVENT:
+        return "a list";
+    case YAML_MAPPING_START_EVENT:
+        return "a mapping";
+    case YAML_ALIAS_EVENT:
+        return "an alias";
+    default:
+        return "the end";
+    }
+}
+
+/* The next event must be of that type. */
+static sf_status expect(struct reader *reader, yaml_event_type_t type, const char *what)
+{
+    sf_status status = next(reader);
+
+    if (status != SF_OK) {
+        return status;
+    }
+    if (reader->event.type != type) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "%s is %s here, found %s", what,
+                       event_name(type), event_name(reader->event.type));
+    }
+    return SF_OK;
+}
+
+/* The scalar at hand as a string. */
+static sf_status scalar_text(struct reader *reader, const char *what, size_t bytes_max,
+                             const char **out_text)
+{
+    const char *value = (const char *)reader->event.data.scalar.value;
+    size_t length = reader->event.data.scalar.length;
+
+    if (strlen(value) != length) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "%s holds a zero byte", what);
+    }
+    if (length > bytes_max) {
+        return fail_at(reader, line_of(reader), SF_LIMIT,
+                       "%s has %zu bytes, at most %zu are allowed", what, length, bytes_max);
+    }
+    *out_text = value;
+    return SF_OK;
+}
+
+static sf_status keep_text(struct reader *reader, const char *text, char **out_copy)
+{
+    char *copy = strdup(text);
+
+    if (copy == NULL) {
+        return fail_at(reader, line_of(reader), SF_NOMEM, "no memory left");
+    }
+    *out_copy = copy;
+    return SF_OK;
+}
+
+/* Reads the next event as a scalar into *field, which must be empty so far (else: duplicate). */
+static sf_status read_field(struct reader *reader, const char *key, size_t bytes_max, char **field)
+{
+    const char *text = NULL;
+    sf_status status;
+
+    if (*field != protobuf_c_empty_string) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'%s' is there twice", key);
+    }
+    status = expect(reader, YAML_SCALAR_EVENT, key);
+    if (status == SF_OK) {
+        status = scalar_text(reader, key, bytes_max, &text);
+    }
+    if (status == SF_OK && text[0] == '\0') {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'%s' has no value", key);
+    }
+    return status == SF_OK ? keep_text(reader, text, field) : status;
+}
+
+/* Steps to the next key of a mapping. *out_key points to `key`, or is NULL at the mapping's end. */
+static sf_status next_key(struct reader *reader, const char *where, char key[64],
+                          const char **out_key)
+{
+    const char *text = NULL;
+    sf_status status = next(reader);
+
+    if (status != SF_OK) {
+        return status;
+    }
+    if (reader->event.type == YAML_MAPPING_END_EVENT) {
+        *out_key = NULL;
+        return SF_OK;
+    }
+    if (reader->event.type != YAML_SCALAR_EVENT) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "a key of %s is a plain value", where);
+    }
+    status = scalar_text(reader, "a key", 63, &text);
+    if (status == SF_OK) {
+        snprintf(key, 64, "%s", text);
+        *out_key = key;
+    }
+    return status;
+}
+
+static sf_status unknown_key(struct reader *reader, const char *key, const char *where,
+                             const char *const known[])
+{
+    struct orch_hint hint = {.wanted = key};
+    char text[100];
+    size_t index;
+
+    for (index = 0; known[index] != NULL; index++) {
+        orch_hint_add(&hint, known[index]);
+    }
+    return fail_at(reader, line_of(reader), SF_FORMAT, "%s has no key '%s'%s", where, key,
+                   orch_hint_text(&hint, text, sizeof(text)));
+}
+
+/* Makes room for one more element at the end of a protobuf-c repeated field. */
+static sf_status grow(struct reader *reader, void ***elements, size_t count)
+{
+    void **larger = realloc(*elements, (count + 1) * sizeof(void *));
+
+    if (larger == NULL) {
+        return fail_at(reader, line_of(reader), SF_NOMEM, "no memory left");
+    }
+    larger[count] = NULL;
+    *elements = larger;
+    return SF_OK;
+}
+
+static bool config_key_ok(const char *key)
+{
+    size_t length = strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_.-");
+
+    return length > 0 && key[length] == '\0' && key[0] >= 'a' && key[0] <= 'z';
+}
+
+static sf_status read_config_entry(struct reader *reader, Sf__Control__GraphSip *sip,
+                                   const char *key)
+{
+    Sf__Control__ConfigEntry *entry;
+    const char *value = NULL;
+    sf_status status;
+    size_t index;
+
+    if (!config_key_ok(key)) {
+        return fail_at(reader, line_of(reader), SF_FORMAT,
+                       "config key '%s': a key is a-z, 0-9, _, . and -, a letter first", key);
+    }
+    for (index = 0; index < sip->n_config; index++) {
+        if (strcmp(sip->config[index]->key, key) == 0) {
+            return fail_at(reader, line_of(reader), SF_FORMAT, "config key '%s' is there twice",
+                           key);
+        }
+    }
+    if (sip->n_config >= GRAPH_CONFIG_MAX) {
+        return fail_at(reader, line_of(reader), SF_LIMIT, "more than %u config entries",
+                       GRAPH_CONFIG_MAX);
+    }
+    status = grow(reader, (void ***)&sip->config, sip->n_config);
+    if (status != SF_OK) {
+        return status;
+    }
+    entry = malloc(sizeof(*entry));
+    if (entry == NULL) {
+        return fail_at(reader, line_of(reader), SF_NOMEM, "no memory left");
+    }
+    sf__control__config_entry__init(entry);
+    sip->config[sip->n_config++] = entry;
+    status = keep_text(reader, key, &entry->key);
+    if (status == SF_OK) {
+        status = expect(reader, YAML_SCALAR_EVENT, "the value of a config key");
+    }
+    if (status == SF_OK) {
+        status = scalar_text(reader, "a config value", GRAPH_CONFIG_VALUE_BYTES_MAX, &value);
+    }
+    return status == SF_OK ? keep_text(reader, value, &entry->value) : status;
+}
+
+static sf_status read_config(struct reader *reader, Sf__Control__GraphSip *sip)
+{
+    char buffer[64];
+    const char *key = NULL;
+    sf_status status;
+
+    if (sip->n_config > 0) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'config' is there twice");
+    }
+    status = expect(reader, YAML_MAPPING_START_EVENT, "config");
+    while (status == SF_OK) {
+        status = next_key(reader, "config", buffer, &key);
+        if (status != SF_OK || key == NULL) {
+            break;
+        }
+        status = read_config_entry(reader, sip, key);
+    }
+    return status;
+}
+
+static sf_status read_sip_field(struct reader *reader, Sf__Control__GraphSip *sip, const char *key)
+{
+    static const char *const known[] = {"image", "service", "node", "config", NULL};
+    sf_status status;
+
+    if (strcmp(key, "image") == 0) {
+        return read_field(reader, key, GRAPH_PATH_BYTES_MAX, &sip->image_path);
+    }
+    if (strcmp(key, "service") == 0) {
+        return read_field(reader, key, ORCH_NAME_BYTES_MAX, &sip->service);
+    }
+    if (strcmp(key, "node") == 0) {
+        status = read_field(reader, key, ORCH_NAME_BYTES_MAX, &sip->node);
+        if (status == SF_OK && !orch_name_ok(sip->node)) {
+            return fail_at(reader, line_of(reader), SF_FORMAT,
+                           "'%s' is no node name: " ORCH_NAME_RULE, sip->node);
+        }
+        return status;
+    }
+    if (strcmp(key, "config") == 0) {
+        return read_config(reader, sip);
+    }
+    return unknown_key(reader, key, "a SIP", known);
+}
+
+/* `name` is the key just read. */
+static sf_status read_sip(struct reader *reader, Sf__Control__Graph *graph, const char *name)
+{
+    Sf__Control__GraphSip *sip;
+    char buffer[64];
+    const char *key = NULL;
+    sf_status status;
+    size_t index;
+
+    if (!orch_name_ok(name)) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'%s' is no SIP name: " ORCH_NAME_RULE,
+                       name);
+    }
+    for (index = 0; index < graph->n_sips; index++) {
+        if (strcmp(graph->sips[index]->name, name) == 0) {
+            return fail_at(reader, line_of(reader), SF_FORMAT,
+                           "SIP '%s' is there twice, first in line %u", name,
+                           graph->sips[index]->line);
+        }
+    }
+    if (graph->n_sips >= GRAPH_SIPS_MAX) {
+        return fail_at(reader, line_of(reader), SF_LIMIT, "more than %u SIPs", GRAPH_SIPS_MAX);
+    }
+    status = grow(reader, (void ***)&graph->sips, graph->n_sips);
+    if (status != SF_OK) {
+        return status;
+    }
+    sip = malloc(sizeof(*sip));
+    if (sip == NULL) {
+        return fail_at(reader, line_of(reader), SF_NOMEM, "no memory left");
+    }
+    sf__control__graph_sip__init(sip);
+    graph->sips[graph->n_sips++] = sip;
+    sip->line = (uint32_t)line_of(reader);
+    status = keep_text(reader, name, &sip->name);
+    if (status == SF_OK) {
+        status = expect(reader, YAML_MAPPING_START_EVENT, "a SIP");
+    }
+    while (status == SF_OK) {
+        status = next_key(reader, "a SIP", buffer, &key);
+        if (status != SF_OK || key == NULL) {
+            break;
+        }
+        status = read_sip_field(reader, sip, key);
+    }
+    if (status == SF_OK && (sip->image_path[0] == '\0') == (sip->service[0] == '\0')) {
+        return fail_at(reader, sip->line, SF_FORMAT,
+                       "SIP '%s' needs either an image or a service%s", sip->name,
+                       sip->service[0] != '\0' ? ", not both" : "");
+    }
+    return status;
+}
+
+static sf_status check_port(struct reader *reader, const char *key, const char *text)
+{
+    char sip[ORCH_NAME_BYTES_MAX + 1];
+    char port[ORCH_NAME_BYTES_MAX + 1];
+
+    if (!orch_port_split(text, sip, port)) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "%s: '%s' is not of the form <sip>.<%s>",
+                       key, text, strcmp(key, "from") == 0 ? "import" : "export");
+    }
+    return SF_OK;
+}
+
+static sf_status read_channel_field(struct reader *reader, Sf__Control__GraphChannel *channel,
+                                    const char *key)
+{
+    static const char *const known[] = {"from", "to", NULL};
+    char **field;
+    sf_status status;
+
+    if (strcmp(key, "from") == 0) {
+        field = &channel->importer;
+    } else if (strcmp(key, "to") == 0) {
+        field = &channel->exporter;
+    } else {
+        return unknown_key(reader, key, "a channel", known);
+    }
+    status = read_field(reader, key, 2 * ORCH_NAME_BYTES_MAX, field);
+    return status == SF_OK ? check_port(reader, key, *field) : status;
+}
+
+/* The importer must be a SIP of this graph, and an import is wired once. */
+static sf_status check_importer(struct reader *reader, const Sf__Control__Graph *graph,
+                                const Sf__Control__GraphChannel *channel)
+{
+    size_t sip_bytes = strcspn(channel->importer, ".");
+    struct orch_hint hint;
+    char name[ORCH_NAME_BYTES_MAX + 1];
+    char text[100];
+    size_t index;
+
+    for (index = 0; graph->channels[index] != channel; index++) {
+        if (strcmp(graph->channels[index]->importer, channel->importer) == 0) {
+            return fail_at(reader, channel->line, SF_FORMAT,
+                           "import '%s' is wired twice, first in line %u", channel->importer,
+                           graph->channels[index]->line);
+        }
+    }
+    snprintf(name, sizeof(name), "%.*s", (int)sip_bytes, channel->importer);
+    hint = (struct orch_hint){.wanted = name};
+    for (index = 0; index < graph->n_sips; index++) {
+        if (strcmp(graph->sips[index]->name, name) == 0) {
+            return SF_OK;
+        }
+        orch_hint_add(&hint, graph->sips[index]->name);
+    }
+    return fail_at(reader, channel->line, SF_FORMAT, "from: there is no SIP '%s' in this graph%s",
+                   name, orch_hint_text(&hint, text, sizeof(text)));
+}
+
+/* The mapping's start is the current event. */
+static sf_status read_channel(struct reader *reader, Sf__Control__Graph *graph)
+{
+    Sf__Control__GraphChannel *channel;
+    char buffer[64];
+    const char *key = NULL;
+    sf_status status;
+
+    if (graph->n_channels >= GRAPH_CHANNELS_MAX) {
+        return fail_at(reader, line_of(reader), SF_LIMIT, "more than %u channels",
+                       GRAPH_CHANNELS_MAX);
+    }
+    status = grow(reader, (void ***)&graph->channels, graph->n_channels);
+    if (status != SF_OK) {
+        return status;
+    }
+    channel = malloc(sizeof(*channel));
+    if (channel == NULL) {
+        return fail_at(reader, line_of(reader), SF_NOMEM, "no memory left");
+    }
+    sf__control__graph_channel__init(channel);
+    channel->line = (uint32_t)line_of(reader);
+    graph->channels[graph->n_channels++] = channel;
+    while (status == SF_OK) {
+        status = next_key(reader, "a channel", buffer, &key);
+        if (status != SF_OK || key == NULL) {
+            break;
+        }
+        status = read_channel_field(reader, channel, key);
+    }
+    if (status == SF_OK && (channel->importer[0] == '\0' || channel->exporter[0] == '\0')) {
+        return fail_at(reader, channel->line, SF_FORMAT, "a channel needs 'from' and 'to'");
+    }
+    return status;
+}
+
+static sf_status read_sips(struct reader *reader, Sf__Control__Graph *graph)
+{
+    char buffer[64];
+    const char *key = NULL;
+    sf_status status;
+
+    if (graph->n_sips > 0) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'sips' is there twice");
+    }
+    status = expect(reader, YAML_MAPPING_START_EVENT, "sips");
+    while (status == SF_OK) {
+        status = next_key(reader, "sips", buffer, &key);
+        if (status != SF_OK || key == NULL) {
+            break;
+        }
+        status = read_sip(reader, graph, key);
+    }
+    return status;
+}
+
+static sf_status read_channels(struct reader *reader, Sf__Control__Graph *graph)
+{
+    sf_status status;
+
+    if (graph->n_channels > 0) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'channels' is there twice");
+    }
+    status = expect(reader, YAML_SEQUENCE_START_EVENT, "channels");
+    while (status == SF_OK) {
+        status = next(reader);
+        if (status != SF_OK || reader->event.type == YAML_SEQUENCE_END_EVENT) {
+            break;
+        }
+        if (reader->event.type != YAML_MAPPING_START_EVENT) {
+            return fail_at(reader, line_of(reader), SF_FORMAT,
+                           "a channel is written {from: <sip>.<import>, to: <sip>.<export>}");
+        }
+        status = read_channel(reader, graph);
+    }
+    return status;
+}
+
+static sf_status read_top(struct reader *reader, Sf__Control__Graph *graph)
+{
+    static const char *const known[] = {"graph", "sips", "channels", NULL};
+    char buffer[64];
+    const char *key = NULL;
+    sf_status status = SF_OK;
+
+    while (status == SF_OK) {
+        status = next_key(reader, "a graph file", buffer, &key);
+        if (status != SF_OK || key == NULL) {
+            break;
+        }
+        if (strcmp(key, "graph") == 0) {
+            status = read_field(reader, key, 1023, &graph->name);
+            if (status == SF_OK && !orch_name_ok(graph->name)) {
+                return fail_at(reader, line_of(reader), SF_FORMAT,
+                               "'%s' is no graph name: " ORCH_NAME_RULE, graph->name);
+            }
+        } else if (strcmp(key, "sips") == 0) {
+            status = read_sips(reader, graph);
+        } else if (strcmp(key, "channels") == 0) {
+            status = read_channels(reader, graph);
+        } else {
+            status = unknown_key(reader, key, "a graph file", known);
+        }
+    }
+    return status;
+}
+
+static sf_status read_document(struct reader *reader, Sf__Control__Graph *graph)
+{
+    sf_status status = expect(reader, YAML_STREAM_START_EVENT, "a graph file");
+    size_t index;
+
+    if (status == SF_OK) {
+        status = next(reader);
+    }
+    if (status == SF_OK && reader->event.type == YAML_STREAM_END_EVENT) {
+        return fail_at(reader, 1, SF_FORMAT, "the file is empty");
+    }
+    if (status == SF_OK) {
+        status = expect(reader, YAML_MAPPING_START_EVENT, "a graph file");
+    }
+    if (status == SF_OK) {
+        status = read_top(reader, graph);
+    }
+    if (status == SF_OK) {
+        status = next(reader); /* the document's end */
+    }
+    if (status == SF_OK) {
+        status = next(reader);
+    }
+    if (status != SF_OK) {
+        return status;
+    }
+    if (reader->event.type != YAML_STREAM_END_EVENT) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "one file holds one graph");
+    }
+    if (graph->name[0] == '\0' || graph->n_sips == 0) {
+        return fail_at(reader, 1, SF_FORMAT, "a graph file needs '%s'",
+                       graph->name[0] == '\0' ? "graph: NAME" : "sips:");
+    }
+    for (index = 0; status == SF_OK && index < graph->n_channels; index++) {
+        status = check_importer(reader, graph, graph->channels[index]);
+    }
+    return status;
+}
+
+sf_status graph_parse(const char *path, const uint8_t *bytes, size_t length,
+                      Sf__Control__Graph **out_graph, char *text, size_t text_capacity)
+{
+    struct reader reader = {.path = path, .text = text, .text_capacity = text_capacity};
+    Sf__Control__Graph *graph;
+    sf_status status;
+
+    if (length > GRAPH_FILE_BYTES_MAX) {
+        return fail_at(&reader, 1, SF_LIMIT, "the file has %zu bytes, at most %u are read", length,
+                       GRAPH_FILE_BYTES_MAX);
+    }
+    graph = malloc(sizeof(*graph));
+    if (graph == NULL || !yaml_parser_initialize(&reader.parser)) {
+        free(graph);
+        return fail_at(&reader, 1, SF_NOMEM, "no memory left");
+    }
+    sf__control__graph__init(graph);
+    yaml_parser_set_input_string(&reader.parser, bytes, length);
+    status = keep_text(&reader, path, &graph->path);
+    if (status == SF_OK) {
+        status = read_document(&reader, graph);
+    }
+    yaml_event_delete(&reader.event);
+    yaml_parser_delete(&reader.parser);
+    if (status != SF_OK) {
+        sf__control__graph__free_unpacked(graph, NULL);
+        return status;
+    }
+    *out_graph = graph;
+    return SF_OK;
+}

@@ -1,20 +1,557 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cluster.c - fabricctl cluster: makes, lists and removes clusters on this machine. */
-#include "ctl/ctl.h"
+#include <assert.h>
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-static int cluster_missing(struct ctl_context *context, int argc, char **argv)
+#include "ctl/cluster_nodes.h"
+#include "ctl/ctl.h"
+#include "ctl/ctl_private.h"
+
+#define MEMORY_MIB_MIN 256
+#define MEMORY_MIB_MAX 65536
+#define CPUS_MAX 64
+#define LIST_MAX 64
+#define PROCESSES_MAX 256
+
+volatile sig_atomic_t cluster_interrupted;
+
+static void on_signal(int number)
 {
-    (void)argc;
-    return ctl_error(context, CTL_ERROR, "cluster %s is not part of this build yet", argv[0]);
+    (void)number;
+    cluster_interrupted = 1;
+}
+
+/* From here on Ctrl-C does not end fabricctl but makes it clean up. */
+static void catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal};
+
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        sigaction(numbers[i], &action, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* The context of another cluster than the one the global flags chose. */
+static int aim(const struct ctl_context *context, const char *name, struct ctl_context *out_context)
+{
+    *out_context = *context;
+    if (!cluster_name_ok(name)) {
+        return ctl_error(context, CTL_USAGE,
+                         "cluster name '%s': write a-z, 0-9 and -, a letter first, at most %d",
+                         name, CLUSTER_NAME_MAX);
+    }
+    if (strlen(context->state_root) + strlen(name) + 2 > sizeof(out_context->state_dir)) {
+        return ctl_error(context, CTL_USAGE, "%s: the path is too long", context->state_root);
+    }
+    out_context->cluster = name;
+    snprintf(out_context->state_dir, sizeof(out_context->state_dir), "%s/%s", context->state_root,
+             name);
+    snprintf(out_context->socket_path, sizeof(out_context->socket_path), "%.480s/ctl.sock",
+             out_context->state_dir);
+    return CTL_OK;
+}
+
+/* --- undoing
+ * ---------------------------------------------------------------------------------------- */
+
+/*
+ * Takes away what the record names: processes, then the namespace with its links, then the folder.
+ * The folder goes last, and only when all else is gone: what is left can be tried again.
+ */
+static sf_status undo(struct cluster *cluster)
+{
+    size_t left = cluster_end_processes(cluster);
+
+    if (left > 0) {
+        cluster_error(cluster, "%zu processes of cluster '%s' do not end; see %s/pids", left,
+                      cluster->name, cluster->dir);
+        return SF_IO;
+    }
+    if (cluster_net_down(cluster) != SF_OK) {
+        return SF_IO;
+    }
+    return cluster_remove_dir(cluster);
+}
+
+/* --- create
+ * ----------------------------------------------------------------------------------------- */
+
+struct create_options {
+    uint32_t nodes;
+    uint32_t memory_mib;
+    uint32_t cpus;
+    uint32_t timeout_ms;
+    const char *name;
+    const char *image_dir;
+    const char *accel;
+    bool hosted;
+    bool keep;
+};
+
+static int check_numbers(struct ctl_context *context, const struct create_options *options)
+{
+    if (options->nodes < 1 || options->nodes > CLUSTER_NODES_MAX) {
+        return ctl_error(context, CTL_USAGE, "--nodes %u: from 1 to %d", options->nodes,
+                         CLUSTER_NODES_MAX);
+    }
+    if (options->memory_mib < MEMORY_MIB_MIN || options->memory_mib > MEMORY_MIB_MAX) {
+        return ctl_error(context, CTL_USAGE, "--memory-mib %u: from %d to %d", options->memory_mib,
+                         MEMORY_MIB_MIN, MEMORY_MIB_MAX);
+    }
+    if (options->cpus < 1 || options->cpus > CPUS_MAX) {
+        return ctl_error(context, CTL_USAGE, "--cpus %u: from 1 to %d", options->cpus, CPUS_MAX);
+    }
+    return CTL_OK;
+}
+
+static int parse_accel(struct ctl_context *context, const char *text, enum cluster_accel *out_accel)
+{
+    static const char *const names[] = {
+        [CLUSTER_ACCEL_AUTO] = "auto", [CLUSTER_ACCEL_KVM] = "kvm", [CLUSTER_ACCEL_TCG] = "tcg"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(names[i], text) == 0) {
+            *out_accel = (enum cluster_accel)i;
+            return CTL_OK;
+        }
+    }
+    return ctl_error(context, CTL_USAGE, "--accel %s: auto, kvm or tcg", text);
+}
+
+/* Beside fabricctl (installed), or where the build puts it. */
+static int find_program(struct ctl_context *context, const char *name, const char *built,
+                        char *out_path, size_t capacity)
+{
+    snprintf(out_path, capacity, "%s/%s", context->program_dir, name);
+    if (access(out_path, X_OK) == 0) {
+        return CTL_OK;
+    }
+    snprintf(out_path, capacity, "%s/%s", context->program_dir, built);
+    if (access(out_path, X_OK) == 0) {
+        return CTL_OK;
+    }
+    return ctl_error(context, CTL_NOT_FOUND, "no %s beside fabricctl in %s; './run build' makes it",
+                     name, context->program_dir);
+}
+
+static int find_image(struct ctl_context *context, const char *wanted, char *out_dir,
+                      size_t capacity)
+{
+    static const char *const files[] = {"vmlinuz", "initramfs.cpio"};
+    char path[600];
+    char built[512];
+
+    snprintf(built, sizeof(built), "%.400s/../deploy", context->program_dir);
+    /* Links to it are made in another folder, so it has to be absolute. */
+    if (realpath(wanted != NULL ? wanted : built, path) == NULL || strlen(path) >= capacity) {
+        return ctl_error(context, CTL_NOT_FOUND, "image folder %s: %s",
+                         wanted != NULL ? wanted : built, strerror(errno));
+    }
+    snprintf(out_dir, capacity, "%s", path);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(path, sizeof(path), "%.500s/%s", out_dir, files[i]);
+        if (access(path, R_OK) != 0) {
+            return ctl_error(context, CTL_NOT_FOUND,
+                             "no node image: %s is missing; 'ninja -C build node-image' builds it, "
+                             "--image-dir names another folder",
+                             path);
+        }
+    }
+    return CTL_OK;
+}
+
+static void plan_nodes(struct cluster_plan *plan)
+{
+    bool kvm = plan->accel == CLUSTER_ACCEL_KVM ||
+               (plan->accel == CLUSTER_ACCEL_AUTO && cluster_kvm_present());
+
+    for (unsigned i = 0; i < plan->cluster->node_count; i++) {
+        struct cluster_node *node = &plan->nodes[i];
+        node->number = i + 1;
+        node->kvm = kvm;
+        node->console_fd = -1;
+        node->output_fd = -1;
+        snprintf(node->name, sizeof(node->name), "node%u", node->number);
+    }
+}
+
+/* Everything between the record and the last node that joins. */
+static sf_status bring_up(struct cluster_plan *plan)
+{
+    struct cluster *cluster = plan->cluster;
+    sf_status st = SF_OK;
+
+    if (!cluster->hosted) {
+        st = cluster_net_up(plan);
+    }
+    if (st == SF_OK && !cluster_interrupted) {
+        st = cluster_fabricd_start(plan);
+    }
+    if (st == SF_OK && !cluster_interrupted && !cluster->hosted) {
+        st = cluster_boot_serve(plan);
+    }
+    for (unsigned i = 0; i < cluster->node_count && st == SF_OK && !cluster_interrupted; i++) {
+        st = cluster->hosted ? cluster_hosted_node(plan, &plan->nodes[i])
+                             : cluster_boot_node(plan, &plan->nodes[i]);
+    }
+    if (st == SF_OK && !cluster_interrupted) {
+        st = cluster_watch(plan);
+    }
+    cluster_watch_fini(plan);
+    return cluster_interrupted ? SF_AGAIN : st;
+}
+
+static int finish(struct cluster_plan *plan, sf_status st, bool keep)
+{
+    struct cluster *cluster = plan->cluster;
+    double seconds = (double)(cluster_now_ms() - plan->began_ms) / 1000;
+
+    if (st == SF_OK) {
+        cluster->complete = true;
+        st = cluster_save(cluster);
+    }
+    if (st == SF_OK) {
+        ctl_note("%6.1f s  cluster '%s': %u %s nodes joined; state in %s", seconds, cluster->name,
+                 cluster->node_count, cluster->hosted ? "hosted" : "booted", cluster->dir);
+        return CTL_OK;
+    }
+    if (keep && !cluster_interrupted) {
+        ctl_note("kept as it is for you to look at: %s; 'fabricctl cluster destroy %s' removes it",
+                 cluster->dir, cluster->name);
+        return CTL_ERROR;
+    }
+    ctl_note("%6.1f s  %s: removing what was started", seconds,
+             cluster_interrupted ? "interrupted" : "failed");
+    if (undo(cluster) != SF_OK) {
+        ctl_note("'fabricctl cluster destroy %s' tries again", cluster->name);
+    }
+    return cluster_interrupted ? CTL_INTERRUPTED : CTL_ERROR;
+}
+
+static int create_planned(struct cluster_plan *plan, const char *name, bool keep)
+{
+    struct cluster *cluster = plan->cluster;
+    sf_status st;
+    int code;
+
+    catch_signals();
+    plan->began_ms = cluster_now_ms();
+    st = cluster_new(cluster, name);
+    if (st != SF_OK) {
+        bool made = cluster->lock_fd >= 0; /* its folder is ours, nothing else was made */
+        if (made) {
+            st = cluster_remove_dir(cluster);
+        }
+        cluster_close(cluster);
+        return CTL_ERROR;
+    }
+    plan_nodes(plan);
+    code = finish(plan, bring_up(plan), keep);
+    cluster_close(cluster);
+    if (code == CTL_OK && cluster->context->output == CTL_JSON) {
+        cJSON *root = cJSON_CreateObject();
+        cJSON_AddStringToObject(root, "cluster", cluster->name);
+        cJSON_AddStringToObject(root, "mode", cluster->hosted ? "hosted" : "booted");
+        cJSON_AddNumberToObject(root, "nodes", cluster->node_count);
+        cJSON_AddStringToObject(root, "state_dir", cluster->dir);
+        cJSON_AddNumberToObject(root, "seconds",
+                                (double)(cluster_now_ms() - plan->began_ms) / 1000);
+        ctl_print_json(root);
+    } else if (code == CTL_OK && cluster->context->output == CTL_NAME) {
+        puts(cluster->name);
+    }
+    return code;
+}
+
+static int create_cluster(struct ctl_context *context, int argc, char **argv)
+{
+    static struct cluster_plan plan;
+    struct cluster cluster = {.lock_fd = -1};
+    struct create_options options = {
+        .nodes = 3, .memory_mib = 512, .cpus = 1, .timeout_ms = 60000, .accel = "auto"};
+    const struct ctl_option table[] = {
+        {"--nodes", 'n', CTL_OPT_COUNT, &options.nodes},
+        {"--name", 0, CTL_OPT_TEXT, &options.name},
+        {"--hosted", 0, CTL_OPT_FLAG, &options.hosted},
+        {"--memory-mib", 0, CTL_OPT_COUNT, &options.memory_mib},
+        {"--cpus", 0, CTL_OPT_COUNT, &options.cpus},
+        {"--timeout", 0, CTL_OPT_MILLISECONDS, &options.timeout_ms},
+        {"--keep-on-failure", 0, CTL_OPT_FLAG, &options.keep},
+        {"--image-dir", 0, CTL_OPT_TEXT, &options.image_dir},
+        {"--accel", 0, CTL_OPT_TEXT, &options.accel},
+        {0},
+    };
+    struct ctl_context aimed;
+    int code;
+
+    argc = ctl_options(context, argc, argv, table);
+    if (argc < 0) {
+        return CTL_USAGE;
+    }
+    if (argc > 1) {
+        return ctl_error(context, CTL_USAGE,
+                         "cluster create takes no argument '%s'; --name gives "
+                         "it a name",
+                         argv[1]);
+    }
+    code = aim(context, options.name != NULL ? options.name : context->cluster, &aimed);
+    code = code == CTL_OK ? check_numbers(context, &options) : code;
+    code = code == CTL_OK ? parse_accel(context, options.accel, &plan.accel) : code;
+    if (code == CTL_OK && !options.hosted && geteuid() != 0) {
+        code = ctl_error(context, CTL_ERROR,
+                         "booting machines needs root (network namespace and taps): use sudo, or "
+                         "--hosted for nodes that are ordinary processes");
+    }
+    if (code == CTL_OK && !options.hosted) {
+        code = find_image(context, options.image_dir, plan.image_dir, sizeof(plan.image_dir));
+    }
+    if (code == CTL_OK) {
+        code = find_program(context, "fabricd", "fabricd", plan.fabricd, sizeof(plan.fabricd));
+    }
+    if (code == CTL_OK && options.hosted) {
+        code = find_program(context, "sipnode", "../node_kernel/kernel/sipnode", plan.sipnode,
+                            sizeof(plan.sipnode));
+    }
+    if (code != CTL_OK) {
+        return code;
+    }
+    cluster_search_path();
+    cluster.context = &aimed;
+    cluster.hosted = options.hosted;
+    cluster.node_count = options.nodes;
+    plan.cluster = &cluster;
+    plan.memory_mib = options.memory_mib;
+    plan.cpus = options.cpus;
+    plan.timeout_ms = options.timeout_ms;
+    return create_planned(&plan, aimed.cluster, options.keep);
+}
+
+/* --- destroy
+ * ---------------------------------------------------------------------------------------- */
+
+static int destroy_one(const struct ctl_context *context, const char *name)
+{
+    struct cluster cluster;
+    sf_status st = cluster_load(&cluster, context, name);
+
+    if (st == SF_NOTFOUND) {
+        return ctl_error(context, CTL_NOT_FOUND,
+                         "no cluster '%s'; 'fabricctl cluster list' shows what there is", name);
+    }
+    if (st != SF_OK && st != SF_FORMAT) {
+        return CTL_ERROR;
+    }
+    if (cluster_lock(&cluster) != SF_OK) {
+        return CTL_ERROR;
+    }
+    if (st == SF_FORMAT) {
+        char path[CLUSTER_PATH_MAX];
+        if (access(cluster_path(&cluster, path, "cluster.json"), F_OK) == 0) {
+            cluster_error(&cluster,
+                          "%s is damaged: nothing was removed, because it cannot be told "
+                          "what belongs to the cluster; look at %s/pids",
+                          path, cluster.dir);
+            cluster_close(&cluster);
+            return CTL_ERROR;
+        }
+        st = cluster_remove_dir(&cluster); /* create ended before its first record */
+    } else {
+        st = undo(&cluster);
+    }
+    cluster_close(&cluster);
+    if (st == SF_OK) {
+        ctl_note("cluster '%s' is gone", name);
+    }
+    return st == SF_OK ? CTL_OK : CTL_ERROR;
+}
+
+static int is_cluster(const struct dirent *entry)
+{
+    return cluster_name_ok(entry->d_name) ? 1 : 0;
+}
+
+/* Names of all clusters, sorted; free each and the array. */
+static int all_names(const struct ctl_context *context, struct dirent ***out_entries)
+{
+    int count = scandir(context->state_root, out_entries, is_cluster, alphasort);
+
+    return count < 0 ? 0 : count;
+}
+
+static int destroy_cluster(struct ctl_context *context, int argc, char **argv)
+{
+    bool all = false;
+    const struct ctl_option table[] = {{"--all", 0, CTL_OPT_FLAG, &all}, {0}};
+    struct dirent **entries = NULL;
+    int code = CTL_OK;
+    int count;
+
+    argc = ctl_options(context, argc, argv, table);
+    if (argc < 0) {
+        return CTL_USAGE;
+    }
+    if (argc > 2 || (all && argc > 1)) {
+        return ctl_error(context, CTL_USAGE, "cluster destroy takes one name, or --all");
+    }
+    catch_signals(); /* a clean-up that has begun comes to its end */
+    cluster_search_path();
+    if (!all) {
+        const char *name = argc > 1 ? argv[1] : context->cluster;
+        struct ctl_context aimed;
+
+        code = aim(context, name, &aimed);
+        return code == CTL_OK ? destroy_one(&aimed, name) : code;
+    }
+    count = all_names(context, &entries);
+    for (int i = 0; i < count; i++) {
+        int one = destroy_one(context, entries[i]->d_name);
+        code = code == CTL_OK ? one : code;
+        free(entries[i]);
+    }
+    free(entries);
+    if (count == 0) {
+        ctl_note("there is no cluster");
+    }
+    return code;
+}
+
+/* --- list
+ * ------------------------------------------------------------------------------------------- */
+
+struct listed_cluster {
+    struct cluster cluster;
+    const char *state;
+    size_t processes;
+};
+
+/* "running", "degraded" (something ended), "unfinished" (create broke off), "busy", "damaged". */
+static const char *state_of(struct cluster *cluster, sf_status loaded, size_t *out_processes)
+{
+    static struct cluster_process processes[PROCESSES_MAX];
+    size_t expected = 1 + cluster->node_count + (cluster->hosted ? 0 : 2);
+    bool busy = cluster_is_locked(cluster);
+
+    *out_processes = loaded == SF_OK ? cluster_processes(cluster, processes, PROCESSES_MAX) : 0;
+    if (busy) {
+        return "busy";
+    }
+    if (loaded != SF_OK) {
+        return "damaged";
+    }
+    if (!cluster->complete) {
+        return "unfinished";
+    }
+    return *out_processes >= expected ? "running" : "degraded";
+}
+
+static void print_one(const struct ctl_context *context, const struct listed_cluster *item,
+                      cJSON *array)
+{
+    const struct cluster *cluster = &item->cluster;
+    const char *mode = cluster->hosted ? "hosted" : "booted";
+
+    if (context->output == CTL_JSON) {
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddStringToObject(object, "name", cluster->name);
+        cJSON_AddStringToObject(object, "mode", mode);
+        cJSON_AddNumberToObject(object, "nodes", cluster->node_count);
+        cJSON_AddStringToObject(object, "state", item->state);
+        cJSON_AddNumberToObject(object, "processes", (double)item->processes);
+        cJSON_AddStringToObject(object, "state_dir", cluster->dir);
+        cJSON_AddItemToArray(array, object);
+    } else if (context->output == CTL_NAME) {
+        puts(cluster->name);
+    } else {
+        printf("%-16s %-8s %5u  %-11s %9zu  %s\n", cluster->name, mode, cluster->node_count,
+               item->state, item->processes, cluster->dir);
+    }
+}
+
+static int list_clusters(struct ctl_context *context, int argc, char **argv)
+{
+    const struct ctl_option table[] = {{0}};
+    struct dirent **entries = NULL;
+    cJSON *array = NULL;
+    int count;
+
+    argc = ctl_options(context, argc, argv, table);
+    if (argc != 1) {
+        return argc < 0 ? CTL_USAGE
+                        : ctl_error(context, CTL_USAGE, "cluster list takes no argument");
+    }
+    count = all_names(context, &entries);
+    if (context->output == CTL_JSON) {
+        array = cJSON_CreateArray();
+    } else if (count == 0 && context->output != CTL_NAME) {
+        ctl_note("there is no cluster in %s; 'fabricctl cluster create' makes one",
+                 context->state_root);
+    } else if (context->output != CTL_NAME) {
+        printf("%-16s %-8s %5s  %-11s %9s  %s\n", "NAME", "MODE", "NODES", "STATE", "PROCESSES",
+               "FOLDER");
+    }
+    for (int i = 0; i < count; i++) {
+        struct listed_cluster item;
+        sf_status st = cluster_load(&item.cluster, context, entries[i]->d_name);
+
+        if (st != SF_NOTFOUND) {
+            item.state = state_of(&item.cluster, st, &item.processes);
+            print_one(context, &item, array);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    if (array != NULL) {
+        ctl_print_json(array);
+    }
+    return CTL_OK;
 }
 
 const struct ctl_command ctl_cluster_commands[] = {
     {
         .name = "create",
-        .summary = "make a cluster on this machine",
-        .usage = "cluster create [--nodes N] [--hosted]",
-        .examples = "  fabricctl cluster create --nodes 3\n",
-        .run = cluster_missing,
+        .summary = "start a cluster on this machine and wait until its nodes have joined",
+        .usage = "cluster create [OPTION]...\n"
+                 "  -n, --nodes N         how many nodes (3)\n"
+                 "  --name NAME           its name, as --cluster\n"
+                 "  --hosted              nodes are ordinary processes: no root, no machine; else\n"
+                 "                        they are QEMU machines that boot over PXE (needs root)\n"
+                 "  --timeout TIME        for all nodes to join (60s)\n"
+                 "  --keep-on-failure     leave everything as it is when that fails\n"
+                 "  --memory-mib N        memory of a machine (512)\n"
+                 "  --cpus N              processors of a machine (1)\n"
+                 "  --accel auto|kvm|tcg  how machines run; kvm goes back to tcg when a machine\n"
+                 "                        shows nothing for 5 s (auto)\n"
+                 "  --image-dir DIR       folder with vmlinuz and initramfs.cpio",
+        .examples = "  fabricctl cluster create --nodes 3\n"
+                    "  fabricctl cluster create --hosted --name try\n",
+        .run = create_cluster,
+    },
+    {
+        .name = "list",
+        .summary = "show the clusters on this machine",
+        .usage = "cluster list",
+        .examples = "  fabricctl cluster list\n"
+                    "  fabricctl cluster list -o json\n",
+        .run = list_clusters,
+        .aliases = "ls",
+    },
+    {
+        .name = "destroy",
+        .summary = "end a cluster and remove all that was made for it",
+        .usage = "cluster destroy [NAME] [--all]",
+        .examples = "  fabricctl cluster destroy\n"
+                    "  fabricctl cluster destroy try\n"
+                    "  fabricctl cluster destroy --all\n",
+        .run = destroy_cluster,
+        .aliases = "rm delete",
     },
     {0},
 };

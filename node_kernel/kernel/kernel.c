@@ -1,177 +1,316 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The core in its first, empty form: every function of nk.h exists and answers UNSUPPORTED, so
- * that agent and services can be linked against it.
- */
-#include "nk.h"
+/* The kernel object: making it, ending it, and what the fabric tells it. */
+#include "internal.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-struct nk_kernel {
-    int unused;
-};
+#define HEAP_BYTES_DEFAULT ((size_t)256 << 20)
+#define HEAP_STEP ((size_t)2 << 20)
+#define ENDPOINTS_MIN 4096u
+#define ENDPOINTS_MAX 65536u
+
+void nk__say(char *text, size_t text_capacity, const char *format, ...)
+{
+    va_list args;
+
+    if (text == NULL || text_capacity == 0) {
+        return;
+    }
+    va_start(args, format);
+    (void)vsnprintf(text, text_capacity, format, args);
+    va_end(args);
+}
+
+/* --- fabric events: only notes are taken here ----------------------------------------------------
+ */
+
+static void on_ready(void *arg, struct fab_ep *ep)
+{
+    struct nk_port *port = fab_ep_holder(ep);
+
+    (void)arg;
+    if (port == NULL) {
+        return;
+    }
+    if (port->service != NULL) {
+        nk__service_ready(port);
+    } else if (port->waiting) {
+        nk__wake(port->sip);
+    }
+}
+
+void nk__refuse(struct nk_kernel *kernel, struct fab_ep *ep)
+{
+    if (kernel->refused_count == kernel->refused_capacity) {
+        uint32_t capacity = kernel->refused_capacity == 0 ? 16 : kernel->refused_capacity * 2;
+        struct fab_ep **refused = realloc(kernel->refused, capacity * sizeof(struct fab_ep *));
+
+        if (refused == NULL) {
+            return; /* it stays open and unheard until the kernel ends */
+        }
+        kernel->refused = refused;
+        kernel->refused_capacity = capacity;
+    }
+    kernel->refused[kernel->refused_count++] = ep;
+}
+
+static void on_opened(void *arg, uint64_t export_owner, const char *export_name, struct fab_ep *ep)
+{
+    struct nk_kernel *kernel = arg;
+    struct nk_sip *sip;
+
+    if (export_owner >> 56 == XH_OWNER_SERVICE) {
+        nk__service_opened(kernel, export_owner, ep);
+        return;
+    }
+    sip = nk__sip_find(kernel, export_owner & 0xffffffffffffffull);
+    if (sip == NULL || sip->state == NK_SIP_ENDING) {
+        nk__refuse(kernel, ep);
+        return;
+    }
+    nk__sip_opened(sip, export_name, ep);
+}
+
+static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
+{
+    struct nk_kernel *kernel = arg;
+
+    if (kernel->events.session_lost != NULL) {
+        kernel->events.session_lost(kernel->events_arg, peer_id, cause);
+    }
+}
+
+/* --- life ----------------------------------------------------------------------------------------
+ */
+
+static sf_status heap_create(struct nk_kernel *kernel, const struct nk_options *options)
+{
+    struct xh_options heap = {
+        .base = (void *)(XH_CELL_BASE + options->node_id * XH_NODE_STRIDE),
+        .range_bytes = options->heap_bytes == 0 ? HEAP_BYTES_DEFAULT : options->heap_bytes,
+    };
+
+    heap.range_bytes = (heap.range_bytes + HEAP_STEP - 1) & ~(HEAP_STEP - 1);
+    return xh_heap_create(&heap, &kernel->heap);
+}
+
+static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options *options)
+{
+    struct fab_options fabric = {
+        .node_id = options->node_id,
+        .epoch = options->epoch,
+        .heap = kernel->heap,
+        .events = {.ready = on_ready, .opened = on_opened, .session_lost = on_session_lost},
+        .events_arg = kernel,
+        .endpoint_count_max = options->slot_count * 8,
+    };
+
+    if (fabric.endpoint_count_max < ENDPOINTS_MIN) {
+        fabric.endpoint_count_max = ENDPOINTS_MIN;
+    } else if (fabric.endpoint_count_max > ENDPOINTS_MAX) {
+        fabric.endpoint_count_max = ENDPOINTS_MAX;
+    }
+    return fab_node_create(&fabric, &kernel->fabric);
+}
+
+static sf_status std_contracts_add(struct nk_kernel *kernel)
+{
+#define NK_STD_CONTRACT(name)                                                                      \
+    extern const uint8_t ct_blob_##name[];                                                         \
+    extern const size_t ct_blob_##name##_bytes;                                                    \
+    {                                                                                              \
+        sf_status st = nk_contract_add(kernel, ct_blob_##name, ct_blob_##name##_bytes, NULL, 0);   \
+        if (st != SF_OK) {                                                                         \
+            return st;                                                                             \
+        }                                                                                          \
+    }
+#include "std_contracts.def"
+#undef NK_STD_CONTRACT
+    return SF_OK;
+}
+
+/* Each step and what it was about; what was made is found by nk_kernel_destroy. */
+static sf_status kernel_init(struct nk_kernel *kernel, const struct nk_options *options,
+                             const char **out_step)
+{
+    sf_status st;
+
+    *out_step = "gate page";
+    st = nk__gate_install();
+    if (st != SF_OK) {
+        return st;
+    }
+    kernel->has_gate = 1;
+    *out_step = "signal handlers";
+    st = nk__signals_install();
+    if (st != SF_OK) {
+        return st;
+    }
+    kernel->has_signals = 1;
+    *out_step = "slots";
+    st = nk__slots_init(kernel);
+    if (st != SF_OK) {
+        return st;
+    }
+    kernel->timers = calloc(kernel->slot_count, sizeof(*kernel->timers));
+    if (kernel->timers == NULL) {
+        return SF_NOMEM;
+    }
+    *out_step = "exchange heap";
+    st = heap_create(kernel, options);
+    if (st != SF_OK) {
+        return st;
+    }
+    *out_step = "fabric";
+    st = fabric_create(kernel, options);
+    if (st != SF_OK) {
+        return st;
+    }
+    *out_step = "standard contracts";
+    return std_contracts_add(kernel);
+}
 
 sf_status nk_kernel_create(const struct nk_options *options, struct nk_kernel **out_kernel,
                            char *text, size_t text_capacity)
 {
-    (void)options;
-    (void)out_kernel;
-    if (text != NULL) {
-        (void)snprintf(text, text_capacity, "the kernel core is not there yet");
+    struct nk_kernel *kernel;
+    const char *step;
+    sf_status st;
+
+    if (options->slot_count == 0 || options->slot_first >= NK_SLOT_COUNT_MAX ||
+        options->slot_count > NK_SLOT_COUNT_MAX - options->slot_first || options->node_id == 0 ||
+        options->node_id >= FAB_NODES_MAX) {
+        nk__say(text, text_capacity, "kernel: node id or slot range out of bounds");
+        return SF_BADARG;
     }
-    return SF_UNSUPPORTED;
+    kernel = calloc(1, sizeof(*kernel));
+    if (kernel == NULL) {
+        return SF_NOMEM;
+    }
+    nk_list_init(&kernel->run);
+    nk_list_init(&kernel->service_ready);
+    kernel->slot_first = options->slot_first;
+    kernel->slot_count = options->slot_count;
+    kernel->events = options->events;
+    kernel->events_arg = options->events_arg;
+    (void)snprintf(kernel->node_name, sizeof(kernel->node_name), "%s", options->node_name);
+    st = kernel_init(kernel, options, &step);
+    if (st != SF_OK) {
+        nk__say(text, text_capacity, "kernel: %s: %s", step, sf_status_text(st));
+        nk_kernel_destroy(kernel);
+        return st;
+    }
+    *out_kernel = kernel;
+    return SF_OK;
+}
+
+static void sips_stop(struct nk_kernel *kernel)
+{
+    for (uint32_t i = 0; i < NK_SIP_BUCKETS; i++) {
+        while (kernel->sips[i] != NULL) {
+            kernel->sips[i]->end_how = NK_END_STOPPED;
+            nk__sip_finish(kernel->sips[i], SF_CAUSE_OF(SHUTDOWN), NULL);
+        }
+    }
 }
 
 void nk_kernel_destroy(struct nk_kernel *kernel)
 {
-    (void)kernel;
+    if (kernel == NULL) {
+        return;
+    }
+    assert(nk__cpu.kernel == NULL); /* not from inside nk_run */
+    sips_stop(kernel);
+    nk__services_fini(kernel);
+    fab_node_destroy(kernel->fabric);
+    nk__images_fini(kernel);
+    for (uint32_t i = 0; i < kernel->contract_count; i++) {
+        ct_destroy(kernel->contracts[i]);
+    }
+    free(kernel->contracts);
+    xh_heap_destroy(kernel->heap);
+    free(kernel->timers);
+    free(kernel->refused);
+    nk__slots_fini(kernel);
+    if (kernel->has_signals) {
+        nk__signals_remove();
+    }
+    if (kernel->has_gate) {
+        nk__gate_remove();
+    }
+    free(kernel);
 }
+
+/* --- small things
+ * --------------------------------------------------------------------------------- */
 
 struct xh_heap *nk_kernel_heap(struct nk_kernel *kernel)
 {
-    (void)kernel;
-    return NULL;
+    return kernel->heap;
 }
 
 struct fab_node *nk_kernel_fabric(struct nk_kernel *kernel)
 {
-    (void)kernel;
-    return NULL;
+    return kernel->fabric;
 }
 
 const char *nk_kernel_node_name(const struct nk_kernel *kernel)
 {
-    (void)kernel;
-    return "";
+    return kernel->node_name;
 }
 
-sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t length,
-                       uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text, size_t text_capacity)
+sf_status nk_contract_add(struct nk_kernel *kernel, const uint8_t *blob, size_t blob_bytes,
+                          char *text, size_t text_capacity)
 {
-    (void)kernel;
-    (void)bytes;
-    (void)length;
-    (void)out_digest;
-    (void)text;
-    (void)text_capacity;
-    return SF_UNSUPPORTED;
-}
+    const char *why = "";
+    struct ct_contract **grown;
+    struct ct_contract *contract;
+    sf_status st = ct_decode(blob, blob_bytes, &contract, &why);
 
-sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *options, char *text,
-                        size_t text_capacity)
-{
-    (void)kernel;
-    (void)options;
-    (void)text;
-    (void)text_capacity;
-    return SF_UNSUPPORTED;
-}
-
-sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t sip, const char *import,
-                      uint16_t exporter_node, const char *export_name, char *text,
-                      size_t text_capacity)
-{
-    (void)kernel;
-    (void)sip;
-    (void)import;
-    (void)exporter_node;
-    (void)export_name;
-    (void)text;
-    (void)text_capacity;
-    return SF_UNSUPPORTED;
-}
-
-sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t sip)
-{
-    (void)kernel;
-    (void)sip;
-    return SF_UNSUPPORTED;
-}
-
-sf_status nk_sip_stop(struct nk_kernel *kernel, uint64_t sip, struct sf_cause cause)
-{
-    (void)kernel;
-    (void)sip;
-    (void)cause;
-    return SF_UNSUPPORTED;
-}
-
-bool nk_run(struct nk_kernel *kernel, uint32_t budget, uint64_t now_ns)
-{
-    (void)kernel;
-    (void)budget;
-    (void)now_ns;
-    return false;
-}
-
-uint64_t nk_next_deadline(const struct nk_kernel *kernel)
-{
-    (void)kernel;
-    return UINT64_MAX;
+    if (st != SF_OK) {
+        nk__say(text, text_capacity, "contract: %s", why);
+        return st;
+    }
+    for (uint32_t i = 0; i < kernel->contract_count; i++) {
+        if (memcmp(kernel->contracts[i]->id, contract->id, CT_ID_BYTES) == 0) {
+            ct_destroy(contract);
+            return SF_OK;
+        }
+    }
+    grown = realloc(kernel->contracts, (kernel->contract_count + 1) * sizeof(*grown));
+    if (grown == NULL) {
+        ct_destroy(contract);
+        return SF_NOMEM;
+    }
+    kernel->contracts = grown;
+    kernel->contracts[kernel->contract_count++] = contract; /* stays, whatever the fabric says */
+    st = fab_contract_add(kernel->fabric, contract);
+    if (st != SF_OK) {
+        nk__say(text, text_capacity, "contract %s: %s", contract->name, sf_status_text(st));
+    }
+    return st;
 }
 
 void nk_query(const struct nk_kernel *kernel, struct nk_stats *out_stats)
 {
-    (void)kernel;
-    *out_stats = (struct nk_stats){0};
+    *out_stats = (struct nk_stats){.sip_count = kernel->sip_count,
+                                   .switches = kernel->switches,
+                                   .calls = kernel->calls,
+                                   .messages = kernel->messages};
 }
 
 uint64_t nk_ep_sip(const struct nk_kernel *kernel, const struct fab_ep *ep, const char **out_port)
 {
+    const struct nk_port *port = fab_ep_holder(ep);
+
     (void)kernel;
-    (void)ep;
     if (out_port != NULL) {
-        *out_port = "";
+        *out_port = port == NULL ? "" : port->name;
     }
-    return 0;
-}
-
-sf_status nk_service_create(struct nk_kernel *kernel, const struct nk_service_ops *ops,
-                            uint64_t number, const char *name, void *loop,
-                            const struct nk_config *config, uint32_t config_count, char *text,
-                            size_t text_capacity)
-{
-    (void)kernel;
-    (void)ops;
-    (void)number;
-    (void)name;
-    (void)loop;
-    (void)config;
-    (void)config_count;
-    (void)text;
-    (void)text_capacity;
-    return SF_UNSUPPORTED;
-}
-
-sf_status nk_service_destroy(struct nk_kernel *kernel, uint64_t number)
-{
-    (void)kernel;
-    (void)number;
-    return SF_UNSUPPORTED;
-}
-
-struct nk_kernel *nk_service_kernel(struct nk_service *service)
-{
-    (void)service;
-    return NULL;
-}
-
-uint64_t nk_service_owner(const struct nk_service *service)
-{
-    (void)service;
-    return 0;
-}
-
-sf_status nk_service_hold(struct nk_service *service, struct fab_ep *ep, void *user)
-{
-    (void)service;
-    (void)ep;
-    (void)user;
-    return SF_UNSUPPORTED;
-}
-
-void nk_service_log(struct nk_service *service, const char *format, ...)
-{
-    (void)service;
-    (void)format;
+    if (port == NULL) {
+        return 0;
+    }
+    return port->sip != NULL ? port->sip->number : port->service->number;
 }

@@ -10,11 +10,12 @@
  * A fault in image code ends that SIP only. When a SIP ends, its endpoints close with a typed
  * cause, its blocks are freed and its slot is wiped and reused; the `ended` event says why.
  *
- * Time: nk_run is given the time; between calls nothing happens.
- * Threads: all functions from one thread, the one that called nk_kernel_create (it owns the signal
- * alternate stack).
- * Errors: `text` buffers (may be NULL) get a sentence for people: what, which object, why.
- * Limits: NK_HANDLES_MAX endpoints a SIP; slot_count SIPs.
+ * Time: nk_run is given the time (CLOCK_MONOTONIC, as SIPs see it); between calls nothing happens.
+ * Callbacks: `log` is called while a SIP runs and must not call the core. `ended` may, except
+ * nk_run and nk_kernel_destroy. Link: into executables that are not PIE (-no-pie), because PIEs
+ * live where slots do. Threads: all functions from one thread, the one that called nk_kernel_create
+ * (it owns the signal alternate stack). Errors: `text` buffers (may be NULL) get a sentence for
+ * people: what, which object, why. Limits: NK_HANDLES_MAX endpoints a SIP; slot_count SIPs.
  */
 #ifndef KERNEL_NK_H
 #define KERNEL_NK_H
@@ -67,7 +68,15 @@ struct xh_heap *nk_kernel_heap(struct nk_kernel *kernel);
 struct fab_node *nk_kernel_fabric(struct nk_kernel *kernel);
 const char *nk_kernel_node_name(const struct nk_kernel *kernel);
 
-/* --- images and SIPs ---------------------------------------------------------------------------- */
+/*
+ * Makes a compiled contract (contracts/table.h) known: to the fabric, and to services by name. The
+ * standard contracts are known from the start. Adding one twice is OK. FORMAT, TRUST, NOMEM.
+ */
+SF_MUST_CHECK sf_status nk_contract_add(struct nk_kernel *kernel, const uint8_t *blob,
+                                        size_t blob_bytes, char *text, size_t text_capacity);
+
+/* --- images and SIPs ----------------------------------------------------------------------------
+ */
 
 /* Checks (image_open) and keeps an image; maps its code. Bytes are copied. EXISTS is OK to get. */
 SF_MUST_CHECK sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t length,
@@ -99,7 +108,8 @@ SF_MUST_CHECK sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t sip);
 /* Ends a SIP from outside; peers see cause. Also for one that never started. */
 SF_MUST_CHECK sf_status nk_sip_stop(struct nk_kernel *kernel, uint64_t sip, struct sf_cause cause);
 
-/* --- running ------------------------------------------------------------------------------------ */
+/* --- running ------------------------------------------------------------------------------------
+ */
 
 /*
  * Runs ready SIPs and services, at most `budget` resumptions. Answers true if anything ran.
@@ -114,11 +124,15 @@ struct nk_stats {
     uint64_t switches, calls, messages;
 };
 void nk_query(const struct nk_kernel *kernel, struct nk_stats *out_stats);
-/* SIP number that holds an endpoint, or 0 (service or in a message); port: wired name or "". */
+/*
+ * Number of the SIP or service that holds an endpoint, or 0 (it is in a message); port: name of the
+ * import or export it came from, or "" (it came in a message or was made by the holder).
+ */
 uint64_t nk_ep_sip(const struct nk_kernel *kernel, const struct fab_ep *ep, const char **out_port);
 
-/* --- kernel services ------------------------------------------------------------------------------
- * A service is kernel code that exports contracts. It is event driven: it never blocks.
+/* --- kernel services
+ * ------------------------------------------------------------------------------ A service is
+ * kernel code that exports contracts. It is event driven: it never blocks.
  */
 struct nk_service;
 
@@ -131,6 +145,7 @@ struct nk_service_ops {
                         uint32_t config_count, void **out_impl, char *text, size_t text_capacity);
     /* Closes everything. No callback may come after it returns. */
     void (*destroy)(void *impl);
+    /* opened and ready are called from nk_run, never from inside a call of the fabric. */
     /* A client opened a channel to the export; the service holds ep from now on. */
     void (*opened)(void *impl, struct fab_ep *ep);
     /* ep (held by this service) may be readable or closed. user: as given to nk_service_hold. */
@@ -150,6 +165,14 @@ struct nk_kernel *nk_service_kernel(struct nk_service *service);
 uint64_t nk_service_owner(const struct nk_service *service); /* owner of blocks it holds */
 /* Attach user to an endpoint the service received in a message or made; ready() gets it. */
 SF_MUST_CHECK sf_status nk_service_hold(struct nk_service *service, struct fab_ep *ep, void *user);
+/*
+ * An endpoint that a service holds is closed and sent away with these two (they forget it; it gets
+ * no ready() any more), not with fab_ep_close and fab_ep_send. Answers as fab_ep_send. To receive:
+ * fab_ep_recv(ep, &msg, nk_service_owner(service)), until AGAIN or CLOSED.
+ */
+void nk_service_close(struct nk_service *service, struct fab_ep *ep, struct sf_cause cause);
+SF_MUST_CHECK sf_status nk_service_send(struct nk_service *service, struct fab_ep *ep,
+                                        const struct fab_msg *msg);
 /* One line to the operator's log, as the service. */
 void nk_service_log(struct nk_service *service, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernel calls on endpoints: send, receive, select, accept and the small ones.
+ *
+ * A message is translated at this border: handles become endpoints, window addresses become blocks
+ * of the exchange heap, and back. Bytes are copied between window and block. A received message
+ * for which the SIP has no room (window or quota full, no handle) is kept in its port and offered
+ * again by the next receive.
+ */
+#include "internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* A message where the SIP put it: at any address. */
+typedef struct nk_msg nk_msg_unaligned __attribute__((aligned(1)));
+
+/* --- sending ------------------------------------------------------------------------------------
+ */
+
+/* Blocks and ports that go with a message. */
+struct parcel {
+    uint32_t block_count, port_count;
+    uint32_t addresses[NK_ARGS_MAX];
+    uint32_t capacities[NK_ARGS_MAX];
+    struct nk_port *ports[NK_ARGS_MAX];
+};
+
+static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint32_t tag,
+                            uint64_t value, struct parcel *parcel, struct xh_block **out_block)
+{
+    uint32_t address = (uint32_t)value, bytes = (uint32_t)(value >> 32);
+    struct xh_block *block;
+
+    *out_block = NULL;
+    if (value == 0) {
+        return SF_OK; /* absent: the fabric knows whether that may be */
+    }
+    block = nk__window_find(sip, address);
+    if (block == NULL) {
+        return SF_NOTOWNER;
+    }
+    if (bytes == 0 || bytes > block->bytes) {
+        return SF_BADARG;
+    }
+    for (uint32_t i = 0; i < parcel->block_count; i++) {
+        if (parcel->addresses[i] == address) {
+            return SF_NOTOWNER; /* the same block twice */
+        }
+    }
+    if (bytes < block->bytes) {
+        sf_status st;
+
+        /* A refused message should leave its blocks as they were: look before trimming. */
+        if (ct_step(port->contract, fab_ep_state(port->ep), port->side, tag) == CT_ILLEGAL) {
+            return SF_CONTRACT;
+        }
+        st = xh_trim(sip->kernel->heap, block, bytes);
+        assert(st == SF_OK);
+        (void)st;
+    }
+    memcpy(block->data, sip->memory + address, bytes);
+    parcel->addresses[parcel->block_count] = address;
+    parcel->capacities[parcel->block_count++] = block->capacity;
+    *out_block = block;
+    return SF_OK;
+}
+
+static sf_status pack_endpoint(struct nk_sip *sip, const struct nk_port *port, uint64_t value,
+                               struct parcel *parcel, struct fab_ep **out_ep)
+{
+    struct nk_port *given;
+
+    *out_ep = NULL;
+    if (value == 0) {
+        return SF_OK;
+    }
+    given = value > UINT32_MAX ? NULL : nk__port(sip, (uint32_t)value);
+    if (given == NULL) {
+        return SF_BADHANDLE;
+    }
+    if (given == port) {
+        return SF_BADARG; /* an endpoint cannot travel over itself */
+    }
+    if (given->stash != NULL) {
+        return SF_AGAIN; /* a message waits to be received from it */
+    }
+    for (uint32_t i = 0; i < parcel->port_count; i++) {
+        if (parcel->ports[i] == given) {
+            return SF_BADHANDLE; /* the same endpoint twice */
+        }
+    }
+    parcel->ports[parcel->port_count++] = given;
+    *out_ep = given->ep;
+    return SF_OK;
+}
+
+/* Translates what the SIP wrote; nothing has changed hands yet. */
+static sf_status pack(struct nk_sip *sip, const struct nk_port *port, const nk_msg_unaligned *in,
+                      struct fab_msg *msg, struct parcel *parcel)
+{
+    const struct ct_message *message;
+    uint32_t tag = in->tag;
+
+    if (tag >= port->contract->message_count) {
+        return SF_CONTRACT;
+    }
+    message = &port->contract->messages[tag];
+    if (in->arg_count != message->arg_count) {
+        return SF_CONTRACT;
+    }
+    msg->tag = (uint8_t)tag;
+    msg->arg_count = message->arg_count;
+    for (uint32_t i = 0; i < message->arg_count; i++) {
+        uint8_t kind = message->args[i].kind;
+        sf_status st = SF_OK;
+
+        if (__builtin_expect(kind < CT_ARG_BLOCK, 1)) {
+            msg->args[i].scalar = in->args[i];
+        } else if (kind == CT_ARG_BLOCK) {
+            st = pack_block(sip, port, tag, in->args[i], parcel, &msg->args[i].block);
+        } else {
+            st = pack_endpoint(sip, port, in->args[i], parcel, &msg->args[i].ep);
+        }
+        if (st != SF_OK) {
+            return st;
+        }
+    }
+    return SF_OK;
+}
+
+int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
+{
+    struct nk_port *port = nk__port(sip, handle);
+    const nk_msg_unaligned *in;
+    struct fab_msg msg;
+    struct parcel parcel;
+    sf_status st;
+
+    if (port == NULL) {
+        return -SF_BADHANDLE;
+    }
+    in = (const nk_msg_unaligned *)nk__memory(sip, message, sizeof(struct nk_msg));
+    if (in == NULL) {
+        return -SF_BADARG;
+    }
+    parcel.block_count = 0;
+    parcel.port_count = 0;
+    st = pack(sip, port, in, &msg, &parcel);
+    if (st != SF_OK) {
+        return -(int64_t)st;
+    }
+    st = fab_ep_send(port->ep, &msg, sip->owner);
+    if (st != SF_OK) {
+        return -(int64_t)st;
+    }
+    port->sent_tag = msg.tag;
+    port->has_sent = 1;
+    sip->kernel->messages++;
+    for (uint32_t i = 0; i < parcel.block_count; i++) {
+        nk__window_remove(sip, parcel.addresses[i]);
+        sip->block_bytes -= parcel.capacities[i];
+        sip->block_count--;
+    }
+    for (uint32_t i = 0; i < parcel.port_count; i++) {
+        nk__port_free(parcel.ports[i]);
+    }
+    return SF_OK;
+}
+
+/* --- receiving ----------------------------------------------------------------------------------
+ */
+
+/* Puts a received block into the window. False: no room. */
+static int unpack_block(struct nk_sip *sip, struct xh_block *block, uint64_t *out_value)
+{
+    uint32_t address;
+
+    *out_value = 0;
+    if (block == NULL) {
+        return 1;
+    }
+    if (sip->block_bytes + block->capacity > sip->block_bytes_max) {
+        return 0;
+    }
+    address = nk__window_add(sip, block, block->bytes);
+    if (address == 0) {
+        return 0;
+    }
+    memcpy(sip->memory + address, block->data, block->bytes);
+    sip->block_bytes += block->capacity;
+    sip->block_count++;
+    *out_value = (uint64_t)block->bytes << 32 | address;
+    return 1;
+}
+
+static int unpack_endpoint(struct nk_sip *sip, struct fab_ep *ep, uint64_t *out_value)
+{
+    struct nk_port *port;
+
+    *out_value = 0;
+    if (ep == NULL) {
+        return 1;
+    }
+    port = nk__port_add(sip, ep, NK_PORT_OPEN, "");
+    if (port == NULL) {
+        return 0;
+    }
+    *out_value = port->handle;
+    return 1;
+}
+
+/* Takes back what was unpacked of a message before there was no more room. */
+static void unpack_undo(struct nk_sip *sip, const struct ct_message *message,
+                        const struct fab_msg *msg, const uint64_t *values, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (values[i] == 0) {
+            continue;
+        }
+        if (message->args[i].kind == CT_ARG_BLOCK) {
+            nk__window_remove(sip, (uint32_t)values[i]);
+            sip->block_bytes -= msg->args[i].block->capacity;
+            sip->block_count--;
+        } else if (message->args[i].kind == CT_ARG_ENDPOINT) {
+            fab_ep_hold(msg->args[i].ep, NULL);
+            nk__port_free(nk__port(sip, (uint32_t)values[i]));
+        }
+    }
+}
+
+static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const struct fab_msg *msg,
+                        nk_msg_unaligned *out)
+{
+    const struct ct_message *message = &port->contract->messages[msg->tag];
+    uint64_t values[NK_ARGS_MAX];
+
+    for (uint32_t i = 0; i < msg->arg_count; i++) {
+        uint8_t kind = message->args[i].kind;
+
+        if (__builtin_expect(kind < CT_ARG_BLOCK, 1)) {
+            values[i] = msg->args[i].scalar;
+        } else if (kind == CT_ARG_BLOCK ? !unpack_block(sip, msg->args[i].block, &values[i])
+                                        : !unpack_endpoint(sip, msg->args[i].ep, &values[i])) {
+            unpack_undo(sip, message, msg, values, i);
+            return kind == CT_ARG_BLOCK ? SF_NOMEM : SF_LIMIT;
+        }
+    }
+    out->tag = msg->tag;
+    out->arg_count = msg->arg_count;
+    for (uint32_t i = 0; i < msg->arg_count; i++) {
+        out->args[i] = values[i];
+    }
+    return SF_OK;
+}
+
+static sf_status recv_stashed(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
+{
+    sf_status st = unpack(sip, port, port->stash, out);
+
+    if (st == SF_OK) {
+        free(port->stash);
+        port->stash = NULL;
+    }
+    return st;
+}
+
+/* The message stays in the port. If not even that is possible, the channel ends. */
+static void recv_stash(struct nk_sip *sip, struct nk_port *port, struct fab_msg *msg)
+{
+    port->stash = malloc(sizeof(*port->stash));
+    if (port->stash != NULL) {
+        *port->stash = *msg;
+        return;
+    }
+    fab_msg_drop(sip->kernel->fabric, port->contract, msg, sip->owner, SF_CAUSE_OF(QUOTA));
+    fab_ep_close(port->ep, SF_CAUSE_OF(QUOTA));
+    nk__port_free(port);
+}
+
+static sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
+{
+    struct fab_msg msg;
+    sf_status st;
+
+    if (__builtin_expect(port->stash != NULL, 0)) {
+        return recv_stashed(sip, port, out);
+    }
+    st = fab_ep_recv(port->ep, &msg, sip->owner);
+    if (st != SF_OK) {
+        return st;
+    }
+    port->received_tag = msg.tag;
+    port->has_received = 1;
+    st = unpack(sip, port, &msg, out);
+    if (__builtin_expect(st != SF_OK, 0)) {
+        recv_stash(sip, port, &msg);
+    }
+    return st;
+}
+
+int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int64_t timeout_ns)
+{
+    struct nk_port *port = nk__port(sip, handle);
+    nk_msg_unaligned *out;
+    sf_status st;
+
+    if (port == NULL) {
+        return -SF_BADHANDLE;
+    }
+    out = (nk_msg_unaligned *)nk__memory(sip, message, sizeof(struct nk_msg));
+    if (out == NULL || timeout_ns < -1) {
+        return -SF_BADARG;
+    }
+    st = recv_try(sip, port, out);
+    if (st != SF_AGAIN) {
+        return -(int64_t)st;
+    }
+    if (timeout_ns == 0) {
+        return -SF_TIMEOUT;
+    }
+    sip->wait = NK_WAIT_RECV;
+    sip->wait_port = port;
+    sip->wait_address = message;
+    port->waiting = 1;
+    nk__block(sip, timeout_ns);
+}
+
+/* --- select and accept --------------------------------------------------------------------------
+ */
+
+static int port_readable(const struct nk_port *port)
+{
+    return port->stash != NULL || fab_ep_readable(port->ep);
+}
+
+static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct nk_port *port = nk__port(sip, handles[i]);
+
+        if (port == NULL) {
+            return -SF_BADHANDLE;
+        }
+        if (port_readable(port)) {
+            return i;
+        }
+    }
+    return -SF_AGAIN;
+}
+
+int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, int64_t timeout_ns)
+{
+    uint32_t copy[NK_SELECT_MAX];
+    const uint8_t *from;
+    int64_t result;
+
+    if (count > NK_SELECT_MAX || timeout_ns < -1) {
+        return -SF_BADARG;
+    }
+    from = nk__memory(sip, handles, count * (uint32_t)sizeof(copy[0]));
+    if (from == NULL) {
+        return -SF_BADARG;
+    }
+    memcpy(copy, from, count * sizeof(copy[0]));
+    for (uint32_t i = 0; i < count; i++) { /* a wrong one is told even if another is ready */
+        if (nk__port(sip, copy[i]) == NULL) {
+            return -SF_BADHANDLE;
+        }
+    }
+    result = select_try(sip, copy, count);
+    if (result != -SF_AGAIN) {
+        return result;
+    }
+    if (timeout_ns == 0) {
+        return -SF_TIMEOUT;
+    }
+    if (sip->wait_handles == NULL) {
+        sip->wait_handles = malloc(sizeof(copy));
+        if (sip->wait_handles == NULL) {
+            return -SF_NOMEM;
+        }
+    }
+    memcpy(sip->wait_handles, copy, count * sizeof(copy[0]));
+    for (uint32_t i = 0; i < count; i++) {
+        nk__port(sip, copy[i])->waiting = 1;
+    }
+    sip->wait = NK_WAIT_SELECT;
+    sip->wait_count = count;
+    nk__block(sip, timeout_ns);
+}
+
+static struct nk_export *export_find(const struct nk_sip *sip, const char *name, size_t bytes)
+{
+    for (uint32_t i = 0; i < sip->export_count; i++) {
+        if (strlen(sip->exports[i].name) == bytes &&
+            memcmp(sip->exports[i].name, name, bytes) == 0) {
+            return &sip->exports[i];
+        }
+    }
+    return NULL;
+}
+
+static int64_t accept_try(struct nk_export *export)
+{
+    struct nk_port *port;
+
+    if (nk_list_empty(&export->pending)) {
+        return -SF_AGAIN;
+    }
+    port = NK_CONTAINER(export->pending.next, struct nk_port, link);
+    nk_list_remove(&port->link);
+    port->state = NK_PORT_OPEN;
+    return port->handle;
+}
+
+int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64_t timeout_ns)
+{
+    const char *text = (const char *)nk__memory(sip, name, bytes);
+    struct nk_export *export;
+    int64_t result;
+
+    if (text == NULL || timeout_ns < -1) {
+        return -SF_BADARG;
+    }
+    export = export_find(sip, text, bytes);
+    if (export == NULL) {
+        return -SF_NOTFOUND;
+    }
+    result = accept_try(export);
+    if (result != -SF_AGAIN) {
+        return result;
+    }
+    if (timeout_ns == 0) {
+        return -SF_TIMEOUT;
+    }
+    sip->wait = NK_WAIT_ACCEPT;
+    sip->wait_export = export;
+    nk__block(sip, timeout_ns);
+}
+
+void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep)
+{
+    const char *dot = strchr(export_name, '.');
+    const char *name = dot == NULL ? export_name : dot + 1;
+    struct nk_export *export = export_find(sip, name, strlen(name));
+    struct nk_port *port =
+        export == NULL ? NULL : nk__port_add(sip, ep, NK_PORT_PENDING, export->name);
+
+    if (port == NULL) {
+        nk__refuse(sip->kernel, ep);
+        return;
+    }
+    nk_list_insert(export->pending.prev, &port->link);
+    if (sip->wait == NK_WAIT_ACCEPT && sip->wait_export == export) {
+        nk__wake(sip);
+    }
+}
+
+int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result)
+{
+    nk_msg_unaligned *out;
+    int64_t result = -SF_AGAIN;
+
+    switch ((enum nk_wait)sip->wait) {
+    case NK_WAIT_RECV:
+        out = (nk_msg_unaligned *)nk__memory(sip, sip->wait_address, sizeof(struct nk_msg));
+        assert(out != NULL); /* a blocked SIP's memory does not change */
+        result = -(int64_t)recv_try(sip, sip->wait_port, out);
+        break;
+    case NK_WAIT_SELECT:
+        result = select_try(sip, sip->wait_handles, sip->wait_count);
+        break;
+    case NK_WAIT_ACCEPT:
+        result = accept_try(sip->wait_export);
+        break;
+    case NK_WAIT_NONE:
+        break;
+    }
+    if (result == -SF_AGAIN) {
+        if (!sip->timed_out) {
+            return 0;
+        }
+        result = -SF_TIMEOUT;
+    }
+    *out_result = (uint64_t)result;
+    return 1;
+}
+
+void nk__wait_clear(struct nk_sip *sip)
+{
+    if (sip->wait == NK_WAIT_RECV) {
+        sip->wait_port->waiting = 0;
+    } else if (sip->wait == NK_WAIT_SELECT) {
+        for (uint32_t i = 0; i < sip->wait_count; i++) {
+            struct nk_port *port = nk__port(sip, sip->wait_handles[i]);
+
+            if (port != NULL) {
+                port->waiting = 0;
+            }
+        }
+    }
+    sip->wait = NK_WAIT_NONE;
+    nk__timer_remove(sip);
+}
+
+/* --- the small ones -----------------------------------------------------------------------------
+ */
+
+int64_t nk__call_endpoint(struct nk_sip *sip, uint32_t name, uint32_t bytes)
+{
+    const char *text = (const char *)nk__memory(sip, name, bytes);
+
+    if (text == NULL) {
+        return -SF_BADARG;
+    }
+    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
+        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+
+        if (port->state == NK_PORT_WIRED && strlen(port->name) == bytes &&
+            memcmp(port->name, text, bytes) == 0) {
+            port->state = NK_PORT_OPEN;
+            return port->handle;
+        }
+    }
+    return -SF_NOTFOUND;
+}
+
+int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, uint32_t handles)
+{
+    uint8_t *out = nk__memory(sip, handles, 2 * sizeof(uint32_t));
+    const struct ct_contract *known = NULL;
+    const struct image *image = sip->image->image;
+    struct fab_ep *eps[2];
+    struct nk_port *ports[2];
+    sf_status st;
+
+    if (out == NULL) {
+        return -SF_BADARG;
+    }
+    for (uint32_t i = 0; i < image->contract_count; i++) {
+        if (image->contracts[i]->short_id == contract) {
+            known = image->contracts[i];
+        }
+    }
+    if (known == NULL) {
+        return -SF_NOTFOUND;
+    }
+    if (state >= known->state_count) {
+        return -SF_BADARG;
+    }
+    st = fab_chan_create(sip->kernel->fabric, known, (uint8_t)state, &eps[0], &eps[1]);
+    if (st != SF_OK) {
+        return -(int64_t)st;
+    }
+    ports[0] = nk__port_add(sip, eps[0], NK_PORT_OPEN, "");
+    ports[1] = ports[0] == NULL ? NULL : nk__port_add(sip, eps[1], NK_PORT_OPEN, "");
+    if (ports[1] == NULL) {
+        if (ports[0] != NULL) {
+            nk__port_free(ports[0]);
+        }
+        fab_ep_close(eps[0], SF_CAUSE_OF(QUOTA));
+        fab_ep_close(eps[1], SF_CAUSE_OF(QUOTA));
+        return -SF_LIMIT;
+    }
+    memcpy(out, &ports[0]->handle, sizeof(uint32_t));
+    memcpy(out + sizeof(uint32_t), &ports[1]->handle, sizeof(uint32_t));
+    return SF_OK;
+}
+
+int64_t nk__call_close(struct nk_sip *sip, uint32_t handle)
+{
+    struct nk_port *port = nk__port(sip, handle);
+
+    if (port == NULL) {
+        return -SF_BADHANDLE;
+    }
+    nk__port_close(port, SF_CAUSE_OF(CLOSED_BY_PEER));
+    return SF_OK;
+}
+
+int64_t nk__call_state(struct nk_sip *sip, uint32_t handle)
+{
+    const struct nk_port *port = nk__port(sip, handle);
+
+    return port == NULL ? -SF_BADHANDLE : (int64_t)fab_ep_state(port->ep);
+}
+
+int64_t nk__call_cause(struct nk_sip *sip, uint32_t handle)
+{
+    const struct nk_port *port = nk__port(sip, handle);
+    struct sf_cause cause;
+    uint32_t value;
+
+    if (port == NULL) {
+        return -SF_BADHANDLE;
+    }
+    cause = fab_ep_cause(port->ep);
+    memcpy(&value, &cause, sizeof(value));
+    return (int64_t)value;
+}

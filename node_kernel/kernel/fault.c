@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Faults. A signal whose instruction lies in image code (or in the gate, while it pushes on a full
+ * stack) is the running SIP's: the handler only redirects the thread to its own stack, where the
+ * SIP leaves for good; nothing of it is trusted after that. That the test by instruction pointer is
+ * sound follows from the image rules: an image has no external code. Any other such signal is a
+ * bug of the kernel: it is told on stderr and the process dies of it.
+ */
+#include "internal.h"
+
+#include "image.pb-c.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define ALT_STACK_BYTES (64u << 10)
+#define CALLERS_MAX 24u
+#define STACK_GUARD_BELOW (1u << 20) /* of the slot before; it is never accessible there */
+
+static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+#define FAULT_SIGNAL_COUNT (sizeof(fault_signals) / sizeof(fault_signals[0]))
+
+static struct sigaction previous[FAULT_SIGNAL_COUNT];
+static stack_t previous_stack;
+static void *alt_stack;
+static unsigned users;
+
+static _Noreturn void fault_land(void)
+{
+    struct nk_sip *sip = nk__cpu.sip;
+
+    sip->end_how = NK_END_FAULTED;
+    sip->fault = sip->kernel->fault.kind;
+    nk__leave_dead(sip);
+}
+
+_Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind)
+{
+    const uint64_t *frame = (const uint64_t *)sip->head->rsp; /* six registers, return address */
+
+    sip->kernel->fault =
+        (struct nk_fault){.kind = kind, .rip = frame[6], .rsp = sip->head->rsp + 56};
+    fault_land();
+}
+
+static uint8_t fault_kind(const struct nk_sip *sip, int signal_number, const siginfo_t *info)
+{
+    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
+    uint64_t address = (uint64_t)info->si_addr;
+
+    switch (signal_number) {
+    case SIGFPE:
+        return info->si_code == FPE_INTDIV ? SF_FAULT_DIV_BY_ZERO : SF_FAULT_BAD_CONVERSION;
+    case SIGILL:
+        return SF_FAULT_BAD_INSTRUCTION;
+    default:
+        return address >= slot - STACK_GUARD_BELOW && address < slot + NK_STACK_LOW
+                   ? SF_FAULT_STACK_OVERFLOW
+                   : SF_FAULT_OUT_OF_BOUNDS;
+    }
+}
+
+static int in_sealed_code(uint64_t rip)
+{
+    return (rip >= NK_IMAGE_BASE && rip < NK_IMAGE_BASE + NK_IMAGE_PLACES * NK_IMAGE_STRIDE) ||
+           (rip >= NK_GATE_ADDRESS && rip < NK_GATE_ADDRESS + NK_PAGE_BYTES);
+}
+
+static void die_of_bug(int signal_number, uint64_t rip, uint64_t address)
+{
+    char text[160];
+    int length = snprintf(text, sizeof(text),
+                          "node kernel: bug: signal %d at instruction 0x%llx, address 0x%llx\n",
+                          signal_number, (unsigned long long)rip, (unsigned long long)address);
+
+    if (length > 0) {
+        (void)!write(STDERR_FILENO, text, (size_t)length);
+    }
+    (void)signal(signal_number, SIG_DFL); /* and the instruction faults again */
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *context)
+{
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    struct nk_sip *sip = nk__cpu.sip;
+    uint64_t rip = (uint64_t)regs[REG_RIP];
+
+    if (sip == NULL || info->si_code <= 0 || !in_sealed_code(rip)) {
+        die_of_bug(signal_number, rip, (uint64_t)info->si_addr);
+        return;
+    }
+    sip->kernel->fault = (struct nk_fault){.kind = fault_kind(sip, signal_number, info),
+                                           .signal_number = signal_number,
+                                           .address = (uint64_t)info->si_addr,
+                                           .rip = rip,
+                                           .rsp = (uint64_t)regs[REG_RSP]};
+    regs[REG_RIP] = (greg_t)fault_land;
+    regs[REG_RSP] = (greg_t)nk__cpu.kernel_rsp - 8; /* as after a call */
+}
+
+sf_status nk__signals_install(void)
+{
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    stack_t stack = {.ss_size = ALT_STACK_BYTES};
+
+    if (users > 0) {
+        users++;
+        return SF_OK;
+    }
+    alt_stack = malloc(ALT_STACK_BYTES);
+    if (alt_stack == NULL) {
+        return SF_NOMEM;
+    }
+    stack.ss_sp = alt_stack;
+    if (sigaltstack(&stack, &previous_stack) != 0) {
+        free(alt_stack);
+        return SF_IO;
+    }
+    (void)sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < FAULT_SIGNAL_COUNT; i++) {
+        (void)sigaction(fault_signals[i], &action, &previous[i]);
+    }
+    users = 1;
+    return SF_OK;
+}
+
+void nk__signals_remove(void)
+{
+    assert(users > 0);
+    if (--users > 0) {
+        return;
+    }
+    for (size_t i = 0; i < FAULT_SIGNAL_COUNT; i++) {
+        (void)sigaction(fault_signals[i], &previous[i], NULL);
+    }
+    (void)sigaltstack(&previous_stack, NULL);
+    free(alt_stack);
+}
+
+/* --- the report ---------------------------------------------------------------------------------
+ */
+
+struct report {
+    char *text;
+    size_t length, capacity;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+report_add(struct report *report, const char *format, ...)
+{
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length =
+        vsnprintf(report->text + report->length, report->capacity - report->length, format, args);
+    va_end(args);
+    if (length > 0) {
+        report->length += (size_t)length;
+        if (report->length >= report->capacity) {
+            report->length = report->capacity - 1; /* cut */
+        }
+    }
+}
+
+/* "name+0x12", or the bare address. */
+static void report_code(struct report *report, const struct nk_image *image, uint64_t address)
+{
+    const struct Sf__Image__Manifest *manifest = image->image->manifest;
+    uint64_t offset = address - manifest->base_address;
+
+    for (size_t i = 0; i < manifest->n_symbols; i++) {
+        const struct Sf__Image__Symbol *symbol = manifest->symbols[i];
+
+        if (offset >= symbol->offset && offset - symbol->offset < symbol->bytes) {
+            report_add(report, "%s+0x%llx", symbol->name,
+                       (unsigned long long)(offset - symbol->offset));
+            return;
+        }
+    }
+    report_add(report, "0x%llx", (unsigned long long)address);
+}
+
+/* Is there a call instruction right before this address of the code segment? */
+static int follows_call(const struct nk_image *image, uint64_t address)
+{
+    const uint8_t *at = (const uint8_t *)address;
+
+    if (address < image->code_first + 7 || address > image->code_end) {
+        return 0;
+    }
+    return at[-5] == 0xe8 || (at[-2] == 0xff && (at[-1] & 0xf8) == 0xd0) ||
+           (at[-3] == 0xff && (at[-2] & 0xf8) == 0x50) ||
+           (at[-6] == 0xff && (at[-5] & 0xf8) == 0x90);
+}
+
+static void report_callers(struct report *report, const struct nk_sip *sip)
+{
+    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
+    uint64_t end = slot + NK_STACK_TOP - 64;
+    uint64_t rsp = sip->kernel->fault.rsp & ~7ull;
+    uint32_t count = 0;
+
+    if (rsp < slot + NK_STACK_LOW) {
+        rsp = slot + NK_STACK_LOW;
+    }
+    for (; rsp < end && count < CALLERS_MAX; rsp += 8) {
+        uint64_t word = *(const uint64_t *)rsp;
+
+        if (follows_call(sip->image, word)) {
+            report_add(report,
+                       count == 0 ? "\n  called from (probable, by scanning the stack): " : " < ");
+            report_code(report, sip->image, word);
+            count++;
+        }
+    }
+    if (count == CALLERS_MAX) {
+        report_add(report, " < ...");
+    }
+}
+
+static void report_port(struct report *report, const struct nk_port *port)
+{
+    struct fab_ep_info info;
+    char cause[96];
+
+    fab_ep_query(port->ep, &info);
+    report_add(report, "\n  endpoint %u%s%s: %s %s, state %s, %u queued", port->handle,
+               port->name[0] == '\0' ? "" : " ", port->name, info.contract->name,
+               info.side == CT_IMP ? "importer" : "exporter",
+               info.state < info.contract->state_count ? info.contract->states[info.state].name
+                                                       : "?",
+               info.queued);
+    if (port->has_sent) {
+        report_add(report, ", last sent %s", info.contract->messages[port->sent_tag].name);
+    }
+    if (port->has_received) {
+        report_add(report, ", last received %s", info.contract->messages[port->received_tag].name);
+    }
+    if (info.cause.kind != SF_CAUSE_NONE) {
+        report_add(report, ", %s", sf_cause_format(info.cause, cause, sizeof(cause)));
+    }
+}
+
+static void report_address(struct report *report, const struct nk_sip *sip)
+{
+    uint64_t memory = (uint64_t)sip->memory;
+    uint64_t address = sip->kernel->fault.address;
+
+    if (sip->kernel->fault.signal_number != SIGSEGV && sip->kernel->fault.signal_number != SIGBUS) {
+        return;
+    }
+    if (address >= memory && address < memory + NK_MEMORY_BYTES) {
+        report_add(report, ", address 0x%llx", (unsigned long long)(address - memory));
+        if (address - memory >= NK_MEMORY_BYTES - NK_HEAD_BYTES) {
+            report_add(report, " (just below 0: probably the C stack is too small)");
+        } else if (address - memory >= NK_WINDOW_OFFSET) {
+            report_add(report, " (where blocks live: probably one given away or freed)");
+        }
+    }
+}
+
+void nk__fault_report(struct nk_sip *sip)
+{
+    struct nk_kernel *kernel = sip->kernel;
+    struct report report = {.text = kernel->report, .capacity = sizeof(kernel->report)};
+
+    report_add(&report, "sip %s (image %s) faulted: %s", sip->name,
+               sip->image->image->manifest->name, sf_fault_text(sip->fault));
+    report_address(&report, sip);
+    report_add(&report, "\n  in ");
+    report_code(&report, sip->image, kernel->fault.rip);
+    report_callers(&report, sip);
+    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
+        const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+
+        if (port->state != NK_PORT_FREE) {
+            report_port(&report, port);
+        }
+    }
+    report_add(&report, "\n  blocks held: %u, %llu bytes", sip->block_count,
+               (unsigned long long)sip->block_bytes);
+}

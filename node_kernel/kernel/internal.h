@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal.h - what the files of the core share. Private to node_kernel/kernel.
+ *
+ * Model: struct nk_kernel owns everything. A struct nk_sip is the kernel's private half of a SIP;
+ * its other half is the slot, which holds no kernel pointer. An endpoint held by a SIP or service
+ * has a struct nk_port (the endpoint's holder), which never moves while the endpoint is held.
+ *
+ * A blocking call notes in the SIP what it waits for and switches away; whoever makes it ready only
+ * puts it in the run queue. The call is finished just before the SIP is resumed, by the scheduler
+ * (nk__wait_finish), so a wake-up for nothing costs no switch into the SIP.
+ *
+ * Threads: one; see nk.h.
+ */
+#ifndef KERNEL_INTERNAL_H
+#define KERNEL_INTERNAL_H
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "abi/nk_abi.h"
+#include "gate.h"
+#include "nk.h"
+
+#define NK_PAGE_BYTES 4096u
+#define NK_PORT_CHUNK 16u                /* ports are allocated that many at a time */
+#define NK_BLOCK_BYTES_QUOTA (16u << 20) /* bytes of blocks a SIP may hold, if it does not say */
+#define NK_FRONT_MAX 64u                 /* wake-ups in a row that may overtake the run queue */
+#define NK_REPORT_BYTES 8192u
+#define NK_SIP_BUCKETS 1024u
+
+struct nk_list {
+    struct nk_list *next, *prev;
+};
+
+static inline void nk_list_init(struct nk_list *list)
+{
+    list->next = list;
+    list->prev = list;
+}
+
+static inline int nk_list_empty(const struct nk_list *list)
+{
+    return list->next == list;
+}
+
+static inline void nk_list_insert(struct nk_list *after, struct nk_list *item)
+{
+    item->prev = after;
+    item->next = after->next;
+    after->next->prev = item;
+    after->next = item;
+}
+
+/* Takes item out of whatever list it is in; harmless if it is in none. */
+static inline void nk_list_remove(struct nk_list *item)
+{
+    item->prev->next = item->next;
+    item->next->prev = item->prev;
+    nk_list_init(item);
+}
+
+#define NK_CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+/* --- ports: endpoints in somebody's hands -------------------------------------------------------
+ */
+
+enum nk_port_state {
+    NK_PORT_FREE = 0,
+    NK_PORT_WIRED,   /* import wired by the operator, not yet taken with `endpoint` */
+    NK_PORT_PENDING, /* opened by a peer, not yet taken with `accept` */
+    NK_PORT_OPEN,    /* the SIP knows the handle */
+    NK_PORT_SERVICE, /* held by a service */
+};
+
+struct nk_port {
+    struct fab_ep *ep;
+    const struct ct_contract *contract;
+    struct nk_sip *sip;         /* NULL: held by a service */
+    struct nk_service *service; /* NULL: held by a SIP */
+    void *user;                 /* service's */
+    const char *name;           /* of the import or export, or "" */
+    struct fab_msg *stash;      /* received, but there was no room for its blocks or endpoints */
+    struct nk_list link;        /* PENDING: the export's; SERVICE: nk_kernel.service_ready */
+    struct nk_list held;        /* SERVICE: nk_service.ports */
+    uint32_t handle;            /* generation << 12 | index; of the next holder while FREE */
+    uint32_t free_next;
+    uint8_t state;     /* enum nk_port_state */
+    uint8_t side;      /* enum ct_side */
+    uint8_t waiting;   /* the SIP waits for this port */
+    uint8_t announced; /* SERVICE: opened() has been called, or it was held */
+    uint8_t sent_tag, received_tag;
+    uint8_t has_sent, has_received;
+};
+#define NK_HANDLE_INDEX(handle) ((handle) & (NK_HANDLES_MAX - 1))
+
+/* --- the block window of a SIP
+ * -------------------------------------------------------------------- [32, 64 MiB) of the linear
+ * memory in spans of 64 KiB. Blocks up to NK_CELL_BYTES_MAX live in the cells of a span, which
+ * stays accessible; larger ones in runs of spans that become accessible with the block and vanish
+ * with it.
+ */
+#define NK_SPAN_SHIFT 16u
+#define NK_SPAN_COUNT ((NK_MEMORY_BYTES - NK_WINDOW_OFFSET) >> NK_SPAN_SHIFT)
+#define NK_CELL_SHIFT_MIN 6u
+#define NK_CELL_SHIFT_MAX 12u
+#define NK_CELL_BYTES_MAX (1u << NK_CELL_SHIFT_MAX)
+
+enum nk_span_kind { NK_SPAN_FREE = 0, NK_SPAN_CELLS, NK_SPAN_RUN, NK_SPAN_REST };
+
+struct nk_span {
+    uint8_t kind;
+    uint8_t shift;       /* CELLS: log2 of the cell size */
+    uint16_t used;       /* CELLS: cells in use */
+    uint16_t free_first; /* CELLS: first free cell, or 0xffff */
+    uint16_t run;        /* RUN: spans in it */
+    uint16_t next, prev; /* CELLS: in the list of spans with a free cell; index + 1, 0 = none */
+    union {
+        uintptr_t *cells; /* CELLS: struct xh_block *, or next free cell << 1 | 1 */
+        struct xh_block *block;
+    } u;
+};
+
+struct nk_window {
+    struct nk_span *spans;
+    uint32_t span_capacity;                  /* spans allocated; those beyond are free */
+    uint32_t span_high;                      /* spans ever used since the slot was clean */
+    uint16_t partial[NK_CELL_SHIFT_MAX + 1]; /* by shift: index + 1 of a span with a free cell */
+};
+
+/* --- SIPs
+ * ----------------------------------------------------------------------------------------- */
+
+enum nk_sip_state { NK_SIP_CREATED, NK_SIP_READY, NK_SIP_RUNNING, NK_SIP_WAITING, NK_SIP_ENDING };
+enum nk_wait { NK_WAIT_NONE, NK_WAIT_RECV, NK_WAIT_SELECT, NK_WAIT_ACCEPT };
+
+struct nk_export {
+    const char *name;
+    struct nk_list pending; /* nk_port.link */
+};
+
+struct nk_sip {
+    /* Hot: what a message touches. */
+    struct nk_head *head;
+    uint8_t *memory; /* linear memory */
+    uint64_t memory_bytes;
+    uint64_t owner; /* of blocks */
+    struct nk_kernel *kernel;
+    struct nk_port **chunks;
+    uint32_t chunk_count;
+    uint32_t port_free; /* index of a free port, 0 = none */
+    struct nk_list run; /* in nk_kernel.run */
+    uint8_t state;      /* enum nk_sip_state */
+    uint8_t wait;       /* enum nk_wait */
+    uint8_t timed_out;
+    uint8_t preempted; /* resume with the registers saved by the tick */
+    uint32_t wait_count;
+    uint32_t wait_address; /* RECV: where the struct nk_msg goes */
+    struct nk_port *wait_port;
+    struct nk_export *wait_export;
+    uint32_t *wait_handles; /* SELECT: NK_SELECT_MAX of them, allocated when first needed */
+    uint64_t result;        /* of the call, for NK_WAIT_NONE */
+    uint64_t deadline;      /* UINT64_MAX: none */
+    uint32_t timer_index;   /* in nk_kernel.timers, + 1; 0: not in it */
+    uint32_t slot_index;
+    struct nk_window window;
+    uint64_t block_bytes, block_bytes_max;
+    uint32_t block_count;
+    uint32_t port_count; /* ports not free */
+
+    /* Cold. */
+    uint64_t number;
+    struct nk_sip *hash_next;
+    struct nk_image *image;
+    char name[IMAGE_NAME_BYTES_MAX + 1];
+    struct nk_export *exports;
+    uint32_t export_count;
+    struct nk_config *config;
+    uint32_t config_count;
+
+    /* Why it ends. */
+    uint8_t end_how;
+    uint8_t fault;
+    int32_t exit_code;
+};
+
+struct nk_image {
+    struct nk_image *next;
+    struct image *image;
+    uint8_t *bytes; /* what it was opened from */
+    const struct nk_desc *desc;
+    uint64_t code_first, code_end;
+    uint32_t memory_bytes; /* linear memory a SIP of this image may use */
+};
+
+struct nk_slot {
+    uint32_t memory_bytes; /* linear memory that is accessible; 0: nothing of the slot is */
+};
+
+struct nk_fault {
+    uint8_t kind;      /* enum sf_fault_kind */
+    int signal_number; /* 0: a kernel call told us */
+    uint64_t address, rip, rsp, rbp;
+};
+
+struct nk_service {
+    struct nk_kernel *kernel;
+    struct nk_service *next;
+    const struct nk_service_ops *ops;
+    void *impl;
+    uint64_t number, owner;
+    char name[IMAGE_NAME_BYTES_MAX + 1];
+    struct nk_list ports; /* nk_port.held */
+};
+
+struct nk_kernel {
+    struct nk_list run;
+    struct nk_list service_ready; /* nk_port.link */
+    uint32_t front_count;
+    struct nk_sip *front; /* first in `run` because the running SIP woke it, or NULL */
+    struct nk_sip *dead;  /* left the worker for good; the loop finishes it */
+    uint64_t switches, messages, calls;
+    struct xh_heap *heap;
+    struct fab_node *fabric;
+    struct nk_sip *sips[NK_SIP_BUCKETS]; /* by number */
+    uint32_t sip_count;
+    struct nk_sip **timers; /* heap, earliest first */
+    uint32_t timer_count;
+    struct nk_slot *slots;
+    uint32_t *slots_free;
+    uint32_t slot_free_count;
+    uint32_t slot_first, slot_count;
+    struct nk_image *images, *images_refused;
+    struct nk_service *services;
+    struct ct_contract **contracts; /* of services */
+    uint32_t contract_count;
+    struct fab_ep **refused; /* opened, but nobody had room: closed in nk_run */
+    uint32_t refused_count, refused_capacity;
+    struct nk_events events;
+    void *events_arg;
+    char node_name[64];
+    struct nk_fault fault;
+    char report[NK_REPORT_BYTES];
+    uint8_t has_range, has_gate, has_signals;
+};
+
+/* Formats into text (may be NULL). */
+void nk__say(char *text, size_t text_capacity, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --- slot.c --- */
+SF_MUST_CHECK sf_status nk__slots_init(struct nk_kernel *kernel);
+void nk__slots_fini(struct nk_kernel *kernel);
+/* Takes a slot and makes memory_bytes of linear memory (and stack, header) accessible. LIMIT,
+ * NOMEM. */
+SF_MUST_CHECK sf_status nk__slot_take(struct nk_kernel *kernel, uint32_t memory_bytes,
+                                      uint32_t *out_index);
+/* Leaves no byte of its content. */
+void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index);
+uint64_t nk__slot_address(const struct nk_kernel *kernel, uint32_t index);
+
+/* --- load.c --- */
+struct nk_image *nk__image_find(struct nk_kernel *kernel, const uint8_t *digest);
+void nk__images_fini(struct nk_kernel *kernel);
+
+/* --- sip.c --- */
+struct nk_sip *nk__sip_find(const struct nk_kernel *kernel, uint64_t number);
+/* Closes, frees and reports; the SIP must not be running. */
+void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *report);
+/* The same for one that ended itself, by end_how. */
+void nk__sip_finish_dead(struct nk_sip *sip);
+/* A free port with a fresh handle, state OPEN. NULL: no handle or memory left. */
+struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port_state state,
+                             const char *name);
+/* The endpoint is gone or will be closed by the caller. */
+void nk__port_free(struct nk_port *port);
+/* Drops what was not delivered, closes the endpoint, frees the port. */
+void nk__port_close(struct nk_port *port, struct sf_cause cause);
+
+/* The port of a handle the SIP knows, or NULL. */
+static inline struct nk_port *nk__port(const struct nk_sip *sip, uint32_t handle)
+{
+    uint32_t index = NK_HANDLE_INDEX(handle);
+    struct nk_port *port;
+
+    if (__builtin_expect(index / NK_PORT_CHUNK >= sip->chunk_count, 0)) {
+        return NULL;
+    }
+    port = &sip->chunks[index / NK_PORT_CHUNK][index % NK_PORT_CHUNK];
+    return port->handle == handle && port->state == NK_PORT_OPEN ? port : NULL;
+}
+
+/* --- window.c --- */
+/* Room for `bytes` in the window, for this block. Answers the window address, or 0. */
+uint32_t nk__window_add(struct nk_sip *sip, struct xh_block *block, uint32_t bytes);
+/* The block that starts at exactly this address, or NULL. */
+struct xh_block *nk__window_find(const struct nk_sip *sip, uint32_t address);
+void nk__window_remove(struct nk_sip *sip, uint32_t address);
+/* True if [address, address + bytes) lies inside one live block. */
+int nk__window_covers(const struct nk_sip *sip, uint32_t address, uint32_t bytes);
+/* Forgets all; the slot's window pages are gone too. */
+void nk__window_fini(struct nk_sip *sip);
+
+/* SIP memory [address, address + bytes), or NULL if the SIP itself may not touch all of it. */
+static inline uint8_t *nk__memory(const struct nk_sip *sip, uint32_t address, uint32_t bytes)
+{
+    if (__builtin_expect((uint64_t)address + bytes <= sip->memory_bytes, 1)) {
+        return sip->memory + address;
+    }
+    return nk__window_covers(sip, address, bytes) ? sip->memory + address : NULL;
+}
+
+/* --- sched.c --- */
+void nk__wake(struct nk_sip *sip);
+void nk__timer_remove(struct nk_sip *sip);
+/* Blocks the SIP that called; timeout_ns < 0: for ever. */
+_Noreturn void nk__block(struct nk_sip *sip, int64_t timeout_ns);
+/* The SIP that called has ended (end_how and so on are set): nk_run finishes it. */
+_Noreturn void nk__leave_dead(struct nk_sip *sip);
+/* Puts the SIP that called at the end of the run queue; it will see `result`. */
+_Noreturn void nk__requeue(struct nk_sip *sip, uint64_t result);
+uint64_t nk__now(void);
+
+/* --- calls.c, calls_channel.c --- */
+extern const void *const nk__call_table[];
+/* Tries to finish the wait of a woken SIP. False: nothing there, wait on. */
+int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result);
+/* Forgets what the SIP waited for. */
+void nk__wait_clear(struct nk_sip *sip);
+/* A channel was opened to an export of this SIP, by its full name. */
+void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep);
+
+int64_t nk__call_endpoint(struct nk_sip *sip, uint32_t name, uint32_t bytes);
+int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64_t timeout_ns);
+int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, uint32_t handles);
+int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message);
+int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int64_t timeout_ns);
+int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, int64_t timeout_ns);
+int64_t nk__call_close(struct nk_sip *sip, uint32_t handle);
+int64_t nk__call_state(struct nk_sip *sip, uint32_t handle);
+int64_t nk__call_cause(struct nk_sip *sip, uint32_t handle);
+
+/* --- fault.c --- */
+SF_MUST_CHECK sf_status nk__signals_install(void);
+void nk__signals_remove(void);
+/* Ends the running SIP with a fault told by a kernel call. */
+_Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind);
+/* Writes kernel->report for a SIP that is still whole. */
+void nk__fault_report(struct nk_sip *sip);
+
+/* --- service.c --- */
+void nk__service_ready(struct nk_port *port);
+void nk__service_opened(struct nk_kernel *kernel, uint64_t owner, struct fab_ep *ep);
+/* Delivers one note to a service; false if there is none. */
+int nk__service_step(struct nk_kernel *kernel);
+void nk__services_fini(struct nk_kernel *kernel);
+/* An endpoint nobody could take: closed by the next nk_run. */
+void nk__refuse(struct nk_kernel *kernel, struct fab_ep *ep);
+
+#endif

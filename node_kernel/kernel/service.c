@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernel services. The fabric's callbacks only put the port in a list; nk_run tells the service
+ * afterwards, so service code may call the fabric freely.
+ */
+#include "internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct nk_port *port_create(struct nk_service *service, struct fab_ep *ep, const char *name)
+{
+    struct nk_port *port = calloc(1, sizeof(*port));
+
+    if (port == NULL) {
+        return NULL;
+    }
+    port->ep = ep;
+    port->contract = fab_ep_contract(ep);
+    port->service = service;
+    port->name = name;
+    port->state = NK_PORT_SERVICE;
+    nk_list_init(&port->link);
+    nk_list_insert(service->ports.prev, &port->held);
+    fab_ep_hold(ep, port);
+    return port;
+}
+
+static void port_destroy(struct nk_port *port)
+{
+    nk_list_remove(&port->link);
+    nk_list_remove(&port->held);
+    free(port);
+}
+
+/* The port of an endpoint this service holds, or NULL. */
+static struct nk_port *port_of(const struct nk_service *service, const struct fab_ep *ep)
+{
+    struct nk_port *port = fab_ep_holder(ep);
+
+    return port != NULL && port->service == service ? port : NULL;
+}
+
+static void port_note(struct nk_port *port)
+{
+    if (nk_list_empty(&port->link)) {
+        nk_list_insert(port->service->kernel->service_ready.prev, &port->link);
+    }
+}
+
+void nk__service_ready(struct nk_port *port)
+{
+    port_note(port);
+}
+
+void nk__service_opened(struct nk_kernel *kernel, uint64_t owner, struct fab_ep *ep)
+{
+    struct nk_service *service = kernel->services;
+    struct nk_port *port;
+
+    while (service != NULL && service->owner != owner) {
+        service = service->next;
+    }
+    port = service == NULL ? NULL : port_create(service, ep, service->ops->export_name);
+    if (port == NULL) {
+        nk__refuse(kernel, ep);
+        return;
+    }
+    port_note(port);
+}
+
+int nk__service_step(struct nk_kernel *kernel)
+{
+    struct nk_port *port;
+    struct nk_service *service;
+
+    if (nk_list_empty(&kernel->service_ready)) {
+        return 0;
+    }
+    port = NK_CONTAINER(kernel->service_ready.next, struct nk_port, link);
+    service = port->service;
+    nk_list_remove(&port->link);
+    if (fab_ep_holder(port->ep) != port) { /* closed or sent past nk_service_close and _send */
+        port_destroy(port);
+        return 1;
+    }
+    if (!port->announced) {
+        port->announced = 1;
+        if (fab_ep_readable(port->ep)) {
+            port_note(port);
+        }
+        service->ops->opened(service->impl, port->ep);
+        return 1;
+    }
+    service->ops->ready(service->impl, port->ep, port->user);
+    return 1;
+}
+
+static const struct ct_contract *contract_find(const struct nk_kernel *kernel, const char *name)
+{
+    for (uint32_t i = 0; i < kernel->contract_count; i++) {
+        if (strcmp(kernel->contracts[i]->name, name) == 0) {
+            return kernel->contracts[i];
+        }
+    }
+    return NULL;
+}
+
+static sf_status service_export(struct nk_service *service, char *text, size_t text_capacity)
+{
+    const struct ct_contract *contract =
+        contract_find(service->kernel, service->ops->contract_name);
+    char name[FAB_NAME_BYTES_MAX + 1];
+    sf_status st;
+
+    if (contract == NULL) {
+        nk__say(text, text_capacity, "service %s: this kernel has no contract %s", service->name,
+                service->ops->contract_name);
+        return SF_NOTFOUND;
+    }
+    (void)snprintf(name, sizeof(name), "%s.%s", service->name, service->ops->export_name);
+    st = fab_export_add(service->kernel->fabric, name, contract, service->owner);
+    if (st != SF_OK) {
+        nk__say(text, text_capacity, "export %s: %s", name, sf_status_text(st));
+    }
+    return st;
+}
+
+sf_status nk_service_create(struct nk_kernel *kernel, const struct nk_service_ops *ops,
+                            uint64_t number, const char *name, void *loop,
+                            const struct nk_config *config, uint32_t config_count, char *text,
+                            size_t text_capacity)
+{
+    struct nk_service *service;
+    sf_status st;
+
+    if (number == 0 || number >> 56 != 0 || strlen(name) > IMAGE_NAME_BYTES_MAX) {
+        nk__say(text, text_capacity, "service: number or name out of range");
+        return SF_BADARG;
+    }
+    for (service = kernel->services; service != NULL; service = service->next) {
+        if (service->number == number) {
+            return SF_EXISTS;
+        }
+    }
+    service = calloc(1, sizeof(*service));
+    if (service == NULL) {
+        return SF_NOMEM;
+    }
+    service->kernel = kernel;
+    service->ops = ops;
+    service->number = number;
+    service->owner = XH_OWNER(XH_OWNER_SERVICE, number);
+    memcpy(service->name, name, strlen(name));
+    nk_list_init(&service->ports);
+    st = ops->create(service, loop, config, config_count, &service->impl, text, text_capacity);
+    if (st != SF_OK) {
+        free(service);
+        return st;
+    }
+    st = service_export(service, text, text_capacity);
+    if (st != SF_OK) {
+        ops->destroy(service->impl);
+        free(service);
+        return st;
+    }
+    service->next = kernel->services;
+    kernel->services = service;
+    return SF_OK;
+}
+
+static void service_end(struct nk_service *service, struct sf_cause cause)
+{
+    fab_export_remove_all(service->kernel->fabric, service->owner);
+    service->ops->destroy(service->impl);
+    while (!nk_list_empty(&service->ports)) {
+        struct nk_port *port = NK_CONTAINER(service->ports.next, struct nk_port, held);
+        struct fab_ep *ep = fab_ep_holder(port->ep) == port ? port->ep : NULL;
+
+        port_destroy(port);
+        if (ep != NULL) {
+            fab_ep_hold(ep, NULL);
+            fab_ep_close(ep, cause);
+        }
+    }
+    (void)xh_free_all(service->kernel->heap, service->owner);
+    free(service);
+}
+
+sf_status nk_service_destroy(struct nk_kernel *kernel, uint64_t number)
+{
+    struct nk_service **link = &kernel->services;
+    struct nk_service *service;
+
+    while (*link != NULL && (*link)->number != number) {
+        link = &(*link)->next;
+    }
+    service = *link;
+    if (service == NULL) {
+        return SF_NOTFOUND;
+    }
+    *link = service->next;
+    service_end(service, SF_CAUSE_OF(REVOKED));
+    return SF_OK;
+}
+
+void nk__services_fini(struct nk_kernel *kernel)
+{
+    while (kernel->services != NULL) {
+        struct nk_service *service = kernel->services;
+
+        kernel->services = service->next;
+        service_end(service, SF_CAUSE_OF(SHUTDOWN));
+    }
+}
+
+/* --- for service code ---------------------------------------------------------------------------
+ */
+
+struct nk_kernel *nk_service_kernel(struct nk_service *service)
+{
+    return service->kernel;
+}
+
+uint64_t nk_service_owner(const struct nk_service *service)
+{
+    return service->owner;
+}
+
+sf_status nk_service_hold(struct nk_service *service, struct fab_ep *ep, void *user)
+{
+    struct nk_port *port = port_of(service, ep);
+
+    if (port == NULL) {
+        port = port_create(service, ep, "");
+        if (port == NULL) {
+            return SF_NOMEM;
+        }
+        port->announced = 1;
+        if (fab_ep_readable(ep)) {
+            port_note(port);
+        }
+    }
+    port->user = user;
+    return SF_OK;
+}
+
+void nk_service_close(struct nk_service *service, struct fab_ep *ep, struct sf_cause cause)
+{
+    struct nk_port *port = port_of(service, ep);
+
+    if (port != NULL) {
+        port_destroy(port);
+        fab_ep_hold(ep, NULL);
+    }
+    fab_ep_close(ep, cause);
+}
+
+sf_status nk_service_send(struct nk_service *service, struct fab_ep *ep, const struct fab_msg *msg)
+{
+    const struct ct_contract *contract = fab_ep_contract(ep);
+    struct nk_port *given[CT_ARGS_MAX];
+    uint32_t given_count = 0;
+    sf_status st;
+
+    if (msg->tag < contract->message_count) {
+        const struct ct_message *message = &contract->messages[msg->tag];
+
+        for (uint32_t i = 0; i < message->arg_count && i < msg->arg_count; i++) {
+            if (message->args[i].kind == CT_ARG_ENDPOINT && msg->args[i].ep != NULL) {
+                given[given_count] = port_of(service, msg->args[i].ep);
+                given_count += given[given_count] != NULL;
+            }
+        }
+    }
+    st = fab_ep_send(ep, msg, service->owner);
+    for (uint32_t i = 0; st == SF_OK && i < given_count; i++) {
+        port_destroy(given[i]);
+    }
+    return st;
+}
+
+void nk_service_log(struct nk_service *service, const char *format, ...)
+{
+    struct nk_kernel *kernel = service->kernel;
+    char text[NK_LOG_BYTES_MAX];
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (length > 0 && kernel->events.log != NULL) {
+        kernel->events.log(kernel->events_arg, service->number, text,
+                           (uint32_t)length < sizeof(text) ? (uint32_t)length
+                                                           : (uint32_t)sizeof(text) - 1);
+    }
+}

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SIPs from creation to the last byte wiped, and the ports that hold their endpoints. */
+#include "internal.h"
+
+#include "image.pb-c.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FRAME_WORDS 7u /* what nk__fiber_resume pops */
+
+/* --- ports --------------------------------------------------------------------------------------
+ */
+
+/* Makes a chunk of free ports and links them. */
+static int ports_grow(struct nk_sip *sip)
+{
+    uint32_t first = sip->chunk_count * NK_PORT_CHUNK;
+    struct nk_port *chunk;
+
+    if (first >= NK_HANDLES_MAX) {
+        return 0;
+    }
+    if ((sip->chunk_count & (sip->chunk_count - 1)) == 0) { /* full at powers of two */
+        uint32_t capacity = sip->chunk_count == 0 ? 1 : sip->chunk_count * 2;
+        struct nk_port **chunks = realloc(sip->chunks, capacity * sizeof(struct nk_port *));
+
+        if (chunks == NULL) {
+            return 0;
+        }
+        sip->chunks = chunks;
+    }
+    chunk = calloc(NK_PORT_CHUNK, sizeof(*chunk));
+    if (chunk == NULL) {
+        return 0;
+    }
+    for (uint32_t i = NK_PORT_CHUNK; i-- > 0;) {
+        chunk[i].handle = NK_HANDLES_MAX | (first + i); /* generation 1 */
+        if (first + i != 0) {                           /* 0 is no handle's index */
+            chunk[i].free_next = sip->port_free;
+            sip->port_free = first + i;
+        }
+    }
+    sip->chunks[sip->chunk_count++] = chunk;
+    return 1;
+}
+
+struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port_state state,
+                             const char *name)
+{
+    struct fab_ep_info info;
+    struct nk_port *port;
+    uint32_t handle;
+
+    if (sip->port_free == 0 && !ports_grow(sip)) {
+        return NULL;
+    }
+    port = &sip->chunks[sip->port_free / NK_PORT_CHUNK][sip->port_free % NK_PORT_CHUNK];
+    sip->port_free = port->free_next;
+    sip->port_count++;
+    fab_ep_query(ep, &info);
+    handle = port->handle;
+    *port = (struct nk_port){.ep = ep,
+                             .contract = info.contract,
+                             .side = (uint8_t)info.side,
+                             .sip = sip,
+                             .name = name,
+                             .handle = handle,
+                             .state = (uint8_t)state};
+    nk_list_init(&port->link);
+    fab_ep_hold(ep, port);
+    return port;
+}
+
+void nk__port_free(struct nk_port *port)
+{
+    struct nk_sip *sip = port->sip;
+    uint32_t index = NK_HANDLE_INDEX(port->handle);
+
+    nk_list_remove(&port->link);
+    free(port->stash);
+    port->stash = NULL;
+    port->ep = NULL;
+    port->state = NK_PORT_FREE;
+    /* The next holder gets the next generation; never 0, never a negative handle. */
+    port->handle = (port->handle + NK_HANDLES_MAX) & INT32_MAX;
+    if (port->handle < NK_HANDLES_MAX) {
+        port->handle = NK_HANDLES_MAX | index;
+    }
+    port->free_next = sip->port_free;
+    sip->port_free = index;
+    sip->port_count--;
+}
+
+void nk__port_close(struct nk_port *port, struct sf_cause cause)
+{
+    struct fab_ep *ep = port->ep;
+
+    if (port->stash != NULL) {
+        fab_msg_drop(port->sip->kernel->fabric, port->contract, port->stash, port->sip->owner,
+                     cause);
+    }
+    nk__port_free(port);
+    fab_ep_hold(ep, NULL);
+    fab_ep_close(ep, cause);
+}
+
+/* --- creation -----------------------------------------------------------------------------------
+ */
+
+struct nk_sip *nk__sip_find(const struct nk_kernel *kernel, uint64_t number)
+{
+    struct nk_sip *sip = kernel->sips[number % NK_SIP_BUCKETS];
+
+    while (sip != NULL && sip->number != number) {
+        sip = sip->hash_next;
+    }
+    return sip;
+}
+
+static void sip_free(struct nk_sip *sip)
+{
+    for (uint32_t i = 0; i < sip->chunk_count; i++) {
+        free(sip->chunks[i]);
+    }
+    free(sip->chunks);
+    for (uint32_t i = 0; i < sip->config_count; i++) {
+        free((char *)sip->config[i].key);
+        free((char *)sip->config[i].value);
+    }
+    free(sip->config);
+    free(sip->exports);
+    free(sip->wait_handles);
+    free(sip);
+}
+
+static sf_status sip_config(struct nk_sip *sip, const struct nk_sip_options *options)
+{
+    if (options->config_count == 0) {
+        return SF_OK;
+    }
+    sip->config = calloc(options->config_count, sizeof(*sip->config));
+    if (sip->config == NULL) {
+        return SF_NOMEM;
+    }
+    for (uint32_t i = 0; i < options->config_count; i++) {
+        sip->config[i].key = strdup(options->config[i].key);
+        sip->config[i].value = strdup(options->config[i].value);
+        sip->config_count++;
+        if (sip->config[i].key == NULL || sip->config[i].value == NULL) {
+            return SF_NOMEM;
+        }
+    }
+    return SF_OK;
+}
+
+static sf_status sip_exports(struct nk_sip *sip, char *text, size_t text_capacity)
+{
+    const struct Sf__Image__Manifest *manifest = sip->image->image->manifest;
+    char name[FAB_NAME_BYTES_MAX + 1];
+
+    if (manifest->n_exports == 0) {
+        return SF_OK;
+    }
+    sip->exports = calloc(manifest->n_exports, sizeof(*sip->exports));
+    if (sip->exports == NULL) {
+        return SF_NOMEM;
+    }
+    for (size_t i = 0; i < manifest->n_exports; i++) {
+        const struct ct_contract *contract =
+            image_contract(sip->image->image, manifest->exports[i]->contract);
+        sf_status st;
+
+        if (contract == NULL) {
+            nk__say(text, text_capacity, "sip %s: export %s: its image has no contract %s",
+                    sip->name, manifest->exports[i]->name, manifest->exports[i]->contract);
+            return SF_NOTFOUND;
+        }
+        (void)snprintf(name, sizeof(name), "%s.%s", sip->name, manifest->exports[i]->name);
+        sip->exports[i].name = manifest->exports[i]->name;
+        nk_list_init(&sip->exports[i].pending);
+        sip->export_count++;
+        st = fab_export_add(sip->kernel->fabric, name, contract, sip->owner);
+        if (st != SF_OK) {
+            nk__say(text, text_capacity, "export %s: %s", name, sf_status_text(st));
+            return st;
+        }
+    }
+    return SF_OK;
+}
+
+static void sip_hash(struct nk_sip *sip)
+{
+    struct nk_sip **bucket = &sip->kernel->sips[sip->number % NK_SIP_BUCKETS];
+
+    sip->hash_next = *bucket;
+    *bucket = sip;
+    sip->kernel->sip_count++;
+}
+
+static void sip_unhash(struct nk_sip *sip)
+{
+    struct nk_sip **link = &sip->kernel->sips[sip->number % NK_SIP_BUCKETS];
+
+    while (*link != sip) {
+        link = &(*link)->hash_next;
+    }
+    *link = sip->hash_next;
+    sip->kernel->sip_count--;
+}
+
+/* Checks what the caller asks for; answers the image. */
+static sf_status options_check(struct nk_kernel *kernel, const struct nk_sip_options *options,
+                               struct nk_image **out_image, char *text, size_t text_capacity)
+{
+    if (options->number == 0 || options->number >> 56 != 0 || options->name[0] == '\0' ||
+        strlen(options->name) > IMAGE_NAME_BYTES_MAX) {
+        nk__say(text, text_capacity, "sip: number or name out of range");
+        return SF_BADARG;
+    }
+    if (nk__sip_find(kernel, options->number) != NULL) {
+        nk__say(text, text_capacity, "sip %s: number %llu is in use", options->name,
+                (unsigned long long)options->number);
+        return SF_EXISTS;
+    }
+    *out_image = nk__image_find(kernel, options->image_digest);
+    if (*out_image == NULL) {
+        nk__say(text, text_capacity, "sip %s: its image is not on this node", options->name);
+        return SF_NOTFOUND;
+    }
+    return SF_OK;
+}
+
+sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *options, char *text,
+                        size_t text_capacity)
+{
+    struct nk_image *image;
+    struct nk_sip *sip;
+    sf_status st;
+
+    st = options_check(kernel, options, &image, text, text_capacity);
+    if (st != SF_OK) {
+        return st;
+    }
+    sip = calloc(1, sizeof(*sip));
+    if (sip == NULL) {
+        return SF_NOMEM;
+    }
+    sip->kernel = kernel;
+    sip->image = image;
+    sip->number = options->number;
+    sip->owner = XH_OWNER(XH_OWNER_SIP, options->number);
+    sip->deadline = UINT64_MAX;
+    sip->memory_bytes = (uint64_t)image->memory_bytes;
+    sip->block_bytes_max = image->image->manifest->block_bytes_max;
+    if (sip->block_bytes_max == 0) {
+        sip->block_bytes_max = NK_BLOCK_BYTES_QUOTA;
+    }
+    memcpy(sip->name, options->name, strlen(options->name));
+    nk_list_init(&sip->run);
+    st = sip_config(sip, options);
+    if (st != SF_OK) {
+        goto free_sip;
+    }
+    st = nk__slot_take(kernel, image->memory_bytes, &sip->slot_index);
+    if (st != SF_OK) {
+        nk__say(text, text_capacity, "sip %s: no slot: %s", sip->name, sf_status_text(st));
+        goto free_sip;
+    }
+    sip->head = (struct nk_head *)(nk__slot_address(kernel, sip->slot_index) + NK_HEAD);
+    sip->memory = (uint8_t *)(nk__slot_address(kernel, sip->slot_index) + NK_MEMORY);
+    st = sip_exports(sip, text, text_capacity);
+    if (st != SF_OK) {
+        goto give_back;
+    }
+    sip_hash(sip);
+    return SF_OK;
+
+give_back:
+    fab_export_remove_all(kernel->fabric, sip->owner);
+    nk__slot_give_back(kernel, sip->slot_index);
+free_sip:
+    sip_free(sip);
+    return st;
+}
+
+sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *import,
+                      uint16_t exporter_node, const char *export_name, char *text,
+                      size_t text_capacity)
+{
+    struct nk_sip *sip = nk__sip_find(kernel, number);
+    const struct Sf__Image__Manifest *manifest;
+    const struct ct_contract *contract = NULL;
+    const char *name = NULL;
+    struct fab_ep *ep;
+    sf_status st;
+
+    if (sip == NULL) {
+        nk__say(text, text_capacity, "no sip %llu", (unsigned long long)number);
+        return SF_NOTFOUND;
+    }
+    manifest = sip->image->image->manifest;
+    for (size_t i = 0; i < manifest->n_imports; i++) {
+        if (strcmp(manifest->imports[i]->name, import) == 0) {
+            name = manifest->imports[i]->name;
+            contract = image_contract(sip->image->image, manifest->imports[i]->contract);
+        }
+    }
+    if (contract == NULL) {
+        nk__say(text, text_capacity, "sip %s: its image has no import %s", sip->name, import);
+        return SF_NOTFOUND;
+    }
+    if (sip->state != NK_SIP_CREATED) {
+        nk__say(text, text_capacity, "sip %s has started", sip->name);
+        return SF_EXISTS;
+    }
+    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
+        const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+
+        if (port->state == NK_PORT_WIRED && port->name == name) {
+            nk__say(text, text_capacity, "sip %s: import %s is wired already", sip->name, import);
+            return SF_EXISTS;
+        }
+    }
+    st = fab_open(kernel->fabric, exporter_node, export_name, contract, &ep);
+    if (st != SF_OK) {
+        nk__say(text, text_capacity, "sip %s: import %s: cannot open %s on node %u: %s", sip->name,
+                import, export_name, exporter_node, sf_status_text(st));
+        return st;
+    }
+    if (nk__port_add(sip, ep, NK_PORT_WIRED, name) == NULL) {
+        fab_ep_close(ep, SF_CAUSE_OF(QUOTA));
+        return SF_NOMEM;
+    }
+    return SF_OK;
+}
+
+sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t number)
+{
+    struct nk_sip *sip = nk__sip_find(kernel, number);
+    uint64_t slot, *frame;
+
+    if (sip == NULL) {
+        return SF_NOTFOUND;
+    }
+    if (sip->state != NK_SIP_CREATED) {
+        return SF_EXISTS;
+    }
+    slot = nk__slot_address(kernel, sip->slot_index);
+    /* As if the SIP had called the kernel from the start thunk; see gate.S. */
+    frame = (uint64_t *)(slot + NK_STACK_TOP - 64) - FRAME_WORDS;
+    frame[3] = slot + NK_INSTANCE;                /* %r12 */
+    frame[4] = (uint64_t)sip->image->desc->start; /* %rbx */
+    frame[6] = nk__gate_start_address();
+    sip->head->rsp = (uint64_t)frame;
+    sip->head->memory_bytes = sip->memory_bytes;
+    sip->state = NK_SIP_WAITING;
+    sip->wait = NK_WAIT_NONE;
+    sip->result = 0;
+    nk__wake(sip);
+    return SF_OK;
+}
+
+/* --- the end ------------------------------------------------------------------------------------
+ */
+
+static void ports_close(struct nk_sip *sip, struct sf_cause cause)
+{
+    for (uint32_t i = 1; sip->port_count > 0 && i < sip->chunk_count * NK_PORT_CHUNK; i++) {
+        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+
+        if (port->state != NK_PORT_FREE) {
+            nk__port_close(port, cause);
+        }
+    }
+}
+
+void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *report)
+{
+    struct nk_kernel *kernel = sip->kernel;
+    struct nk_sip_end end = {.sip = sip->number,
+                             .name = sip->name,
+                             .how = sip->end_how,
+                             .exit_code = sip->exit_code,
+                             .fault = sip->fault,
+                             .report = report};
+
+    assert(nk__cpu.sip != sip);
+    nk__wait_clear(sip);
+    sip->state = NK_SIP_ENDING; /* nobody wakes it any more */
+    nk_list_remove(&sip->run);
+    if (kernel->front == sip) {
+        kernel->front = NULL;
+    }
+    if (sip->export_count > 0) {
+        fab_export_remove_all(kernel->fabric, sip->owner);
+    }
+    ports_close(sip, cause);
+    if (sip->block_count > 0) {
+        (void)xh_free_all(kernel->heap, sip->owner);
+    }
+    nk__window_fini(sip);
+    nk__slot_give_back(kernel, sip->slot_index);
+    sip_unhash(sip);
+    if (kernel->events.ended != NULL) {
+        kernel->events.ended(kernel->events_arg, &end);
+    }
+    sip_free(sip);
+}
+
+void nk__sip_finish_dead(struct nk_sip *sip)
+{
+    struct sf_cause cause = SF_CAUSE_OF(PEER_EXITED);
+
+    if (sip->end_how == NK_END_EXITED) {
+        nk__sip_finish(sip, cause, NULL);
+        return;
+    }
+    cause = (struct sf_cause){.kind = SF_CAUSE_PEER_FAULTED, .fault = sip->fault};
+    nk__fault_report(sip);
+    nk__sip_finish(sip, cause, sip->kernel->report);
+}
+
+sf_status nk_sip_stop(struct nk_kernel *kernel, uint64_t number, struct sf_cause cause)
+{
+    struct nk_sip *sip = nk__sip_find(kernel, number);
+
+    if (sip == NULL) {
+        return SF_NOTFOUND;
+    }
+    if (sip == nk__cpu.sip || sip == kernel->dead) {
+        return SF_AGAIN; /* from inside a callback on its behalf */
+    }
+    sip->end_how = NK_END_STOPPED;
+    nk__sip_finish(sip, cause, NULL);
+    return SF_OK;
+}

@@ -10,9 +10,10 @@
 #ifndef SIP_H
 #define SIP_H
 
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdbool.h>
 
 #include "abi/nk_abi.h"
 #include "base/status.h"
@@ -62,6 +63,7 @@ int strncmp(const char *a, const char *b, size_t bytes);
  */
 int sip_format(char *buffer, size_t capacity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+int sip_vformat(char *buffer, size_t capacity, const char *format, va_list list);
 /* Formats one line into the operator's log (cut at NK_LOG_BYTES_MAX). */
 void sip_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -71,6 +73,19 @@ int32_t sip_accept(const char *export_name, int64_t timeout_ns);
 /* Value from the graph, or fallback. buffer is terminated. Answers buffer. */
 const char *sip_config(const char *key, char *buffer, size_t capacity, const char *fallback);
 uint32_t sip_config_u32(const char *key, uint32_t fallback);
+enum sip_identity { SIP_NAME = 0, SIP_NODE = 1 };
+/* Name of this SIP or of its node, cut to capacity; terminated. Answers buffer. */
+const char *sip_identity(enum sip_identity which, char *buffer, size_t capacity);
+/* What a negative result, or what nk_cause answered, means. Static; never NULL. */
+const char *sip_status_text(int32_t result);
+const char *sip_cause_text(int32_t cause);
 void sip_sleep_ns(int64_t ns);
+
+/*
+ * Memory of this SIP, 16-byte aligned, from the end of its data up to the manifest's limit. NULL:
+ * none left, or bytes is 0. sip_free takes NULL; a pointer that is not allocated faults.
+ */
+void *sip_alloc(size_t bytes);
+void sip_free(void *memory);
 
 #endif

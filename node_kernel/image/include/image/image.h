@@ -21,6 +21,7 @@
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,6 +64,14 @@ struct image {
 SF_MUST_CHECK sf_status image_open(const uint8_t *bytes, size_t length, struct image **out_image,
                                    char *text, size_t text_capacity);
 void image_close(struct image *image); /* takes NULL */
+
+/*
+ * The writer (sipc): puts header, manifest and ELF together. Sets elf_hash in what is written;
+ * *manifest is as before on return. *out_bytes is malloc'ed, the caller's. LIMIT, NOMEM. What comes
+ * out is not checked: image_open does that.
+ */
+SF_MUST_CHECK sf_status image_seal(struct Sf__Image__Manifest *manifest, const uint8_t *elf,
+                                   size_t elf_bytes, uint8_t **out_bytes, size_t *out_length);
 
 /* Contract by name among the image's; NULL if none. */
 const struct ct_contract *image_contract(const struct image *image, const char *name);

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manifest.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "abi/nk_abi.h"
+#include "work.h"
+
+struct reader {
+    const char *path;
+    yaml_document_t document;
+    struct manifest_source *out;
+};
+
+static sf_status bad(const struct reader *r, const yaml_node_t *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static sf_status bad(const struct reader *r, const yaml_node_t *node, const char *format, ...)
+{
+    va_list list;
+
+    (void)fprintf(stderr, "%s:%zu: error: ", r->path, node->start_mark.line + 1);
+    va_start(list, format);
+    (void)vfprintf(stderr, format, list);
+    va_end(list);
+    (void)fputc('\n', stderr);
+    return SF_FORMAT;
+}
+
+static const char *text_of(const yaml_node_t *node)
+{
+    return node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
+}
+
+static bool name_ok(const char *name)
+{
+    return name[0] >= 'a' && name[0] <= 'z' && strlen(name) < MANIFEST_NAME_MAX &&
+           name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-")] == '\0';
+}
+
+static sf_status read_name(struct reader *r, const yaml_node_t *node, char *out)
+{
+    const char *text = text_of(node);
+
+    if (text == NULL || !name_ok(text)) {
+        return bad(r, node, "a name is [a-z][a-z0-9_-]*, at most %u letters",
+                   MANIFEST_NAME_MAX - 1);
+    }
+    (void)snprintf(out, MANIFEST_NAME_MAX, "%s", text);
+    return SF_OK;
+}
+
+static sf_status read_port(struct reader *r, const yaml_node_t *key, const yaml_node_t *value,
+                           struct manifest_port *ports, size_t *count)
+{
+    struct manifest_port *port = &ports[*count];
+    const char *contract = text_of(value);
+    sf_status st;
+
+    if (*count == MANIFEST_PORTS_MAX) {
+        return bad(r, key, "more than %u ports", MANIFEST_PORTS_MAX);
+    }
+    st = read_name(r, key, port->name);
+    if (st != SF_OK) {
+        return st;
+    }
+    for (size_t i = 0; i < *count; i++) {
+        if (strcmp(ports[i].name, port->name) == 0) {
+            return bad(r, key, "%s is there twice", port->name);
+        }
+    }
+    if (contract == NULL || contract[0] == '\0' || strlen(contract) >= MANIFEST_CONTRACT_MAX) {
+        return bad(r, value, "expected the name of a contract");
+    }
+    (void)snprintf(port->contract, sizeof(port->contract), "%s", contract);
+    port->line = key->start_mark.line + 1;
+    (*count)++;
+    return SF_OK;
+}
+
+static sf_status read_ports(struct reader *r, const yaml_node_t *node, struct manifest_port *ports,
+                            size_t *count)
+{
+    if (node->type != YAML_MAPPING_NODE) {
+        return bad(r, node, "expected a list of `name: Contract`");
+    }
+    for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+         pair < node->data.mapping.pairs.top; pair++) {
+        const sf_status st =
+            read_port(r, yaml_document_get_node(&r->document, pair->key),
+                      yaml_document_get_node(&r->document, pair->value), ports, count);
+        if (st != SF_OK) {
+            return st;
+        }
+    }
+    return SF_OK;
+}
+
+/* "4MiB", "64KiB": bytes. */
+static sf_status read_bytes(struct reader *r, const yaml_node_t *node, uint64_t bytes_max,
+                            uint64_t *out_bytes)
+{
+    const char *text = text_of(node);
+    char *unit = NULL;
+    unsigned long long number;
+    unsigned shift;
+
+    errno = 0;
+    number = text == NULL || text[0] < '0' || text[0] > '9' ? 0 : strtoull(text, &unit, 10);
+    if (unit != NULL && strcmp(unit, "KiB") == 0) {
+        shift = 10;
+    } else if (unit != NULL && strcmp(unit, "MiB") == 0) {
+        shift = 20;
+    } else {
+        return bad(r, node, "expected a size such as 512KiB or 4MiB");
+    }
+    if (errno != 0 || number == 0 || number > bytes_max >> shift) {
+        return bad(r, node, "a size must be above 0 and at most %llu KiB",
+                   (unsigned long long)(bytes_max >> 10));
+    }
+    *out_bytes = (uint64_t)number << shift;
+    return SF_OK;
+}
+
+static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_node_t *value)
+{
+    struct manifest_source *out = r->out;
+    const char *text = text_of(key);
+
+    if (text == NULL) {
+        return bad(r, key, "expected a key");
+    }
+    if (strcmp(text, "name") == 0) {
+        return out->name[0] == '\0' ? read_name(r, value, out->name)
+                                    : bad(r, key, "name is there twice");
+    }
+    if (strcmp(text, "imports") == 0) {
+        return read_ports(r, value, out->imports, &out->import_count);
+    }
+    if (strcmp(text, "exports") == 0) {
+        return read_ports(r, value, out->exports, &out->export_count);
+    }
+    if (strcmp(text, "memory") == 0) {
+        return read_bytes(r, value, (uint64_t)NK_MODULE_PAGES_MAX * 65536u, &out->memory_bytes);
+    }
+    if (strcmp(text, "blocks") == 0) {
+        return read_bytes(r, value, NK_MEMORY_BYTES - NK_WINDOW_OFFSET, &out->block_bytes_max);
+    }
+    return bad(r, key, "unknown key %s; known: name, imports, exports, memory, blocks", text);
+}
+
+static sf_status read_document(struct reader *r)
+{
+    yaml_node_t *root = yaml_document_get_root_node(&r->document);
+
+    if (root == NULL || root->type != YAML_MAPPING_NODE) {
+        (void)fprintf(stderr, "%s:1: error: expected `name: ...` and other keys\n", r->path);
+        return SF_FORMAT;
+    }
+    for (yaml_node_pair_t *pair = root->data.mapping.pairs.start;
+         pair < root->data.mapping.pairs.top; pair++) {
+        const sf_status st = read_key(r, yaml_document_get_node(&r->document, pair->key),
+                                      yaml_document_get_node(&r->document, pair->value));
+        if (st != SF_OK) {
+            return st;
+        }
+    }
+    if (r->out->name[0] == '\0') {
+        return bad(r, root, "name is missing");
+    }
+    return SF_OK;
+}
+
+sf_status manifest_read(const char *path, struct manifest_source *out_manifest)
+{
+    struct reader r = {.path = path, .out = out_manifest};
+    yaml_parser_t parser;
+    uint8_t *bytes;
+    size_t length;
+    sf_status st = file_read(path, 1u << 20, &bytes, &length);
+
+    if (st != SF_OK) {
+        return st;
+    }
+    *out_manifest = (struct manifest_source){0};
+    if (yaml_parser_initialize(&parser) == 0) {
+        free(bytes);
+        return sipc_fail(SF_NOMEM, "no memory left");
+    }
+    yaml_parser_set_input_string(&parser, bytes, length);
+    if (yaml_parser_load(&parser, &r.document) == 0) {
+        (void)fprintf(stderr, "%s:%zu: error: %s\n", path, parser.problem_mark.line + 1,
+                      parser.problem != NULL ? parser.problem : "not YAML");
+        st = SF_FORMAT;
+    } else {
+        st = read_document(&r);
+        yaml_document_delete(&r.document);
+    }
+    yaml_parser_delete(&parser);
+    free(bytes);
+    return st;
+}

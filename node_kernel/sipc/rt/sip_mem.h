@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sip_mem.h - how native code of a SIP reaches its linear memory. sipc puts the include of this
+ * file into wasm2c's output, after wasm2c's own definitions and before the module's functions.
+ *
+ * Model: the instance lies at a constant distance from the linear memory, so an address is one
+ * displacement away from the instance pointer, which every function has. The offset is masked to
+ * 64 MiB: whatever a module computes, it stays in its own slot (an access at the very end runs into
+ * the guard behind it). What is accessible there is the kernel's business: ordinary memory below
+ * NK_WINDOW_OFFSET, blocks above, the rest traps.
+ *
+ * Bulk operations take window addresses, too; they do not wrap: a range that leaves the 64 MiB is
+ * an out-of-bounds fault.
+ *
+ * A load whose value is not used may be dropped by the compiler, and then does not trap.
+ */
+#include "abi/nk_abi.h"
+
+#define SF_AT(address)                                                                             \
+    ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE) + ((address)&NK_MEMORY_MASK)))
+
+#define SF_DEFINE_LOAD(name, t1, t2, t3)                                                           \
+    static inline t3 sf_##name(const u8 *at)                                                       \
+    {                                                                                              \
+        t1 value;                                                                                  \
+        __builtin_memcpy(&value, at, sizeof(value));                                               \
+        return (t3)(t2)value;                                                                      \
+    }
+#define SF_DEFINE_STORE(name, t1, t2)                                                              \
+    static inline void sf_##name(u8 *at, t2 value)                                                 \
+    {                                                                                              \
+        t1 wrapped = (t1)value;                                                                    \
+        __builtin_memcpy(at, &wrapped, sizeof(wrapped));                                           \
+    }
+
+SF_DEFINE_LOAD(i32_load, u32, u32, u32)
+SF_DEFINE_LOAD(i64_load, u64, u64, u64)
+SF_DEFINE_LOAD(f32_load, f32, f32, f32)
+SF_DEFINE_LOAD(f64_load, f64, f64, f64)
+SF_DEFINE_LOAD(i32_load8_s, s8, s32, u32)
+SF_DEFINE_LOAD(i64_load8_s, s8, s64, u64)
+SF_DEFINE_LOAD(i32_load8_u, u8, u32, u32)
+SF_DEFINE_LOAD(i64_load8_u, u8, u64, u64)
+SF_DEFINE_LOAD(i32_load16_s, s16, s32, u32)
+SF_DEFINE_LOAD(i64_load16_s, s16, s64, u64)
+SF_DEFINE_LOAD(i32_load16_u, u16, u32, u32)
+SF_DEFINE_LOAD(i64_load16_u, u16, u64, u64)
+SF_DEFINE_LOAD(i64_load32_s, s32, s64, u64)
+SF_DEFINE_LOAD(i64_load32_u, u32, u64, u64)
+SF_DEFINE_STORE(i32_store, u32, u32)
+SF_DEFINE_STORE(i64_store, u64, u64)
+SF_DEFINE_STORE(f32_store, f32, f32)
+SF_DEFINE_STORE(f64_store, f64, f64)
+SF_DEFINE_STORE(i32_store8, u8, u32)
+SF_DEFINE_STORE(i32_store16, u16, u32)
+SF_DEFINE_STORE(i64_store8, u8, u64)
+SF_DEFINE_STORE(i64_store16, u16, u64)
+SF_DEFINE_STORE(i64_store32, u32, u64)
+
+#define i32_load(m, a) sf_i32_load(SF_AT(a))
+#define i64_load(m, a) sf_i64_load(SF_AT(a))
+#define f32_load(m, a) sf_f32_load(SF_AT(a))
+#define f64_load(m, a) sf_f64_load(SF_AT(a))
+#define i32_load8_s(m, a) sf_i32_load8_s(SF_AT(a))
+#define i64_load8_s(m, a) sf_i64_load8_s(SF_AT(a))
+#define i32_load8_u(m, a) sf_i32_load8_u(SF_AT(a))
+#define i64_load8_u(m, a) sf_i64_load8_u(SF_AT(a))
+#define i32_load16_s(m, a) sf_i32_load16_s(SF_AT(a))
+#define i64_load16_s(m, a) sf_i64_load16_s(SF_AT(a))
+#define i32_load16_u(m, a) sf_i32_load16_u(SF_AT(a))
+#define i64_load16_u(m, a) sf_i64_load16_u(SF_AT(a))
+#define i64_load32_s(m, a) sf_i64_load32_s(SF_AT(a))
+#define i64_load32_u(m, a) sf_i64_load32_u(SF_AT(a))
+#define i32_store(m, a, v) sf_i32_store(SF_AT(a), v)
+#define i64_store(m, a, v) sf_i64_store(SF_AT(a), v)
+#define f32_store(m, a, v) sf_f32_store(SF_AT(a), v)
+#define f64_store(m, a, v) sf_f64_store(SF_AT(a), v)
+#define i32_store8(m, a, v) sf_i32_store8(SF_AT(a), v)
+#define i32_store16(m, a, v) sf_i32_store16(SF_AT(a), v)
+#define i64_store8(m, a, v) sf_i64_store8(SF_AT(a), v)
+#define i64_store16(m, a, v) sf_i64_store16(SF_AT(a), v)
+#define i64_store32(m, a, v) sf_i64_store32(SF_AT(a), v)
+
+/* a + n leaves the 64 MiB: both are u32, so the sum fits 64 bits. */
+#define SF_RANGE(a, n)                                                                             \
+    do {                                                                                           \
+        if (UNLIKELY((u64)(a) + (n) > NK_MEMORY_BYTES)) {                                          \
+            TRAP(OOB);                                                                             \
+        }                                                                                          \
+    } while (0)
+
+static inline void sf_memory_fill(u8 *memory, u32 to, u32 value, u32 bytes)
+{
+    SF_RANGE(to, bytes);
+    memset(memory + to, (int)value, bytes);
+}
+
+static inline void sf_memory_copy(u8 *memory, u32 to, u32 from, u32 bytes)
+{
+    SF_RANGE(to, bytes);
+    SF_RANGE(from, bytes);
+    memmove(memory + to, memory + from, bytes);
+}
+
+static inline void sf_memory_init(u8 *memory, const u8 *segment, u32 segment_bytes, u32 to,
+                                  u32 from, u32 bytes)
+{
+    if (UNLIKELY((u64)from + bytes > segment_bytes)) {
+        TRAP(OOB);
+    }
+    SF_RANGE(to, bytes);
+    memcpy(memory + to, segment + from, bytes);
+}
+
+#define memory_fill(m, d, v, n) sf_memory_fill(SF_AT(0u), d, v, n)
+#define memory_copy(md, ms, d, s, n) sf_memory_copy(SF_AT(0u), d, s, n)
+#define memory_init(m, src, src_bytes, d, s, n) sf_memory_init(SF_AT(0u), src, src_bytes, d, s, n)
+
+/*
+ * Function types: wasm2c numbers them at run time in writable memory of the image. sipc knows them
+ * (sf_types: for each type the first one equal to it), so that an image has no writable byte.
+ */
+#include "sip_types.h"
+
+#undef CALL_INDIRECT
+#define CALL_INDIRECT(table, t, ft, x, ...)                                                        \
+    (LIKELY((x) < table.size && table.data[x].func && table.data[x].func_type == sf_types[ft]) ||  \
+         TRAP(CALL_INDIRECT),                                                                      \
+     ((t)table.data[x].func)(__VA_ARGS__))
+
+#define funcref_table_init(dest, src, src_count, d, s, n, inst, types)                             \
+    funcref_table_init(dest, src, src_count, d, s, n, inst, sf_types)
+
+#define wasm_rt_register_func_type(...) 0u

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sip_rt.c - the run-time stub that sipc compiles into every image. It includes the module's C
+ * code (as wasm2c wrote it), so that an image is one translation unit without undefined symbols.
+ *
+ * What it adds: the descriptor and start function (nk_desc), one stub of three instructions for
+ * each kernel call, traps, the linear memory and function table by slot arithmetic, and the memory
+ * functions that gcc may call. Nothing here is writable: all state is in the slot.
+ *
+ * sipc defines: SF_PAGES, SF_PAGES_MAX (64 KiB pages), SF_TABLE_MAX (elements of the function
+ * table), SF_HAS_IMPORTS.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/nk_abi.h"
+#include "base/status.h"
+
+/* No symbol is ever resolved through a table. */
+#pragma GCC visibility push(hidden)
+
+#include "module.c"
+
+#define SF_SLOT_OF(pointer) ((uintptr_t)(pointer) & ~(uintptr_t)(NK_SLOT_STRIDE - 1))
+_Static_assert((NK_SLOT_STRIDE & (NK_SLOT_STRIDE - 1)) == 0, "slots are found by masking");
+_Static_assert(NK_SLOT_BASE % NK_SLOT_STRIDE == 0, "slots are found by masking");
+
+#define SF_TABLE_OFFSET ((sizeof(Z_sip_instance_t) + 15u) & ~(size_t)15u)
+#define SF_INSTANCE_BYTES (SF_TABLE_OFFSET + SF_TABLE_MAX * sizeof(wasm_rt_funcref_t))
+_Static_assert(SF_INSTANCE_BYTES <= NK_HEAD_BYTES - (NK_INSTANCE - NK_HEAD),
+               "globals and function table do not fit the header of a slot");
+
+/* --- the way out ---------------------------------------------------------------------------------
+ */
+
+#define SF_TEXT(x) SF_TEXT_(x)
+#define SF_TEXT_(x) #x
+/* An assembler does not know C's ull suffix; the address map's value is checked against this one.
+ */
+#define SF_GATE 0x0e0000000000
+_Static_assert(SF_GATE == NK_GATE_ADDRESS, "gate address");
+
+#define NK_CALL(number, name, signature, doc)                                                      \
+    __asm__(".pushsection .text.stub_" #name ",\"ax\",@progbits\n"                                 \
+            ".globl Z_nkZ_" #name "\n"                                                             \
+            ".hidden Z_nkZ_" #name "\n"                                                            \
+            ".type Z_nkZ_" #name ", @function\n"                                                   \
+            "Z_nkZ_" #name ":\n"                                                                   \
+            "    movl $" #number ", %eax\n"                                                        \
+            "    movabsq $" SF_TEXT(SF_GATE) ", %r11\n"                                            \
+                                             "    jmp *%r11\n"                                     \
+                                             ".size Z_nkZ_" #name ", . - Z_nkZ_" #name "\n"        \
+                                             ".popsection\n");
+#include "abi/nk_calls.def"
+#undef NK_CALL
+
+/* Call 0. It needs no instance: the stack it runs on is in the slot. */
+_Noreturn void sf_trap(uintptr_t head, uint32_t fault) __asm__("Z_nkZ_trap");
+
+void wasm_rt_trap(wasm_rt_trap_t trap)
+{
+    uint32_t fault;
+
+    switch (trap) {
+    case WASM_RT_TRAP_OOB:
+        fault = SF_FAULT_OUT_OF_BOUNDS;
+        break;
+    case WASM_RT_TRAP_INT_OVERFLOW:
+        fault = SF_FAULT_INT_OVERFLOW;
+        break;
+    case WASM_RT_TRAP_DIV_BY_ZERO:
+        fault = SF_FAULT_DIV_BY_ZERO;
+        break;
+    case WASM_RT_TRAP_INVALID_CONVERSION:
+        fault = SF_FAULT_BAD_CONVERSION;
+        break;
+    case WASM_RT_TRAP_CALL_INDIRECT:
+        fault = SF_FAULT_BAD_INDIRECT_CALL;
+        break;
+    case WASM_RT_TRAP_EXHAUSTION:
+        fault = SF_FAULT_STACK_OVERFLOW;
+        break;
+    default:
+        fault = SF_FAULT_UNREACHABLE;
+        break;
+    }
+    sf_trap(SF_SLOT_OF(__builtin_frame_address(0)) + NK_HEAD, fault);
+}
+
+/* --- memory and table ----------------------------------------------------------------------------
+ */
+
+void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, uint32_t pages, uint32_t pages_max)
+{
+    const uintptr_t slot = SF_SLOT_OF(memory);
+
+    memory->data = (uint8_t *)(slot + NK_MEMORY);
+    memory->pages = pages;
+    memory->max_pages = pages_max < SF_PAGES_MAX ? pages_max : SF_PAGES_MAX;
+    memory->size = pages * 65536u;
+}
+
+/* The kernel has made all pages up to the maximum accessible: growing only moves the size. */
+uint32_t wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t delta)
+{
+    const struct nk_head *head = (const struct nk_head *)(SF_SLOT_OF(memory) + NK_HEAD);
+    const uint32_t old = memory->pages;
+
+    if (delta > memory->max_pages - old) {
+        return UINT32_MAX;
+    }
+    if ((uint64_t)(old + delta) * 65536u > head->memory_bytes) {
+        return UINT32_MAX;
+    }
+    memory->pages = old + delta;
+    memory->size = memory->pages * 65536u;
+    return old;
+}
+
+void wasm_rt_free_memory(wasm_rt_memory_t *memory)
+{
+    (void)memory;
+}
+
+void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *table, uint32_t elements,
+                                    uint32_t elements_max)
+{
+    (void)elements_max;
+    table->data = (wasm_rt_funcref_t *)(SF_SLOT_OF(table) + NK_INSTANCE + SF_TABLE_OFFSET);
+    table->size = elements;
+    table->max_size = elements;
+    memset(table->data, 0, elements * sizeof(table->data[0]));
+}
+
+void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *table)
+{
+    (void)table;
+}
+
+/* --- what gcc may call
+ * ---------------------------------------------------------------------------- Written so that the
+ * compiler cannot turn them into calls of themselves.
+ */
+#define SF_KEEP __attribute__((used, noinline, optimize("no-tree-loop-distribute-patterns")))
+
+/* Up to 32 bytes, overlapping: everything is read before anything is written. */
+static inline __attribute__((always_inline)) void sf_move_small(uint8_t *to, const uint8_t *from,
+                                                                size_t bytes)
+{
+    struct two {
+        uint64_t a, b;
+    } head, tail;
+
+    if (bytes >= 16) {
+        __builtin_memcpy(&head, from, 16);
+        __builtin_memcpy(&tail, from + bytes - 16, 16);
+        __builtin_memcpy(to, &head, 16);
+        __builtin_memcpy(to + bytes - 16, &tail, 16);
+    } else if (bytes >= 8) {
+        __builtin_memcpy(&head.a, from, 8);
+        __builtin_memcpy(&tail.a, from + bytes - 8, 8);
+        __builtin_memcpy(to, &head.a, 8);
+        __builtin_memcpy(to + bytes - 8, &tail.a, 8);
+    } else if (bytes >= 4) {
+        uint32_t first, last;
+        __builtin_memcpy(&first, from, 4);
+        __builtin_memcpy(&last, from + bytes - 4, 4);
+        __builtin_memcpy(to, &first, 4);
+        __builtin_memcpy(to + bytes - 4, &last, 4);
+    } else if (bytes > 0) {
+        const uint8_t first = from[0], middle = from[bytes / 2], last = from[bytes - 1];
+        to[0] = first;
+        to[bytes / 2] = middle;
+        to[bytes - 1] = last;
+    }
+}
+
+static inline __attribute__((always_inline)) void sf_move_up(void *to, const void *from,
+                                                             size_t bytes)
+{
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
+SF_KEEP void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
+{
+    if (bytes <= 32) {
+        sf_move_small(to, from, bytes);
+    } else {
+        sf_move_up(to, from, bytes);
+    }
+    return to;
+}
+
+SF_KEEP void *memmove(void *to, const void *from, size_t bytes)
+{
+    uint8_t *t = to;
+    const uint8_t *f = from;
+
+    if (bytes <= 32) {
+        sf_move_small(t, f, bytes);
+    } else if ((uintptr_t)t - (uintptr_t)f >= bytes) {
+        sf_move_up(to, from, bytes);
+    } else {
+        while (bytes > 32) {
+            bytes -= 16;
+            sf_move_small(t + bytes, f + bytes, 16);
+            __asm__ volatile("" : : : "memory");
+        }
+        sf_move_small(t, f, bytes);
+    }
+    return to;
+}
+
+SF_KEEP void *memset(void *to, int value, size_t bytes)
+{
+    void *at = to;
+
+    __asm__ volatile("rep stosb" : "+D"(at), "+c"(bytes) : "a"(value) : "memory");
+    return to;
+}
+
+SF_KEEP int memcmp(const void *a, const void *b, size_t bytes)
+{
+    const uint8_t *x = a, *y = b;
+
+    for (size_t i = 0; i < bytes; i++) {
+        if (x[i] != y[i]) {
+            return x[i] < y[i] ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
+/* --- start ---------------------------------------------------------------------------------------
+ */
+
+static int32_t sf_start(void *pointer)
+{
+    Z_sip_instance_t *instance = pointer;
+
+#if SF_HAS_IMPORTS
+    Z_sip_instantiate(instance, (struct Z_nk_instance_t *)(SF_SLOT_OF(pointer) + NK_HEAD));
+#else
+    Z_sip_instantiate(instance);
+#endif
+    return (int32_t)Z_sipZ_sip_main(instance);
+}
+
+__attribute__((used, section(".rodata.sip_desc"))) const struct nk_desc sip_desc = {
+    .magic = NK_DESC_MAGIC,
+    .abi_version = NK_ABI_VERSION,
+    .instance_bytes = (uint32_t)SF_INSTANCE_BYTES,
+    .memory_pages = SF_PAGES,
+    .memory_pages_max = SF_PAGES_MAX,
+    .start = sf_start,
+};

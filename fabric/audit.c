@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit looks at each record on its own, at each pair of joined records, and counts blocks and
+ * travelling endpoints from the queues' side, so that nothing can be in two places.
+ */
+#include <assert.h>
+
+#include "endpoint.h"
+#include "queue.h"
+
+struct tally {
+    const char *text;
+    uint32_t in_messages; /* endpoints found inside queued messages */
+};
+
+static bool fail(struct tally *tally, const char *text)
+{
+    if (tally->text == NULL) {
+        tally->text = text;
+    }
+    return false;
+}
+
+static bool msg_check(const struct fab_ep *ep, const struct fab_msg *msg, struct tally *tally)
+{
+    const struct fab__plan *plan;
+
+    if (msg->tag >= ep->message_count || msg->arg_count != ep->plans[msg->tag].arg_count) {
+        return fail(tally, "a queued message is not one of its contract");
+    }
+    plan = &ep->plans[msg->tag];
+    for (uint32_t i = 0; i < plan->arg_count; i++) {
+        if ((plan->blocks >> i & 1u) && msg->args[i].block != NULL &&
+            msg->args[i].block->owner != fab__ep_owner(ep)) {
+            return fail(tally, "a queued block is not owned by its message");
+        }
+        if ((plan->eps >> i & 1u) && msg->args[i].ep != NULL) {
+            if (msg->args[i].ep->life != FAB__LIVE || !msg->args[i].ep->in_message) {
+                return fail(tally, "a queued endpoint does not know that it travels");
+            }
+            tally->in_messages++;
+        }
+    }
+    return true;
+}
+
+static bool queue_check(const struct fab_ep *ep, const struct fab__queue *queue, uint32_t extra,
+                        struct tally *tally)
+{
+    if (queue->slot_count == 0 || queue->slot_count > CT_QUEUE_SLOTS_MAX ||
+        queue->head >= queue->slot_count || queue->count + extra > queue->slot_count) {
+        return fail(tally, "a queue is outside its bounds");
+    }
+    for (uint32_t i = 0; i < queue->count + extra; i++) {
+        if (!msg_check(ep, fab__queue_at(queue, i), tally)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The messages in `in` must lead from the holder's state to the arrival state. */
+static bool states_check(const struct fab_ep *ep, struct tally *tally)
+{
+    const struct ct_contract *table = ep->contract->table;
+    uint8_t state = ep->state;
+
+    if (ep->state >= table->state_count || ep->arrival_state >= table->state_count) {
+        return fail(tally, "a state is out of range");
+    }
+    for (uint32_t i = 0; i < ep->in.count; i++) {
+        uint8_t tag = fab__queue_at(&ep->in, i)->tag;
+        state = ct_step(table, state, ct_other(ep->side), tag);
+        if (state == CT_ILLEGAL) {
+            return fail(tally, "a queued message is illegal in its state");
+        }
+    }
+    if (!ep->assembling && state != ep->arrival_state) {
+        return fail(tally, "the queued messages do not lead to the arrival state");
+    }
+    return true;
+}
+
+static bool place_check(const struct fab_ep *ep, struct tally *tally)
+{
+    const struct fab_node *node = ep->node;
+
+    if ((ep->place == FAB__LOCAL) != (ep->peer != NULL)) {
+        return fail(tally, "an endpoint's peer and its place disagree");
+    }
+    switch (ep->place) {
+    case FAB__LOCAL:
+        if (ep->peer->peer != ep || ep->peer->life != FAB__LIVE || ep->peer->id != ep->peer_id) {
+            return fail(tally, "an endpoint's peer does not point back");
+        }
+        if (ep->life != FAB__LIVE || ep->out.count != 0 || ep->owes != 0) {
+            return fail(tally, "a local endpoint waits for a session");
+        }
+        if (ep->in.count == 0 && ep->peer->in.count == 0 && ep->state != ep->peer->state) {
+            return fail(tally, "the two ends of an idle channel are in different states");
+        }
+        return ep->in.count == 0 || ep->arrival_state == ep->peer->state
+                   ? true
+                   : fail(tally, "a receiver's arrival state is not the sender's");
+    case FAB__REMOTE:
+        return ep->peer_node < FAB_NODES_MAX && node->sessions[ep->peer_node] != NULL
+                   ? true
+                   : fail(tally, "a remote endpoint has no session");
+    case FAB__PENDING:
+        return ep->via_node < FAB_NODES_MAX && node->sessions[ep->via_node] != NULL
+                   ? true
+                   : fail(tally, "an endpoint waits for a node without session");
+    default:
+        if (ep->life == FAB__LIVE && ep->cause.kind == SF_CAUSE_NONE) {
+            return fail(tally, "a closed endpoint has no cause");
+        }
+        return ep->out.count == 0 ? true : fail(tally, "a closed endpoint has messages to send");
+    }
+}
+
+static bool ep_check(const struct fab_ep *ep, struct tally *tally)
+{
+    if (ep->life == FAB__FREE) {
+        return true;
+    }
+    if ((ep->in_message || ep->life != FAB__LIVE) && (ep->in.count != 0 || ep->assembling)) {
+        return fail(tally, "an endpoint that nobody holds has messages");
+    }
+    return queue_check(ep, &ep->in, ep->assembling ? 1 : 0, tally) &&
+           queue_check(ep, &ep->out, 0, tally) && states_check(ep, tally) && place_check(ep, tally);
+}
+
+sf_status fab_audit(struct fab_node *node, const char **out_text)
+{
+    struct tally tally = {0};
+    uint32_t travelling = 0;
+    bool ok = true;
+
+    for (uint32_t i = 0; i < node->ep_used && ok; i++) {
+        ok = ep_check(&node->eps[i], &tally);
+        travelling += node->eps[i].life != FAB__FREE && node->eps[i].in_message;
+    }
+    if (ok && travelling != tally.in_messages) {
+        ok = fail(&tally, "an endpoint travels in no message, or in two");
+    }
+    if (!ok && out_text != NULL) {
+        *out_text = tally.text;
+    }
+    return ok ? SF_OK : SF_FORMAT;
+}

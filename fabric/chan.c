@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The calls of a holder: make, send, receive, close, ask.
+ *
+ * The way to a peer on this node is the one to keep short. One check of the monitor covers both
+ * ends there, because the receiver's arrival_state equals the sender's state (fab_audit holds us
+ * to that); the receiver steps its own state when it takes the message.
+ */
+#include <assert.h>
+
+#include "endpoint.h"
+#include "message.h"
+#include "queue.h"
+#include "session.h"
+
+sf_status fab_chan_create(struct fab_node *node, const struct ct_contract *contract, uint8_t state,
+                          struct fab_ep **out_imp, struct fab_ep **out_exp)
+{
+    const struct fab__contract *known;
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+    sf_status st;
+
+    st = fab__contract_use(node, contract, &known);
+    if (st != SF_OK) {
+        return st;
+    }
+    if (state >= known->table->state_count) {
+        return SF_BADARG;
+    }
+    st = fab__ep_create(node, known, CT_IMP, state, fab__id_next(node), &imp);
+    if (st != SF_OK) {
+        return st;
+    }
+    st = fab__ep_create(node, known, CT_EXP, state, fab__id_next(node), &exp);
+    if (st != SF_OK) {
+        fab__ep_free(imp);
+        return st;
+    }
+    fab__ep_join(imp, exp);
+    *out_imp = imp;
+    *out_exp = exp;
+    return SF_OK;
+}
+
+/* --- sending -------------------------------------------------------------------------------- */
+
+static uint8_t ep_step(const struct fab_ep *ep, uint8_t state, uint32_t sender, uint32_t tag)
+{
+    if (tag >= ep->message_count) {
+        return CT_ILLEGAL;
+    }
+    return ep->next[sender][(size_t)state * ep->message_count + tag];
+}
+
+/* To a peer that is on another node, not told yet, or gone. */
+static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const struct fab_msg *msg,
+                                                     uint64_t owner, uint8_t next)
+{
+    const struct fab__plan *plan = &ep->plans[msg->tag];
+
+    if (ep->place == FAB__GONE) {
+        fab__msg_drop(ep->node, plan, msg, owner, ep->cause);
+    } else {
+        struct fab_msg *slot;
+        if (fab__queue_full(&ep->out)) {
+            return SF_CONTRACT;
+        }
+        slot = fab__queue_at(&ep->out, ep->out.count);
+        fab__msg_copy(slot, msg);
+        fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(ep), true);
+        ep->out.count++;
+        fab__schedule(ep);
+    }
+    ep->state = ep->arrival_state = next;
+    ep->sent++;
+    return SF_OK;
+}
+
+sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner)
+{
+    uint8_t next = ep_step(ep, ep->state, ep->side, msg->tag);
+    struct fab_ep *peer = ep->peer;
+    const struct fab__plan *plan;
+    bool moves;
+
+    assert(ep->life == FAB__LIVE);
+    assert(!ep->in_message);
+    if (__builtin_expect(next == CT_ILLEGAL, 0)) {
+        return SF_CONTRACT;
+    }
+    plan = &ep->plans[msg->tag];
+    if (msg->arg_count != plan->arg_count) {
+        return SF_CONTRACT;
+    }
+    moves = (plan->blocks | plan->eps) != 0;
+    if (moves || plan->narrow != 0) {
+        sf_status st = fab__msg_check(ep, msg, owner);
+        if (st != SF_OK) {
+            return st;
+        }
+    }
+    if (__builtin_expect(peer == NULL, 0)) {
+        return send_away(ep, msg, owner, next);
+    }
+    if (__builtin_expect(fab__queue_full(&peer->in), 0)) {
+        return SF_CONTRACT;
+    }
+    fab__msg_copy(fab__queue_at(&peer->in, peer->in.count), msg);
+    if (moves) {
+        fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(peer), true);
+    }
+    peer->in.count++;
+    peer->arrival_state = next;
+    ep->state = ep->arrival_state = next;
+    ep->sent++;
+    fab__ep_notify(peer);
+    return SF_OK;
+}
+
+/* --- receiving ------------------------------------------------------------------------------ */
+
+sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner)
+{
+    const struct fab__plan *plan;
+    const struct fab_msg *msg;
+    uint8_t next;
+
+    assert(ep->life == FAB__LIVE);
+    if (ep->in.count == 0) {
+        return ep->cause.kind == SF_CAUSE_NONE ? SF_AGAIN : SF_CLOSED;
+    }
+    msg = fab__queue_at(&ep->in, 0);
+    next = ep_step(ep, ep->state, ct_other(ep->side), msg->tag);
+    assert(next != CT_ILLEGAL);
+    plan = &ep->plans[msg->tag];
+    fab__msg_copy(out_msg, msg);
+    if ((plan->blocks | plan->eps) != 0) {
+        fab__msg_give(ep->node, plan, msg, fab__ep_owner(ep), owner, false);
+    }
+    fab__queue_pop(&ep->in);
+    ep->state = next;
+    ep->received++;
+    return SF_OK;
+}
+
+bool fab_ep_readable(const struct fab_ep *ep)
+{
+    return ep->in.count != 0 || ep->cause.kind != SF_CAUSE_NONE;
+}
+
+/* --- closing -------------------------------------------------------------------------------- */
+
+void fab_ep_close(struct fab_ep *ep, struct sf_cause cause)
+{
+    assert(!ep->in_message);
+    fab__ep_give_up(ep, cause);
+}
+
+void fab_msg_drop(struct fab_node *node, const struct ct_contract *contract, struct fab_msg *msg,
+                  uint64_t owner, struct sf_cause cause)
+{
+    const struct fab__contract *known = fab__contract_by_short_id(node, contract->short_id);
+
+    assert(known != NULL);
+    assert(msg->tag < known->table->message_count);
+    fab__msg_drop(node, &known->plans[msg->tag], msg, owner, cause);
+    msg->arg_count = 0;
+}
+
+/* --- questions ------------------------------------------------------------------------------ */
+
+void fab_ep_query(const struct fab_ep *ep, struct fab_ep_info *out_info)
+{
+    *out_info = (struct fab_ep_info){
+        .id = ep->id,
+        .peer_id = ep->peer_id,
+        .peer_node = ep->peer_node,
+        .side = ep->side,
+        .contract = ep->contract->table,
+        .state = ep->state,
+        .queued = ep->in.count,
+        .unsent = ep->out.count,
+        .cause = ep->cause,
+        .sent = ep->sent,
+        .received = ep->received,
+        .holder = ep->holder,
+    };
+}
+
+struct sf_cause fab_ep_cause(const struct fab_ep *ep)
+{
+    return ep->cause;
+}
+
+uint8_t fab_ep_state(const struct fab_ep *ep)
+{
+    return ep->state;
+}
+
+const struct ct_contract *fab_ep_contract(const struct fab_ep *ep)
+{
+    return ep->contract->table;
+}
+
+void fab_ep_hold(struct fab_ep *ep, void *holder)
+{
+    ep->holder = holder;
+}
+
+void *fab_ep_holder(const struct fab_ep *ep)
+{
+    return ep->holder;
+}
+
+void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const struct fab_ep *ep),
+                 void *arg)
+{
+    for (uint32_t i = 0; i < node->ep_used; i++) {
+        if (node->eps[i].life == FAB__LIVE) {
+            visit(arg, &node->eps[i]);
+        }
+    }
+}

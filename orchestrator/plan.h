@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan.h - what has to be done so that the cluster is as a graph says: desired + observed ->
+ * an ordered list of actions. Sans-I/O.
+ *
+ * Why: validating a graph, placing its SIPs and finding out what changed are decisions; doing it is
+ * messages and waiting (apply.c). Kept apart, every decision is a unit test, `--dry-run` is the
+ * very same code, and undoing a failed apply is a plan back to the graph as it was before.
+ *
+ * Model: the actions come in phases, in the order of enum plan_kind; those of one phase do not
+ * depend on each other. A SIP of the graph is kept if it runs, its entry in the file (image,
+ * service, config, node) and its channels are the same, and the SIPs it imports from are kept too;
+ * otherwise it is made (again): a channel is wired before its importer starts, so an importer
+ * cannot outlive its exporter. SIPs of the graph that are not in the file any more are stopped. A
+ * SIP that has ended (exited, faulted, killed, lost with its node) is made again.
+ *
+ * Placement: the node the file names; else the first by id that is joined, has a free slot, and has
+ * room: the memory that its SIPs may come to use stays below half of the node's.
+ *
+ * Errors: everything is checked first; BADARG with up to PLAN_ERRORS_MAX lines
+ * `path:line: error: what` in text, and no plan. NOMEM.
+ * Ownership: plan_free frees a plan; actions refer to the graph and to the world by index and
+ * number, so both must stay until the plan is carried out.
+ * Threads: pure.
+ */
+#ifndef ORCH_PLAN_H
+#define ORCH_PLAN_H
+
+#include "world.h"
+
+#define PLAN_ERRORS_MAX 10u
+#define PLAN_TEXT_BYTES_MAX 4096u
+
+enum plan_kind { PLAN_STOP, PLAN_IMAGE, PLAN_CREATE, PLAN_WIRE, PLAN_START };
+
+struct plan_action {
+    enum plan_kind kind;
+    uint16_t node;          /* where it is done */
+    uint64_t sip;           /* STOP: number */
+    uint32_t spec;          /* IMAGE, CREATE, WIRE, START: index into graph->sips */
+    uint32_t channel;       /* WIRE: index into graph->channels */
+    uint16_t exporter_node; /* WIRE */
+    const char *why;        /* STOP: static text */
+};
+
+struct plan {
+    struct plan_action *actions;
+    uint32_t action_count;
+    uint32_t created, replaced, stopped, unchanged;
+    char notes[PLAN_TEXT_BYTES_MAX]; /* lines worth telling, e.g. channels of other graphs that end
+                                      */
+};
+
+/* A plan that makes the world as `desired` says. Its name decides which graph it is. */
+SF_MUST_CHECK sf_status plan_make(const struct world *world, const Sf__Control__Graph *desired,
+                                  struct plan **out_plan, char *text, size_t text_capacity);
+/* A plan that stops all SIPs of a graph. */
+SF_MUST_CHECK sf_status plan_stop_all(const struct world *world, const struct world_graph *graph,
+                                      struct plan **out_plan);
+void plan_free(struct plan *plan); /* takes NULL */
+
+#endif

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan_test.c - decisions about graphs, on worlds built by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "graph.h"
+#include "plan.h"
+
+#define MIB (1ull << 20)
+
+/* Two joined nodes that are linked, one expected; images web.sip and hello.sip; service tcp. */
+static struct world world;
+static uint64_t next_number;
+static char text[PLAN_TEXT_BYTES_MAX];
+
+static struct world_ports ports_of(const char *import, uint8_t import_id, const char *export,
+                                   uint8_t export_id)
+{
+    struct world_ports ports = {.memory_bytes = 8 * MIB};
+
+    if (import != NULL) {
+        ports.import_count = 1;
+        snprintf(ports.imports[0].name, sizeof(ports.imports[0].name), "%s", import);
+        snprintf(ports.imports[0].contract, sizeof(ports.imports[0].contract), "C%u", import_id);
+        memset(ports.imports[0].contract_id, import_id, 32);
+    }
+    if (export != NULL) {
+        ports.export_count = 1;
+        snprintf(ports.exports[0].name, sizeof(ports.exports[0].name), "%s", export);
+        snprintf(ports.exports[0].contract, sizeof(ports.exports[0].contract), "C%u", export_id);
+        memset(ports.exports[0].contract_id, export_id, 32);
+    }
+    return ports;
+}
+
+static void add_image(uint8_t byte, struct world_ports ports)
+{
+    uint8_t digest[WORLD_DIGEST_BYTES];
+
+    memset(digest, byte, sizeof(digest));
+    assert_int_equal(world_image_add(&world, digest, malloc(1), 1, &ports), SF_OK);
+}
+
+static int set_up(void **state)
+{
+    uint16_t id;
+
+    (void)state;
+    world_init(&world);
+    next_number = 0;
+    for (id = 1; id <= 3; id++) {
+        char name[16];
+        snprintf(name, sizeof(name), "node%u", id);
+        struct world_node *node = world_node_add(&world, name, id);
+        node->stage = id < 3 ? WORLD_JOINED : WORLD_EXPECTED;
+        node->memory_bytes = 40 * MIB; /* room for two */
+    }
+    world_pair_get(&world, 1, 2)->state = WORLD_PAIR_UP;
+    add_image('w', ports_of("tcp", 1, NULL, 0));     /* web.sip */
+    add_image('h', ports_of(NULL, 0, "hello", 2));   /* hello.sip */
+    add_image('c', ports_of("peer", 2, "chain", 2)); /* chain.sip */
+    add_image('o', ports_of("tcp", 9, NULL, 0));     /* old.sip: another version of C1 */
+    snprintf(world.services[0].name, sizeof(world.services[0].name), "tcp");
+    world.services[0].ports = ports_of(NULL, 0, "tcp", 1);
+    world.service_count = 1;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    world_fini(&world);
+    return 0;
+}
+
+/* Digest by file name: its first letter; "x..." is not registered. */
+static Sf__Control__Graph *parse(const char *yaml)
+{
+    Sf__Control__Graph *graph = NULL;
+    size_t index;
+
+    if (graph_parse("g.yaml", (const uint8_t *)yaml, strlen(yaml), &graph, text, sizeof(text)) !=
+        SF_OK) {
+        fail_msg("%s", text);
+    }
+    for (index = 0; index < graph->n_sips; index++) {
+        Sf__Control__GraphSip *sip = graph->sips[index];
+        if (sip->image_path[0] != '\0') {
+            sip->image.data = malloc(WORLD_DIGEST_BYTES);
+            sip->image.len = WORLD_DIGEST_BYTES;
+            memset(sip->image.data, sip->image_path[0], WORLD_DIGEST_BYTES);
+        }
+    }
+    return graph;
+}
+
+/* One line an action: "create web2 node2". */
+static void print_plan(const struct plan *plan, const Sf__Control__Graph *graph, char *out,
+                       size_t capacity)
+{
+    size_t bytes = 0;
+    uint32_t index;
+
+    out[0] = '\0';
+    for (index = 0; index < plan->action_count; index++) {
+        const struct plan_action *action = &plan->actions[index];
+        const char *node = world_node_by_id(&world, action->node)->name;
+        const char *kinds[] = {"stop", "image", "create", "wire", "start"};
+        const char *what = action->kind == PLAN_STOP
+                               ? world_sip_by_number(&world, action->sip)->name
+                           : action->kind == PLAN_WIRE  ? graph->channels[action->channel]->importer
+                           : action->kind == PLAN_IMAGE ? graph->sips[action->spec]->image_path
+                                                        : graph->sips[action->spec]->name;
+        bytes += (size_t)snprintf(out + bytes, capacity - bytes, "%s %s %s\n", kinds[action->kind],
+                                  what, node);
+    }
+}
+
+/* What a faultless executor does. */
+static void carry_out(const struct plan *plan, Sf__Control__Graph *desired)
+{
+    struct world_graph *graph = world_graph_find(&world, desired->name);
+    uint32_t index;
+
+    if (graph == NULL) {
+        graph = world_graph_add(&world, desired->name);
+    }
+    for (index = 0; index < plan->action_count; index++) {
+        const struct plan_action *action = &plan->actions[index];
+        const Sf__Control__GraphSip *spec = desired->sips[action->spec];
+        struct world_node *node = world_node_by_id(&world, action->node);
+        char sip_name[40];
+        char port[40];
+
+        switch (action->kind) {
+        case PLAN_STOP:
+            world_sip_end(world_sip_by_number(&world, action->sip), SF__CONTROL__SIP_STATE__KILLED,
+                          0, SF_CAUSE_OF(SHUTDOWN), "shutdown");
+            break;
+        case PLAN_IMAGE:
+            assert_int_equal(world_node_image_add(node, world_image_find(&world, spec->image.data)),
+                             SF_OK);
+            break;
+        case PLAN_CREATE:
+            assert_non_null(world_sip_make(&world, graph, desired, spec, node, ++next_number, 1));
+            break;
+        case PLAN_WIRE:
+            assert_true(
+                orch_port_split(desired->channels[action->channel]->exporter, sip_name, port));
+            world_sip_wired(world_sip_find(&world, spec->name),
+                            desired->channels[action->channel]->importer,
+                            world_sip_find(&world, sip_name)->number);
+            break;
+        case PLAN_START:
+            world_sip_find(&world, spec->name)->state = SF__CONTROL__SIP_STATE__RUNNING;
+            break;
+        }
+    }
+}
+
+/* Plans, compares with the wanted actions, and carries them out. */
+static void apply(const char *yaml, const char *wanted, const char *wanted_notes)
+{
+    Sf__Control__Graph *graph = parse(yaml);
+    struct plan *plan = NULL;
+    char printed[4096];
+
+    text[0] = '\0';
+    if (plan_make(&world, graph, &plan, text, sizeof(text)) != SF_OK) {
+        fail_msg("%s", text);
+    }
+    print_plan(plan, graph, printed, sizeof(printed));
+    assert_string_equal(printed, wanted);
+    assert_string_equal(plan->notes, wanted_notes);
+    carry_out(plan, graph);
+    plan_free(plan);
+    sf__control__graph__free_unpacked(graph, NULL);
+}
+
+static void refused(const char *yaml, const char *wanted)
+{
+    Sf__Control__Graph *graph = parse(yaml);
+    struct plan *plan = NULL;
+
+    text[0] = '\0';
+    assert_int_equal(plan_make(&world, graph, &plan, text, sizeof(text)), SF_BADARG);
+    assert_null(plan);
+    assert_string_equal(text, wanted);
+    sf__control__graph__free_unpacked(graph, NULL);
+}
+
+#define WEB                                                                                        \
+    "graph: web\nsips:\n"                                                                          \
+    "  tcp: {service: tcp, node: node1}\n"                                                         \
+    "  web2: {image: web.sip, node: node2}\n"                                                      \
+    "  web3: {image: web.sip, node: node2}\n"                                                      \
+    "channels:\n"                                                                                  \
+    "  - {from: web2.tcp, to: tcp.tcp}\n"                                                          \
+    "  - {from: web3.tcp, to: tcp.tcp}\n"
+#define WEB_PLAN                                                                                   \
+    "image web.sip node2\n"                                                                        \
+    "create tcp node1\ncreate web2 node2\ncreate web3 node2\n"                                     \
+    "wire web2.tcp node2\nwire web3.tcp node2\n"                                                   \
+    "start tcp node1\nstart web2 node2\nstart web3 node2\n"
+
+static void first_apply_makes_all_in_order(void **state)
+{
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+}
+
+static void same_graph_again_does_nothing(void **state)
+{
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    apply(WEB, "", "");
+}
+
+static void an_ended_sip_is_made_again_alone(void **state)
+{
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    world_sip_end(world_sip_find(&world, "web2"), SF__CONTROL__SIP_STATE__FAULTED, 0,
+                  SF_CAUSE_OF(PEER_FAULTED), "");
+    apply(WEB, "create web2 node2\nwire web2.tcp node2\nstart web2 node2\n", "");
+    apply(WEB, "", "");
+}
+
+static void importers_go_with_their_exporter(void **state)
+{
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    world_sip_end(world_sip_find(&world, "tcp"), SF__CONTROL__SIP_STATE__LOST, 0,
+                  SF_CAUSE_OF(NODE_LOST), "");
+    apply(WEB,
+          "stop web3 node2\nstop web2 node2\n"
+          "create tcp node1\ncreate web2 node2\ncreate web3 node2\n"
+          "wire web2.tcp node2\nwire web3.tcp node2\n"
+          "start tcp node1\nstart web2 node2\nstart web3 node2\n",
+          "");
+}
+
+static void changed_and_gone_are_told_apart(void **state)
+{
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    apply("graph: web\nsips:\n"
+          "  tcp: {service: tcp, node: node1}\n"
+          "  web2: {image: web.sip, node: node2, config: {port: 81}}\n"
+          "channels:\n  - {from: web2.tcp, to: tcp.tcp}\n",
+          "stop web3 node2\nstop web2 node2\n"
+          "create web2 node2\nwire web2.tcp node2\nstart web2 node2\n",
+          "");
+}
+
+static void a_chain_is_made_again_to_its_end(void **state)
+{
+    const char *chain = "graph: g\nsips:\n"
+                        "  a: {image: hello.sip, node: node1}\n"
+                        "  b: {image: chain.sip, node: node2}\n"
+                        "  c: {image: chain.sip, node: node1}\n"
+                        "channels:\n"
+                        "  - {from: c.peer, to: b.chain}\n"
+                        "  - {from: b.peer, to: a.hello}\n";
+
+    (void)state;
+    apply(chain,
+          "image hello.sip node1\nimage chain.sip node2\nimage chain.sip node1\n"
+          "create a node1\ncreate b node2\ncreate c node1\n"
+          "wire c.peer node1\nwire b.peer node2\nstart a node1\nstart b node2\nstart c node1\n",
+          "");
+    world_sip_end(world_sip_find(&world, "a"), SF__CONTROL__SIP_STATE__EXITED, 0,
+                  SF_CAUSE_OF(PEER_EXITED), "");
+    apply(chain,
+          "stop c node1\nstop b node2\n"
+          "create a node1\ncreate b node2\ncreate c node1\n"
+          "wire c.peer node1\nwire b.peer node2\nstart a node1\nstart b node2\nstart c node1\n",
+          "");
+}
+
+static void a_graph_may_import_from_another(void **state)
+{
+    const char *guest = "graph: guest\nsips:\n  w: {image: web.sip, node: node2}\n"
+                        "channels:\n  - {from: w.tcp, to: tcp.tcp}\n";
+
+    (void)state;
+    refused(guest, "g.yaml:5: error: to: there is no SIP 'tcp', here or in another graph");
+    apply("graph: base\nsips:\n  tcp: {service: tcp, node: node1}\n",
+          "create tcp node1\nstart tcp node1\n", "");
+    apply(guest, "image web.sip node2\ncreate w node2\nwire w.tcp node2\nstart w node2\n", "");
+    apply("graph: base\nsips:\n  tcp: {service: tcp, node: node2}\n",
+          "stop tcp node1\ncreate tcp node2\nstart tcp node2\n",
+          "channel w.tcp of graph guest loses its exporter tcp; apply graph guest again");
+    apply(guest, "stop w node2\ncreate w node2\nwire w.tcp node2\nstart w node2\n", "");
+    refused("graph: third\nsips:\n  tcp: {service: tcp}\n",
+            "g.yaml:3: error: SIP 'tcp': graph base runs a SIP of that name already; names are "
+            "unique in the cell");
+}
+
+static void placement_takes_the_first_that_fits(void **state)
+{
+    (void)state;
+    apply("graph: g\nsips:\n"
+          "  a: {image: hello.sip}\n  b: {image: hello.sip}\n  c: {image: hello.sip}\n"
+          "  d: {image: hello.sip, node: node1}\n",
+          "image hello.sip node1\nimage hello.sip node2\n"
+          "create a node1\ncreate b node2\ncreate c node2\ncreate d node1\n"
+          "start a node1\nstart b node2\nstart c node2\nstart d node1\n",
+          "");
+    refused("graph: h\nsips:\n  e: {image: hello.sip}\n",
+            "g.yaml:3: error: SIP 'e' does not fit on any node: node1 has 4 MiB left, needs 8 MiB, "
+            "node2 has 4 MiB left, needs 8 MiB, node3 has not joined yet");
+    refused("graph: h\nsips:\n  e: {image: hello.sip, node: node1}\n",
+            "g.yaml:3: error: SIP 'e' does not fit on its node: node1 has 4 MiB left, needs 8 MiB");
+}
+
+static void each_wrong_thing_is_said_with_its_line(void **state)
+{
+    (void)state;
+    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node22}\n",
+            "g.yaml:3: error: SIP 'a': there is no node 'node22' (nodes: node1, node2, "
+            "node3); did you mean 'node2'?");
+    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node3}\n",
+            "g.yaml:3: error: SIP 'a': node node3 has not joined yet; see: fabricctl get nodes");
+    world_node_by_id(&world, 2)->stage = WORLD_LOST;
+    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node2}\n",
+            "g.yaml:3: error: SIP 'a': node node2 is lost; see: fabricctl get nodes");
+    world_node_by_id(&world, 2)->stage = WORLD_JOINED;
+    refused("graph: g\nsips:\n  a: {image: x.sip}\n  b: {service: tcq}\n",
+            "g.yaml:3: error: SIP 'a': image 'x.sip' is not registered\n"
+            "g.yaml:4: error: SIP 'b': there is no service 'tcq'; did you mean 'tcp'?");
+    refused("graph: g\nsips:\n  a: {image: web.sip}\n",
+            "g.yaml:3: error: import 'a.tcp' (C1) is not wired; add a channel from it");
+    refused("graph: g\nsips:\n  a: {image: web.sip}\n  t: {service: tcp}\nchannels:\n"
+            "  - {from: a.tpc, to: t.tcp}\n",
+            "g.yaml:6: error: SIP 'a' has no import 'tpc'; it has: tcp\n"
+            "g.yaml:3: error: import 'a.tcp' (C1) is not wired; add a channel from it");
+    refused("graph: g\nsips:\n  a: {image: web.sip}\n  h: {image: hello.sip}\nchannels:\n"
+            "  - {from: a.tcp, to: h.hello}\n",
+            "g.yaml:6: error: a.tcp wants contract C1, but h.hello speaks C2");
+    refused("graph: g\nsips:\n  a: {image: web.sip}\n  t: {service: tcp}\nchannels:\n"
+            "  - {from: a.tcp, to: t.udp}\n",
+            "g.yaml:6: error: SIP 't' has no export 'udp'; it has: tcp");
+}
+
+static void versions_of_a_contract_are_not_mixed(void **state)
+{
+    (void)state;
+    snprintf(world.images[3]->ports.imports[0].contract, 64, "C1");
+    refused("graph: g\nsips:\n  a: {image: old.sip}\n  t: {service: tcp}\nchannels:\n"
+            "  - {from: a.tcp, to: t.tcp}\n",
+            "g.yaml:6: error: a.tcp and t.tcp were built with two versions of contract C1; build "
+            "both with one");
+}
+
+static void nodes_without_a_link_are_refused(void **state)
+{
+    struct world_pair *pair = world_pair_get(&world, 1, 2);
+
+    (void)state;
+    pair->state = WORLD_PAIR_FAILED;
+    snprintf(pair->text, sizeof(pair->text), "no memif");
+    refused(WEB, "g.yaml:7: error: no link between node2 and node1: no memif; see: fabricctl logs "
+                 "node/node2\n"
+                 "g.yaml:8: error: no link between node2 and node1: no memif; see: fabricctl logs "
+                 "node/node2");
+}
+
+static void stopping_all_goes_backwards(void **state)
+{
+    struct plan *plan = NULL;
+    char printed[1000];
+
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    assert_int_equal(plan_stop_all(&world, world_graph_find(&world, "web"), &plan), SF_OK);
+    print_plan(plan, NULL, printed, sizeof(printed));
+    assert_string_equal(printed, "stop web3 node2\nstop web2 node2\nstop tcp node1\n");
+    plan_free(plan);
+}
+
+static void logs_keep_the_last_thousand_lines(void **state)
+{
+    struct world_log *log = &world.nodes[0]->log;
+    unsigned index;
+
+    (void)state;
+    for (index = 0; index < 1200; index++) {
+        char line[32];
+        snprintf(line, sizeof(line), "a%u\nb%u\n", index, index);
+        world_log_add(log, index, line);
+    }
+    assert_int_equal(log->last, 2400);
+    assert_int_equal(world_log_first(log), 1401);
+    assert_null(world_log_line(log, 1400));
+    assert_string_equal(world_log_line(log, 1401)->text, "a700");
+    assert_string_equal(world_log_line(log, 2400)->text, "b1199");
+    assert_null(world_log_line(log, 2401));
+}
+
+static void images_in_use_are_not_trimmed(void **state)
+{
+    uint8_t digest[WORLD_DIGEST_BYTES];
+
+    (void)state;
+    apply("graph: g\nsips:\n  a: {image: hello.sip, node: node1}\n",
+          "image hello.sip node1\ncreate a node1\nstart a node1\n", "");
+    world_images_trim(&world, 0);
+    assert_int_equal(world.image_count, 1);
+    memset(digest, 'h', sizeof(digest));
+    assert_non_null(world_image_find(&world, digest));
+    world_graph_drop(&world, world_graph_find(&world, "g"));
+    world_images_trim(&world, 0);
+    assert_int_equal(world.image_count, 0);
+    assert_int_equal(world.nodes[0]->image_count, 0);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(first_apply_makes_all_in_order),         CASE(same_graph_again_does_nothing),
+        CASE(an_ended_sip_is_made_again_alone),       CASE(importers_go_with_their_exporter),
+        CASE(changed_and_gone_are_told_apart),        CASE(a_chain_is_made_again_to_its_end),
+        CASE(a_graph_may_import_from_another),        CASE(placement_takes_the_first_that_fits),
+        CASE(each_wrong_thing_is_said_with_its_line), CASE(versions_of_a_contract_are_not_mixed),
+        CASE(nodes_without_a_link_are_refused),       CASE(stopping_all_goes_backwards),
+        CASE(logs_keep_the_last_thousand_lines),      CASE(images_in_use_are_not_trimmed),
+    };
+
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}

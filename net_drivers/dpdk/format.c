@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "format.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Offsets into a packet. */
+enum {
+    ETH_DESTINATION = 0,
+    ETH_SOURCE = 6,
+    ETH_TYPE = 12,
+    IP = 14,
+    IP_LENGTH = IP + 2,
+    IP_FRAGMENT = IP + 6,
+    IP_TTL = IP + 8,
+    IP_PROTOCOL = IP + 9,
+    IP_CHECKSUM = IP + 10,
+    IP_SOURCE = IP + 12,
+    IP_DESTINATION = IP + 16,
+    UDP = IP + 20,
+    UDP_LENGTH = UDP + 4,
+    UDP_CHECKSUM = UDP + 6,
+};
+_Static_assert(UDP + 8 == FORMAT_UDP_BYTES, "three headers without options");
+
+#define IP_HEADER_BYTES 20u
+#define UDP_HEADER_BYTES 8u
+#define IP_VERSION_AND_LENGTH 0x45u
+#define IP_DONT_FRAGMENT 0x4000u
+#define PROTOCOL_UDP 17u
+#define TYPE_IPV4 0x0800u
+#define TTL 64u
+#define POINT_MAGIC 0x5346u
+
+static void put16(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+static void put32(uint8_t *at, uint32_t value)
+{
+    put16(at, value >> 16);
+    put16(at + 2, value & 0xffffu);
+}
+
+static uint32_t get16(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 8 | at[1];
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+    return get16(at) << 16 | get16(at + 2);
+}
+
+/* Sum of big-endian 16-bit words in ones' complement, not yet inverted (RFC 1071). */
+static uint32_t sum_fold(uint64_t sum)
+{
+    sum = (sum & 0xffffffffu) + (sum >> 32);
+    sum = (sum & 0xffffffffu) + (sum >> 32);
+    sum = (sum & 0xffffu) + (sum >> 16);
+    sum = (sum & 0xffffu) + (sum >> 16);
+    return (uint32_t)sum;
+}
+
+static uint32_t sum_add(uint32_t before, const uint8_t *bytes, uint32_t count)
+{
+    uint64_t sum = 0;
+    uint32_t i = 0;
+
+    /* In the machine's order, which ones' complement allows when the result is swapped. */
+    for (; i + 4 <= count; i += 4) {
+        uint32_t word;
+
+        memcpy(&word, bytes + i, 4);
+        sum += word;
+    }
+    if (i + 2 <= count) {
+        uint16_t word;
+
+        memcpy(&word, bytes + i, 2);
+        sum += word;
+        i += 2;
+    }
+    if (i < count) {
+        uint8_t pair[2] = {bytes[i], 0};
+        uint16_t word;
+
+        memcpy(&word, pair, 2);
+        sum += word;
+    }
+    return sum_fold((uint64_t)before + __builtin_bswap16((uint16_t)sum_fold(sum)));
+}
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "sum_add swaps");
+
+void format_udp_prepare(struct format_udp *to, const struct format_node *us,
+                        const struct format_node *peer)
+{
+    uint8_t *bytes = to->bytes;
+
+    memset(to, 0, sizeof(*to));
+    memcpy(bytes + ETH_DESTINATION, peer->mac, 6);
+    memcpy(bytes + ETH_SOURCE, us->mac, 6);
+    put16(bytes + ETH_TYPE, TYPE_IPV4);
+    bytes[IP] = IP_VERSION_AND_LENGTH;
+    put16(bytes + IP_FRAGMENT, IP_DONT_FRAGMENT);
+    bytes[IP_TTL] = TTL;
+    bytes[IP_PROTOCOL] = PROTOCOL_UDP;
+    put32(bytes + IP_SOURCE, us->ipv4);
+    put32(bytes + IP_DESTINATION, peer->ipv4);
+    put16(bytes + UDP, FORMAT_UDP_PORT);
+    put16(bytes + UDP + 2, FORMAT_UDP_PORT);
+    to->ip_sum = sum_add(0, bytes + IP, IP_HEADER_BYTES);
+    /* The UDP checksum covers both addresses, the protocol and, twice, the length. */
+    to->udp_sum = sum_add(PROTOCOL_UDP, bytes + IP_SOURCE, 8);
+    to->udp_sum = sum_add(to->udp_sum, bytes + UDP, UDP_HEADER_BYTES);
+}
+
+void format_udp_write(const struct format_udp *to, uint8_t *packet, uint32_t payload_bytes)
+{
+    uint32_t udp_bytes = UDP_HEADER_BYTES + payload_bytes;
+    uint32_t sum;
+
+    assert(payload_bytes <= FORMAT_UDP_PAYLOAD_MAX);
+    memcpy(packet, to->bytes, FORMAT_UDP_BYTES);
+    put16(packet + IP_LENGTH, IP_HEADER_BYTES + udp_bytes);
+    put16(packet + UDP_LENGTH, udp_bytes);
+    sum = sum_fold((uint64_t)to->ip_sum + IP_HEADER_BYTES + udp_bytes);
+    put16(packet + IP_CHECKSUM, ~sum & 0xffffu);
+    sum = sum_fold((uint64_t)to->udp_sum + udp_bytes + udp_bytes);
+    sum = ~sum_add(sum, packet + FORMAT_UDP_BYTES, payload_bytes) & 0xffffu;
+    put16(packet + UDP_CHECKSUM, sum != 0 ? sum : 0xffffu);
+}
+
+static bool ethernet_ip_fits(const uint8_t *packet, uint32_t packet_bytes,
+                             const struct format_node *us)
+{
+    uint32_t ip_bytes;
+
+    if (packet_bytes < FORMAT_UDP_BYTES || memcmp(packet + ETH_DESTINATION, us->mac, 6) != 0 ||
+        get16(packet + ETH_TYPE) != TYPE_IPV4 || packet[IP] != IP_VERSION_AND_LENGTH) {
+        return false;
+    }
+    ip_bytes = get16(packet + IP_LENGTH);
+    return ip_bytes >= IP_HEADER_BYTES + UDP_HEADER_BYTES && ip_bytes <= packet_bytes - IP &&
+           get16(packet + IP_FRAGMENT) == IP_DONT_FRAGMENT && packet[IP_TTL] != 0 &&
+           packet[IP_PROTOCOL] == PROTOCOL_UDP && get32(packet + IP_DESTINATION) == us->ipv4 &&
+           sum_add(0, packet + IP, IP_HEADER_BYTES) == 0xffffu;
+}
+
+bool format_udp_read(const uint8_t *packet, uint32_t packet_bytes, const struct format_node *us,
+                     uint32_t *out_source_ipv4, uint32_t *out_payload_bytes)
+{
+    uint32_t udp_bytes, sum;
+
+    if (!ethernet_ip_fits(packet, packet_bytes, us)) {
+        return false;
+    }
+    udp_bytes = get16(packet + IP_LENGTH) - IP_HEADER_BYTES;
+    if (get16(packet + UDP) != FORMAT_UDP_PORT || get16(packet + UDP + 2) != FORMAT_UDP_PORT ||
+        get16(packet + UDP_LENGTH) != udp_bytes || get16(packet + UDP_CHECKSUM) == 0) {
+        return false;
+    }
+    sum = sum_add(PROTOCOL_UDP + udp_bytes, packet + IP_SOURCE, 8);
+    if (sum_add(sum, packet + UDP, udp_bytes) != 0xffffu) {
+        return false;
+    }
+    *out_source_ipv4 = get32(packet + IP_SOURCE);
+    *out_payload_bytes = udp_bytes - UDP_HEADER_BYTES;
+    return true;
+}
+
+void format_point_write(uint8_t *packet, uint16_t source, uint16_t destination,
+                        uint32_t payload_bytes)
+{
+    assert(payload_bytes <= FORMAT_POINT_PAYLOAD_MAX);
+    put16(packet, POINT_MAGIC);
+    put16(packet + 2, source);
+    put16(packet + 4, destination);
+    put16(packet + 6, payload_bytes);
+}
+
+bool format_point_read(const uint8_t *packet, uint32_t packet_bytes, uint16_t us,
+                       uint16_t *out_source, uint32_t *out_payload_bytes)
+{
+    if (packet_bytes < FORMAT_POINT_BYTES || get16(packet) != POINT_MAGIC ||
+        get16(packet + 4) != us || get16(packet + 6) != packet_bytes - FORMAT_POINT_BYTES) {
+        return false;
+    }
+    *out_source = (uint16_t)get16(packet + 2);
+    *out_payload_bytes = packet_bytes - FORMAT_POINT_BYTES;
+    return true;
+}

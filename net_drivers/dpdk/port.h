@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * port.h - a DPDK port as a link: what the drivers memif and virtio share.
+ *
+ * Why: once a port runs, both move frames the same way; only how a port comes and goes, and what
+ * stands in front of a payload, differ.
+ *
+ * Model: one receive and one transmit queue. A frame is one packet buffer (mbuf) with room for the
+ * headers in front of the payload, so nothing is copied here. All ports of a driver share one
+ * pool, which lives until DPDK stops: a frame may be given back after its link has stopped.
+ *
+ * Time: the processor's time stamp counter, for how often a link's control side is looked at.
+ * Threads: the one that started DPDK.
+ */
+#ifndef DPDK_PORT_H
+#define DPDK_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mempool.h>
+
+#include "format.h"
+#include "intr.h"
+#include "link/link.h"
+#include "peers.h"
+
+#define DPDK_NAME_BYTES_MAX 32u
+
+struct dpdk_port {
+    char device[DPDK_NAME_BYTES_MAX]; /* DPDK's name of it; "" before there is one */
+    char text[640];
+    uint16_t number; /* DPDK's port number */
+    bool present;    /* the port exists and is configured */
+    bool running;    /* its queues may be used */
+    bool up;         /* carrier, as of the last look */
+    bool closed;
+    bool server;
+    bool udp; /* format: udp, or point */
+    uint16_t node_id;
+    uint32_t header_bytes, mtu_bytes;
+    struct format_node us;
+    struct rte_mempool *pool;
+    struct dpdk_peers peers;
+    struct link_stats stats;
+    uint64_t look_next, retry_next; /* time stamps */
+    void (*look)(struct dpdk_port *port);
+    struct dpdk_intr_set intr; /* memif */
+};
+
+/* --- data.c
+ * -------------------------------------------------------------------------------------*/
+
+struct dpdk_pool_options {
+    const char *name;
+    uint32_t count;
+    uint32_t payload_bytes; /* largest */
+};
+
+/* Makes the port object of a link: config's node, pool, peers. Fini copes with a failure. */
+SF_MUST_CHECK sf_status dpdk__port_create(struct link *link, const struct link_config *config,
+                                          const struct dpdk_pool_options *pool,
+                                          const char **out_text);
+/* Configures one queue each way. IO: port->text says what DPDK said. */
+SF_MUST_CHECK sf_status dpdk__port_configure(struct dpdk_port *port, uint16_t ring_frames);
+/* Fills port->text and answers st. Wants a log catch to be running; ends it. */
+sf_status dpdk__port_fail(struct dpdk_port *port, sf_status st, const char *what);
+uint64_t dpdk__ticks(uint64_t microseconds);
+
+/* The ops both drivers share. */
+sf_status dpdk__peer_add(struct link *link, const struct link_peer *peer);
+void dpdk__peer_remove(struct link *link, uint16_t node_id);
+bool dpdk__is_up(struct link *link);
+void dpdk__close(struct link *link);
+void dpdk__fini(struct link *link);
+void dpdk__query(const struct link *link, struct link_caps *out_caps);
+void dpdk__stats(const struct link *link, struct link_stats *out_stats);
+uint16_t dpdk__frame_alloc(struct link *link, struct link_frame frames[], uint16_t count);
+void dpdk__frame_free(struct link *link, struct link_frame frames[], uint16_t count);
+uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t count);
+uint16_t dpdk__rx_burst(struct link *link, struct link_frame frames[], uint16_t count);
+
+/* --- for tests
+ * ----------------------------------------------------------------------------------*/
+
+/* Sends bytes as they are, without a header of ours. False: no buffer, or the ring is full. */
+bool dpdk__inject(struct link *link, const void *bytes, uint32_t length);
+/* memif's port with virtio's packet format. Not in the driver table. */
+extern const struct link_ops dpdk__memif_udp_ops;
+
+#endif

@@ -101,6 +101,12 @@ sf_status cluster_net_up(struct cluster_plan *plan)
         cluster_args_add(&args, "addr", "add", CLUSTER_HOST_ADDRESS "/24", "dev", "brc", NULL);
         st = cluster_run(cluster, &args);
     }
+    if (st == SF_OK) {
+        /* iPXE waits 14 s for a router unless somebody advertises a prefix (ra-only). */
+        ip_in(cluster, &args);
+        cluster_args_add(&args, "addr", "add", "fd77::1/64", "dev", "brc", "nodad", NULL);
+        st = cluster_run(cluster, &args);
+    }
     for (unsigned i = 0; i < cluster->node_count && st == SF_OK && !cluster_interrupted; i++) {
         st = add_tap(cluster, plan->nodes[i].number, "c");
         if (st == SF_OK) {

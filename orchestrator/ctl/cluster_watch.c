@@ -95,10 +95,30 @@ static void feed_key(struct cluster_plan *plan, struct cluster_node *node)
         return; /* costs 2 s, nothing else */
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
-    node->console_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    node->console_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (node->console_fd >= 0 &&
         connect(node->console_fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
         (void)!write(node->console_fd, "x", 1);
+    }
+}
+
+/*
+ * What the machine prints goes to the connected console too. Each byte is a packet of its own
+ * there: about 270 unread ones stop the machine until somebody reads, so this reads, and soon hangs
+ * up.
+ */
+static void drain_console(struct cluster_node *node)
+{
+    char unread[4096];
+
+    if (node->console_fd < 0) {
+        return;
+    }
+    while (read(node->console_fd, unread, sizeof(unread)) > 0) {
+    }
+    if (node->stage >= CLUSTER_STAGE_IPXE_SCRIPT) {
+        close(node->console_fd);
+        node->console_fd = -1;
     }
 }
 
@@ -354,6 +374,7 @@ static sf_status look_at_node(struct cluster_plan *plan, struct cluster_node *no
     char how[32];
 
     read_output(plan, node);
+    drain_console(node);
     if (child_ended(node->pid, how, sizeof(how))) {
         node->pid = 0;
         read_output(plan, node);

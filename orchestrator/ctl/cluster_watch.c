@@ -187,15 +187,9 @@ static void read_output(struct cluster_plan *plan, struct cluster_node *node)
 }
 
 /* Starts a node again without KVM when it showed nothing with it. */
-static sf_status check_kvm(struct cluster_plan *plan, struct cluster_node *node)
+static sf_status leave_kvm(struct cluster_plan *plan, struct cluster_node *node, const char *why)
 {
-    if (!node->kvm || node->output_bytes > 0 ||
-        cluster_now_ms() - node->started_ms < KVM_SILENT_MS_MAX) {
-        return SF_OK;
-    }
-    ctl_note("warning: %s showed nothing in %d s with KVM; starting it again with TCG", node->name,
-             KVM_SILENT_MS_MAX / 1000);
-    cluster_end_child(node->pid);
+    ctl_note("warning: with KVM %s %s; starting it again with TCG", node->name, why);
     node->kvm = false;
     if (node->output_fd >= 0) {
         close(node->output_fd);
@@ -371,19 +365,28 @@ static sf_status check_helpers(struct cluster_plan *plan)
 
 static sf_status look_at_node(struct cluster_plan *plan, struct cluster_node *node)
 {
+    bool silent_with_kvm;
     char how[32];
 
     read_output(plan, node);
     drain_console(node);
+    silent_with_kvm = node->kvm && node->output_bytes == 0;
     if (child_ended(node->pid, how, sizeof(how))) {
         node->pid = 0;
+        if (silent_with_kvm) {
+            return leave_kvm(plan, node, "ended at once");
+        }
         read_output(plan, node);
         cluster_error(plan->cluster, "%s ended with %s before all nodes had joined", node->name,
                       how);
         show_node(plan, node);
         return SF_IO;
     }
-    return check_kvm(plan, node);
+    if (silent_with_kvm && cluster_now_ms() - node->started_ms >= KVM_SILENT_MS_MAX) {
+        cluster_end_child(node->pid);
+        return leave_kvm(plan, node, "showed nothing for 5 s");
+    }
+    return SF_OK;
 }
 
 static sf_status say_late(struct cluster_plan *plan)

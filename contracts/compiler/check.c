@@ -53,6 +53,7 @@ bool ctc__reserved(const char *name)
 static void twice(struct ctc_contract *contract, const struct ctc__name *name, const char *rule,
                   const char *what, const struct ctc__name *before)
 {
+    contract->broken = true;
     ctc__error(contract->ctc, name->pos, rule,
                "%s '%s' was declared before, at line %u, expected another name", what, name->text,
                before->pos.line);
@@ -98,6 +99,7 @@ static void check_twice(struct ctc_contract *contract)
         check_args_twice(contract, m);
         for (const struct ctc__state *s = contract->states; s != NULL; s = s->next) {
             if (strcmp(m->name.text, s->name.text) == 0) {
+                contract->broken = true;
                 ctc__error(contract->ctc, s->name.pos, "duplicate-name",
                            "state '%s' has the name of a message (line %u), expected another name",
                            s->name.text, m->name.pos.line);

@@ -567,6 +567,7 @@ static void parse_contract(struct parser *parser, const char *doc)
             ctc__error(parser->ctc, contract->name.pos, "duplicate-contract",
                        "contract '%s' was declared before, at %s:%u:%u, expected another name",
                        c->name.text, c->name.pos.file->path, c->name.pos.line, c->name.pos.column);
+            break;
         }
     }
     CTC__APPEND(parser->ctc->contracts, contract);

@@ -2,17 +2,18 @@
 #include "build.h"
 
 #include <ctype.h>
-#include <libgen.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "abi/nk_abi.h"
 #include "image.pb-c.h"
 #include "image/image.h"
 #include "manifest.h"
 #include "native.h"
+#include "protocols.h"
 #include "verify.h"
 #include "work.h"
 
@@ -23,6 +24,7 @@ struct job {
     const struct build_options *options;
     struct work work;
     struct manifest_source source;
+    struct protocols protocols;
     uint8_t *wasm; /* as it came, with names */
     size_t wasm_bytes;
     uint8_t *module; /* stripped */
@@ -73,6 +75,14 @@ static sf_status stage_manifest(struct job *job)
     }
     name_from_output(job->options->out, job->source.name);
     return SF_OK;
+}
+
+static sf_status stage_protocols(struct job *job)
+{
+    char folder[WORK_PATH_MAX];
+
+    (void)mkdir(work_path(&job->work, "contracts", folder), 0700);
+    return protocols_load(&job->protocols, job->options, &job->source, folder);
 }
 
 /* --- C to WebAssembly ----------------------------------------------------------------------------
@@ -510,10 +520,7 @@ static sf_status stage_image(struct job *job)
 static sf_status run_stages(struct job *job)
 {
     static sf_status (*const stages[])(struct job *) = {
-        stage_manifest,
-        stage_module,
-        stage_verify,
-        plan_memory,
+        stage_manifest, stage_protocols, stage_module, stage_verify, plan_memory,
     };
     sf_status st;
 
@@ -524,7 +531,10 @@ static sf_status run_stages(struct job *job)
         }
     }
     fill_manifest(job);
-    st = choose_place(job);
+    st = protocols_fill(&job->protocols, &job->source, &job->manifest);
+    if (st == SF_OK) {
+        st = choose_place(job);
+    }
     if (st == SF_OK) {
         st = stage_wasm2c(job);
     }
@@ -552,6 +562,7 @@ sf_status build(const struct build_options *options)
     }
     work_close(&job->work);
     free_symbols(job);
+    protocols_fini(&job->protocols);
     native_fini(&job->native);
     free(job->linked);
     free(job->module);

@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #define ALT_STACK_BYTES (64u << 10)
-#define CALLERS_MAX 24u
+#define CALLERS_MAX 16u
+#define PORTS_REPORTED_MAX 20u
 #define STACK_GUARD_BELOW (1u << 20) /* of the slot before; it is never accessible there */
 
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
@@ -167,8 +168,7 @@ report_add(struct report *report, const char *format, ...)
     }
 }
 
-/* "name+0x12", or the bare address. */
-static void report_code(struct report *report, const struct nk_image *image, uint64_t address)
+static const struct Sf__Image__Symbol *symbol_find(const struct nk_image *image, uint64_t address)
 {
     const struct Sf__Image__Manifest *manifest = image->image->manifest;
     uint64_t offset = address - manifest->base_address;
@@ -177,12 +177,26 @@ static void report_code(struct report *report, const struct nk_image *image, uin
         const struct Sf__Image__Symbol *symbol = manifest->symbols[i];
 
         if (offset >= symbol->offset && offset - symbol->offset < symbol->bytes) {
-            report_add(report, "%s+0x%llx", symbol->name,
-                       (unsigned long long)(offset - symbol->offset));
-            return;
+            return symbol;
         }
     }
-    report_add(report, "0x%llx", (unsigned long long)address);
+    return NULL;
+}
+
+/* "name+0x12", or the bare address. Of a return address: the call before it, which may be the last
+ * instruction of its function. */
+static void report_code(struct report *report, const struct nk_image *image, uint64_t address,
+                        int is_return)
+{
+    const struct Sf__Image__Symbol *symbol = symbol_find(image, address - (is_return ? 1 : 0));
+    uint64_t base = image->image->manifest->base_address;
+
+    if (symbol == NULL) {
+        report_add(report, "0x%llx", (unsigned long long)address);
+    } else {
+        report_add(report, "%s+0x%llx", symbol->name,
+                   (unsigned long long)(address - base - symbol->offset));
+    }
 }
 
 /* Is there a call instruction right before this address of the code segment? */
@@ -198,25 +212,55 @@ static int follows_call(const struct nk_image *image, uint64_t address)
            (at[-6] == 0xff && (at[-5] & 0xf8) == 0x90);
 }
 
-static void report_callers(struct report *report, const struct nk_sip *sip)
+/* The next return address on the stack at or above *rsp, or 0; a word that looks like one may be
+ * left over from an earlier call. */
+static uint64_t next_return(const struct nk_sip *sip, uint64_t *rsp)
 {
-    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
-    uint64_t end = slot + NK_STACK_TOP - 64;
-    uint64_t rsp = sip->kernel->fault.rsp & ~7ull;
-    uint32_t count = 0;
+    uint64_t end = nk__slot_address(sip->kernel, sip->slot_index) + NK_STACK_TOP - 64;
 
-    if (rsp < slot + NK_STACK_LOW) {
-        rsp = slot + NK_STACK_LOW;
-    }
-    for (; rsp < end && count < CALLERS_MAX; rsp += 8) {
-        uint64_t word = *(const uint64_t *)rsp;
+    while (*rsp < end) {
+        uint64_t word = *(const uint64_t *)*rsp;
 
+        *rsp += 8;
         if (follows_call(sip->image, word)) {
-            report_add(report,
-                       count == 0 ? "\n  called from (probable, by scanning the stack): " : " < ");
-            report_code(report, sip->image, word);
-            count++;
+            return word;
         }
+    }
+    return 0;
+}
+
+/* Where it faulted and who called whom. A trap of the image's run-time stub has no symbol: it is
+ * the first caller that has one which matters. */
+static void report_stack(struct report *report, const struct nk_sip *sip)
+{
+    const struct nk_fault *fault = &sip->kernel->fault;
+    uint64_t low = nk__slot_address(sip->kernel, sip->slot_index) + NK_STACK_LOW;
+    uint64_t rsp = (fault->rsp < low ? low : fault->rsp) & ~7ull;
+    uint64_t at = fault->rip, word;
+    uint32_t count = 0, same = 0;
+
+    if (symbol_find(sip->image, at) == NULL) {
+        word = next_return(sip, &rsp);
+        at = word == 0 ? at : word;
+    }
+    report_add(report, "\n  in ");
+    report_code(report, sip->image, at, at != fault->rip);
+    for (at = 0; count < CALLERS_MAX && (word = next_return(sip, &rsp)) != 0;) {
+        if (word == at) {
+            same++;
+            continue;
+        }
+        if (same > 0) {
+            report_add(report, " (%u times more)", same);
+        }
+        report_add(report,
+                   count++ == 0 ? "\n  called from (probable, by scanning the stack): " : " < ");
+        report_code(report, sip->image, word, 1);
+        at = word;
+        same = 0;
+    }
+    if (same > 0) {
+        report_add(report, " (%u times more)", same);
     }
     if (count == CALLERS_MAX) {
         report_add(report, " < ...");
@@ -268,20 +312,23 @@ void nk__fault_report(struct nk_sip *sip)
 {
     struct nk_kernel *kernel = sip->kernel;
     struct report report = {.text = kernel->report, .capacity = sizeof(kernel->report)};
+    uint32_t told = 0;
 
     report_add(&report, "sip %s (image %s) faulted: %s", sip->name,
                sip->image->image->manifest->name, sf_fault_text(sip->fault));
     report_address(&report, sip);
-    report_add(&report, "\n  in ");
-    report_code(&report, sip->image, kernel->fault.rip);
-    report_callers(&report, sip);
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
+    report_stack(&report, sip);
+    report_add(&report, "\n  blocks held: %u, %llu bytes", sip->block_count,
+               (unsigned long long)sip->block_bytes);
+    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK && told < PORTS_REPORTED_MAX; i++) {
         const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
 
         if (port->state != NK_PORT_FREE) {
             report_port(&report, port);
+            told++;
         }
     }
-    report_add(&report, "\n  blocks held: %u, %llu bytes", sip->block_count,
-               (unsigned long long)sip->block_bytes);
+    if (told < sip->port_count) {
+        report_add(&report, "\n  and %u endpoints more", sip->port_count - told);
+    }
 }

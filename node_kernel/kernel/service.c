@@ -154,14 +154,14 @@ sf_status nk_service_create(struct nk_kernel *kernel, const struct nk_service_op
     service->owner = XH_OWNER(XH_OWNER_SERVICE, number);
     memcpy(service->name, name, strlen(name));
     nk_list_init(&service->ports);
-    st = ops->create(service, loop, config, config_count, &service->impl, text, text_capacity);
+    st = service_export(service, text, text_capacity);
     if (st != SF_OK) {
         free(service);
         return st;
     }
-    st = service_export(service, text, text_capacity);
+    st = ops->create(service, loop, config, config_count, &service->impl, text, text_capacity);
     if (st != SF_OK) {
-        ops->destroy(service->impl);
+        fab_export_remove_all(kernel->fabric, service->owner);
         free(service);
         return st;
     }

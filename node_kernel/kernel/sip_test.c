@@ -1,0 +1,906 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The core with real sealed images: argv[1] is probe.sip (test_sips/). Each test has a kernel of
+ * its own and ends with clean audits of heap and fabric, with no block, endpoint or SIP left.
+ */
+#include <dirent.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "HelloContract_monitor.h"
+#include "abi/nk_abi.h"
+#include "nk.h"
+
+#define SIPS_MAX 64u
+#define RUN_SECONDS_MAX 20u
+
+static const char *image_path;
+static uint8_t *image_bytes;
+static size_t image_length;
+
+struct end {
+    uint64_t sip;
+    int how, exit_code, fault;
+};
+
+struct world {
+    struct nk_kernel *kernel;
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+    struct end ends[SIPS_MAX];
+    uint32_t end_count;       /* all that ever ended; the array keeps the last ones */
+    char logs[SIPS_MAX][128]; /* last line of each SIP, by number */
+    char report[8192];
+    bool quiet;
+};
+
+static struct world world;
+
+/* As TAP comments. */
+static void show(const char *text)
+{
+    while (*text != '\0') {
+        size_t length = strcspn(text, "\n");
+
+        (void)printf("# %.*s\n", (int)length, text);
+        text += length + (text[length] != '\0');
+    }
+    (void)fflush(stdout);
+}
+
+static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
+{
+    char *line = world.logs[sip % SIPS_MAX];
+
+    (void)arg;
+    (void)snprintf(line, sizeof(world.logs[0]), "%.*s", (int)bytes, text);
+    show(line);
+}
+
+static void on_ended(void *arg, const struct nk_sip_end *end)
+{
+    (void)arg;
+    world.ends[world.end_count++ % SIPS_MAX] =
+        (struct end){end->sip, (int)end->how, end->exit_code, end->fault};
+    if (end->report != NULL) {
+        (void)snprintf(world.report, sizeof(world.report), "%s", end->report);
+        if (!world.quiet) {
+            show(end->report);
+        }
+    }
+}
+
+static uint64_t now(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Runs until nothing is ready and no timer is set; the test fails if that takes too long. */
+static void run_all(void)
+{
+    uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
+
+    for (;;) {
+        uint64_t next;
+
+        while (nk_run(world.kernel, 1000, now())) {
+            assert_true(now() < end);
+        }
+        next = nk_next_deadline(world.kernel);
+        if (next == UINT64_MAX) {
+            return;
+        }
+        if (next > now()) {
+            struct timespec t = {0, 200000};
+
+            (void)nanosleep(&t, NULL);
+        }
+        assert_true(now() < end);
+    }
+}
+
+static int world_make(void **state)
+{
+    struct nk_options options = {
+        .node_name = "testnode",
+        .node_id = 5,
+        .epoch = 1,
+        .slot_first = 100,
+        .slot_count = 32,
+        .heap_bytes = 64u << 20,
+        .events = {.log = on_log, .ended = on_ended},
+    };
+    char text[256] = "";
+
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    if (nk_kernel_create(&options, &world.kernel, text, sizeof(text)) != SF_OK ||
+        nk_image_add(world.kernel, image_bytes, image_length, world.digest, text, sizeof(text)) !=
+            SF_OK) {
+        print_error("%s\n", text);
+        return -1;
+    }
+    return 0;
+}
+
+static void count_ep(void *arg, const struct fab_ep *ep)
+{
+    (void)ep;
+    ++*(uint32_t *)arg;
+}
+
+static void assert_clean(uint32_t endpoints, uint64_t blocks)
+{
+    const char *text = "";
+    struct xh_stats stats;
+    uint32_t count = 0;
+
+    if (fab_audit(nk_kernel_fabric(world.kernel), &text) != SF_OK ||
+        xh_audit(nk_kernel_heap(world.kernel), &text) != SF_OK) {
+        fail_msg("%s", text);
+    }
+    fab_ep_walk(nk_kernel_fabric(world.kernel), count_ep, &count);
+    xh_query(nk_kernel_heap(world.kernel), &stats);
+    assert_int_equal(count, endpoints);
+    assert_int_equal(stats.block_count, blocks);
+}
+
+static int world_end(void **state)
+{
+    struct nk_stats stats;
+
+    (void)state;
+    nk_query(world.kernel, &stats);
+    assert_int_equal(stats.sip_count, 0);
+    assert_clean(0, 0);
+    nk_kernel_destroy(world.kernel);
+    return 0;
+}
+
+static void create(uint64_t number, const char *name, const char *mode)
+{
+    struct nk_config config[] = {{"answer", "42"}, {"mode", mode}};
+    struct nk_sip_options options = {.number = number,
+                                     .name = name,
+                                     .image_digest = world.digest,
+                                     .config = config,
+                                     .config_count = 2};
+    char text[256] = "";
+
+    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
+        fail_msg("%s", text);
+    }
+}
+
+static void wire(uint64_t number, const char *export_name)
+{
+    char text[256] = "";
+
+    if (nk_sip_wire(world.kernel, number, "peer", 5, export_name, text, sizeof(text)) != SF_OK) {
+        fail_msg("%s", text);
+    }
+}
+
+static void start(uint64_t number)
+{
+    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
+}
+
+static const struct end *end_of(uint64_t number)
+{
+    for (uint32_t i = 0; i < SIPS_MAX; i++) {
+        if (world.ends[i].sip == number) {
+            return &world.ends[i];
+        }
+    }
+    return NULL;
+}
+
+static void assert_exited(uint64_t number, int code)
+{
+    const struct end *end = end_of(number);
+
+    assert_non_null(end);
+    assert_int_equal(end->how, NK_END_EXITED);
+    assert_int_equal(end->exit_code, code);
+}
+
+static void assert_faulted(uint64_t number, int fault)
+{
+    const struct end *end = end_of(number);
+
+    assert_non_null(end);
+    assert_int_equal(end->how, NK_END_FAULTED);
+    assert_int_equal(end->fault, fault);
+}
+
+/* --- life ---------------------------------------------------------------------------------------
+ */
+
+static void a_sip_starts_and_its_exit_code_is_told(void **state)
+{
+    (void)state;
+    create(1, "one", "exit");
+    assert_null(end_of(1));
+    assert_int_equal(nk_next_deadline(world.kernel), UINT64_MAX);
+    start(1);
+    assert_int_equal(nk_next_deadline(world.kernel), 0);
+    assert_int_equal(nk_sip_start(world.kernel, 1), SF_EXISTS);
+    run_all();
+    assert_exited(1, 7);
+    assert_int_equal(nk_sip_start(world.kernel, 1), SF_NOTFOUND);
+}
+
+static void clock_log_config_identity_entropy_and_sleep_work(void **state)
+{
+    (void)state;
+    create(1, "basics", "basics");
+    start(1);
+    run_all();
+    assert_exited(1, 0);
+    assert_string_equal(world.logs[1], "a line not  two");
+}
+
+static void what_cannot_be_created_is_refused_with_a_reason(void **state)
+{
+    struct nk_sip_options options = {.number = 1, .name = "one", .image_digest = world.digest};
+    uint8_t none[IMAGE_DIGEST_BYTES] = {0}, digest[IMAGE_DIGEST_BYTES];
+    char text[256] = "";
+    uint8_t *broken = malloc(image_length);
+
+    (void)state;
+    assert_non_null(broken);
+    assert_int_equal(nk_image_add(world.kernel, image_bytes, image_length, digest, NULL, 0),
+                     SF_EXISTS);
+    assert_memory_equal(digest, world.digest, sizeof(digest));
+    memcpy(broken, image_bytes, image_length);
+    broken[image_length - 1] ^= 1;
+    assert_int_not_equal(
+        nk_image_add(world.kernel, broken, image_length, digest, text, sizeof(text)), SF_OK);
+    assert_non_null(strstr(text, "hash"));
+    assert_int_not_equal(nk_image_add(world.kernel, broken, 10, digest, NULL, 0), SF_OK);
+    free(broken);
+    options.image_digest = none;
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_NOTFOUND);
+    options.image_digest = world.digest;
+    options.number = 0;
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_BADARG);
+    options.number = 1;
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_OK);
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_EXISTS);
+    options.number = 2; /* same name: its export exists */
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_EXISTS);
+    assert_non_null(strstr(text, "one.test"));
+    assert_int_equal(nk_sip_wire(world.kernel, 1, "nosuch", 5, "one.test", text, sizeof(text)),
+                     SF_NOTFOUND);
+    assert_int_equal(nk_sip_wire(world.kernel, 1, "peer", 9, "one.test", text, sizeof(text)),
+                     SF_NOTFOUND);
+    assert_int_equal(nk_sip_wire(world.kernel, 1, "peer", 5, "one.test", text, sizeof(text)),
+                     SF_OK);
+    assert_int_equal(nk_sip_wire(world.kernel, 1, "peer", 5, "one.test", text, sizeof(text)),
+                     SF_EXISTS);
+    assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(REVOKED)), SF_OK);
+    assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(REVOKED)), SF_NOTFOUND);
+    assert_int_equal(end_of(1)->how, NK_END_STOPPED);
+}
+
+static void slots_run_out_and_come_back(void **state)
+{
+    struct nk_sip_options options = {.number = 99, .image_digest = world.digest, .name = "more"};
+    char text[256] = "";
+
+    (void)state;
+    for (uint64_t i = 1; i <= 32; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "sip%u", (unsigned)i);
+        create(i, name, "exit");
+        start(i);
+    }
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_LIMIT);
+    assert_non_null(strstr(text, "slot"));
+    run_all();
+    assert_int_equal(world.end_count, 32);
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_OK);
+    assert_int_equal(nk_sip_stop(world.kernel, 99, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
+}
+
+/* --- channels ------------------------------------------------------------------------------------
+ */
+
+static void two_sips_talk_with_blocks_scalars_and_endpoints(void **state)
+{
+    struct nk_stats stats;
+
+    (void)state;
+    create(1, "srv", "server");
+    create(2, "cli", "client");
+    wire(2, "srv.test");
+    start(2); /* the client first: it waits */
+    start(1);
+    run_all();
+    assert_exited(1, 0);
+    assert_exited(2, 0);
+    nk_query(world.kernel, &stats);
+    assert_true(stats.messages > 60);
+    assert_true(stats.switches > 60);
+    assert_true(stats.calls > 100);
+}
+
+static void watch_for(const char *mode, int fault, int expected)
+{
+    create(1, "victim", mode);
+    create(2, "watcher", "watch");
+    wire(2, "victim.test");
+    start(2);
+    run_all();
+    assert_null(end_of(2));
+    start(1);
+    run_all();
+    if (fault != 0) {
+        assert_faulted(1, fault);
+    }
+    assert_exited(2, expected);
+}
+
+static void an_exit_closes_channels_as_peer_exited(void **state)
+{
+    (void)state;
+    watch_for("exit", 0, SF_CAUSE_PEER_EXITED);
+}
+
+static void a_fault_closes_channels_as_peer_faulted_and_how(void **state)
+{
+    (void)state;
+    watch_for("divide", SF_FAULT_DIV_BY_ZERO, SF_CAUSE_PEER_FAULTED | SF_FAULT_DIV_BY_ZERO << 8);
+}
+
+static void a_stop_closes_channels_with_the_cause_given(void **state)
+{
+    (void)state;
+    create(1, "victim", "server");
+    create(2, "watcher", "watch");
+    wire(2, "victim.test");
+    start(1);
+    start(2);
+    run_all();
+    assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(REVOKED)), SF_OK);
+    run_all();
+    assert_exited(2, SF_CAUSE_REVOKED);
+}
+
+static void no_exporter_is_told(void **state)
+{
+    (void)state;
+    create(2, "watcher", "watch");
+    wire(2, "nobody.test");
+    start(2);
+    run_all();
+    assert_exited(2, SF_CAUSE_NO_EXPORTER);
+}
+
+static void a_message_without_room_waits_and_the_quota_holds(void **state)
+{
+    (void)state;
+    create(1, "srv", "server");
+    create(2, "cli", "flood");
+    wire(2, "srv.test");
+    start(1);
+    start(2);
+    run_all();
+    assert_exited(2, 0);
+    assert_exited(1, 0);
+}
+
+static void a_block_can_be_sent_trimmed(void **state)
+{
+    (void)state;
+    create(1, "srv", "server");
+    create(2, "cli", "trim");
+    wire(2, "srv.test");
+    start(1);
+    start(2);
+    run_all();
+    assert_exited(2, 0);
+}
+
+static void endless_yields_leave_nk_run_when_the_budget_is_used(void **state)
+{
+    (void)state;
+    create(1, "spin", "loop");
+    create(2, "other", "exit");
+    start(1);
+    start(2);
+    for (int i = 0; i < 100; i++) {
+        assert_true(nk_run(world.kernel, 10, now()));
+    }
+    assert_exited(2, 7); /* and others get their turn */
+    assert_int_equal(nk_next_deadline(world.kernel), 0);
+    assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
+    assert_int_equal(nk_next_deadline(world.kernel), UINT64_MAX);
+}
+
+/* --- faults --------------------------------------------------------------------------------------
+ */
+
+/* The victim faults; the server it was wired to, and others, go on as if nothing had happened. */
+static void contained(const char *mode, int fault, const char *in_report)
+{
+    char closed[32];
+
+    create(1, "srv", "server");
+    create(2, "victim", mode);
+    create(3, "srv3", "server");
+    create(4, "cli4", "client");
+    wire(2, "srv.test");
+    wire(4, "srv3.test");
+    start(1);
+    start(3);
+    start(4);
+    start(2);
+    run_all();
+    assert_faulted(2, fault);
+    assert_exited(1, 0);
+    assert_exited(3, 0);
+    assert_exited(4, 0);
+    assert_non_null(strstr(world.report, "victim"));
+    assert_non_null(strstr(world.report, "ProbeContract importer, state Start"));
+    assert_non_null(strstr(world.report, in_report));
+    (void)snprintf(closed, sizeof(closed), "closed %x",
+                   SF_CAUSE_PEER_FAULTED | (unsigned)fault << 8);
+    assert_string_equal(world.logs[1], closed); /* what the server saw */
+}
+
+static void a_store_out_of_bounds_is_contained(void **state)
+{
+    (void)state;
+    contained("oob", SF_FAULT_OUT_OF_BOUNDS, "address 0x1800000");
+}
+
+static void a_store_where_no_block_is_is_contained(void **state)
+{
+    (void)state;
+    contained("window", SF_FAULT_OUT_OF_BOUNDS, "where blocks live");
+}
+
+static void a_touch_after_send_is_contained(void **state)
+{
+    (void)state;
+    contained("touch", SF_FAULT_OUT_OF_BOUNDS, "where blocks live");
+}
+
+static void native_stack_overflow_is_contained(void **state)
+{
+    (void)state;
+    contained("stack", SF_FAULT_STACK_OVERFLOW, "in fault_recurse+0x");
+}
+
+static void c_stack_overflow_is_contained(void **state)
+{
+    (void)state;
+    contained("memstack", SF_FAULT_OUT_OF_BOUNDS, "C stack");
+}
+
+static void unreachable_is_contained(void **state)
+{
+    (void)state;
+    contained("unreachable", SF_FAULT_UNREACHABLE, "unreachable");
+}
+
+static void division_by_zero_is_contained(void **state)
+{
+    (void)state;
+    contained("divide", SF_FAULT_DIV_BY_ZERO, "in probe_fault+0x");
+}
+
+static void a_bad_indirect_call_is_contained(void **state)
+{
+    (void)state;
+    contained("indirect", SF_FAULT_BAD_INDIRECT_CALL, "indirect call");
+}
+
+static void a_fault_with_hands_full_is_reclaimed(void **state)
+{
+    (void)state;
+    contained("holding", SF_FAULT_UNREACHABLE, "last sent Ping");
+}
+
+static void hostile_arguments_on_every_call_hurt_nobody(void **state)
+{
+    (void)state;
+    create(1, "hostile", "hostile");
+    create(2, "srv", "server");
+    create(3, "cli", "client");
+    wire(3, "srv.test");
+    start(1);
+    start(2);
+    start(3);
+    run_all();
+    assert_exited(1, 0);
+    assert_exited(2, 0);
+    assert_exited(3, 0);
+}
+
+static void stopping_a_sip_in_any_state_reclaims_it(void **state)
+{
+    (void)state;
+    create(1, "a", "server");
+    create(2, "b", "client");
+    wire(2, "a.test");
+    assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(REVOKED)), SF_OK); /* not started */
+    start(2);
+    assert_int_equal(nk_sip_stop(world.kernel, 2, SF_CAUSE_OF(REVOKED)), SF_OK); /* ready */
+    for (uint64_t budget = 1; budget < 60; budget++) { /* anywhere in the middle */
+        uint64_t a = 2 * budget + 1, b = 2 * budget + 2;
+
+        create(a, "a", "server");
+        create(b, "b", "client");
+        wire(b, "a.test");
+        start(a);
+        start(b);
+        for (uint64_t i = 0; i < budget; i++) {
+            (void)nk_run(world.kernel, 1, now());
+        }
+        if (end_of(b) == NULL) {
+            assert_int_equal(nk_sip_stop(world.kernel, b, SF_CAUSE_OF(REVOKED)), SF_OK);
+        }
+        if (end_of(a) == NULL) {
+            assert_int_equal(nk_sip_stop(world.kernel, a, SF_CAUSE_OF(REVOKED)), SF_OK);
+        }
+        (void)nk_run(world.kernel, 10, now());
+        assert_clean(0, 0);
+    }
+}
+
+static void a_bug_in_the_kernel_itself_kills_the_process(void **state)
+{
+    pid_t pid;
+    int status = 0;
+
+    (void)state;
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)freopen("/dev/null", "w", stderr);
+        *(volatile int *)(uintptr_t)(image_length & 1) = 1; /* as if by the kernel */
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+
+/* --- recycling -----------------------------------------------------------------------------------
+ */
+
+/* Any byte of the pattern in an accessible, resident page of the slots? */
+static bool pattern_in_slots(void)
+{
+    static const uint64_t pattern = 0x5ea1edf00d15beef;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    bool found = false;
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long from, to;
+        char access[8];
+
+        assert_int_equal(sscanf(line, "%llx-%llx %7s", &from, &to, access), 3);
+        if (from < NK_SLOT_BASE || from >= NK_SLOT_BASE + (200ull * NK_SLOT_STRIDE) ||
+            access[0] != 'r') {
+            continue;
+        }
+        for (unsigned long long page = from; page < to; page += 4096) {
+            unsigned char resident = 0;
+
+            assert_int_equal(mincore((void *)page, 4096, &resident), 0);
+            if (resident) {
+                const uint64_t *words = (const uint64_t *)page;
+
+                for (uint32_t i = 0; i < 512; i++) {
+                    found |= words[i] == pattern;
+                }
+            }
+        }
+    }
+    (void)fclose(maps);
+    return found;
+}
+
+static void a_recycled_slot_holds_no_byte_of_the_sip_before(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++) {
+        create(10 + i, "fill", "fill");
+        start(10 + i);
+        run_all();
+        assert_exited(10 + i, 0);
+        assert_false(pattern_in_slots());
+        create(20 + i, "look", "look"); /* gets the same slot: the last one given back */
+        start(20 + i);
+        run_all();
+        assert_exited(20 + i, 0);
+    }
+}
+
+struct usage {
+    long resident_kib;
+    uint32_t fds, maps;
+};
+
+static struct usage usage_now(void)
+{
+    struct usage usage = {0};
+    FILE *file = fopen("/proc/self/status", "r");
+    DIR *dir = opendir("/proc/self/fd");
+    char line[512];
+
+    assert_non_null(file);
+    assert_non_null(dir);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "VmRSS: %ld", &usage.resident_kib);
+    }
+    (void)fclose(file);
+    while (readdir(dir) != NULL) {
+        usage.fds++;
+    }
+    (void)closedir(dir);
+    file = fopen("/proc/self/maps", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        usage.maps++;
+    }
+    (void)fclose(file);
+    return usage;
+}
+
+static void cycle(uint64_t number, const char *mode)
+{
+    create(number, "cycle", mode);
+    start(number);
+    while (nk_run(world.kernel, 100, now())) {
+    }
+}
+
+static void ten_thousand_lives_leave_nothing(void **state)
+{
+    static const char *const modes[] = {"exit", "exit", "holding", "exit",
+                                        "oob",  "fill", "exit",    "unreachable"};
+    struct usage before, after;
+    uint64_t number = 1;
+
+    (void)state;
+    world.quiet = true;
+    for (; number <= 500; number++) {
+        cycle(number, modes[number % 8]);
+    }
+    before = usage_now();
+    for (; number <= 10000; number++) {
+        cycle(number, modes[number % 8]);
+    }
+    after = usage_now();
+    assert_int_equal(world.end_count, 10000);
+    assert_int_equal(after.fds, before.fds);
+    assert_int_equal(after.maps, before.maps);
+    assert_true(after.resident_kib <= before.resident_kib + 256);
+}
+
+/* --- services
+ * ------------------------------------------------------------------------------------- */
+
+/* Answers Hello with the same block; closes on Bye. Counts what it is told. */
+struct greeter {
+    struct nk_service *service;
+    uint32_t opened, ready, closed;
+};
+static struct greeter greeter;
+
+static sf_status greeter_create(struct nk_service *service, void *loop,
+                                const struct nk_config *config, uint32_t config_count,
+                                void **out_impl, char *text, size_t text_capacity)
+{
+    (void)loop;
+    (void)config;
+    if (config_count > 0) {
+        (void)snprintf(text, text_capacity, "greeter takes no configuration");
+        return SF_BADARG;
+    }
+    greeter = (struct greeter){.service = service};
+    *out_impl = &greeter;
+    return SF_OK;
+}
+
+static void greeter_destroy(void *impl)
+{
+    (void)impl;
+}
+
+static void greeter_opened(void *impl, struct fab_ep *ep)
+{
+    struct greeter *g = impl;
+
+    g->opened++;
+    assert_int_equal(nk_service_hold(g->service, ep, &g->closed), SF_OK);
+}
+
+static void greeter_ready(void *impl, struct fab_ep *ep, void *user)
+{
+    struct greeter *g = impl;
+    struct fab_msg msg;
+    sf_status st;
+
+    assert_ptr_equal(user, &g->closed);
+    g->ready++;
+    for (;;) {
+        st = fab_ep_recv(ep, &msg, nk_service_owner(g->service));
+        if (st == SF_AGAIN) {
+            return;
+        }
+        if (st != SF_OK || msg.tag == HelloContract_tag_Bye) {
+            nk_service_close(g->service, ep, SF_CAUSE_OF(CLOSED_BY_PEER));
+            g->closed++;
+            return;
+        }
+        msg.tag = HelloContract_tag_Greeting;
+        assert_int_equal(nk_service_send(g->service, ep, &msg), SF_OK);
+    }
+}
+
+static const struct nk_service_ops greeter_ops = {
+    .name = "greeter",
+    .export_name = "hello",
+    .contract_name = "HelloContract",
+    .create = greeter_create,
+    .destroy = greeter_destroy,
+    .opened = greeter_opened,
+    .ready = greeter_ready,
+};
+
+static void hello_over(struct fab_ep *ep, uint64_t owner)
+{
+    struct fab_msg msg = {.tag = HelloContract_tag_Hello, .arg_count = 1};
+
+    assert_int_equal(xh_alloc(nk_kernel_heap(world.kernel), 5, owner, &msg.args[0].block), SF_OK);
+    memcpy(msg.args[0].block->data, "hello", 5);
+    assert_int_equal(fab_ep_send(ep, &msg, owner), SF_OK);
+}
+
+static void a_service_is_told_from_nk_run_and_answers(void **state)
+{
+    struct fab_node *fabric = nk_kernel_fabric(world.kernel);
+    const struct ct_contract *contract = fab_contract_find(fabric, HelloContract_ID);
+    uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
+    const char *port = NULL;
+    struct fab_msg msg;
+    struct fab_ep *ep, *second;
+    char text[128];
+
+    (void)state;
+    assert_non_null(contract);
+    assert_int_equal(nk_service_create(world.kernel, &greeter_ops, 70, "greet", NULL, NULL, 0, text,
+                                       sizeof(text)),
+                     SF_OK);
+    assert_int_equal(nk_service_create(world.kernel, &greeter_ops, 71, "greet", NULL, NULL, 0, text,
+                                       sizeof(text)),
+                     SF_EXISTS);
+    assert_int_equal(nk_service_create(world.kernel, &greeter_ops, 70, "greet", NULL, NULL, 0, text,
+                                       sizeof(text)),
+                     SF_EXISTS);
+    assert_int_equal(fab_open(fabric, 5, "greet.hello", contract, &ep), SF_OK);
+    assert_int_equal(fab_open(fabric, 5, "greet.hello", contract, &second), SF_OK);
+    hello_over(ep, me);
+    assert_int_equal(greeter.opened, 0); /* nothing is told from inside the fabric */
+    run_all();
+    assert_int_equal(greeter.opened, 2);
+    assert_int_equal(fab_ep_recv(ep, &msg, me), SF_OK);
+    assert_int_equal(msg.tag, HelloContract_tag_Greeting);
+    assert_memory_equal(msg.args[0].block->data, "hello", 5);
+    assert_int_equal(xh_free(nk_kernel_heap(world.kernel), msg.args[0].block, me), SF_OK);
+    msg = (struct fab_msg){.tag = HelloContract_tag_Bye};
+    assert_int_equal(fab_ep_send(ep, &msg, me), SF_OK);
+    run_all();
+    assert_int_equal(greeter.closed, 1);
+    assert_int_equal(fab_ep_cause(ep).kind, SF_CAUSE_CLOSED_BY_PEER);
+    fab_ep_close(ep, SF_CAUSE_OF(CLOSED_BY_PEER));
+    assert_int_equal(nk_ep_sip(world.kernel, second, &port), 0); /* held by this test */
+    assert_int_equal(nk_service_destroy(world.kernel, 70), SF_OK);
+    assert_int_equal(nk_service_destroy(world.kernel, 70), SF_NOTFOUND);
+    assert_int_equal(fab_ep_cause(second).kind, SF_CAUSE_REVOKED);
+    fab_ep_close(second, SF_CAUSE_OF(CLOSED_BY_PEER));
+}
+
+static int image_read(void)
+{
+    FILE *file = fopen(image_path, "rb");
+    long length;
+
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+        return -1;
+    }
+    length = ftell(file);
+    rewind(file);
+    image_length = (size_t)length;
+    image_bytes = malloc(image_length);
+    if (image_bytes == NULL || fread(image_bytes, 1, image_length, file) != image_length) {
+        return -1;
+    }
+    (void)fclose(file);
+    return 0;
+}
+
+/* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
+static void in_world(void **state)
+{
+    void (*body)(void **) = (void (*)(void **)) * state;
+
+    if (world.kernel != NULL) { /* the test before failed half way */
+        nk_kernel_destroy(world.kernel);
+    }
+    assert_int_equal(world_make(state), 0);
+    body(state);
+    world_end(state);
+    world.kernel = NULL;
+}
+
+#define TEST(body)                                                                                 \
+    {                                                                                              \
+        .name = #body, .test_func = in_world, .initial_state = (void *)(body),                     \
+    }
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST(a_sip_starts_and_its_exit_code_is_told),
+        TEST(clock_log_config_identity_entropy_and_sleep_work),
+        TEST(what_cannot_be_created_is_refused_with_a_reason),
+        TEST(slots_run_out_and_come_back),
+        TEST(two_sips_talk_with_blocks_scalars_and_endpoints),
+        TEST(an_exit_closes_channels_as_peer_exited),
+        TEST(a_fault_closes_channels_as_peer_faulted_and_how),
+        TEST(a_stop_closes_channels_with_the_cause_given),
+        TEST(no_exporter_is_told),
+        TEST(a_message_without_room_waits_and_the_quota_holds),
+        TEST(a_block_can_be_sent_trimmed),
+        TEST(endless_yields_leave_nk_run_when_the_budget_is_used),
+        TEST(a_store_out_of_bounds_is_contained),
+        TEST(a_store_where_no_block_is_is_contained),
+        TEST(a_touch_after_send_is_contained),
+        TEST(native_stack_overflow_is_contained),
+        TEST(c_stack_overflow_is_contained),
+        TEST(unreachable_is_contained),
+        TEST(division_by_zero_is_contained),
+        TEST(a_bad_indirect_call_is_contained),
+        TEST(a_fault_with_hands_full_is_reclaimed),
+        TEST(hostile_arguments_on_every_call_hurt_nobody),
+        TEST(stopping_a_sip_in_any_state_reclaims_it),
+        TEST(a_bug_in_the_kernel_itself_kills_the_process),
+        TEST(a_recycled_slot_holds_no_byte_of_the_sip_before),
+        TEST(ten_thousand_lives_leave_nothing),
+        TEST(a_service_is_told_from_nk_run_and_answers),
+    };
+
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: sip_test probe.sip\n");
+        return 2;
+    }
+    image_path = argv[1];
+    if (image_read() != 0) {
+        (void)fprintf(stderr, "sip_test: cannot read %s\n", image_path);
+        return 1;
+    }
+    return cmocka_run_group_tests_name("sip", tests, NULL, NULL);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.h - the node's side of the control protocol: joins the cell and does what fabricd says.
+ *
+ * Model: connect -> NodeHello -> NodeWelcome -> commands and heart-beats, until the connection
+ * ends; then again, after a back-off of AGENT_BACKOFF_MS_MIN.._MAX. The kernel core is made at the
+ * first welcome, and kept while the controller is away: SIPs run on, and what they report meanwhile
+ * (ends, log lines) is kept, up to AGENT_NOTES_MAX, and sent after the next welcome. A welcome with
+ * another node id or epoch means that the controller knows nothing of us any more: all SIPs end
+ * and the core is made anew.
+ *
+ * Commands run to completion inside their message callback and are answered by one Result.
+ * Threads: the pump's.
+ * Untrusted: the controller's bytes are checked here (numbers, names, lengths) before they reach
+ * the core; a bad command gets a Result that says what, never an assert.
+ */
+#ifndef KERNEL_AGENT_H
+#define KERNEL_AGENT_H
+
+#include <netinet/in.h>
+#include <uv.h>
+
+#include "pump.h"
+
+#define AGENT_BACKOFF_MS_MIN 100u
+#define AGENT_BACKOFF_MS_MAX 2000u
+#define AGENT_CONNECT_MS 5000u /* until a welcome; then the connection is given up */
+#define AGENT_NOTES_MAX 1024u
+#define AGENT_NOTES_BYTES_MAX (4u << 20)
+#define AGENT_LINKS_MAX 8u
+#define AGENT_NAME_BYTES_MAX 31u
+
+struct agent;
+
+/* A link the node brings itself; it is opened at the welcome, when the node id is known. */
+struct agent_link {
+    const char *driver;
+    struct link_config config;
+};
+
+struct agent_events {
+    /* A welcome was taken; `first`: the first of this process. */
+    void (*joined)(void *arg, const char *name, uint16_t node_id, bool first);
+    /* fabricd will never take this node as it is (wrong token or protocol). */
+    void (*refused)(void *arg, const char *text);
+    void (*shutdown)(void *arg, bool power_off);
+};
+
+/* All pointers must outlive the agent. */
+struct agent_options {
+    uv_loop_t *loop;
+    struct pump *pump;
+    struct sockaddr_in controller;
+    const char *controller_text;
+    const char *token;
+    const char *name;
+    const char *uuid;    /* "" if unknown */
+    const char *address; /* of nic0, text; "" if unknown */
+    uint8_t mac[6];      /* of nic0; zeros if unknown */
+    bool booted;
+    uint32_t slot_count_max; /* uses at most that many of the leased slots; 0: all */
+    struct agent_link links[AGENT_LINKS_MAX];
+    uint32_t link_count; /* link number = index + 1 */
+    struct agent_events events;
+    void *events_arg;
+};
+
+SF_MUST_CHECK sf_status agent_create(const struct agent_options *options, struct agent **out_agent);
+/*
+ * Stops all SIPs (peers on other nodes see SHUTDOWN if their frames still go out), closes the
+ * connection. The loop must run once more before it is closed. Takes NULL.
+ */
+void agent_destroy(struct agent *agent);
+/* Why the last attempt to join failed; "" if none has. */
+const char *agent_last_error(const struct agent *agent);
+
+#endif

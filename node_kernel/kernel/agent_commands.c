@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What fabricd can ask of a node: one function a command, one table. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/nk_abi.h"
+#include "agent_private.h"
+#include "log.h"
+#include "services/services.h"
+
+#define CONFIG_COUNT_MAX 64u
+#define CONFIG_KEY_BYTES_MAX 63u
+#define CONFIG_VALUE_BYTES_MAX 4096u
+#define EPOCH_MAX 16383u
+
+/* Answers a status; on anything but OK, text (AGENT_TEXT_BYTES) says what and why. */
+typedef sf_status (*command_run)(struct agent *agent, const Sf__Control__Envelope *envelope,
+                                 char *text);
+
+bool agent__name_ok(const char *name)
+{
+    size_t length = strlen(name);
+
+    if (length == 0 || length > AGENT_NAME_BYTES_MAX || name[0] < 'a' || name[0] > 'z') {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        bool letter = name[i] >= 'a' && name[i] <= 'z';
+        bool digit = name[i] >= '0' && name[i] <= '9';
+        if (!letter && !digit && name[i] != '-') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* --- links and peers -----------------------------------------------------------------------------
+ */
+
+/* Device names end up in driver arguments: only what cannot be misread there. */
+static bool device_ok(const char *device)
+{
+    size_t length = strlen(device);
+
+    if (length == 0 || length > PUMP_DEVICE_BYTES_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        char c = device[i];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              strchr("._/-+:@", c) != NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static sf_status link_open(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    const Sf__Control__LinkOpen *open = envelope->link_open;
+    struct link_config config = {.node_id = agent->node_id, .server = open->server};
+    char name[24];
+
+    if (open->info == NULL || !device_ok(open->info->device)) {
+        snprintf(text, AGENT_TEXT_BYTES, "link %u: a device name was expected", open->link);
+        return SF_BADARG;
+    }
+    if (open->link <= agent->options.link_count) {
+        snprintf(text, AGENT_TEXT_BYTES, "link %u is the node's own", open->link);
+        return SF_BADARG;
+    }
+    if (agent->options.booted) {
+        snprintf(text, AGENT_TEXT_BYTES, "a booted node opens its links itself");
+        return SF_UNSUPPORTED;
+    }
+    snprintf(name, sizeof(name), "%.10s%u", open->info->driver, open->link);
+    config.name = name;
+    config.device = open->info->device;
+    config.mtu_bytes = open->info->mtu_bytes;
+    return pump_link_open(agent->options.pump, open->link, open->info->driver, &config, text,
+                          AGENT_TEXT_BYTES);
+}
+
+static sf_status peer_add(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    const Sf__Control__PeerAdd *add = envelope->peer_add;
+    struct link_peer peer = {.node_id = (uint16_t)add->node_id, .ipv4 = add->ipv4};
+
+    if (add->node_id == 0 || add->node_id >= FAB_NODES_MAX || add->node_id == agent->node_id ||
+        add->epoch == 0 || add->epoch > EPOCH_MAX) {
+        snprintf(text, AGENT_TEXT_BYTES, "node %u with epoch %u cannot be a peer", add->node_id,
+                 add->epoch);
+        return SF_BADARG;
+    }
+    if (add->mac.len != 0 && add->mac.len != sizeof(peer.mac)) {
+        snprintf(text, AGENT_TEXT_BYTES, "node %u: a MAC address has 6 bytes", add->node_id);
+        return SF_BADARG;
+    }
+    if (add->mac.len != 0) {
+        memcpy(peer.mac, add->mac.data, sizeof(peer.mac));
+    }
+    return pump_peer_add(agent->options.pump, &peer, (uint16_t)add->epoch, add->link, text,
+                         AGENT_TEXT_BYTES);
+}
+
+static sf_status peer_remove(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    uint32_t id = envelope->peer_remove->node_id;
+    (void)text;
+
+    if (id > 0 && id < FAB_NODES_MAX) {
+        pump_peer_remove(agent->options.pump, (uint16_t)id, SF_CAUSE_OF(NODE_LOST));
+    }
+    return SF_OK;
+}
+
+/* --- images and SIPs -----------------------------------------------------------------------------
+ */
+
+static sf_status image_put(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    const Sf__Control__ImagePut *put = envelope->image_put;
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+    sf_status st;
+
+    if (put->digest.len != IMAGE_DIGEST_BYTES || put->content.len == 0) {
+        snprintf(text, AGENT_TEXT_BYTES, "an image and its digest of %u bytes were expected",
+                 IMAGE_DIGEST_BYTES);
+        return SF_BADARG;
+    }
+    st = nk_image_add(agent->kernel, put->content.data, put->content.len, digest, text,
+                      AGENT_TEXT_BYTES);
+    if (st != SF_OK && st != SF_EXISTS) {
+        return st;
+    }
+    if (memcmp(digest, put->digest.data, sizeof(digest)) != 0) {
+        snprintf(text, AGENT_TEXT_BYTES, "the image that came is not the one its digest names");
+        return SF_TRUST;
+    }
+    return SF_OK;
+}
+
+static uint64_t *service_entry(struct agent *agent, uint64_t number)
+{
+    for (uint32_t i = 0; i < AGENT_SERVICES_MAX; i++) {
+        if (agent->services[i] == number) {
+            return &agent->services[i];
+        }
+    }
+    return NULL;
+}
+
+static sf_status service_create(struct agent *agent, const Sf__Control__SipCreate *create,
+                                const struct nk_config *config, char *text)
+{
+    const struct nk_service_ops *ops = nk_service_find(create->service);
+    uint64_t *entry = service_entry(agent, 0);
+    sf_status st;
+
+    if (ops == NULL) {
+        char name[64];
+        node_text_clean(create->service, strlen(create->service), 0, name, sizeof(name));
+        snprintf(text, AGENT_TEXT_BYTES, "this node kernel has no service '%s'", name);
+        return SF_NOTFOUND;
+    }
+    if (entry == NULL) {
+        snprintf(text, AGENT_TEXT_BYTES, "this node runs %u services already", AGENT_SERVICES_MAX);
+        return SF_LIMIT;
+    }
+    st = nk_service_create(agent->kernel, ops, create->sip, create->name, agent->options.loop,
+                           config, (uint32_t)create->n_config, text, AGENT_TEXT_BYTES);
+    if (st == SF_OK) {
+        *entry = create->sip;
+    }
+    return st;
+}
+
+static sf_status config_check(const Sf__Control__SipCreate *create, char *text)
+{
+    if (create->n_config > CONFIG_COUNT_MAX) {
+        snprintf(text, AGENT_TEXT_BYTES, "%zu config entries; at most %u", create->n_config,
+                 CONFIG_COUNT_MAX);
+        return SF_LIMIT;
+    }
+    for (size_t i = 0; i < create->n_config; i++) {
+        size_t key_bytes = strlen(create->config[i]->key);
+        if (key_bytes == 0 || key_bytes > CONFIG_KEY_BYTES_MAX ||
+            strlen(create->config[i]->value) > CONFIG_VALUE_BYTES_MAX) {
+            snprintf(text, AGENT_TEXT_BYTES, "config entry %zu: key 1..%u bytes, value to %u", i,
+                     CONFIG_KEY_BYTES_MAX, CONFIG_VALUE_BYTES_MAX);
+            return SF_LIMIT;
+        }
+    }
+    return SF_OK;
+}
+
+static sf_status sip_create(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    const Sf__Control__SipCreate *create = envelope->sip_create;
+    struct nk_config config[CONFIG_COUNT_MAX];
+    struct nk_sip_options options = {.number = create->sip,
+                                     .name = create->name,
+                                     .image_digest = create->image.data,
+                                     .config = config,
+                                     .config_count = (uint32_t)create->n_config};
+    sf_status st = config_check(create, text);
+
+    if (st != SF_OK) {
+        return st;
+    }
+    if (create->sip == 0 || !agent__name_ok(create->name)) {
+        snprintf(text, AGENT_TEXT_BYTES, "a SIP needs a number over 0 and a name of [a-z0-9-]");
+        return SF_BADARG;
+    }
+    for (size_t i = 0; i < create->n_config; i++) {
+        config[i] = (struct nk_config){create->config[i]->key, create->config[i]->value};
+    }
+    if (create->service[0] != '\0') {
+        return service_create(agent, create, config, text);
+    }
+    if (create->image.len != IMAGE_DIGEST_BYTES) {
+        snprintf(text, AGENT_TEXT_BYTES, "SIP '%s' names neither an image nor a service",
+                 create->name);
+        return SF_BADARG;
+    }
+    return nk_sip_create(agent->kernel, &options, text, AGENT_TEXT_BYTES);
+}
+
+static sf_status sip_wire(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    const Sf__Control__SipWire *wire = envelope->sip_wire;
+
+    if (wire->exporter_node == 0 || wire->exporter_node >= FAB_NODES_MAX ||
+        strlen(wire->import) > CT_NAME_BYTES_MAX ||
+        strlen(wire->export_name) > FAB_NAME_BYTES_MAX) {
+        snprintf(text, AGENT_TEXT_BYTES, "node id, import or export name out of range");
+        return SF_BADARG;
+    }
+    return nk_sip_wire(agent->kernel, wire->sip, wire->import, (uint16_t)wire->exporter_node,
+                       wire->export_name, text, AGENT_TEXT_BYTES);
+}
+
+static sf_status sip_start(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    uint64_t sip = envelope->sip_start->sip;
+    sf_status st = SF_OK;
+
+    /* A service runs from its creation. */
+    if (sip == 0 || service_entry(agent, sip) == NULL) {
+        st = nk_sip_start(agent->kernel, sip);
+    }
+    if (st == SF_OK) {
+        agent__report(agent, sip, SF__CONTROL__SIP_STATE__RUNNING);
+    } else {
+        snprintf(text, AGENT_TEXT_BYTES, "SIP %" PRIu64 " does not start: %s", sip,
+                 sf_status_text(st));
+    }
+    return st;
+}
+
+static sf_status sip_stop(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    uint64_t sip = envelope->sip_stop->sip;
+    uint64_t *entry = sip != 0 ? service_entry(agent, sip) : NULL;
+    sf_status st;
+
+    if (entry != NULL) {
+        st = nk_service_destroy(agent->kernel, sip);
+        *entry = 0;
+        agent__report(agent, sip, SF__CONTROL__SIP_STATE__KILLED);
+    } else {
+        st = nk_sip_stop(agent->kernel, sip, SF_CAUSE_OF(REVOKED));
+    }
+    if (st != SF_OK) {
+        snprintf(text, AGENT_TEXT_BYTES, "SIP %" PRIu64 " does not stop: %s", sip,
+                 sf_status_text(st));
+    }
+    return st;
+}
+
+static void answer_send(struct agent *agent, const Sf__Control__Envelope *envelope)
+{
+    sf_status st = control_stream_send(agent->stream, envelope);
+
+    if (st != SF_OK) { /* the controller's own time-out tells it */
+        node_log("an answer could not be sent: %s", sf_status_text(st));
+    }
+}
+
+/* --- channels ------------------------------------------------------------------------------------
+ */
+
+#define CAUSE_BYTES 128u
+
+struct channel_row {
+    Sf__Control__ChannelInfo info;
+    Sf__Control__Cause cause;
+    char cause_text[CAUSE_BYTES];
+};
+
+struct channel_list {
+    struct agent *agent;
+    struct channel_row *rows;
+    size_t count, capacity;
+};
+
+static void channel_count(void *arg, const struct fab_ep *ep)
+{
+    struct channel_list *list = arg;
+    (void)ep;
+    list->capacity++;
+}
+
+static void channel_fill(void *arg, const struct fab_ep *ep)
+{
+    struct channel_list *list = arg;
+    struct channel_row *row = &list->rows[list->count];
+    struct fab_ep_info info;
+    const char *port = "";
+
+    assert(list->count < list->capacity);
+    fab_ep_query(ep, &info);
+    sf__control__channel_info__init(&row->info);
+    row->info.id = info.id;
+    row->info.peer_id = info.peer_id;
+    row->info.node = list->agent->node_id;
+    row->info.peer_node = info.peer_node;
+    row->info.side = (char *)(info.side == CT_IMP ? "imp" : "exp");
+    row->info.contract = (char *)info.contract->name;
+    row->info.state = (char *)info.contract->states[info.state].name;
+    row->info.queued = info.queued;
+    row->info.sent = info.sent;
+    row->info.received = info.received;
+    row->info.sip = nk_ep_sip(list->agent->kernel, ep, &port);
+    row->info.port = (char *)(port != NULL ? port : "");
+    row->info.driver = (char *)(info.peer_node == list->agent->node_id
+                                    ? "local"
+                                    : pump_peer_driver(list->agent->options.pump, info.peer_node));
+    if (info.cause.kind != SF_CAUSE_NONE) {
+        sf__control__cause__init(&row->cause);
+        row->cause.kind = info.cause.kind;
+        row->cause.fault = info.cause.fault;
+        row->cause.state = info.cause.state;
+        row->cause.tag = info.cause.tag;
+        row->cause.text =
+            (char *)sf_cause_format(info.cause, row->cause_text, sizeof(row->cause_text));
+        row->info.cause = &row->cause;
+    }
+    list->count++;
+}
+
+static void channels_get(struct agent *agent, uint64_t request)
+{
+    struct fab_node *fabric = nk_kernel_fabric(agent->kernel);
+    struct channel_list list = {.agent = agent};
+    Sf__Control__ChannelInfo **pointers;
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__ChannelList message = SF__CONTROL__CHANNEL_LIST__INIT;
+
+    fab_ep_walk(fabric, channel_count, &list);
+    list.rows = calloc(list.capacity + 1, sizeof(list.rows[0]));
+    pointers = calloc(list.capacity + 1, sizeof(pointers[0]));
+    if (list.rows != NULL && pointers != NULL) {
+        fab_ep_walk(fabric, channel_fill, &list);
+        for (size_t i = 0; i < list.count; i++) {
+            pointers[i] = &list.rows[i].info;
+        }
+    }
+    message.n_channels = list.count;
+    message.channels = pointers;
+    envelope.request = request;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST;
+    envelope.channel_list = &message;
+    answer_send(agent, &envelope);
+    free(pointers);
+    free(list.rows);
+}
+
+/* --- the table -----------------------------------------------------------------------------------
+ */
+
+static const struct {
+    Sf__Control__Envelope__BodyCase body;
+    command_run run;
+} commands[] = {
+    {SF__CONTROL__ENVELOPE__BODY_LINK_OPEN, link_open},
+    {SF__CONTROL__ENVELOPE__BODY_PEER_ADD, peer_add},
+    {SF__CONTROL__ENVELOPE__BODY_PEER_REMOVE, peer_remove},
+    {SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT, image_put},
+    {SF__CONTROL__ENVELOPE__BODY_SIP_CREATE, sip_create},
+    {SF__CONTROL__ENVELOPE__BODY_SIP_WIRE, sip_wire},
+    {SF__CONTROL__ENVELOPE__BODY_SIP_START, sip_start},
+    {SF__CONTROL__ENVELOPE__BODY_SIP_STOP, sip_stop},
+};
+
+static void command_answer(struct agent *agent, uint64_t request, sf_status st, char *text)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__Result result = SF__CONTROL__RESULT__INIT;
+
+    if (request == 0) {
+        return;
+    }
+    result.status = (uint32_t)st;
+    result.text = st == SF_OK ? (char *)"" : text;
+    envelope.request = request;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_RESULT;
+    envelope.result = &result;
+    answer_send(agent, &envelope);
+}
+
+bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope)
+{
+    char text[AGENT_TEXT_BYTES] = "";
+
+    assert(agent->kernel != NULL);
+    if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET) {
+        channels_get(agent, envelope->request);
+        return true;
+    }
+    if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_NODE_SHUTDOWN) {
+        command_answer(agent, envelope->request, SF_OK, text);
+        agent->options.events.shutdown(agent->options.events_arg,
+                                       envelope->node_shutdown->power_off);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (commands[i].body == envelope->body_case) {
+            sf_status st = commands[i].run(agent, envelope, text);
+            if (st != SF_OK && text[0] == '\0') {
+                snprintf(text, sizeof(text), "%s", sf_status_text(st));
+            }
+            if (st != SF_OK) {
+                node_log("command %d refused: %s", (int)envelope->body_case, text);
+            }
+            command_answer(agent, envelope->request, st, text);
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* agent_private.h - shared by agent.c (the connection) and agent_commands.c (what fabricd asks). */
+#ifndef KERNEL_AGENT_PRIVATE_H
+#define KERNEL_AGENT_PRIVATE_H
+
+#include "agent.h"
+#include "control/stream.h"
+
+#define AGENT_TEXT_BYTES 512u
+#define AGENT_SERVICES_MAX 64u
+
+/* A message that waits for the controller to come back. */
+struct agent_note {
+    struct agent_note *next;
+    size_t bytes;
+    uint8_t packed[];
+};
+
+struct agent {
+    struct agent_options options;
+    struct nk_kernel *kernel; /* NULL before the first welcome */
+    uint16_t node_id, epoch;
+    char name[AGENT_NAME_BYTES_MAX + 1]; /* given by the controller */
+    struct control_stream *stream;       /* NULL while waiting to try again */
+    bool welcome;                        /* on this stream */
+    bool joined_before;
+    bool ending; /* SIPs that end now are not reported */
+    uv_timer_t retry, heartbeat;
+    uint32_t backoff_ms, handles_open;
+    struct agent_note *notes, **notes_end;
+    uint32_t note_count;
+    size_t note_bytes;
+    uint64_t services[AGENT_SERVICES_MAX]; /* numbers of kernel services; 0: free */
+    char last_error[AGENT_TEXT_BYTES];
+};
+
+/* Sends, or keeps it for later if there is no controller now. */
+void agent__send(struct agent *agent, const Sf__Control__Envelope *envelope);
+/* A line of the node kernel, to stderr and to the controller. */
+void agent__say(struct agent *agent, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void agent__report(struct agent *agent, uint64_t sip, Sf__Control__SipState state);
+/* Does one command. False: it is none; the connection must end. */
+bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope);
+/* Name of a node, SIP, ...: [a-z][a-z0-9-]{0,30}. */
+bool agent__name_ok(const char *name);
+
+#endif

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <net/route.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+#define MODULE_ORDER "/lib/modules/order"
+#define MODULES_MAX 256u
+#define NIC_WAIT_MS 5000u
+#define GIVE_UP_SECONDS 5
+#define FABRIC_NET 0x0a4e0000u /* 10.78.0.0 */
+
+static sf_status failed(char *text, size_t capacity, const char *what, const char *object)
+{
+    snprintf(text, capacity, "%s %s: %s", what, object, strerror(errno));
+    return SF_IO;
+}
+
+/* --- ends ----------------------------------------------------------------------------------------
+ */
+
+static void wait_seconds(int seconds)
+{
+    struct timespec rest = {.tv_sec = seconds};
+
+    while (nanosleep(&rest, &rest) != 0 && errno == EINTR) {
+    }
+}
+
+static void console_write(const char *text)
+{
+    ssize_t n = write(STDERR_FILENO, text, strlen(text));
+    (void)n;
+}
+
+/* Signal handler: only what is safe there. */
+static void last_words(int signal_number)
+{
+    console_write(signal_number == SIGABRT ? "\nsipnode: PID 1 aborted; restarting in 5 s\n"
+                                           : "\nsipnode: PID 1 faulted; restarting in 5 s\n");
+    wait_seconds(GIVE_UP_SECONDS);
+    reboot(RB_AUTOBOOT);
+    _exit(1);
+}
+
+_Noreturn void boot_restart(void)
+{
+    sync();
+    reboot(RB_AUTOBOOT);
+    for (;;) {
+        pause();
+    }
+}
+
+_Noreturn void boot_power_off(void)
+{
+    sync();
+    reboot(RB_POWER_OFF);
+    for (;;) {
+        pause();
+    }
+}
+
+_Noreturn void boot_give_up(const char *why)
+{
+    node_log("giving up: %s; restarting in %d s", why, GIVE_UP_SECONDS);
+    wait_seconds(GIVE_UP_SECONDS);
+    boot_restart();
+}
+
+void boot_stage(const char *stage)
+{
+    char line[96];
+    int n = snprintf(line, sizeof(line), "\nSIPFABRIC-STAGE %s %.2f\n", stage, node_uptime_s());
+    ssize_t written = write(STDOUT_FILENO, line, (size_t)n);
+    (void)written;
+}
+
+void boot_reap(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0) {
+    }
+}
+
+/* --- small files ---------------------------------------------------------------------------------
+ */
+
+static sf_status file_write(const char *path, const char *value, char *text, size_t text_capacity)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    sf_status st = SF_OK;
+
+    if (fd < 0) {
+        return failed(text, text_capacity, "cannot open", path);
+    }
+    if (write(fd, value, strlen(value)) != (ssize_t)strlen(value)) {
+        snprintf(text, text_capacity, "cannot write '%s' to %s: %s", value, path, strerror(errno));
+        st = SF_IO;
+    }
+    close(fd);
+    return st;
+}
+
+/* Reads a whole small file, at most capacity - 1 bytes; answers its length or -1. */
+static ssize_t file_read(const char *path, char *buffer, size_t capacity)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t used = 0;
+    ssize_t n = 0;
+
+    if (fd < 0) {
+        return -1;
+    }
+    while (used < capacity - 1 && (n = read(fd, buffer + used, capacity - 1 - used)) > 0) {
+        used += (size_t)n;
+    }
+    close(fd);
+    if (n < 0) {
+        return -1;
+    }
+    buffer[used] = '\0';
+    return (ssize_t)used;
+}
+
+sf_status boot_cmdline(char *buffer, char *text, size_t text_capacity)
+{
+    if (file_read("/proc/cmdline", buffer, OPTIONS_CMDLINE_BYTES_MAX + 2) < 0) {
+        return failed(text, text_capacity, "cannot read", "/proc/cmdline");
+    }
+    return SF_OK;
+}
+
+/* --- mounts, console, modules --------------------------------------------------------------------
+ */
+
+static sf_status mounts_make(char *text, size_t text_capacity)
+{
+    static const struct {
+        const char *type, *path, *data;
+        unsigned long flags;
+    } mounts[] = {
+        {"devtmpfs", "/dev", "mode=0755", MS_NOSUID},
+        {"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+        {"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+        {"tmpfs", "/run", "mode=0755,size=16m", MS_NOSUID | MS_NODEV | MS_NOEXEC},
+    };
+
+    for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
+        if (mkdir(mounts[i].path, 0755) != 0 && errno != EEXIST) {
+            return failed(text, text_capacity, "cannot make", mounts[i].path);
+        }
+        /* EBUSY: the kernel has mounted it already (CONFIG_DEVTMPFS_MOUNT). */
+        if (mount(mounts[i].type, mounts[i].path, mounts[i].type, mounts[i].flags,
+                  mounts[i].data) != 0 &&
+            errno != EBUSY) {
+            return failed(text, text_capacity, "cannot mount", mounts[i].path);
+        }
+    }
+    return SF_OK;
+}
+
+static void console_open(void)
+{
+    int fd = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return; /* what the kernel gave us at start is all there is */
+    }
+    for (int target = 0; target <= 2; target++) {
+        dup2(fd, target);
+    }
+    if (fd > 2) {
+        close(fd);
+    }
+}
+
+static sf_status module_load(const char *path, char *text, size_t text_capacity)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    sf_status st = SF_OK;
+
+    if (fd < 0) {
+        return failed(text, text_capacity, "cannot open module", path);
+    }
+    if (syscall(SYS_finit_module, fd, "", 0) != 0 && errno != EEXIST) {
+        st = failed(text, text_capacity, "cannot load module", path);
+    }
+    close(fd);
+    return st;
+}
+
+/* A module that does not load is said and passed over: the machine may not need it. */
+static sf_status modules_load(char *text, size_t text_capacity)
+{
+    static char order[32768];
+    char *rest = NULL;
+    uint32_t count = 0;
+    ssize_t length = file_read(MODULE_ORDER, order, sizeof(order));
+
+    if (length < 0) {
+        return failed(text, text_capacity, "cannot read", MODULE_ORDER);
+    }
+    for (char *path = strtok_r(order, "\n", &rest); path != NULL;
+         path = strtok_r(NULL, "\n", &rest)) {
+        if (++count > MODULES_MAX) {
+            snprintf(text, text_capacity, "%s names over %u modules", MODULE_ORDER, MODULES_MAX);
+            return SF_LIMIT;
+        }
+        if (module_load(path, text, text_capacity) != SF_OK) {
+            node_log("%s", text);
+        }
+    }
+    return SF_OK;
+}
+
+/* Faults and aborts of PID 1 itself. The kernel core later takes over the fault signals of SIPs. */
+static void last_words_prepare(void)
+{
+    static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    struct sigaction action = {.sa_handler = last_words, .sa_flags = (int)SA_RESETHAND};
+    char text[160];
+
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        sigaction(signals[i], &action, NULL);
+    }
+    if (file_write("/proc/sys/kernel/panic", "5", text, sizeof(text)) != SF_OK) {
+        node_log("%s", text);
+    }
+}
+
+sf_status boot_begin(char *text, size_t text_capacity)
+{
+    sf_status st = mounts_make(text, text_capacity);
+
+    console_open();
+    signal(SIGPIPE, SIG_IGN);
+    if (st != SF_OK) {
+        return st;
+    }
+    boot_stage("kernel");
+    last_words_prepare();
+    return modules_load(text, text_capacity);
+}
+
+/* --- network interfaces --------------------------------------------------------------------------
+ */
+
+/* Name of a nic whose MAC equals (or, with `other`, does not equal) mac. */
+static bool nic_find(const uint8_t mac[6], bool other, char out_name[IFNAMSIZ], uint8_t out_mac[6])
+{
+    DIR *folder = opendir("/sys/class/net");
+    struct dirent *entry;
+    bool found = false;
+
+    if (folder == NULL) {
+        return false;
+    }
+    while (!found && (entry = readdir(folder)) != NULL) {
+        char path[PATH_MAX], address[32];
+        unsigned int b[6];
+        uint8_t here[6];
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "lo") == 0 ||
+            strlen(entry->d_name) >= IFNAMSIZ) {
+            continue;
+        }
+        snprintf(path, sizeof(path), "/sys/class/net/%s/address", entry->d_name);
+        if (file_read(path, address, sizeof(address)) < 0 ||
+            sscanf(address, "%2x:%2x:%2x:%2x:%2x:%2x", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5]) !=
+                6) {
+            continue;
+        }
+        for (int i = 0; i < 6; i++) {
+            here[i] = (uint8_t)b[i];
+        }
+        if ((memcmp(here, mac, 6) == 0) != other) {
+            snprintf(out_name, IFNAMSIZ, "%.15s", entry->d_name);
+            memcpy(out_mac, here, 6);
+            found = true;
+        }
+    }
+    closedir(folder);
+    return found;
+}
+
+/* Drivers find their devices after the module is in; usually at once. */
+static bool nic_wait(const uint8_t mac[6], char out_name[IFNAMSIZ])
+{
+    uint8_t found[6];
+
+    for (uint32_t waited = 0; waited < NIC_WAIT_MS; waited += 10) {
+        struct timespec pause_ns = {.tv_nsec = 10000000};
+        if (nic_find(mac, false, out_name, found)) {
+            return true;
+        }
+        nanosleep(&pause_ns, NULL);
+    }
+    return false;
+}
+
+static void address_set(struct sockaddr *address, uint32_t ip)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(ip)};
+    memcpy(address, &in, sizeof(in));
+}
+
+static sf_status nic_up(int fd, const char *name, uint32_t ip, uint32_t mask, char *text,
+                        size_t text_capacity)
+{
+    struct ifreq request = {0};
+
+    snprintf(request.ifr_name, IFNAMSIZ, "%s", name);
+    if (ip != 0) {
+        address_set(&request.ifr_addr, ip);
+        if (ioctl(fd, SIOCSIFADDR, &request) != 0) {
+            return failed(text, text_capacity, "cannot set the address of", name);
+        }
+        address_set(&request.ifr_netmask, mask);
+        if (ioctl(fd, SIOCSIFNETMASK, &request) != 0) {
+            return failed(text, text_capacity, "cannot set the network mask of", name);
+        }
+    }
+    if (ioctl(fd, SIOCGIFFLAGS, &request) != 0) {
+        return failed(text, text_capacity, "cannot read the flags of", name);
+    }
+    request.ifr_flags |= IFF_UP | IFF_RUNNING;
+    if (ioctl(fd, SIOCSIFFLAGS, &request) != 0) {
+        return failed(text, text_capacity, "cannot bring up", name);
+    }
+    return SF_OK;
+}
+
+static sf_status route_add(int fd, uint32_t gateway, char *text, size_t text_capacity)
+{
+    struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
+
+    if (gateway == 0) {
+        return SF_OK;
+    }
+    address_set(&route.rt_dst, 0);
+    address_set(&route.rt_genmask, 0);
+    address_set(&route.rt_gateway, gateway);
+    if (ioctl(fd, SIOCADDRT, &route) != 0 && errno != EEXIST) {
+        return failed(text, text_capacity, "cannot add a route by", "node.gateway");
+    }
+    return SF_OK;
+}
+
+sf_status boot_network(const struct node_options *options, char *text, size_t text_capacity)
+{
+    const uint8_t *mac = options->mac;
+    char name[IFNAMSIZ];
+    sf_status st;
+    int fd;
+
+    if (!nic_wait(mac, name)) {
+        snprintf(text, text_capacity,
+                 "no nic with node.mac %02x:%02x:%02x:%02x:%02x:%02x; look at the machine's nics "
+                 "and at the modules of the image",
+                 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+        return SF_NOTFOUND;
+    }
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return failed(text, text_capacity, "cannot make", "a socket");
+    }
+    st = nic_up(fd, "lo", 0, 0, text, text_capacity);
+    if (st == SF_OK) {
+        st = nic_up(fd, name, options->ip, options->mask, text, text_capacity);
+    }
+    if (st == SF_OK) {
+        st = route_add(fd, options->gateway, text, text_capacity);
+    }
+    close(fd);
+    if (st == SF_OK) {
+        node_log("nic0 is %s, controller %s", name, options->controller_text);
+        boot_stage("network");
+    }
+    return st;
+}
+
+/* --- the fabric nic ------------------------------------------------------------------------------
+ */
+
+static sf_status hugepages_reserve(char *text, size_t text_capacity)
+{
+    static const char path[] = "/proc/sys/vm/nr_hugepages";
+    char count[32];
+    sf_status st;
+
+    snprintf(count, sizeof(count), "%u", BOOT_HUGEPAGES);
+    st = file_write(path, count, text, text_capacity);
+    if (st != SF_OK) {
+        return st;
+    }
+    if (file_read(path, count, sizeof(count)) < 0 || strtoul(count, NULL, 10) < BOOT_HUGEPAGES) {
+        snprintf(text, text_capacity, "only %.8s of %u huge pages; give the machine more memory",
+                 count, BOOT_HUGEPAGES);
+        return SF_NOMEM;
+    }
+    return SF_OK;
+}
+
+/* PCI address of the device under a nic: the first part of its real path that is one. */
+static bool nic_pci(const char *name, char out_pci[32])
+{
+    char link[PATH_MAX], path[PATH_MAX];
+    char *rest = NULL;
+    bool found = false;
+
+    snprintf(link, sizeof(link), "/sys/class/net/%s/device", name);
+    if (realpath(link, path) == NULL) {
+        return false;
+    }
+    for (char *part = strtok_r(path, "/", &rest); part != NULL; part = strtok_r(NULL, "/", &rest)) {
+        unsigned int domain, bus, device, function;
+        char end;
+        if (sscanf(part, "%4x:%2x:%2x.%1u%c", &domain, &bus, &device, &function, &end) == 4) {
+            snprintf(out_pci, 32, "%04x:%02x:%02x.%u", domain, bus, device, function);
+            found = true; /* the last one counts: bridges come before */
+        }
+    }
+    return found;
+}
+
+static sf_status nic_bind_uio(const char *pci, char *text, size_t text_capacity)
+{
+    char path[PATH_MAX];
+    sf_status st;
+
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver/unbind", pci);
+    if (access(path, F_OK) == 0) {
+        st = file_write(path, pci, text, text_capacity);
+        if (st != SF_OK) {
+            return st;
+        }
+    }
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", pci);
+    st = file_write(path, "uio_pci_generic", text, text_capacity);
+    if (st != SF_OK) {
+        return st;
+    }
+    return file_write("/sys/bus/pci/drivers/uio_pci_generic/bind", pci, text, text_capacity);
+}
+
+sf_status boot_fabric_nic(const struct node_options *options, struct boot_nic *out_nic, char *text,
+                          size_t text_capacity)
+{
+    struct boot_nic nic = {.ipv4 = FABRIC_NET | (options->ip & 0xffffu)};
+    char name[IFNAMSIZ];
+    sf_status st;
+
+    if (!nic_find(options->mac, true, name, nic.mac)) {
+        node_log("there is no second nic: this node has no fabric link");
+        *out_nic = nic;
+        return SF_OK;
+    }
+    if (!nic_pci(name, nic.pci)) {
+        snprintf(text, text_capacity, "%s is not a PCI nic", name);
+        return SF_UNSUPPORTED;
+    }
+    st = hugepages_reserve(text, text_capacity);
+    if (st != SF_OK) {
+        return st;
+    }
+    st = nic_bind_uio(nic.pci, text, text_capacity);
+    if (st == SF_OK) {
+        *out_nic = nic;
+    }
+    return st;
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pump.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "log.h"
+
+#define RUN_BUDGET 64u      /* resumptions of SIPs a turn */
+#define TX_FRAMES_TURN 256u /* frames pulled from the fabric a turn, over all links */
+#define SLEEP_FIRST_NS 50000u
+
+struct pump_link {
+    struct link link;
+    struct link_caps caps;
+    struct link_config config; /* pointers in it are not ours any more: see device */
+    char driver[16];
+    char device[PUMP_DEVICE_BYTES_MAX + 1];
+    uint32_t number;
+    uint32_t peer_count;
+    uint16_t peer; /* the last one added */
+    /* Frames lent by the driver: [0, filled) wait for tx_burst, [filled, lent) are empty. */
+    struct link_frame frames[LINK_BURST_MAX];
+    uint16_t filled, lent;
+};
+
+struct pump {
+    uv_loop_t *loop;
+    struct nk_kernel *kernel;
+    struct pump_link *links[PUMP_LINKS_MAX];
+    uint32_t link_count;
+    struct pump_link *peer_links[FAB_NODES_MAX]; /* NULL: not a peer */
+    uint32_t peer_count;
+    uint64_t loop_ns;  /* last pass of libuv */
+    uint64_t idle_ns;  /* since when nothing happened; 0: something did */
+    uint64_t tick_ns;  /* when the fabric wants to be called */
+    uint64_t sleep_ns; /* length of the next sleep */
+    bool running;
+    bool tx_stuck; /* a driver had no room in the last turn: spinning would not make any */
+    struct pump_stats stats;
+};
+
+/* --- links --------------------------------------------------------------------------------------
+ */
+
+static struct pump_link *link_by_number(struct pump *pump, uint32_t number)
+{
+    for (uint32_t i = 0; i < pump->link_count; i++) {
+        if (pump->links[i]->number == number) {
+            return pump->links[i];
+        }
+    }
+    return NULL;
+}
+
+static void peer_forget(struct pump *pump, uint16_t node_id)
+{
+    struct pump_link *l = pump->peer_links[node_id];
+
+    if (l != NULL) {
+        l->link.ops->peer_remove(&l->link, node_id);
+        assert(l->peer_count > 0);
+        l->peer_count--;
+        pump->peer_links[node_id] = NULL;
+        assert(pump->peer_count > 0);
+        pump->peer_count--;
+    }
+}
+
+static void link_close(struct pump *pump, struct pump_link *l)
+{
+    uint32_t at = 0;
+
+    for (uint32_t id = 1; id < FAB_NODES_MAX; id++) {
+        if (pump->peer_links[id] == l) {
+            peer_forget(pump, (uint16_t)id);
+        }
+    }
+    if (l->lent > 0) {
+        l->link.ops->frame_free(&l->link, l->frames, l->lent);
+    }
+    l->link.ops->close(&l->link);
+    l->link.ops->stop(&l->link);
+    l->link.ops->fini(&l->link);
+    while (pump->links[at] != l) {
+        at++;
+        assert(at < pump->link_count);
+    }
+    pump->links[at] = pump->links[--pump->link_count];
+    free(l);
+}
+
+static bool link_same(const struct pump_link *l, const char *driver,
+                      const struct link_config *config)
+{
+    return strcmp(l->driver, driver) == 0 && strcmp(l->device, config->device) == 0 &&
+           l->config.server == config->server && l->config.node_id == config->node_id;
+}
+
+static sf_status link_make(struct pump *pump, uint32_t number, const char *driver,
+                           const struct link_config *config, char *text, size_t text_capacity)
+{
+    struct pump_link *l = calloc(1, sizeof(*l));
+    const char *why = "";
+    sf_status st;
+
+    if (l == NULL) {
+        return SF_NOMEM;
+    }
+    st = link_init(&l->link, driver);
+    if (st != SF_OK) {
+        snprintf(text, text_capacity, "this build has no link driver '%s'", driver);
+        free(l);
+        return SF_UNSUPPORTED;
+    }
+    st = l->link.ops->open(&l->link, config, &why);
+    if (st != SF_OK) {
+        snprintf(text, text_capacity, "link %u (%s %s): %s", number, driver, config->device,
+                 why != NULL ? why : sf_status_text(st));
+        l->link.ops->fini(&l->link);
+        free(l);
+        return st;
+    }
+    l->link.ops->query(&l->link, &l->caps);
+    assert(l->caps.mtu_bytes >= FAB_MTU_BYTES_MIN);
+    if (l->caps.burst_max > LINK_BURST_MAX) {
+        l->caps.burst_max = LINK_BURST_MAX;
+    }
+    snprintf(l->driver, sizeof(l->driver), "%s", driver);
+    snprintf(l->device, sizeof(l->device), "%s", config->device);
+    l->config = *config;
+    l->number = number;
+    pump->links[pump->link_count++] = l;
+    return SF_OK;
+}
+
+sf_status pump_link_open(struct pump *pump, uint32_t number, const char *driver,
+                         const struct link_config *config, char *text, size_t text_capacity)
+{
+    struct pump_link *l = link_by_number(pump, number);
+
+    if (number == 0 || number > UINT16_MAX || strlen(config->device) > PUMP_DEVICE_BYTES_MAX) {
+        snprintf(text, text_capacity, "link number or device name out of range");
+        return SF_BADARG;
+    }
+    if (l != NULL) {
+        if (link_same(l, driver, config)) {
+            return SF_OK;
+        }
+        link_close(pump, l);
+    }
+    if (pump->link_count == PUMP_LINKS_MAX) {
+        snprintf(text, text_capacity, "there are %u links already", PUMP_LINKS_MAX);
+        return SF_LIMIT;
+    }
+    return link_make(pump, number, driver, config, text, text_capacity);
+}
+
+void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pump_link_info *info),
+                    void *arg)
+{
+    for (uint32_t i = 0; i < pump->link_count; i++) {
+        struct pump_link *l = pump->links[i];
+        struct pump_link_info info = {
+            .number = l->number,
+            .driver = l->driver,
+            .device = l->device,
+            .ipv4 = l->config.ipv4,
+            .mtu_bytes = l->caps.mtu_bytes,
+            .up = l->link.ops->is_up(&l->link),
+            .many_peers = l->caps.many_peers,
+            .peer = !l->caps.many_peers && l->peer_count > 0 ? l->peer : 0,
+        };
+        memcpy(info.mac, l->config.mac, sizeof(info.mac));
+        visit(arg, &info);
+    }
+}
+
+/* --- peers --------------------------------------------------------------------------------------
+ */
+
+sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer, uint16_t epoch,
+                        uint32_t link_number, char *text, size_t text_capacity)
+{
+    struct pump_link *l = link_by_number(pump, link_number);
+    uint32_t mtu_bytes;
+    sf_status st;
+
+    assert(peer->node_id > 0 && peer->node_id < FAB_NODES_MAX);
+    if (l == NULL || pump->kernel == NULL) {
+        snprintf(text, text_capacity, "there is no link %u on this node", link_number);
+        return SF_NOTFOUND;
+    }
+    if (pump->peer_links[peer->node_id] != l) {
+        peer_forget(pump, peer->node_id);
+        if (!l->caps.many_peers && l->peer_count > 0) {
+            snprintf(text, text_capacity, "link %u goes to node %u already", link_number, l->peer);
+            return SF_EXISTS;
+        }
+    }
+    st = l->link.ops->peer_add(&l->link, peer);
+    if (st != SF_OK && st != SF_EXISTS) {
+        snprintf(text, text_capacity, "link %u does not take node %u: %s", link_number,
+                 peer->node_id, sf_status_text(st));
+        return st;
+    }
+    if (pump->peer_links[peer->node_id] == NULL) {
+        pump->peer_links[peer->node_id] = l;
+        l->peer_count++;
+        pump->peer_count++;
+    }
+    l->peer = peer->node_id;
+    mtu_bytes = l->caps.mtu_bytes < FAB_MTU_BYTES_MAX ? l->caps.mtu_bytes : FAB_MTU_BYTES_MAX;
+    st = fab_peer_add(nk_kernel_fabric(pump->kernel), peer->node_id, epoch, mtu_bytes,
+                      node_now_ns());
+    if (st != SF_OK && st != SF_EXISTS) {
+        snprintf(text, text_capacity, "the fabric does not take node %u: %s", peer->node_id,
+                 sf_status_text(st));
+        peer_forget(pump, peer->node_id);
+        return st;
+    }
+    return SF_OK;
+}
+
+void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause)
+{
+    struct pump_link *l;
+
+    if (node_id == 0 || node_id >= FAB_NODES_MAX) {
+        return;
+    }
+    if (pump->kernel != NULL) {
+        fab_peer_remove(nk_kernel_fabric(pump->kernel), node_id, cause);
+    }
+    l = pump->peer_links[node_id];
+    peer_forget(pump, node_id);
+    if (l != NULL && !l->caps.many_peers && l->peer_count == 0) {
+        link_close(pump, l);
+    }
+}
+
+void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel)
+{
+    for (uint32_t id = 1; id < FAB_NODES_MAX; id++) {
+        peer_forget(pump, (uint16_t)id);
+    }
+    for (uint32_t i = pump->link_count; kernel == NULL && i > 0; i--) {
+        if (!pump->links[i - 1]->caps.many_peers) {
+            link_close(pump, pump->links[i - 1]);
+        }
+    }
+    pump->kernel = kernel;
+    pump->tick_ns = 0;
+}
+
+const char *pump_peer_driver(const struct pump *pump, uint16_t node_id)
+{
+    const struct pump_link *l = node_id < FAB_NODES_MAX ? pump->peer_links[node_id] : NULL;
+    return l != NULL ? l->driver : "";
+}
+
+uint16_t pump_peer_next(const struct pump *pump, uint16_t node_id)
+{
+    for (uint32_t id = node_id + 1u; id < FAB_NODES_MAX; id++) {
+        if (pump->peer_links[id] != NULL) {
+            return (uint16_t)id;
+        }
+    }
+    return 0;
+}
+
+/* --- frames -------------------------------------------------------------------------------------
+ */
+
+static bool pump_rx(struct pump *pump, uint64_t now_ns)
+{
+    struct link_frame frames[LINK_BURST_MAX];
+    bool any = false;
+
+    for (uint32_t i = 0; i < pump->link_count; i++) {
+        struct pump_link *l = pump->links[i];
+        uint16_t count = l->link.ops->rx_burst(&l->link, frames, l->caps.burst_max);
+        for (uint16_t k = 0; k < count; k++) {
+            uint16_t peer = frames[k].peer;
+            /* A node's frames are taken only from the link it was added on. */
+            if (pump->kernel != NULL && peer > 0 && peer < FAB_NODES_MAX &&
+                pump->peer_links[peer] == l) {
+                fab_rx(nk_kernel_fabric(pump->kernel), peer, frames[k].data, frames[k].length,
+                       now_ns);
+            } else {
+                pump->stats.rx_dropped++;
+            }
+        }
+        if (count > 0) {
+            l->link.ops->frame_free(&l->link, frames, count);
+            pump->stats.rx_frames += count;
+            any = true;
+        }
+    }
+    return any;
+}
+
+/* Gives filled frames to the driver. True if there is room for at least one more. */
+static bool link_flush(struct pump *pump, struct pump_link *l)
+{
+    uint16_t taken;
+
+    if (l->filled == 0) {
+        return true;
+    }
+    taken = l->link.ops->tx_burst(&l->link, l->frames, l->filled);
+    assert(taken <= l->filled);
+    pump->stats.tx_frames += taken;
+    memmove(l->frames, l->frames + taken, (size_t)(l->lent - taken) * sizeof(l->frames[0]));
+    l->filled -= taken;
+    l->lent -= taken;
+    return l->filled < l->caps.burst_max;
+}
+
+/* An empty frame of the driver to write into, or NULL while it has none. */
+static struct link_frame *link_frame_next(struct pump *pump, struct pump_link *l)
+{
+    if (l->filled == l->caps.burst_max && !link_flush(pump, l)) {
+        return NULL;
+    }
+    if (l->filled == l->lent) {
+        l->lent += l->link.ops->frame_alloc(&l->link, l->frames + l->lent,
+                                            (uint16_t)(l->caps.burst_max - l->lent));
+        if (l->filled == l->lent) {
+            return NULL;
+        }
+    }
+    return &l->frames[l->filled];
+}
+
+/* Moves one frame of one peer. False: the driver has no room. */
+static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t peer, uint64_t now_ns)
+{
+    struct pump_link *l = pump->peer_links[peer];
+    struct link_frame *frame;
+
+    if (l == NULL) {
+        /* The agent is about to remove that peer; its frames must not stop the others. */
+        uint8_t nowhere[FAB_MTU_BYTES_MAX];
+        (void)fab_tx(fabric, peer, nowhere, sizeof(nowhere), now_ns);
+        pump->stats.tx_dropped++;
+        return true;
+    }
+    frame = link_frame_next(pump, l);
+    if (frame == NULL) {
+        return false;
+    }
+    frame->length = fab_tx(fabric, peer, frame->data, frame->capacity, now_ns);
+    if (frame->length > 0) {
+        frame->peer = peer;
+        l->filled++;
+    }
+    return true;
+}
+
+static bool pump_tx(struct pump *pump, uint64_t now_ns)
+{
+    struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
+    uint32_t stuck = 0;
+    bool any = false;
+
+    for (uint32_t n = 0; n < TX_FRAMES_TURN && stuck <= pump->peer_count; n++) {
+        uint16_t peer = fab_tx_pending(fabric, now_ns);
+        if (peer == 0) {
+            break;
+        }
+        if (pump_tx_one(pump, fabric, peer, now_ns)) {
+            any = true;
+        } else {
+            stuck++;
+        }
+    }
+    for (uint32_t i = 0; i < pump->link_count; i++) {
+        (void)link_flush(pump, pump->links[i]);
+    }
+    pump->tx_stuck = stuck > 0;
+    return any;
+}
+
+/* --- turns and sleeps ---------------------------------------------------------------------------
+ */
+
+static bool pump_work(struct pump *pump, uint64_t now_ns)
+{
+    bool any = pump_rx(pump, now_ns);
+
+    if (pump->kernel != NULL) {
+        any |= nk_run(pump->kernel, RUN_BUDGET, now_ns);
+        if (any || now_ns >= pump->tick_ns) {
+            pump->tick_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
+        }
+        any |= pump_tx(pump, now_ns);
+    }
+    return any;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How long nothing needs us; 0: there is something to do now. */
+static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
+{
+    uint64_t most = pump->peer_count > 0 ? PUMP_SLEEP_SESSION_NS : PUMP_SLEEP_IDLE_NS;
+    int loop_ms = uv_backend_timeout(pump->loop);
+    uint64_t deadline_ns = now_ns + earlier(most, pump->sleep_ns);
+
+    if (loop_ms == 0 || !pump->running) {
+        return 0;
+    }
+    if (loop_ms > 0) {
+        deadline_ns = earlier(deadline_ns, now_ns + (uint64_t)loop_ms * 1000000u);
+    }
+    if (pump->kernel != NULL) {
+        struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
+        pump->tick_ns = fab_tick(fabric, now_ns);
+        if (fab_tx_pending(fabric, now_ns) != 0 && !pump->tx_stuck) {
+            return 0;
+        }
+        deadline_ns = earlier(deadline_ns, pump->tick_ns);
+        deadline_ns = earlier(deadline_ns, nk_next_deadline(pump->kernel));
+    }
+    return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+}
+
+static void pump_sleep(struct pump *pump, uint64_t ns)
+{
+    struct pollfd loop = {.fd = uv_backend_fd(pump->loop), .events = POLLIN};
+    struct timespec wait = {.tv_sec = (time_t)(ns / 1000000000u),
+                            .tv_nsec = (long)(ns % 1000000000u)};
+
+    /* EINTR and errors alike: the next turn looks at everything anyway. */
+    (void)ppoll(&loop, 1, &wait, NULL);
+    pump->stats.sleeps++;
+    pump->sleep_ns *= 2;
+    if (pump->sleep_ns > PUMP_SLEEP_IDLE_NS) {
+        pump->sleep_ns = PUMP_SLEEP_IDLE_NS;
+    }
+    pump->loop_ns = 0;
+}
+
+static void pump_loop(struct pump *pump, uint64_t now_ns)
+{
+    uv_run(pump->loop, UV_RUN_NOWAIT);
+    pump->loop_ns = now_ns;
+}
+
+void pump_turn(struct pump *pump)
+{
+    uint64_t now_ns = node_now_ns();
+    uint64_t free_ns;
+
+    pump->stats.turns++;
+    if (pump_work(pump, now_ns)) {
+        pump->idle_ns = 0;
+        pump->sleep_ns = SLEEP_FIRST_NS;
+        if (now_ns - pump->loop_ns >= PUMP_LOOP_INTERVAL_NS) {
+            pump_loop(pump, now_ns);
+        }
+        return;
+    }
+    if (pump->idle_ns == 0) {
+        pump->idle_ns = now_ns;
+    }
+    if (now_ns - pump->idle_ns < PUMP_WARM_NS) {
+        if (now_ns - pump->loop_ns >= PUMP_LOOP_INTERVAL_NS) {
+            pump_loop(pump, now_ns);
+        }
+        sched_yield();
+        return;
+    }
+    /* What callbacks began must be known to the system before we sleep on its descriptor. */
+    pump_loop(pump, now_ns);
+    free_ns = pump_free_ns(pump, now_ns);
+    if (free_ns > 0) {
+        pump_sleep(pump, free_ns);
+    }
+}
+
+void pump_run(struct pump *pump)
+{
+    pump->running = true;
+    while (pump->running) {
+        pump_turn(pump);
+    }
+}
+
+void pump_stop(struct pump *pump)
+{
+    pump->running = false;
+}
+
+void pump_query(const struct pump *pump, struct pump_stats *out_stats)
+{
+    *out_stats = pump->stats;
+}
+
+sf_status pump_create(uv_loop_t *loop, struct pump **out_pump)
+{
+    struct pump *pump = calloc(1, sizeof(*pump));
+
+    if (pump == NULL) {
+        return SF_NOMEM;
+    }
+    pump->loop = loop;
+    pump->sleep_ns = SLEEP_FIRST_NS;
+    pump->running = true;
+    *out_pump = pump;
+    return SF_OK;
+}
+
+void pump_destroy(struct pump *pump)
+{
+    if (pump == NULL) {
+        return;
+    }
+    pump_set_kernel(pump, NULL);
+    while (pump->link_count > 0) {
+        link_close(pump, pump->links[pump->link_count - 1]);
+    }
+    free(pump);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pump.h - the worker's main loop: links <-> fabric <-> SIPs <-> sockets.
+ *
+ * Why: the fabric and the drivers do no I/O by themselves and know nothing of each other; one loop
+ * on one thread moves frames between them, lets SIPs run, and runs libuv for all sockets.
+ *
+ * Model: one turn = receive bursts from every link into the fabric, run ready SIPs and services,
+ * fill the drivers' own frames from the fabric (no copy on our side), send them, and, every
+ * PUMP_LOOP_INTERVAL_NS or when nothing else happened, one pass of the libuv loop. While turns
+ * find work the loop spins; after the first empty turn it yields the core each turn, and
+ * PUMP_WARM_NS later it sleeps in ppoll on libuv's descriptor, longer each time, up to
+ * PUMP_SLEEP_SESSION_NS while there are peers and PUMP_SLEEP_IDLE_NS otherwise, and never past a
+ * deadline of a SIP, the fabric or a libuv timer. A socket that becomes readable ends a sleep;
+ * a frame on a polled link is seen at the next waking.
+ *
+ * Threads: one; the one that created it.
+ * Ownership: the pump owns its links. The kernel belongs to the caller, who must take it away
+ * (pump_set_kernel NULL) before destroying it.
+ * Errors: `text` buffers get a sentence for people.
+ * Limits: PUMP_LINKS_MAX links; link numbers are the caller's, 1..65535.
+ */
+#ifndef KERNEL_PUMP_H
+#define KERNEL_PUMP_H
+
+#include <uv.h>
+
+#include "link/link.h"
+#include "nk.h"
+
+#define PUMP_LINKS_MAX 1023u
+#define PUMP_DEVICE_BYTES_MAX 127u
+#define PUMP_LOOP_INTERVAL_NS 20000u
+#define PUMP_WARM_NS 50000u
+#define PUMP_SLEEP_SESSION_NS 1000000u
+#define PUMP_SLEEP_IDLE_NS 100000000u
+
+struct pump;
+
+SF_MUST_CHECK sf_status pump_create(uv_loop_t *loop, struct pump **out_pump);
+/* Closes all links. Takes NULL. */
+void pump_destroy(struct pump *pump);
+
+/* NULL takes the kernel away: its peers are forgotten (its fabric is not told) and
+ * point-to-point links are closed. */
+void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel);
+
+/* Turns until pump_stop. */
+void pump_run(struct pump *pump);
+/* One turn, and a sleep if there is nothing to do. For tests. */
+void pump_turn(struct pump *pump);
+void pump_stop(struct pump *pump);
+
+/*
+ * Opens a link. If one of that number is open with the same driver, device and side: OK, nothing
+ * changes; with another: it is closed first. UNSUPPORTED: no such driver. LIMIT.
+ */
+SF_MUST_CHECK sf_status pump_link_open(struct pump *pump, uint32_t number, const char *driver,
+                                       const struct link_config *config, char *text,
+                                       size_t text_capacity);
+
+/*
+ * Lets the fabric talk to a node over a link. OK also if there is a session with that epoch
+ * already; it then moves to that link. NOTFOUND: no link of that number, or no kernel.
+ */
+SF_MUST_CHECK sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
+                                      uint16_t epoch, uint32_t link_number, char *text,
+                                      size_t text_capacity);
+/* Ends the session. A point-to-point link that served that peer alone is closed. */
+void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause);
+
+struct pump_link_info {
+    uint32_t number;
+    const char *driver;
+    const char *device;
+    uint8_t mac[6];
+    uint32_t ipv4;
+    uint32_t mtu_bytes;
+    bool up;
+    bool many_peers;
+    uint16_t peer; /* point to point: the node on the other side; 0: none */
+};
+/* Calls visit for each open link. */
+void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pump_link_info *info),
+                    void *arg);
+/* Driver a peer is reached by, or "" if it is no peer. Static or valid until the link closes. */
+const char *pump_peer_driver(const struct pump *pump, uint16_t node_id);
+/* Next peer after node_id (0: the first); 0: no more. */
+uint16_t pump_peer_next(const struct pump *pump, uint16_t node_id);
+
+struct pump_stats {
+    uint64_t turns, sleeps, rx_frames, tx_frames;
+    uint64_t rx_dropped; /* from a node that is no peer on that link */
+    uint64_t tx_dropped; /* for a peer without a link */
+};
+void pump_query(const struct pump *pump, struct pump_stats *out_stats);
+
+#endif

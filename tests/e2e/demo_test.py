@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the demo as a test: `demo_test.py hosted` as user nobody, `demo_test.py booted` as root.
+
+demo.sh prints TAP itself; this adds the user, a runtime folder, a check that the hosted one is
+quick, and that Ctrl-C in the middle leaves nothing.
+"""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+HOSTED_SECONDS_MAX = 20
+NOBODY = 65534
+
+
+def start(mode, root):
+    env = dict(os.environ, DEMO_TAP="1", TMPDIR=str(root))
+    user = {}
+    if mode == "hosted":
+        env.update(HOME=str(root), XDG_RUNTIME_DIR=str(root))
+        if os.geteuid() == 0:
+            user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    command = [str(HERE / "demo.sh")] + (["--hosted"] if mode == "hosted" else [])
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True, **user
+    )
+
+
+def left_over(root):
+    """Live processes that were started with our TMPDIR."""
+    wanted = f"TMPDIR={root}".encode()
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(f"{entry.name} {(entry / 'comm').read_text().strip()}")
+        except OSError:
+            pass
+    return found
+
+
+def relay(process):
+    """Passes TAP lines on, without the plan; answers how many."""
+    count = 0
+    for line in process.stdout:
+        if line.startswith("1.."):
+            continue
+        count += line.startswith(("ok", "not ok"))
+        print(line, end="", flush=True)
+    process.wait()
+    return count
+
+
+def interrupt_in_the_middle(mode, root):
+    """Ctrl-C after the third step: the whole session gets the signal, as from a terminal."""
+    process = start(mode, root)
+    for line in process.stdout:
+        if line.startswith("ok 3"):
+            os.killpg(process.pid, signal.SIGINT)
+            break
+    process.stdout.read()
+    code = process.wait()
+    return code, left_over(root)
+
+
+def main():
+    mode = sys.argv[1]
+    root = pathlib.Path(tempfile.mkdtemp(prefix="sfd-", dir="/tmp"))
+    running = []
+
+    def stop(*_):
+        for process in running:
+            process.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    if mode == "hosted" and os.geteuid() == 0:
+        os.chown(root, NOBODY, NOBODY)
+    try:
+        began = time.monotonic()
+        process = start(mode, root)
+        running.append(process)
+        number = relay(process) + 1
+        seconds = time.monotonic() - began
+        code = process.returncode
+        if mode == "hosted":
+            word = "ok" if code == 0 and seconds < HOSTED_SECONDS_MAX else "not ok"
+            print(f"{word} {number} - all steps in under {HOSTED_SECONDS_MAX} s ({seconds:.1f} s)")
+            number += 1
+            code_of_interrupted, left = interrupt_in_the_middle(mode, root)
+            word = "ok" if code_of_interrupted == 130 and not left else "not ok"
+            print(f"{word} {number} - Ctrl-C in the middle leaves nothing")
+            print(f"# exit {code_of_interrupted}, left: {left}")
+            code = code or (word != "ok")
+            number += 1
+        left = left_over(root)
+        print(f"{'ok' if not left else 'not ok'} {number} - no process is left")
+        print(f"1..{number}", flush=True)
+        return 1 if code or left else 0
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+sys.exit(main())

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The SIP that bench_local.c measures; the config value "mode" chooses what it does. */
+#include "ProbeContract.h"
+#include "sip.h"
+
+#define CALLS 10000 /* as in bench_local.c */
+
+static int calls(void)
+{
+    uint32_t ends[2];
+
+    if (nk_channel((int64_t)ProbeContract_ID, 0, ends) != 0) {
+        return 1;
+    }
+    for (;;) {
+        for (int i = 0; i < CALLS; i++) {
+            if (nk_state(ends[0]) != 0) {
+                return 2;
+            }
+        }
+        nk_yield();
+    }
+}
+
+/* Sends every block back in the answer. */
+static int pong(void)
+{
+    int32_t handle = nk_accept("test", 4, SIP_FOREVER);
+    struct nk_msg msg;
+
+    for (;;) {
+        if (nk_recv((uint32_t)handle, &msg, SIP_FOREVER) != 0) {
+            return 1;
+        }
+        msg.tag = ProbeContract_tag_Pong;
+        if (nk_send((uint32_t)handle, &msg) != 0) {
+            return 2;
+        }
+    }
+}
+
+static int ping(void)
+{
+    int32_t handle = nk_endpoint("peer", 4);
+    struct nk_msg msg = {.tag = ProbeContract_tag_Ping, .arg_count = 1};
+    void *block = nk_block_alloc(64);
+    uint64_t count = 0;
+
+    if (block == NULL) {
+        return 1;
+    }
+    msg.args[0] = (uint64_t)64 << 32 | (uint32_t)(uintptr_t)block;
+    for (;;) {
+        uint64_t *data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
+
+        data[7] = ++count;
+        msg.tag = ProbeContract_tag_Ping;
+        if (nk_send((uint32_t)handle, &msg) != 0 ||
+            nk_recv((uint32_t)handle, &msg, SIP_FOREVER) != 0) {
+            return 2;
+        }
+        data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
+        if (data[7] != count) {
+            return 3;
+        }
+    }
+}
+
+int sip_main(void)
+{
+    char mode[16];
+
+    (void)sip_config("mode", mode, sizeof(mode), "exit");
+    if (strcmp(mode, "calls") == 0) {
+        return calls();
+    }
+    if (strcmp(mode, "yield") == 0) {
+        for (;;) {
+            nk_yield();
+        }
+    }
+    if (strcmp(mode, "pong") == 0) {
+        return pong();
+    }
+    if (strcmp(mode, "ping") == 0) {
+        return ping();
+    }
+    return 7;
+}

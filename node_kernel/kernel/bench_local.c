@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What local things cost, in cycles of the time-stamp counter, beside what Linux asks for the like,
+ * in the same run on the same core.
+ *
+ * Method: pinned to one core. A batch is many operations between two readings of the counter; min,
+ * p50 and p99 are over the batches' averages (create_start_exit, spawn: over single operations).
+ * Ours and the baseline take turns in rounds, so that both see the same noise.
+ *   api_call          SIP -> kernel -> SIP, the call `state`        | getpid
+ *   yield             one SIP to the next, two SIPs                 | sched_yield, two processes
+ *   pingpong64        64-byte block there and back, two SIPs        | 64 bytes over two pipes
+ *   create_start_exit create, start, run to the exit, reclaim       | posix_spawn, waitpid; static
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include "abi/nk_abi.h"
+#include "nk.h"
+
+#define ROUNDS 5u
+#define BATCHES 40u /* of ours, in a round */
+#define CALLS 10000u
+#define YIELDS 20000u
+#define ROUND_TRIPS 5000u
+#define LIVES 400u
+#define BASE_BATCHES 10u
+#define BASE_CALLS 20000u
+#define BASE_YIELDS 5000u
+#define BASE_TRIPS 1000u
+#define BASE_SPAWNS 60u
+#define NODE 5u
+
+extern char **environ;
+
+static struct nk_kernel *kernel;
+static uint8_t bench_digest[IMAGE_DIGEST_BYTES], exit_digest[IMAGE_DIGEST_BYTES];
+static const char *hello_path;
+static uint32_t ended_count;
+
+static _Noreturn void fail(const char *what)
+{
+    (void)fprintf(stderr, "bench_local: %s\n", what);
+    exit(1);
+}
+
+/* --- samples ------------------------------------------------------------------------------------
+ */
+
+struct samples {
+    double *values;
+    size_t count, capacity;
+    uint64_t operations;
+};
+
+static void sample(struct samples *samples, uint64_t cycles, uint64_t operations)
+{
+    if (samples->count == samples->capacity) {
+        samples->capacity = samples->capacity == 0 ? 256 : samples->capacity * 2;
+        samples->values = realloc(samples->values, samples->capacity * sizeof(double));
+        if (samples->values == NULL) {
+            fail("no memory");
+        }
+    }
+    samples->values[samples->count++] = (double)cycles / (double)operations;
+    samples->operations += operations;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static double quantile(struct samples *samples, double q)
+{
+    return samples->values[(size_t)(q * (double)(samples->count - 1) + 0.5)];
+}
+
+static void tell(const char *metric, struct samples *ours, struct samples *base)
+{
+    double p50, base_p50;
+
+    qsort(ours->values, ours->count, sizeof(double), by_value);
+    qsort(base->values, base->count, sizeof(double), by_value);
+    p50 = quantile(ours, 0.5);
+    base_p50 = quantile(base, 0.5);
+    (void)printf("{\"suite\":\"local\",\"metric\":\"%s\",\"unit\":\"cycles\",\"n\":%llu,"
+                 "\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"baseline\":%.1f,\"ratio\":%.4f}\n",
+                 metric, (unsigned long long)ours->operations, quantile(ours, 0), p50,
+                 quantile(ours, 0.99), base_p50, p50 / base_p50);
+    (void)fflush(stdout);
+    free(ours->values);
+    free(base->values);
+}
+
+/* --- SIPs ---------------------------------------------------------------------------------------
+ */
+
+static uint64_t now(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void on_ended(void *arg, const struct nk_sip_end *end)
+{
+    (void)arg;
+    ended_count++;
+    if (end->how == NK_END_FAULTED || (end->how == NK_END_EXITED && end->exit_code != 7)) {
+        (void)fprintf(stderr, "bench_local: sip %s ended with %d\n%s\n", end->name, end->exit_code,
+                      end->report == NULL ? "" : end->report);
+        exit(1);
+    }
+}
+
+static void sip_create(uint64_t number, const char *name, const char *mode)
+{
+    struct nk_config config = {"mode", mode};
+    struct nk_sip_options options = {.number = number,
+                                     .name = name,
+                                     .image_digest = bench_digest,
+                                     .config = &config,
+                                     .config_count = 1};
+    char text[256];
+
+    if (nk_sip_create(kernel, &options, text, sizeof(text)) != SF_OK) {
+        fail(text);
+    }
+}
+
+static void sip_start(uint64_t number)
+{
+    if (nk_sip_start(kernel, number) != SF_OK) {
+        fail("start");
+    }
+}
+
+static void sips_stop(void)
+{
+    for (uint64_t number = 1; number <= 2; number++) {
+        if (nk_sip_stop(kernel, number, SF_CAUSE_OF(SHUTDOWN)) == SF_NOTFOUND) {
+            fail("a measured sip has ended");
+        }
+    }
+}
+
+/* One nk_run of `budget` resumptions, `operations` of which are to be counted. */
+static void run_batch(struct samples *samples, uint32_t budget, uint64_t operations)
+{
+    uint64_t t = now(), from = __rdtsc();
+
+    (void)nk_run(kernel, budget, t);
+    sample(samples, __rdtsc() - from, operations);
+}
+
+static void ours_calls(struct samples *samples)
+{
+    sip_create(1, "a", "calls");
+    sip_create(2, "b", "none");
+    sip_start(1);
+    (void)nk_run(kernel, 1, now());
+    for (uint32_t i = 0; i < BATCHES; i++) {
+        run_batch(samples, 1, CALLS);
+    }
+    sips_stop();
+}
+
+static void ours_yields(struct samples *samples)
+{
+    struct nk_stats before, after;
+
+    sip_create(1, "a", "yield");
+    sip_create(2, "b", "yield");
+    sip_start(1);
+    sip_start(2);
+    (void)nk_run(kernel, 1000, now());
+    nk_query(kernel, &before);
+    for (uint32_t i = 0; i < BATCHES; i++) {
+        run_batch(samples, YIELDS, YIELDS);
+    }
+    nk_query(kernel, &after);
+    if (after.switches - before.switches != (uint64_t)BATCHES * YIELDS) {
+        fail("not every yield switched");
+    }
+    sips_stop();
+}
+
+static void ours_trips(struct samples *samples)
+{
+    struct nk_stats before, after;
+    char text[256];
+
+    sip_create(1, "a", "pong");
+    sip_create(2, "b", "ping");
+    if (nk_sip_wire(kernel, 2, "peer", NODE, "a.test", text, sizeof(text)) != SF_OK) {
+        fail(text);
+    }
+    sip_start(1);
+    sip_start(2);
+    (void)nk_run(kernel, 1001, now());
+    nk_query(kernel, &before);
+    for (uint32_t i = 0; i < BATCHES; i++) {
+        run_batch(samples, 2 * ROUND_TRIPS, ROUND_TRIPS);
+    }
+    nk_query(kernel, &after);
+    if (after.messages - before.messages != 2ull * BATCHES * ROUND_TRIPS) {
+        fail("not every message was sent");
+    }
+    sips_stop();
+}
+
+static void ours_lives(struct samples *samples)
+{
+    static uint64_t number = 1000;
+    struct nk_sip_options options = {.name = "life", .image_digest = exit_digest};
+
+    for (uint32_t i = 0; i < LIVES; i++) {
+        uint32_t before = ended_count;
+        uint64_t t = now(), from = __rdtsc();
+
+        options.number = number++;
+        if (nk_sip_create(kernel, &options, NULL, 0) != SF_OK ||
+            nk_sip_start(kernel, options.number) != SF_OK) {
+            fail("create");
+        }
+        (void)nk_run(kernel, 2, t);
+        sample(samples, __rdtsc() - from, 1);
+        if (ended_count != before + 1) {
+            fail("it did not end");
+        }
+    }
+}
+
+/* --- Linux --------------------------------------------------------------------------------------
+ */
+
+static void base_calls(struct samples *samples)
+{
+    for (uint32_t i = 0; i < BASE_BATCHES; i++) {
+        uint64_t from = __rdtsc();
+
+        for (uint32_t k = 0; k < BASE_CALLS; k++) {
+            (void)syscall(SYS_getpid);
+        }
+        sample(samples, __rdtsc() - from, BASE_CALLS);
+    }
+}
+
+static pid_t child_start(void)
+{
+    pid_t pid = fork();
+
+    if (pid < 0) {
+        fail("fork");
+    }
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+    return pid;
+}
+
+static void child_end(pid_t pid)
+{
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+}
+
+static void base_yields(struct samples *samples)
+{
+    pid_t pid = child_start();
+
+    if (pid == 0) {
+        for (;;) {
+            (void)sched_yield();
+        }
+    }
+    for (uint32_t i = 0; i < BASE_BATCHES; i++) {
+        uint64_t from = __rdtsc();
+
+        for (uint32_t k = 0; k < BASE_YIELDS; k++) {
+            (void)sched_yield();
+        }
+        /* Each of ours let the child yield once, too. */
+        sample(samples, __rdtsc() - from, 2 * BASE_YIELDS);
+    }
+    child_end(pid);
+}
+
+static void base_trips(struct samples *samples)
+{
+    int there[2], back[2];
+    char data[64] = {0};
+    pid_t pid;
+
+    if (pipe(there) != 0 || pipe(back) != 0) {
+        fail("pipe");
+    }
+    pid = child_start();
+    if (pid == 0) {
+        while (read(there[0], data, sizeof(data)) == sizeof(data)) {
+            if (write(back[1], data, sizeof(data)) != sizeof(data)) {
+                break;
+            }
+        }
+        _exit(0);
+    }
+    for (uint32_t i = 0; i < BASE_BATCHES; i++) {
+        uint64_t from = __rdtsc();
+
+        for (uint32_t k = 0; k < BASE_TRIPS; k++) {
+            if (write(there[1], data, sizeof(data)) != sizeof(data) ||
+                read(back[0], data, sizeof(data)) != sizeof(data)) {
+                fail("pipe ping-pong");
+            }
+        }
+        sample(samples, __rdtsc() - from, BASE_TRIPS);
+    }
+    child_end(pid);
+    for (int i = 0; i < 2; i++) {
+        (void)close(there[i]);
+        (void)close(back[i]);
+    }
+}
+
+static void base_lives(struct samples *samples)
+{
+    char *argv[] = {(char *)hello_path, NULL};
+
+    for (uint32_t i = 0; i < BASE_SPAWNS; i++) {
+        uint64_t from = __rdtsc();
+        int status;
+        pid_t pid;
+
+        if (posix_spawn(&pid, hello_path, NULL, NULL, argv, environ) != 0 ||
+            waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 7) {
+            fail("posix_spawn");
+        }
+        sample(samples, __rdtsc() - from, 1);
+    }
+}
+
+/* --- all of it -----------------------------------------------------------------------------------
+ */
+
+static void image_add(const char *path, uint8_t digest[IMAGE_DIGEST_BYTES])
+{
+    static uint8_t bytes[4u << 20];
+    FILE *file = fopen(path, "rb");
+    size_t length;
+    char text[256];
+
+    if (file == NULL) {
+        fail(path);
+    }
+    length = fread(bytes, 1, sizeof(bytes), file);
+    (void)fclose(file);
+    if (nk_image_add(kernel, bytes, length, digest, text, sizeof(text)) != SF_OK) {
+        fail(text);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *metric;
+        void (*ours)(struct samples *samples);
+        void (*base)(struct samples *samples);
+    } metrics[] = {
+        {"api_call", ours_calls, base_calls},
+        {"yield", ours_yields, base_yields},
+        {"pingpong64", ours_trips, base_trips},
+        {"create_start_exit", ours_lives, base_lives},
+    };
+    struct nk_options options = {.node_name = "bench",
+                                 .node_id = NODE,
+                                 .epoch = 1,
+                                 .slot_count = 16,
+                                 .heap_bytes = 16u << 20,
+                                 .events = {.ended = on_ended}};
+    char text[256];
+    cpu_set_t cpus;
+
+    if (argc != 4) {
+        (void)fprintf(stderr, "usage: bench_local bench.sip exit.sip hello\n");
+        return 2;
+    }
+    CPU_ZERO(&cpus);
+    CPU_SET((size_t)sched_getcpu(), &cpus);
+    if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) {
+        fail("sched_setaffinity");
+    }
+    if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
+        fail(text);
+    }
+    image_add(argv[1], bench_digest);
+    image_add(argv[2], exit_digest);
+    hello_path = argv[3];
+    for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
+        struct samples ours = {0}, base = {0};
+
+        for (uint32_t round = 0; round < ROUNDS; round++) {
+            metrics[m].ours(&ours);
+            metrics[m].base(&base);
+        }
+        tell(metrics[m].metric, &ours, &base);
+    }
+    nk_kernel_destroy(kernel);
+    return 0;
+}

@@ -207,7 +207,7 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="benchmarks: keep the lines in FILE")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tests print")
     parser.add_argument("suites", nargs="*", metavar="SUITE")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     return run_tests(args) if args.what == "test" else run_benchmarks(args)
 
 

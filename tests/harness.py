@@ -25,6 +25,7 @@ def programs(build, kind):
     found = []
     for entry in json.loads(text):
         entry["suites"] = [s.split(":")[-1] for s in entry["suite"]]
+        entry["build"] = build
         found.append(entry)
     return found
 
@@ -37,7 +38,7 @@ def run_program(entry, on_line):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if on_line.mix else None,
         stdin=subprocess.DEVNULL,
-        cwd=entry.get("workdir") or None,
+        cwd=entry.get("workdir") or entry["build"],
         env=env,
         text=True,
         errors="replace",

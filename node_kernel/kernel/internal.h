@@ -195,6 +195,7 @@ struct nk_image {
 
 struct nk_slot {
     uint32_t memory_bytes; /* linear memory that is accessible; 0: nothing of the slot is */
+    uint32_t warm;         /* some of its pages stay, wiped, between SIPs */
 };
 
 struct nk_fault {
@@ -229,7 +230,7 @@ struct nk_kernel {
     struct nk_slot *slots;
     uint32_t *slots_free;
     uint32_t slot_free_count;
-    uint32_t slot_first, slot_count;
+    uint32_t slot_first, slot_count, slot_warm_count;
     struct nk_image *images, *images_refused;
     struct nk_service *services;
     struct ct_contract **contracts; /* of services */

@@ -2,7 +2,11 @@
 /*
  * Slots. The whole leased range is one inaccessible mapping; a slot in use has one accessible
  * region: stack, header and linear memory. It stays accessible while the slot waits for its next
- * SIP (it holds no page then), so that reusing it for the same memory size costs one system call.
+ * SIP, so that reusing it for the same memory size costs no change of mappings.
+ *
+ * Wiping: page faults are most of what a short life costs. So the few pages that every SIP touches
+ * (top of the native stack, header, first page of the instance, top of the C stack, first data) are
+ * overwritten with zeros and kept, in up to WARM_SLOTS_MAX slots; all others are given back.
  */
 #include "internal.h"
 
@@ -10,6 +14,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+
+#define WARM_SLOTS_MAX 64u
+#define C_STACK_TOP (64u << 10) /* where sipc puts it */
+
+/* Offsets in the slot, in order. */
+static const struct hot {
+    uint64_t from, to;
+} hot[] = {
+    {NK_STACK_TOP - 2 * NK_PAGE_BYTES, NK_INSTANCE + NK_PAGE_BYTES},
+    {NK_MEMORY + C_STACK_TOP - NK_PAGE_BYTES, NK_MEMORY + C_STACK_TOP + NK_PAGE_BYTES},
+};
+#define HOT_COUNT (sizeof(hot) / sizeof(hot[0]))
 
 static void *slot_pointer(const struct nk_kernel *kernel, uint32_t index, uint64_t offset)
 {
@@ -80,13 +96,30 @@ sf_status nk__slot_take(struct nk_kernel *kernel, uint32_t memory_bytes, uint32_
     return SF_OK;
 }
 
-void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index)
+static void discard(const struct nk_kernel *kernel, uint32_t index, uint64_t from, uint64_t to)
 {
-    int failed =
-        madvise(slot_pointer(kernel, index, NK_STACK_LOW),
-                NK_MEMORY - NK_STACK_LOW + kernel->slots[index].memory_bytes, MADV_DONTNEED);
+    int failed = madvise(slot_pointer(kernel, index, from), to - from, MADV_DONTNEED);
 
     assert(failed == 0); /* of our own private mapping it cannot fail */
     (void)failed;
+}
+
+void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index)
+{
+    struct nk_slot *slot = &kernel->slots[index];
+    uint64_t end = NK_MEMORY + slot->memory_bytes, from = NK_STACK_LOW;
+
+    if (!slot->warm && kernel->slot_warm_count < WARM_SLOTS_MAX) {
+        slot->warm = 1;
+        kernel->slot_warm_count++;
+    }
+    for (size_t i = 0; slot->warm && i < HOT_COUNT && hot[i].to <= end; i++) {
+        discard(kernel, index, from, hot[i].from);
+        memset(slot_pointer(kernel, index, hot[i].from), 0, hot[i].to - hot[i].from);
+        from = hot[i].to;
+    }
+    if (from < end) {
+        discard(kernel, index, from, end);
+    }
     kernel->slots_free[kernel->slot_free_count++] = index;
 }

@@ -6,34 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "TcpContract_monitor.h"
 #include "services/services.h"
 
-/* --- tags ----------------------------------------------------------------------------------------
- */
-
-void tcp__tags_learn(struct tcp *tcp, const struct ct_contract *contract)
+void tcp__send(struct tcp *tcp, struct fab_ep *ep, enum TcpConnectionContract_tag tag,
+               uint64_t scalar)
 {
-    static const char *const names[TCP_MESSAGE_COUNT] = {
-#define TCP_NAME(name) [TCP_##name] = #name,
-        TCP_MESSAGES(TCP_NAME)
-#undef TCP_NAME
-    };
-
-    if (tcp->tags_known) {
-        return;
-    }
-    for (uint32_t i = 0; i < TCP_MESSAGE_COUNT; i++) {
-        int tag = ct_message_find(contract, names[i]);
-        assert(tag >= 0); /* the fabric lets in no other contract, and this one is ours */
-        tcp->tags[i] = (uint8_t)tag;
-        tcp->messages[tag] = (uint8_t)i;
-    }
-    tcp->tags_known = true;
-}
-
-void tcp__send(struct tcp *tcp, struct fab_ep *ep, enum tcp_message message, uint64_t scalar)
-{
-    struct fab_msg msg = {.tag = tcp->tags[message]};
+    struct fab_msg msg = {.tag = (uint8_t)tag};
     sf_status st;
 
     msg.arg_count = fab_ep_contract(ep)->messages[msg.tag].arg_count;
@@ -71,10 +50,9 @@ static void limit_say(struct tcp *tcp)
 static void client_create_session(struct tcp *tcp, struct tcp_client *client, struct fab_ep *ep)
 {
     struct tcp_conn *conn = NULL;
-    struct fab_msg ack = {.tag = (uint8_t)tcp->tag_ack};
+    struct fab_msg ack = {.tag = TcpContract_tag_Ack};
     sf_status st;
 
-    tcp__tags_learn(tcp, fab_ep_contract(ep));
     if (tcp__full(tcp)) {
         limit_say(tcp);
     } else {
@@ -94,7 +72,7 @@ static void client_ready(struct tcp *tcp, struct tcp_client *client)
     sf_status st;
 
     while ((st = fab_ep_recv(client->ep, &msg, tcp->owner)) == SF_OK) {
-        assert(msg.tag == tcp->tag_create); /* the monitor lets in nothing else */
+        assert(msg.tag == TcpContract_tag_CreateTcpSession); /* the monitor lets in nothing else */
         client_create_session(tcp, client, msg.args[0].ep);
     }
     if (st != SF_AGAIN) {
@@ -105,14 +83,10 @@ static void client_ready(struct tcp *tcp, struct tcp_client *client)
 static void tcp_opened(void *impl, struct fab_ep *ep)
 {
     struct tcp *tcp = impl;
-    const struct ct_contract *contract = fab_ep_contract(ep);
-    struct fab_msg ready = {0};
+    struct fab_msg ready = {.tag = TcpContract_tag_Ready};
     struct tcp_client *client = NULL;
     sf_status st;
 
-    tcp->tag_ready = ct_message_find(contract, "Ready");
-    tcp->tag_create = ct_message_find(contract, "CreateTcpSession");
-    tcp->tag_ack = ct_message_find(contract, "Ack");
     if (tcp->client_count < TCP_CLIENTS_MAX) {
         client = calloc(1, sizeof(*client));
     }
@@ -130,7 +104,6 @@ static void tcp_opened(void *impl, struct fab_ep *ep)
     }
     tcp->clients = client;
     tcp->client_count++;
-    ready.tag = (uint8_t)tcp->tag_ready;
     st = nk_service_send(tcp->service, ep, &ready);
     assert(st == SF_OK);
     (void)st;

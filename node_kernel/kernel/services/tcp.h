@@ -35,6 +35,7 @@
 
 #include <uv.h>
 
+#include "TcpConnectionContract_monitor.h"
 #include "nk.h"
 
 #define TCP_CONNECTIONS_DEFAULT 1024u
@@ -48,57 +49,8 @@
 #define TCP_RETRY_MS 20u
 #define TCP_ACCEPT_PAUSE_MS 100u
 
-/* Messages of TcpConnectionContract. Tags are looked up by these names. */
-#define TCP_MESSAGES(X)                                                                            \
-    X(Connect)                                                                                     \
-    X(BindLocalEndPoint)                                                                           \
-    X(Listen)                                                                                      \
-    X(Accept)                                                                                      \
-    X(IsSessionAvailable)                                                                          \
-    X(Read)                                                                                        \
-    X(PollRead)                                                                                    \
-    X(IsDataAvailable)                                                                             \
-    X(Write)                                                                                       \
-    X(DoneSending)                                                                                 \
-    X(DoneReceiving)                                                                               \
-    X(Close)                                                                                       \
-    X(Abort)                                                                                       \
-    X(GetLocalAddress)                                                                             \
-    X(GetLocalPort)                                                                                \
-    X(GetRemoteAddress)                                                                            \
-    X(GetRemotePort)                                                                               \
-    X(Ready)                                                                                       \
-    X(OK)                                                                                          \
-    X(CouldNotConnect)                                                                             \
-    X(CouldNotListen)                                                                              \
-    X(InvalidEndPoint)                                                                             \
-    X(IPAddress)                                                                                   \
-    X(Port)                                                                                        \
-    X(SessionIsAvailable)                                                                          \
-    X(DataIsAvailable)                                                                             \
-    X(Data)                                                                                        \
-    X(NoData)                                                                                      \
-    X(NoMoreData)                                                                                  \
-    X(ConnectionClosed)                                                                            \
-    X(CantSend)
-enum tcp_message {
-#define TCP_MESSAGE(name) TCP_##name,
-    TCP_MESSAGES(TCP_MESSAGE)
-#undef TCP_MESSAGE
-        TCP_MESSAGE_COUNT
-};
-
-/* As the contract numbers them. */
-enum tcp_error {
-    TCP_ERROR_UNKNOWN = 1,
-    TCP_ERROR_ALREADY_CONNECTED,
-    TCP_ERROR_REFUSED,
-    TCP_ERROR_RESET,
-    TCP_ERROR_TIMEOUT,
-    TCP_ERROR_PROTOCOL_VIOLATION,
-    TCP_ERROR_RESOURCES_EXHAUSTED,
-    TCP_ERROR_CLOSED,
-};
+#define TCP_TAG(name) TcpConnectionContract_tag_##name
+#define TCP_ERROR(name) TcpConnectionContract_TcpError_##name
 
 /* What a connection is doing. In brackets: the contract states it stands for. */
 enum tcp_state {
@@ -179,16 +131,12 @@ struct tcp {
     struct tcp_listener *listeners;
     uint32_t client_count, conn_count, conn_count_max, lingering_count;
     bool limit_said;
-    bool tags_known;
-    uint8_t tags[TCP_MESSAGE_COUNT];    /* message -> tag */
-    uint8_t messages[256];              /* tag -> message */
-    int tag_ready, tag_create, tag_ack; /* of TcpContract; -1: not known yet */
 };
 
 /* tcp.c */
-void tcp__tags_learn(struct tcp *tcp, const struct ct_contract *contract);
 /* Sends a message with at most one argument; it is legal in the endpoint's state. */
-void tcp__send(struct tcp *tcp, struct fab_ep *ep, enum tcp_message message, uint64_t scalar);
+void tcp__send(struct tcp *tcp, struct fab_ep *ep, enum TcpConnectionContract_tag tag,
+               uint64_t scalar);
 
 /* tcp_conn.c */
 /* NULL: no memory. Takes ep, which waits for a Ready. */
@@ -197,7 +145,7 @@ void tcp__conn_ready(struct tcp_conn *conn, struct fab_ep *ep);
 /* Socket, block, listener and timer go; the endpoint is not touched. */
 void tcp__conn_end(struct tcp_conn *conn);
 bool tcp__full(const struct tcp *tcp);
-void tcp__reply(struct tcp_conn *conn, enum tcp_message message, uint64_t scalar);
+void tcp__reply(struct tcp_conn *conn, enum TcpConnectionContract_tag tag, uint64_t scalar);
 
 /* tcp_io.c */
 /* Takes fd, also on failure (NULL). */

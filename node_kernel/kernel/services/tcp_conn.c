@@ -47,7 +47,7 @@ struct tcp_conn *tcp__conn_create(struct tcp *tcp, struct fab_ep *ep)
     }
     tcp->conns = conn;
     tcp->conn_count++;
-    tcp__send(tcp, ep, TCP_Ready, 0);
+    tcp__send(tcp, ep, TCP_TAG(Ready), 0);
     return conn;
 }
 
@@ -87,9 +87,9 @@ void tcp__conn_end(struct tcp_conn *conn)
     conns_fewer(tcp);
 }
 
-void tcp__reply(struct tcp_conn *conn, enum tcp_message message, uint64_t scalar)
+void tcp__reply(struct tcp_conn *conn, enum TcpConnectionContract_tag tag, uint64_t scalar)
 {
-    tcp__send(conn->tcp, conn->ep, message, scalar);
+    tcp__send(conn->tcp, conn->ep, tag, scalar);
 }
 
 /* The client is done with it, or gone. */
@@ -128,7 +128,7 @@ static void on_bind(struct tcp_conn *conn, struct fab_msg *msg)
             getsockname(conn->socket->fd, (struct sockaddr *)&local, &length) != 0) {
             tcp__socket_close(conn->socket);
             conn->socket = NULL;
-            tcp__reply(conn, TCP_InvalidEndPoint, 0);
+            tcp__reply(conn, TCP_TAG(InvalidEndPoint), 0);
             return;
         }
         port = ntohs(local.sin_port);
@@ -136,20 +136,20 @@ static void on_bind(struct tcp_conn *conn, struct fab_msg *msg)
     conn->local_ip = ip;
     conn->local_port = port;
     conn->state = TCP_STATE_BOUND;
-    tcp__reply(conn, TCP_OK, 0);
+    tcp__reply(conn, TCP_TAG(OK), 0);
 }
 
 static void on_listen(struct tcp_conn *conn, struct fab_msg *msg)
 {
     if (tcp__listen(conn, (int32_t)msg->args[0].scalar)) {
         conn->state = TCP_STATE_LISTENING;
-        tcp__reply(conn, TCP_OK, 0);
+        tcp__reply(conn, TCP_TAG(OK), 0);
         return;
     }
     tcp__socket_close(conn->socket);
     conn->socket = NULL;
     conn->state = TCP_STATE_IDLE;
-    tcp__reply(conn, TCP_CouldNotListen, 0);
+    tcp__reply(conn, TCP_TAG(CouldNotListen), 0);
 }
 
 static void on_accept(struct tcp_conn *conn, struct fab_msg *msg)
@@ -158,7 +158,7 @@ static void on_accept(struct tcp_conn *conn, struct fab_msg *msg)
 
     if (nk_service_hold(conn->tcp->service, ep, &conn->object) != SF_OK) {
         nk_service_close(conn->tcp->service, ep, SF_CAUSE_OF(QUOTA));
-        tcp__reply(conn, TCP_OK, 0);
+        tcp__reply(conn, TCP_TAG(OK), 0);
         return;
     }
     conn->accept_ep = ep;
@@ -171,7 +171,8 @@ static void on_is_session_available(struct tcp_conn *conn, struct fab_msg *msg)
     struct pollfd poll_fd = {.fd = conn->listener->socket->fd, .events = POLLIN};
     (void)msg;
 
-    tcp__reply(conn, TCP_SessionIsAvailable, !tcp__full(conn->tcp) && poll(&poll_fd, 1, 0) == 1);
+    tcp__reply(conn, TCP_TAG(SessionIsAvailable),
+               !tcp__full(conn->tcp) && poll(&poll_fd, 1, 0) == 1);
 }
 
 /* --- with a connection ---------------------------------------------------------------------------
@@ -191,7 +192,7 @@ static void on_poll_read(struct tcp_conn *conn, struct fab_msg *msg)
 static void on_is_data_available(struct tcp_conn *conn, struct fab_msg *msg)
 {
     (void)msg;
-    tcp__reply(conn, TCP_DataIsAvailable, tcp__available(conn) > 0);
+    tcp__reply(conn, TCP_TAG(DataIsAvailable), tcp__available(conn) > 0);
 }
 
 static void on_write(struct tcp_conn *conn, struct fab_msg *msg)
@@ -231,25 +232,25 @@ static void on_abort(struct tcp_conn *conn, struct fab_msg *msg)
 static void on_get_local_address(struct tcp_conn *conn, struct fab_msg *msg)
 {
     (void)msg;
-    tcp__reply(conn, TCP_IPAddress, conn->local_ip);
+    tcp__reply(conn, TCP_TAG(IPAddress), conn->local_ip);
 }
 
 static void on_get_local_port(struct tcp_conn *conn, struct fab_msg *msg)
 {
     (void)msg;
-    tcp__reply(conn, TCP_Port, conn->local_port);
+    tcp__reply(conn, TCP_TAG(Port), conn->local_port);
 }
 
 static void on_get_remote_address(struct tcp_conn *conn, struct fab_msg *msg)
 {
     (void)msg;
-    tcp__reply(conn, TCP_IPAddress, conn->remote_ip);
+    tcp__reply(conn, TCP_TAG(IPAddress), conn->remote_ip);
 }
 
 static void on_get_remote_port(struct tcp_conn *conn, struct fab_msg *msg)
 {
     (void)msg;
-    tcp__reply(conn, TCP_Port, conn->remote_port);
+    tcp__reply(conn, TCP_TAG(Port), conn->remote_port);
 }
 
 /* --- the table -----------------------------------------------------------------------------------
@@ -260,24 +261,24 @@ static void on_get_remote_port(struct tcp_conn *conn, struct fab_msg *msg)
 static const struct {
     void (*run)(struct tcp_conn *conn, struct fab_msg *msg);
     uint32_t states; /* the contract and our state agree: anything else is our bug */
-} handlers[TCP_MESSAGE_COUNT] = {
-    [TCP_Connect] = {on_connect, IN(IDLE) | IN(BOUND)},
-    [TCP_BindLocalEndPoint] = {on_bind, IN(IDLE)},
-    [TCP_Listen] = {on_listen, IN(BOUND)},
-    [TCP_Accept] = {on_accept, IN(LISTENING)},
-    [TCP_IsSessionAvailable] = {on_is_session_available, IN(LISTENING)},
-    [TCP_Read] = {on_read, IN(OPEN)},
-    [TCP_PollRead] = {on_poll_read, IN(OPEN)},
-    [TCP_IsDataAvailable] = {on_is_data_available, IN(OPEN)},
-    [TCP_Write] = {on_write, IN(OPEN)},
-    [TCP_DoneSending] = {on_done_sending, IN(OPEN)},
-    [TCP_DoneReceiving] = {on_done_receiving, IN(OPEN)},
-    [TCP_Close] = {on_close, IN(IDLE) | IN(BOUND) | IN(LISTENING) | IN(OPEN)},
-    [TCP_Abort] = {on_abort, IN(OPEN)},
-    [TCP_GetLocalAddress] = {on_get_local_address, IN(LISTENING) | IN(OPEN)},
-    [TCP_GetLocalPort] = {on_get_local_port, IN(LISTENING) | IN(OPEN)},
-    [TCP_GetRemoteAddress] = {on_get_remote_address, IN(OPEN)},
-    [TCP_GetRemotePort] = {on_get_remote_port, IN(OPEN)},
+} handlers[] = {
+    [TCP_TAG(Connect)] = {on_connect, IN(IDLE) | IN(BOUND)},
+    [TCP_TAG(BindLocalEndPoint)] = {on_bind, IN(IDLE)},
+    [TCP_TAG(Listen)] = {on_listen, IN(BOUND)},
+    [TCP_TAG(Accept)] = {on_accept, IN(LISTENING)},
+    [TCP_TAG(IsSessionAvailable)] = {on_is_session_available, IN(LISTENING)},
+    [TCP_TAG(Read)] = {on_read, IN(OPEN)},
+    [TCP_TAG(PollRead)] = {on_poll_read, IN(OPEN)},
+    [TCP_TAG(IsDataAvailable)] = {on_is_data_available, IN(OPEN)},
+    [TCP_TAG(Write)] = {on_write, IN(OPEN)},
+    [TCP_TAG(DoneSending)] = {on_done_sending, IN(OPEN)},
+    [TCP_TAG(DoneReceiving)] = {on_done_receiving, IN(OPEN)},
+    [TCP_TAG(Close)] = {on_close, IN(IDLE) | IN(BOUND) | IN(LISTENING) | IN(OPEN)},
+    [TCP_TAG(Abort)] = {on_abort, IN(OPEN)},
+    [TCP_TAG(GetLocalAddress)] = {on_get_local_address, IN(LISTENING) | IN(OPEN)},
+    [TCP_TAG(GetLocalPort)] = {on_get_local_port, IN(LISTENING) | IN(OPEN)},
+    [TCP_TAG(GetRemoteAddress)] = {on_get_remote_address, IN(OPEN)},
+    [TCP_TAG(GetRemotePort)] = {on_get_remote_port, IN(OPEN)},
 };
 
 /* The endpoint of a pending Accept closed: there is nobody to give a connection to. */
@@ -286,7 +287,7 @@ static void accept_ep_gone(struct tcp_conn *conn)
     nk_service_close(conn->tcp->service, conn->accept_ep, SF_CAUSE_OF(CLOSED_BY_PEER));
     conn->accept_ep = NULL;
     conn->state = TCP_STATE_LISTENING;
-    tcp__reply(conn, TCP_OK, 0);
+    tcp__reply(conn, TCP_TAG(OK), 0);
 }
 
 static void client_gone(struct tcp_conn *conn)
@@ -314,10 +315,9 @@ void tcp__conn_ready(struct tcp_conn *conn, struct fab_ep *ep)
     }
     assert(ep == conn->ep);
     while ((st = fab_ep_recv(ep, &msg, conn->tcp->owner)) == SF_OK) {
-        enum tcp_message message = conn->tcp->messages[msg.tag];
-        assert(handlers[message].run != NULL);
-        assert(handlers[message].states & 1u << conn->state);
-        handlers[message].run(conn, &msg);
+        assert(msg.tag < sizeof(handlers) / sizeof(handlers[0]));
+        assert(handlers[msg.tag].states & 1u << conn->state);
+        handlers[msg.tag].run(conn, &msg);
         if (conn->ep == NULL) {
             return;
         }

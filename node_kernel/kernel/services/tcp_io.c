@@ -89,41 +89,41 @@ int tcp__bound_socket(uint32_t ip, uint16_t port)
 /* --- connect -------------------------------------------------------------------------------------
  */
 
-static enum tcp_error error_of(int error)
+static enum TcpConnectionContract_TcpError error_of(int error)
 {
     switch (error) {
     case EISCONN:
     case EALREADY:
-        return TCP_ERROR_ALREADY_CONNECTED;
+        return TCP_ERROR(AlreadyConnected);
     case ECONNREFUSED:
-        return TCP_ERROR_REFUSED;
+        return TCP_ERROR(Refused);
     case ECONNRESET:
     case ECONNABORTED:
-        return TCP_ERROR_RESET;
+        return TCP_ERROR(Reset);
     case ETIMEDOUT:
-        return TCP_ERROR_TIMEOUT;
+        return TCP_ERROR(Timeout);
     case EPROTO:
-        return TCP_ERROR_PROTOCOL_VIOLATION;
+        return TCP_ERROR(ProtocolViolation);
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
     case EADDRNOTAVAIL:
-        return TCP_ERROR_RESOURCES_EXHAUSTED;
+        return TCP_ERROR(ResourcesExhausted);
     case EPIPE:
-        return TCP_ERROR_CLOSED;
+        return TCP_ERROR(Closed);
     default:
-        return TCP_ERROR_UNKNOWN;
+        return TCP_ERROR(Unknown);
     }
 }
 
-static void connect_failed(struct tcp_conn *conn, enum tcp_error error)
+static void connect_failed(struct tcp_conn *conn, enum TcpConnectionContract_TcpError error)
 {
     uv_timer_stop(&conn->timer);
     tcp__socket_close(conn->socket);
     conn->socket = NULL;
     conn->state = TCP_STATE_IDLE;
-    tcp__reply(conn, TCP_CouldNotConnect, error);
+    tcp__reply(conn, TCP_TAG(CouldNotConnect), error);
 }
 
 static void address_read(int fd, int (*get)(int, struct sockaddr *, socklen_t *), uint32_t *out_ip,
@@ -167,7 +167,7 @@ static void connect_done(struct tcp_conn *conn)
     uv_timer_stop(&conn->timer);
     tcp__socket_wait(conn->socket, 0);
     tcp__opened(conn);
-    tcp__reply(conn, TCP_OK, 0);
+    tcp__reply(conn, TCP_TAG(OK), 0);
 }
 
 static void connect_event(struct tcp_conn *conn)
@@ -194,7 +194,7 @@ static void connect_event(struct tcp_conn *conn)
 
 static void connect_late(uv_timer_t *timer)
 {
-    connect_failed(timer->data, TCP_ERROR_TIMEOUT);
+    connect_failed(timer->data, TCP_ERROR(Timeout));
 }
 
 void tcp__connect(struct tcp_conn *conn, uint32_t ip, uint16_t port)
@@ -216,7 +216,7 @@ void tcp__connect(struct tcp_conn *conn, uint32_t ip, uint16_t port)
         }
         conn->socket = tcp__socket_create(conn->tcp, fd, tcp__conn_event, conn);
         if (conn->socket == NULL) {
-            connect_failed(conn, TCP_ERROR_RESOURCES_EXHAUSTED);
+            connect_failed(conn, TCP_ERROR(ResourcesExhausted));
             return;
         }
     }
@@ -269,20 +269,20 @@ static void read_finish(struct tcp_conn *conn)
 /* No data will ever come: which of the two the contract has for that depends on our direction. */
 static void read_reply_end(struct tcp_conn *conn)
 {
-    enum tcp_message message = TCP_NoMoreData;
+    enum TcpConnectionContract_tag tag = TCP_TAG(NoMoreData);
 
     if (conn->can_send && conn->broken) {
-        message = TCP_ConnectionClosed;
+        tag = TCP_TAG(ConnectionClosed);
         conn->can_send = false;
     }
     conn->can_receive = false;
     read_finish(conn);
-    tcp__reply(conn, message, 0);
+    tcp__reply(conn, tag, 0);
 }
 
 static void read_reply_data(struct tcp_conn *conn, struct xh_block *block)
 {
-    struct fab_msg msg = {.tag = conn->tcp->tags[TCP_Data], .arg_count = 1};
+    struct fab_msg msg = {.tag = TCP_TAG(Data), .arg_count = 1};
     sf_status st;
 
     msg.args[0].block = block;
@@ -343,7 +343,7 @@ static void read_go_on(struct tcp_conn *conn)
     }
     if (conn->poll_read && now_ms >= conn->deadline_ms) {
         read_finish(conn);
-        tcp__reply(conn, TCP_NoData, 0);
+        tcp__reply(conn, TCP_TAG(NoData), 0);
         return;
     }
     if (conn->poll_read && conn->deadline_ms != UINT64_MAX) {
@@ -382,7 +382,7 @@ void tcp__read(struct tcp_conn *conn, bool poll_read, int32_t timeout_ms)
 /* --- write ---------------------------------------------------------------------------------------
  */
 
-static void write_finish(struct tcp_conn *conn, enum tcp_message message)
+static void write_finish(struct tcp_conn *conn, enum TcpConnectionContract_tag tag)
 {
     sf_status st = xh_free(conn->tcp->heap, conn->block, conn->tcp->owner);
 
@@ -391,11 +391,11 @@ static void write_finish(struct tcp_conn *conn, enum tcp_message message)
     conn->block = NULL;
     tcp__socket_wait(conn->socket, 0);
     conn->state = TCP_STATE_OPEN;
-    if (message == TCP_CantSend) {
+    if (tag == TCP_TAG(CantSend)) {
         conn->can_send = false;
         conn->broken = true;
     }
-    tcp__reply(conn, message, 0);
+    tcp__reply(conn, tag, 0);
 }
 
 static void write_go_on(struct tcp_conn *conn)
@@ -407,7 +407,7 @@ static void write_go_on(struct tcp_conn *conn)
             continue;
         }
         if (n < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
-            write_finish(conn, TCP_CantSend);
+            write_finish(conn, TCP_TAG(CantSend));
             return;
         }
         if (n < 0) {
@@ -416,7 +416,7 @@ static void write_go_on(struct tcp_conn *conn)
         }
         conn->written += (uint32_t)n;
     }
-    write_finish(conn, TCP_OK);
+    write_finish(conn, TCP_TAG(OK));
 }
 
 void tcp__write(struct tcp_conn *conn, struct xh_block *block)

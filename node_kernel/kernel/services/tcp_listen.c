@@ -86,7 +86,7 @@ static void deal_one(struct tcp_listener *l, struct tcp_conn *session, int fd)
     session->state = TCP_STATE_LISTENING;
     member_remove(session);
     member_append(l, session);
-    tcp__reply(session, TCP_OK, 0);
+    tcp__reply(session, TCP_TAG(OK), 0);
 }
 
 static void pause_over(uv_timer_t *timer)

@@ -26,6 +26,8 @@
 #define ASK_EVERY_MS 200
 #define KVM_SILENT_MS_MAX 5000
 #define TAIL_LINES 20
+#define PANIC "Kernel panic - "
+#define PANIC_LINES_BEFORE 8
 #define TAIL_BYTES 8192
 
 static const struct {
@@ -201,7 +203,43 @@ static sf_status leave_kvm(struct cluster_plan *plan, struct cluster_node *node,
 /* --- what a person gets to see when it failed
  * ------------------------------------------------------ */
 
-/* Last lines of a file, without control characters (a console is full of them). */
+/* Where the line begins that lies `lines` lines before `at`, the line of `at` itself being the
+ * first. */
+static char *lines_before(char *text, char *at, unsigned lines)
+{
+    for (; at > text; at--) {
+        if (at[-1] == '\n' && --lines == 0) {
+            break;
+        }
+    }
+    return at;
+}
+
+/*
+ * The part of a text worth showing: its last lines; after a kernel panic the lines around the panic
+ * message, because what follows it is a stack trace.
+ */
+static char *worth_showing(char *text, size_t length)
+{
+    char *start = lines_before(text, text + length, TAIL_LINES);
+    char *panic = strstr(text, PANIC);
+    char *end;
+
+    if (panic == NULL || panic >= start) {
+        return start;
+    }
+    start = lines_before(text, panic, PANIC_LINES_BEFORE);
+    end = start;
+    for (unsigned line = 0; line < TAIL_LINES && end != NULL; line++) {
+        end = strchr(end + 1, '\n');
+    }
+    if (end != NULL) {
+        *end = '\0';
+    }
+    return start;
+}
+
+/* Without control characters: a console is full of them. */
 void cluster_show_tail(const char *path, const char *title)
 {
     static char text[TAIL_BYTES + 1];
@@ -209,8 +247,6 @@ void cluster_show_tail(const char *path, const char *title)
     off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
     off_t from = end > TAIL_BYTES ? end - TAIL_BYTES : 0;
     ssize_t got = fd >= 0 ? pread(fd, text, TAIL_BYTES, from) : 0;
-    char *start;
-    int lines = 0;
 
     if (fd >= 0) {
         close(fd);
@@ -223,18 +259,14 @@ void cluster_show_tail(const char *path, const char *title)
         got--;
     }
     text[got] = '\0';
-    for (start = text + got; start > text; start--) {
-        if (start[-1] == '\n' && ++lines == TAIL_LINES) {
-            break;
-        }
-    }
-    for (char *c = start; *c != '\0'; c++) {
-        if ((*c < ' ' && *c != '\n' && *c != '\t') || *c == 127) {
+    for (char *c = text; c < text + got; c++) {
+        if ((*c >= 0 && *c < ' ' && *c != '\n' && *c != '\t') || *c == 127) {
             *c = *c == '\r' ? ' ' : '.';
         }
     }
     ctl_note("  %s (%s):", title, path);
-    for (char *line = strtok(start, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+    for (char *line = strtok(worth_showing(text, (size_t)got), "\n"); line != NULL;
+         line = strtok(NULL, "\n")) {
         ctl_note("    | %s", line);
     }
 }

@@ -177,6 +177,7 @@ void image_digest_hex(const uint8_t digest[IMAGE_DIGEST_BYTES], char buffer[65])
 sf_status image_seal(struct Sf__Image__Manifest *manifest, const uint8_t *elf, size_t elf_bytes,
                      uint8_t **out_bytes, size_t *out_length)
 {
+    const ProtobufCBinaryData before = manifest->elf_hash;
     uint8_t elf_hash[IMAGE_DIGEST_BYTES];
     size_t manifest_bytes, elf_offset, length;
     uint8_t *bytes;
@@ -187,16 +188,16 @@ sf_status image_seal(struct Sf__Image__Manifest *manifest, const uint8_t *elf, s
     elf_offset = (IMAGE_HEADER_BYTES + manifest_bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
     length = elf_offset + elf_bytes;
     if (manifest_bytes > MANIFEST_BYTES_MAX || length > IMAGE_BYTES_MAX) {
-        manifest->elf_hash = (ProtobufCBinaryData){0};
+        manifest->elf_hash = before;
         return SF_LIMIT;
     }
     bytes = calloc(1, length);
     if (bytes == NULL) {
-        manifest->elf_hash = (ProtobufCBinaryData){0};
+        manifest->elf_hash = before;
         return SF_NOMEM;
     }
     (void)sf__image__manifest__pack(manifest, bytes + IMAGE_HEADER_BYTES);
-    manifest->elf_hash = (ProtobufCBinaryData){0};
+    manifest->elf_hash = before;
     memcpy(bytes, IMAGE_MAGIC, 8);
     store_le(bytes + 8, manifest_bytes, 4);
     store_le(bytes + 16, elf_offset, 8);

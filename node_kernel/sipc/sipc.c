@@ -141,11 +141,17 @@ static sf_status validate(const uint8_t *bytes, size_t length)
     struct work work = {0};
     struct work_args args = {0};
     char path[WORK_PATH_MAX];
+    uint8_t *module = NULL;
+    size_t module_bytes = 0;
     sf_status st = work_open(&work, NULL, false);
 
     if (st == SF_OK) {
-        st = file_write(work_path(&work, "module.wasm", path), bytes, length);
+        st = wasm_strip(bytes, length, &module, &module_bytes);
     }
+    if (st == SF_OK) {
+        st = file_write(work_path(&work, "module.wasm", path), module, module_bytes);
+    }
+    free(module);
     if (st == SF_OK) {
         work_arg(&args, "wasm-validate");
         work_arg(&args, "--disable-simd");

@@ -37,7 +37,7 @@ static void on_signal(int number)
 
     stopped = number;
     if (pid > 0) {
-        (void)kill(pid, SIGTERM);
+        (void)kill(-pid, SIGKILL); /* compilers start programs of their own */
     }
 }
 
@@ -147,6 +147,7 @@ static void run_child(const struct work *work, const char *folder, const struct 
     for (size_t i = 0; i <= args->count; i++) {
         list[i] = (char *)(uintptr_t)args->list[i];
     }
+    (void)setpgid(0, 0);
     (void)setenv("TMPDIR", work->folder, 1);
     (void)setenv("LC_ALL", "C", 1);
     (void)dup2(STDERR_FILENO, STDOUT_FILENO);
@@ -182,7 +183,11 @@ sf_status work_run(const struct work *work, const char *folder, const struct wor
     if (pid == 0) {
         run_child(work, folder, args);
     }
+    (void)setpgid(pid, pid); /* whoever of us two comes first */
     child = (sig_atomic_t)pid;
+    if (stopped != 0) { /* came before the line above */
+        (void)kill(-pid, SIGKILL);
+    }
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     child = 0;

@@ -1,0 +1,414 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tests sipc from outside: one bad module per rule, the wasm2c injection hole, the command line.
+
+sipc_test.py SIPC SOURCE_ROOT. Prints TAP. Needs wabt, gcc and binutils, as sipc itself does.
+"""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+SIPC = os.path.abspath(sys.argv[1])
+SOURCE = pathlib.Path(sys.argv[2]).resolve()
+HERE = SOURCE / "node_kernel/sipc"
+WORK = pathlib.Path(tempfile.mkdtemp(prefix="sipc-test-"))
+PRIVATE = WORK / "tmp"  # TMPDIR of every sipc: what is left in it is a leak
+
+MEMORY = '(memory (export "memory") 1)'
+MAIN = '(func (export "sip_main") (result i32) (i32.const 0))'
+GOOD = f"(module {MEMORY} {MAIN})"
+
+
+def leb(number):
+    out = bytearray()
+    while True:
+        byte = number & 0x7F
+        number >>= 7
+        out.append(byte | (0x80 if number else 0))
+        if not number:
+            return bytes(out)
+
+
+def section(number, body):
+    return bytes([number]) + leb(len(body)) + body
+
+
+def module(*sections):
+    return b"\0asm\1\0\0\0" + b"".join(sections)
+
+
+TYPE = section(1, b"\1\x60\0\1\x7f")
+FUNCTION = section(3, b"\1\0")
+MEM = section(5, b"\1\0\1")
+EXPORT = section(7, b"\2\6memory\2\0\x08sip_main\0\0")
+CODE = section(10, b"\1\4\0\x41\0\x0b")
+
+
+def with_main(body):
+    """A module whose sip_main has that body (bytes between locals and end)."""
+    code = b"\0" + body + b"\x0b"
+    return module(TYPE, FUNCTION, MEM, EXPORT, section(10, b"\1" + leb(len(code)) + code))
+
+
+def wat(text):
+    return f"(module {text})"
+
+
+def main_body(text):
+    return wat(f'{MEMORY} (func (export "sip_main") (result i32) {text})')
+
+
+# (rule, what, WebAssembly text or bytes)
+BAD = [
+    ("format", "not a module", b"\0asn\1\0\0\0"),
+    ("format", "empty file", b""),
+    ("format", "another version", b"\0asm\2\0\0\0"),
+    ("format", "cut in a section", module(TYPE, FUNCTION)[:-1]),
+    ("format", "a section with a tail", module(section(1, b"\1\x60\0\1\x7f\0"))),
+    ("format", "sections out of order", module(FUNCTION, TYPE)),
+    ("format", "a section twice", module(TYPE, TYPE)),
+    ("format", "an unknown section", module(section(13, b"\0"))),
+    ("format", "an over-long number", module(section(1, b"\x81\x80\x80\x80\x80\0\x60\0\1\x7f"))),
+    ("format", "unused bits in a number", module(section(1, b"\x81\x80\x80\x80\x70\x60\0\1\x7f"))),
+    ("format", "bodies are missing", module(TYPE, FUNCTION, MEM, EXPORT)),
+    ("format", "a body is too short", module(TYPE, FUNCTION, MEM, EXPORT, section(10, b"\1\2\0\x41"))),
+    ("format", "a body goes on after its end", with_main(b"\x41\0\x0b\x41\0")),
+    ("format", "a local that is not there", with_main(b"\x20\7")),
+    ("format", "a call to no function", with_main(b"\x10\7")),
+    ("format", "a branch to no block", with_main(b"\x0c\5\x41\0")),
+    ("size", "more than 16 MiB", module(section(0, b"\1x" + bytes(16 << 20)))),
+    ("types", "two results", wat(f"(func (result i32 i32) (i32.const 0) (i32.const 0)) {MEMORY} {MAIN}")),
+    ("types", "a vector parameter", wat(f"(func (param v128)) {MEMORY} {MAIN}")),
+    ("types", "a reference result", wat(f"(func (result funcref) (ref.null func)) {MEMORY} {MAIN}")),
+    ("types", "a vector local", main_body("(local v128) (i32.const 0)")),
+    ("types", "129 parameters", wat(f"(func (param {'i32 ' * 129})) {MEMORY} {MAIN}")),
+    ("types", "a block that takes values",
+     main_body("(i32.const 0) (block (param i32) (result i32))")),
+    ("import-functions-only", "a memory", wat(f'(import "nk" "memory" (memory 1)) {MAIN}')),
+    ("import-functions-only", "a table", wat(f'(import "nk" "t" (table 1 funcref)) {MEMORY} {MAIN}')),
+    ("import-functions-only", "a global", wat(f'(import "nk" "g" (global i32)) {MEMORY} {MAIN}')),
+    ("import-module", "env", wat(f'(import "env" "yield" (func)) {MEMORY} {MAIN}')),
+    ("import-module", "wasi", wat(f'(import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) {MEMORY} {MAIN}')),
+    ("import-names", "a comment's end", wat(f'(import "nk" "*/int x;/*" (func)) {MEMORY} {MAIN}')),
+    ("import-names", "an empty name", wat(f'(import "nk" "" (func)) {MEMORY} {MAIN}')),
+    ("import-names", "65 letters", wat(f'(import "nk" "{"a" * 65}" (func)) {MEMORY} {MAIN}')),
+    ("import-names", "a crafted module name", wat(f'(import "n k" "yield" (func)) {MEMORY} {MAIN}')),
+    ("import-allow-list", "open_door", wat(f'(import "nk" "open_door" (func)) {MEMORY} {MAIN}')),
+    ("import-allow-list", "call 0", wat(f'(import "nk" "trap" (func (param i32))) {MEMORY} {MAIN}')),
+    ("import-allow-list", "a longer name", wat(f'(import "nk" "yield2" (func)) {MEMORY} {MAIN}')),
+    ("import-signature", "too many parameters", wat(f'(import "nk" "yield" (func (param i32))) {MEMORY} {MAIN}')),
+    ("import-signature", "a result too many", wat(f'(import "nk" "yield" (func (result i32))) {MEMORY} {MAIN}')),
+    ("import-signature", "i64 for i32", wat(f'(import "nk" "close" (func (param i64) (result i32))) {MEMORY} {MAIN}')),
+    ("functions", "too many", wat(f"(type $t (func)) {MEMORY} {MAIN} {'(func (type $t))' * 32768}")),
+    ("table", "two tables", wat(f"(table 1 funcref) (table 1 funcref) {MEMORY} {MAIN}")),
+    ("table", "of references", wat(f"(table 1 externref) {MEMORY} {MAIN}")),
+    ("table", "too long", wat(f"(table 2049 funcref) {MEMORY} {MAIN}")),
+    ("table", "call without table", with_main(b"\x41\0\x11\0\0")),
+    ("memory", "none", wat(MAIN)),
+    ("memory", "two", wat(f"(memory 1) {MEMORY} {MAIN}")),
+    ("memory", "shared", wat(f'(memory (export "memory") 1 2 shared) {MAIN}')),
+    ("memory", "64 bit", wat(f'(memory (export "memory") i64 1) {MAIN}')),
+    ("memory-limit", "32 MiB and a page", wat(f'(memory (export "memory") 513) {MAIN}')),
+    ("globals", "too many", wat(f"{MEMORY} {MAIN} {'(global i32 (i32.const 0))' * 1025}")),
+    ("globals", "a reference", wat(f"{MEMORY} {MAIN} (global funcref (ref.null func))")),
+    ("globals", "started by another global", wat(f"{MEMORY} {MAIN} (global $a i32 (i32.const 0)) (global i32 (global.get $a))")),
+    ("export-names", "a comment's end", wat(f'{MEMORY} {MAIN} (func (export "*/ x"))')),
+    ("export-names", "a newline", wat(f'{MEMORY} {MAIN} (func (export "a\\0ab"))')),
+    ("exports", "another function", wat(f'{MEMORY} {MAIN} (func (export "helper"))')),
+    ("exports", "no sip_main", wat(MEMORY)),
+    ("exports", "no memory", wat(f"(memory 1) {MAIN}")),
+    ("exports", "sip_main with a parameter", wat(f'{MEMORY} (func (export "sip_main") (param i32) (result i32) (i32.const 0))')),
+    ("exports", "sip_main without result", wat(f'{MEMORY} (func (export "sip_main"))')),
+    ("exports", "a kernel call as sip_main", wat(f'(import "nk" "yield" (func $y)) {MEMORY} (export "sip_main" (func $y))')),
+    ("exports", "a global", wat(f'{MEMORY} {MAIN} (global (export "g") i32 (i32.const 0))')),
+    ("no-start", "a start function", wat(f"{MEMORY} {MAIN} (func $s) (start $s)")),
+    ("elements", "passive", wat(f"(table 1 funcref) {MEMORY} {MAIN} (elem func 0)")),
+    ("elements", "without table", module(TYPE, FUNCTION, MEM, EXPORT, section(9, b"\1\0\x41\0\x0b\1\0"), CODE)),
+    ("locals", "8193", main_body(f"(local {'i64 ' * 8193}) (i32.const 0)")),
+    ("locals", "billions in one group", module(TYPE, FUNCTION, MEM, EXPORT, section(10, b"\1\x0a\1\xff\xff\xff\xff\x0f\x7f\x41\0\x0b"))),
+    ("opcodes", "a vector", main_body("(drop (v128.const i32x4 0 0 0 0)) (i32.const 0)")),
+    ("opcodes", "an atomic", main_body("(i32.atomic.load (i32.const 0))")),
+    ("opcodes", "a reference", main_body("(drop (ref.null func)) (i32.const 0)")),
+    ("opcodes", "table.get", wat(f'(table 1 funcref) {MEMORY} (func (export "sip_main") (result i32) (drop (table.get 0 (i32.const 0))) (i32.const 0))')),
+    ("opcodes", "table.grow", wat(f'(table 1 funcref) {MEMORY} (func (export "sip_main") (result i32) (table.grow 0 (ref.null func) (i32.const 1)))')),
+    ("opcodes", "a tail call", main_body("(return_call 0)")),
+    ("opcodes", "an exception", main_body("(try (do) (catch_all)) (i32.const 0)")),
+    ("opcodes", "0x06", with_main(b"\x06\x40\x0b\x41\0")),
+    ("memarg-offset", "2 GiB", main_body("(i32.load offset=0x80000000 (i32.const 0))")),
+    ("memarg-offset", "2 GiB in a store", main_body("(i64.store offset=0xffffffff (i32.const 0) (i64.const 0)) (i32.const 0)")),
+    ("nesting", "512 blocks", with_main(b"\x02\x40" * 512 + b"\x0b" * 512 + b"\x41\0")),
+    ("nesting", "a br_table of 65537 labels", with_main(b"\x41\0\x0e" + leb(65537) + bytes(65538))),
+    ("data", "of a second memory", module(TYPE, FUNCTION, MEM, EXPORT, CODE, section(11, b"\1\2\0\x41\0\x0b\0"))),
+    ("validate", "an empty stack", with_main(b"\x6a")),
+    ("validate", "a wrong type", with_main(b"\x42\0")),
+]
+
+# Modules that use what is allowed up to its limit.
+FINE = [
+    ("the smallest", GOOD),
+    ("custom sections of any content", module(section(0, b"\4name\1\x7f*/"), TYPE, FUNCTION, MEM, EXPORT, CODE, section(0, b"\3*/x"))),
+    ("a table of 2048 and 1024 globals", wat(f"(table 2048 funcref) (elem (i32.const 3) 0) {MEMORY} {MAIN} {'(global (mut i64) (i64.const -1))' * 1024}")),
+    ("32 MiB of memory", wat(f'(memory (export "memory") 512) {MAIN}')),
+    ("8192 locals", main_body(f"(local {'i64 ' * 8192}) (i32.const 0)")),
+    ("an offset just below 2 GiB", main_body("(i32.load offset=0x7fffffff (i32.const 0))")),
+    ("bulk memory and passive data", main_body("(memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1)) (data.drop 0) (memory.copy (i32.const 0) (i32.const 1) (i32.const 2)) (memory.fill (i32.const 0) (i32.const 1) (i32.const 2)) (i32.const 0)")[:-1] + '(data "x"))'),
+    ("sign extension and saturation", main_body("(i32.extend8_s (i32.trunc_sat_f64_s (f64.const 1e300)))")),
+]
+
+INJECTED = "static void pwn(void){__asm__(\"syscall\");}"
+# A name that ends wasm2c's comment, adds a function, and begins a comment again.
+HOLE = (b"*/\n#ifndef PWN\n#define PWN\n__attribute__((constructor)) " + INJECTED.encode() +
+        b"\n#endif\n/*")
+
+results = []
+
+
+def check(name, ok, detail=""):
+    results.append((name, bool(ok), detail))
+
+
+def environment():
+    return dict(os.environ, TMPDIR=str(PRIVATE), LC_ALL="C")
+
+
+def run(*args, **options):
+    return subprocess.run([str(a) for a in args], capture_output=True, text=True,
+                          env=environment(), timeout=120, **options)
+
+
+def write_module(name, content):
+    path = WORK / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+        return path
+    (WORK / "in.wat").write_text(content)
+    made = run("wat2wasm", "--enable-all", "--no-check", WORK / "in.wat", "-o", path)
+    if made.returncode != 0:
+        raise RuntimeError(f"wat2wasm: {made.stderr}\n{content[:400]}")
+    return path
+
+
+def test_rules():
+    for number, (rule, what, content) in enumerate(BAD):
+        path = write_module(f"bad{number}.wasm", content)
+        out = run(SIPC, "verify", path)
+        good = out.returncode == 1 and f"rule {rule}: " in out.stderr
+        check(f"rule {rule}: {what}", good, f"exit {out.returncode}: {out.stderr}")
+    for number, (what, content) in enumerate(FINE):
+        path = write_module(f"fine{number}.wasm", content)
+        out = run(SIPC, "verify", path)
+        check(f"fine: {what}", out.returncode == 0 and out.stderr == "", out.stderr)
+
+
+def test_rules_are_covered_and_documented():
+    source = "".join((HERE / name).read_text() for name in ("verify.c", "verify_code.c", "sipc.c"))
+    rules = set(re.findall(r'broken\(\s*v,\s*"([a-z-]+)"', source))
+    rules |= set(re.findall(r'BROKEN\(\s*&?w,\s*"([a-z-]+)"', source))
+    rules |= set(re.findall(r'check_name\(.*"([a-z]+-names)"', source))
+    rules |= {"import-names", "export-names", "validate"}
+    missing = rules - {rule for rule, _, _ in BAD}
+    check("every rule of the verifier has a bad module", not missing, str(missing))
+    page = (SOURCE / "docs/sips.md").read_text()
+    missing = {rule for rule in rules if f"`{rule}`" not in page}
+    check("every rule of the verifier is in docs/sips.md", not missing, str(missing))
+    source = "".join(p.read_text() for p in (SOURCE / "node_kernel/image").glob("*.c")
+                     if not p.name.endswith("_test.c"))
+    rules = set(re.findall(r'image__broken\(\s*&?report,\s*SF_\w+,\s*"([a-z-]+)"', source))
+    rules |= set(re.findall(r'image__broken\(\s*report,\s*st,\s*"([a-z-]+)"', source))
+    missing = {rule for rule in rules if f"`{rule}`" not in page}
+    check("every rule of images is in docs/sips.md", len(rules) > 15 and not missing, str(missing))
+
+
+def test_injection_hole():
+    """The name rule is not theory: without it the code is in the object file."""
+    export = section(7, b"\3\6memory\2\0\x08sip_main\0\0" + leb(len(HOLE)) + HOLE + b"\0\0")
+    path = write_module("hole.wasm", module(TYPE, FUNCTION, MEM, export, CODE))
+    check("hole: wasm-validate accepts the module", run("wasm-validate", path).returncode == 0)
+    made = run("wasm2c", "--module-name=sip", "--no-debug-names", path, "-o", WORK / "hole.c")
+    check("hole: wasm2c accepts the module", made.returncode == 0, made.stderr)
+    made = run("gcc", "-c", "-w", "-O2", WORK / "hole.c", "-o", WORK / "hole.o")
+    check("hole: gcc compiles what wasm2c wrote", made.returncode == 0, made.stderr)
+    code = run("objdump", "-d", WORK / "hole.o").stdout
+    check("hole: the object file has our syscall instruction", re.search(r"<pwn>:\n.*syscall", code),
+          code[:400])
+    out = run(SIPC, "verify", path)
+    check("hole: sipc verify refuses it", out.returncode == 1 and "rule export-names" in out.stderr,
+          out.stderr)
+    out = run(SIPC, "build", path, "-o", WORK / "hole.sip")
+    check("hole: sipc build refuses it and writes nothing", out.returncode == 1 and
+          "rule export-names" in out.stderr and not (WORK / "hole.sip").exists(), out.stderr)
+    # The same through an import's name, which wasm2c copies, too.
+    imports = section(2, b"\1\2nk" + leb(len(HOLE)) + HOLE + b"\0\0")
+    path = write_module("hole2.wasm", module(TYPE, imports, FUNCTION, MEM,
+                        section(7, b"\2\6memory\2\0\x08sip_main\0\1"), CODE))
+    check("hole: wasm-validate accepts it in an import", run("wasm-validate", path).returncode == 0)
+    out = run(SIPC, "build", path, "-o", WORK / "hole.sip")
+    check("hole: sipc refuses it in an import", out.returncode == 1 and
+          "rule import-names" in out.stderr, out.stderr)
+
+
+HELLO = """#include "sip.h"
+static int depth(int n) { volatile char b[8]; b[0] = (char)n; return n > 0 ? depth(n - 1) + b[0] : 0; }
+int sip_main(void) { sip_log("at %s", __FILE__); return depth(3); }
+"""
+
+
+def test_build():
+    one, two = WORK / "one", WORK / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "x.c").write_text(HELLO)
+        out = run(SIPC, "build", folder / "x.c", "-o", folder / "x.sip")
+        check(f"build in {folder.name}", out.returncode == 0 and out.stdout == "", out.stderr)
+    check("same input, same bytes, in another folder",
+          (one / "x.sip").read_bytes() == (two / "x.sip").read_bytes())
+    out = run(SIPC, "build", "x.c", "-o", "y.sip", cwd=one)
+    check("another name is another image with another place", out.returncode == 0 and
+          place(one / "x.sip") != place(one / "y.sip"), out.stderr)
+    out = run(SIPC, "build", "x.c", "-o", "z.sip", "--place", "77", cwd=one)
+    check("--place", out.returncode == 0 and place(one / "z.sip") == "0x1004d000000", out.stderr)
+    kept = WORK / "kept"
+    out = run(SIPC, "build", one / "x.c", "-o", one / "k.sip", "--keep", kept)
+    check("--keep leaves the stages", (kept / "module.c").exists(), out.stderr)
+    linked = run("nm", "-u", kept / "module.elf").stdout
+    relocations = run("readelf", "-rW", kept / "module.elf").stdout
+    loads = run("readelf", "-lW", kept / "module.elf").stdout
+    check("zero undefined symbols", linked == "", linked)
+    check("zero relocations", "no relocations" in relocations, relocations)
+    check("nothing writable", not re.search(r"LOAD.*RW", loads) and "INTERP" not in loads, loads)
+    out = run(SIPC, "build", kept / "linked.wasm", "-o", one / "w.sip")
+    check("build from a .wasm", out.returncode == 0, out.stderr)
+    out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
+    check("inspect -o json", '"abi_version":\t1' in out.stdout, out.stdout + out.stderr)
+    out = run(SIPC, "verify", one / "x.sip")
+    check("verify an image", out.returncode == 0, out.stderr)
+    damaged = bytearray((one / "x.sip").read_bytes())
+    damaged[-1] ^= 1
+    (WORK / "d.sip").write_bytes(damaged)
+    for command in ("verify", "inspect"):
+        out = run(SIPC, command, WORK / "d.sip")
+        check(f"{command} a tampered image", out.returncode == 1 and "rule image-hash" in out.stderr and
+              out.stdout == "", out.stderr)
+
+
+def place(image):
+    out = run(SIPC, "inspect", image).stdout
+    return re.search(r"place +(\S+)", out).group(1)
+
+
+def test_build_errors():
+    def fails(name, expect, *args, code=1, source=None, **files):
+        folder = WORK / "errors"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "x.c").write_text(source or HELLO)
+        for file_name, text in files.items():
+            (folder / file_name.replace("_", ".")).write_text(text)
+        out = run(SIPC, *args, cwd=folder)
+        check(name, out.returncode == code and expect in out.stderr and
+              not (folder / "x.sip").exists(), f"exit {out.returncode}: {out.stderr}")
+
+    build = ("build", "x.c", "-o", "x.sip")
+    with_manifest = build + ("--manifest", "m.yaml", "--contracts", SOURCE / "contracts/std")
+    fails("error in C", "x.c:1:", *build, source="int sip_main(void) { return y; }")
+    fails("no sip_main", "sip_main", *build, source="int x;")
+    fails("a call outside the API", "rule import-allow-list: import nk.open_door is not in the API",
+          *build, source='__attribute__((import_module("nk"), import_name("open_door"))) void o(void);'
+          '\nint sip_main(void) { o(); return 0; }')
+    fails("a function that does not exist", "undefined symbol: nowhere", *build,
+          source="void nowhere(void);\nint sip_main(void) { nowhere(); return 0; }")
+    fails("libc is not there", "stdio.h", *build, source="#include <stdio.h>\nint x;")
+    fails("manifest: unknown key", "m.yaml:2: error: unknown key colour", *with_manifest,
+          m_yaml="name: x\ncolour: red\n")
+    fails("manifest: no name", "m.yaml:1: error: name is missing", *with_manifest,
+          m_yaml="memory: 1MiB\n")
+    fails("manifest: unknown contract", "m.yaml:3: error: there is no contract NoContract",
+          *with_manifest, m_yaml="name: x\nimports:\n  a: NoContract\n")
+    fails("manifest: a port twice", "m.yaml:4: error: a is there twice", *with_manifest,
+          m_yaml="name: x\nimports:\n  a: TcpContract\n  a: TcpContract\n")
+    fails("manifest: too much memory", "m.yaml:2: error: a size must be", *with_manifest,
+          m_yaml="name: x\nmemory: 33MiB\n")
+    fails("manifest: too little memory", "the manifest allows 64 KiB", *with_manifest,
+          m_yaml="name: x\nmemory: 64KiB\n")
+    fails("manifest: not YAML", "m.yaml:2: error:", *with_manifest, m_yaml="name: [x\n")
+    fails("manifest: not there", "m.yaml: No such file", *with_manifest)
+    fails("a broken contract", "error:", *build, "--contracts", "b.contract",
+          b_contract="public contract B { in message X(); state Start : { Y? -> Start; } }\n")
+    fails("no such contract file", "nowhere", *build, "--contracts", "nowhere")
+    fails("not a C file", "x.txt", "build", "x.txt", "-o", "x.sip", x_txt="")
+    fails("a missing file", "nothing.c", "build", "nothing.c", "-o", "x.sip")
+    fails("no output folder", "nofolder/x.sip", "build", "x.c", "-o", "nofolder/x.sip")
+    for name, args in {
+        "no command": (), "unknown command": ("seal",), "no file": ("build", "-o", "x.sip"),
+        "no output": ("build", "x.c"), "unknown option": build + ("--fast",),
+        "a wrong place": build + ("--place", "524288"), "verify nothing": ("verify",),
+        "inspect as xml": ("inspect", "x.sip", "-o", "xml"),
+    }.items():
+        fails(f"usage: {name}", "sipc", *args, code=2)
+    out = run(SIPC, "--help")
+    check("--help has examples", out.returncode == 0 and "Examples:" in out.stdout)
+
+
+def test_readme():
+    """The tutorial's programs build with the tutorial's commands."""
+    folder = WORK / "readme"
+    folder.mkdir()
+    text = (SOURCE / "sips/README.md").read_text()
+    for language, body in re.findall(r"```(c|yaml)\n(.*?)```", text, re.S):
+        name = re.match(r"(?:/\* |# )(\S+)", body).group(1)
+        (folder / name).write_text(body)
+    commands = re.findall(r"^    \$ build/node_kernel/sipc/sipc (build .*)$", text, re.M)
+    check("the tutorial has two builds", len(commands) == 2, str(commands))
+    for command in commands:
+        words = command.replace("contracts/std", str(SOURCE / "contracts/std")).split()
+        out = run(SIPC, *words, cwd=folder)
+        check(f"tutorial: sipc {command.split(' -')[0]}", out.returncode == 0 and out.stderr == "",
+              out.stderr)
+
+
+def test_interrupt():
+    """A build that is stopped takes its tools and its folder with it."""
+    (WORK / "slow.c").write_text("#define A(x) x x x x x x x x\nstatic volatile int v;\n"
+                                 "int sip_main(void) { A(A(A(A(A(v++;))))) return v; }\n")
+    process = subprocess.Popen([SIPC, "build", WORK / "slow.c", "-o", WORK / "slow.sip"],
+                               stderr=subprocess.PIPE, text=True, env=environment())
+    for _ in range(200):
+        if any(PRIVATE.glob("sipc-*/libsip/*")):
+            break
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    text = process.communicate(timeout=60)[1]
+    check("stopped by a signal", process.returncode == 1 and not (WORK / "slow.sip").exists(), text)
+
+
+def main():
+    PRIVATE.mkdir()
+    try:
+        test_rules()
+        test_rules_are_covered_and_documented()
+        test_injection_hole()
+        test_build()
+        test_build_errors()
+        test_readme()
+        test_interrupt()
+        left = sorted(p.name for p in PRIVATE.iterdir())
+        check("no private folder is left", not left, str(left))
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)
+    print(f"1..{len(results)}")
+    for number, (name, ok, detail) in enumerate(results, 1):
+        print(f"{'ok' if ok else 'not ok'} {number} - {name.replace('#', '')}")
+        if not ok:
+            for line in detail.splitlines()[:8]:
+                print(f"# {line}")
+    return 0 if all(ok for _, ok, _ in results) else 1
+
+
+sys.exit(main())

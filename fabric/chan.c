@@ -67,7 +67,7 @@ static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const st
             return SF_CONTRACT;
         }
         slot = fab__queue_at(&ep->out, ep->out.count);
-        fab__msg_copy(slot, msg);
+        *slot = *msg;
         fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(ep), true);
         ep->out.count++;
         fab__schedule(ep);
@@ -106,7 +106,7 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
     if (__builtin_expect(fab__queue_full(&peer->in), 0)) {
         return SF_CONTRACT;
     }
-    fab__msg_copy(fab__queue_at(&peer->in, peer->in.count), msg);
+    *fab__queue_at(&peer->in, peer->in.count) = *msg;
     if (moves) {
         fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(peer), true);
     }
@@ -134,7 +134,7 @@ sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner
     next = ep_step(ep, ep->state, ct_other(ep->side), msg->tag);
     assert(next != CT_ILLEGAL);
     plan = &ep->plans[msg->tag];
-    fab__msg_copy(out_msg, msg);
+    *out_msg = *msg;
     if ((plan->blocks | plan->eps) != 0) {
         fab__msg_give(ep->node, plan, msg, fab__ep_owner(ep), owner, false);
     }

@@ -197,7 +197,8 @@ static void out_drop(struct fab_ep *ep, struct sf_cause cause)
 
 /* --- closing -------------------------------------------------------------------------------- */
 
-static void local_peer_close(struct fab_ep *ep, struct sf_cause cause)
+/* Takes the channel apart; the peer's holder, wherever it is, sees cause. */
+void fab__local_peer_close(struct fab_ep *ep, struct sf_cause cause)
 {
     struct fab_ep *peer = ep->peer;
 
@@ -205,6 +206,10 @@ static void local_peer_close(struct fab_ep *ep, struct sf_cause cause)
     ep->place = FAB__GONE;
     peer->peer = NULL;
     peer->place = FAB__GONE;
+    if (peer->life == FAB__MOVED) {
+        fab__ep_lose(peer, cause); /* forwards it */
+        return;
+    }
     peer->cause = cause;
     fab__ep_notify(peer);
 }
@@ -222,7 +227,7 @@ void fab__ep_give_up(struct fab_ep *ep, struct sf_cause cause)
     fab__assembly_drop(ep, cause);
     switch (ep->place) {
     case FAB__LOCAL:
-        local_peer_close(ep, cause);
+        fab__local_peer_close(ep, cause);
         fab__ep_free(ep);
         break;
     case FAB__GONE:
@@ -256,6 +261,7 @@ static void disconnect(struct fab_ep *ep, struct sf_cause cause)
 
 void fab__ep_lose(struct fab_ep *ep, struct sf_cause cause)
 {
+    assert(ep->life != FAB__FREE);
     disconnect(ep, cause);
     if (ep->life == FAB__LIVE) {
         return;

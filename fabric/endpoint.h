@@ -29,6 +29,8 @@ void fab__ep_join(struct fab_ep *a, struct fab_ep *b);
 
 /* The holder gave it up, or it was in a message that nobody will receive. The peer sees cause. */
 void fab__ep_give_up(struct fab_ep *ep, struct sf_cause cause);
+/* Its peer, on this node, sees cause; ep itself has no peer afterwards. */
+void fab__local_peer_close(struct fab_ep *ep, struct sf_cause cause);
 /* The peer or the way to it is gone. Messages that have arrived stay receivable. */
 void fab__ep_lose(struct fab_ep *ep, struct sf_cause cause);
 /* The peer's node broke the contract with message tag: closes with that cause and tells it. */

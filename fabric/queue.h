@@ -34,14 +34,4 @@ static inline void fab__queue_pop(struct fab__queue *queue)
     queue->count--;
 }
 
-/* Copies the arguments in use only. */
-static inline void fab__msg_copy(struct fab_msg *to, const struct fab_msg *from)
-{
-    to->tag = from->tag;
-    to->arg_count = from->arg_count;
-    for (uint32_t i = 0; i < from->arg_count; i++) {
-        to->args[i] = from->args[i];
-    }
-}
-
 #endif

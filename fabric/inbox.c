@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything here comes from another node, which may be broken or hostile. Bytes that cannot be
+ * what the format says, and records to endpoints that are not the sender's peers, break the
+ * session. Records that break a channel's contract close that channel.
+ *
+ * A record to an endpoint that is not here is no error: it was closed while the record was on its
+ * way. What it carries is freed, or sent back.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "endpoint.h"
+#include "export.h"
+#include "message.h"
+#include "move.h"
+#include "queue.h"
+#include "session.h"
+
+/* --- MSG ------------------------------------------------------------------------------------ */
+
+static void msg_refuse(struct fab__session *session, const struct fab__wire_msg *wire,
+                       uint32_t from, struct sf_cause cause)
+{
+    for (uint32_t i = from; i < wire->arg_count; i++) {
+        if (wire->kinds[i] == CT_ARG_ENDPOINT) {
+            fab__move_refuse(session, &wire->args[i].ep, cause);
+        }
+    }
+}
+
+static bool wire_ep_fits(const struct fab_ep *ep, uint8_t tag, uint32_t index,
+                         const struct fab__wire_ep *wire)
+{
+    const struct fab__contract *contract =
+        fab__contract_by_short_id(ep->node, wire->contract_short_id);
+
+    return contract != NULL && wire->state < contract->table->state_count &&
+           fab__ep_arg_fits(ep, tag, index, contract->table, wire->side, wire->state);
+}
+
+/* Does each argument have its declared type? */
+static bool msg_fits(const struct fab_ep *ep, const struct fab__wire_msg *wire)
+{
+    const struct fab__plan *plan = &ep->plans[wire->tag];
+    const struct ct_arg *args = ep->contract->table->messages[wire->tag].args;
+
+    if (wire->arg_count != plan->arg_count ||
+        memcmp(wire->kinds, plan->kinds, plan->arg_count) != 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < plan->arg_count; i++) {
+        bool fits = true;
+        if (plan->blocks >> i & 1u) {
+            uint32_t bytes = wire->args[i].block_bytes;
+            fits = bytes == 0 ? args[i].optional
+                              : bytes <= FAB_MESSAGE_BLOCK_BYTES_MAX &&
+                                    bytes % fab__kind_bytes(args[i].element) == 0;
+        } else if (plan->eps >> i & 1u) {
+            fits = wire->args[i].ep.id == 0 ? args[i].optional
+                                            : wire_ep_fits(ep, wire->tag, i, &wire->args[i].ep);
+        } else {
+            fits = fab__scalar_fits(plan->kinds[i], wire->args[i].scalar);
+        }
+        if (!fits) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static sf_status arg_take(struct fab__session *session, const struct fab_ep *ep,
+                          const struct fab__wire_msg *wire, uint32_t i, union fab_arg *out_arg)
+{
+    out_arg->scalar = 0;
+    switch (wire->kinds[i]) {
+    case CT_ARG_BLOCK:
+        if (wire->args[i].block_bytes == 0) {
+            return SF_OK;
+        }
+        return xh_alloc(ep->node->heap, wire->args[i].block_bytes, fab__ep_owner(ep),
+                        &out_arg->block);
+    case CT_ARG_ENDPOINT:
+        if (wire->args[i].ep.id == 0) {
+            return SF_OK;
+        }
+        return fab__move_in(session, &wire->args[i].ep, &out_arg->ep);
+    default:
+        out_arg->scalar = wire->args[i].scalar;
+        return SF_OK;
+    }
+}
+
+/* Makes blocks and endpoints in the slot after the queue's tail. On failure nothing is left. */
+static sf_status args_take(struct fab__session *session, struct fab_ep *ep,
+                           const struct fab__wire_msg *wire)
+{
+    struct fab_msg *msg = fab__queue_at(&ep->in, ep->in.count);
+
+    *msg = (struct fab_msg){.tag = wire->tag, .arg_count = wire->arg_count};
+    for (uint32_t i = 0; i < wire->arg_count; i++) {
+        sf_status st = arg_take(session, ep, wire, i, &msg->args[i]);
+        if (st != SF_OK) {
+            struct sf_cause cause = SF_CAUSE_OF(QUOTA);
+            /* fab__move_in has refused its endpoint itself. */
+            msg_refuse(session, wire, i + 1, cause);
+            msg->args[i].scalar = 0;
+            fab__msg_drop(ep->node, &ep->plans[wire->tag], msg, fab__ep_owner(ep), cause);
+            return st;
+        }
+    }
+    return SF_OK;
+}
+
+/* To the next block that waits for bytes, or the message is complete. */
+static void fill_advance(struct fab_ep *ep, uint32_t from)
+{
+    const struct fab_msg *msg = fab__queue_at(&ep->in, ep->in.count);
+    const struct fab__plan *plan = &ep->plans[msg->tag];
+
+    while (from < plan->arg_count &&
+           ((plan->blocks >> from & 1u) == 0 || msg->args[from].block == NULL)) {
+        from++;
+    }
+    ep->fill_arg = (uint8_t)from;
+    ep->fill_offset = 0;
+    if (from == plan->arg_count) {
+        ep->assembling = false;
+        ep->arrival_state = ep->assembly_state;
+        ep->in.count++;
+        fab__ep_notify(ep);
+    }
+}
+
+static bool msg_deliver(struct fab__session *session, struct fab_ep *ep,
+                        const struct fab__wire_msg *wire)
+{
+    uint8_t next = ct_step(ep->contract->table, ep->arrival_state, ct_other(ep->side), wire->tag);
+    sf_status st;
+
+    if (next == CT_ILLEGAL || ep->assembling || fab__queue_full(&ep->in) || !msg_fits(ep, wire)) {
+        msg_refuse(session, wire, 0, SF_CAUSE_OF(CONTRACT_VIOLATED));
+        fab__ep_violated(ep, wire->tag);
+        return true;
+    }
+    st = args_take(session, ep, wire);
+    if (st == SF_FORMAT) {
+        return false;
+    }
+    if (st != SF_OK) {
+        fab__ep_break(ep, SF_CAUSE_OF(QUOTA));
+        return true;
+    }
+    ep->assembling = true;
+    ep->assembly_state = next;
+    fill_advance(ep, 0);
+    return true;
+}
+
+/*
+ * The record that messages from session's node to endpoint id are for; NULL: none, and
+ * *out_closed says whether that is because it was closed.
+ */
+static struct fab_ep *receiver_find(const struct fab__session *session, uint64_t id,
+                                    bool *out_closed)
+{
+    *out_closed = true;
+    for (struct fab_ep *ep = fab__ep_first(session->node, id); ep != NULL; ep = fab__ep_next(ep)) {
+        bool peers = ep->place == FAB__REMOTE && ep->peer_node == session->peer_id;
+        if (peers && ep->life == FAB__LIVE) {
+            *out_closed = false;
+            return ep;
+        }
+        if (ep->place != FAB__GONE && !(peers && ep->life == FAB__CLOSING)) {
+            *out_closed = false;
+        }
+    }
+    return NULL;
+}
+
+static bool on_msg(struct fab__session *session, struct fab__reader *body)
+{
+    struct fab__wire_msg wire;
+    struct fab_ep *ep;
+    bool closed;
+
+    if (!fab__wire_msg_read(body, &wire)) {
+        return false;
+    }
+    ep = receiver_find(session, wire.target, &closed);
+    if (ep != NULL) {
+        return msg_deliver(session, ep, &wire);
+    }
+    msg_refuse(session, &wire, 0, SF_CAUSE_OF(CLOSED_BY_PEER));
+    return closed;
+}
+
+static bool on_data(struct fab__session *session, struct fab__reader *body)
+{
+    uint64_t target = fab__read_u64(body);
+    uint32_t length = body->failed ? 0 : body->length - body->offset;
+    const uint8_t *bytes = fab__read_bytes(body, length);
+    const struct fab_msg *msg;
+    struct xh_block *block;
+    struct fab_ep *ep;
+    bool closed;
+
+    if (length == 0) {
+        return false;
+    }
+    ep = receiver_find(session, target, &closed);
+    if (ep == NULL) {
+        return closed;
+    }
+    if (!ep->assembling) {
+        fab__ep_violated(ep, CT_ILLEGAL);
+        return true;
+    }
+    msg = fab__queue_at(&ep->in, ep->in.count);
+    block = msg->args[ep->fill_arg].block;
+    if (length > block->bytes - ep->fill_offset) {
+        fab__ep_violated(ep, msg->tag);
+        return true;
+    }
+    memcpy(block->data + ep->fill_offset, bytes, length);
+    ep->fill_offset += length;
+    if (ep->fill_offset == block->bytes) {
+        fill_advance(ep, ep->fill_arg + 1u);
+    }
+    return true;
+}
+
+/* --- OPEN and CLOSE ------------------------------------------------------------------------- */
+
+static bool id_is_from(const struct fab__session *session, uint64_t id)
+{
+    return id >> FAB__ID_NODE_SHIFT == session->peer_id &&
+           (id >> FAB__ID_EPOCH_SHIFT & FAB__EPOCH_MAX) == session->peer_epoch;
+}
+
+static bool on_open(struct fab__session *session, struct fab__reader *body)
+{
+    struct fab_node *node = session->node;
+    uint64_t imp_id = fab__read_u64(body);
+    uint64_t exp_id = fab__read_u64(body);
+    const uint8_t *contract_id = fab__read_bytes(body, CT_ID_BYTES);
+    uint32_t length = body->failed ? 0 : body->length - body->offset;
+    const uint8_t *bytes = fab__read_bytes(body, length);
+    char name[FAB_NAME_BYTES_MAX + 1] = {0};
+    const struct fab__export *entry;
+    struct fab_ep *exp;
+
+    if (length == 0 || length > FAB_NAME_BYTES_MAX || memchr(bytes, 0, length) != NULL ||
+        imp_id == exp_id || !id_is_from(session, imp_id) || !id_is_from(session, exp_id) ||
+        fab__ep_first(node, exp_id) != NULL) {
+        return false;
+    }
+    memcpy(name, bytes, length);
+    entry = fab__export_find(node, name, contract_id);
+    if (entry == NULL) {
+        fab__reply(session, FAB__RECORD_CLOSE, imp_id, SF_CAUSE_OF(NO_EXPORTER));
+        return true;
+    }
+    if (fab__ep_create(node, entry->contract, CT_EXP, 0, exp_id, &exp) != SF_OK) {
+        fab__reply(session, FAB__RECORD_CLOSE, imp_id, SF_CAUSE_OF(QUOTA));
+        return true;
+    }
+    exp->peer_id = imp_id;
+    exp->peer_node = session->peer_id;
+    exp->place = FAB__REMOTE;
+    fab__export_opened(node, entry, exp);
+    return true;
+}
+
+static bool on_close(struct fab__session *session, struct fab__reader *body, uint8_t flags)
+{
+    uint64_t target = fab__read_u64(body);
+    struct sf_cause cause = fab__read_cause(body);
+    bool forwarded = (flags & FAB__CLOSE_FORWARDED) != 0;
+    bool other = false;
+
+    if (body->failed || cause.kind == SF_CAUSE_NONE) {
+        return false;
+    }
+    for (struct fab_ep *ep = fab__ep_first(session->node, target); ep != NULL;
+         ep = fab__ep_next(ep)) {
+        if (forwarded ? ep->place == FAB__PENDING && ep->via_node == session->peer_id
+                      : ep->place == FAB__REMOTE && ep->peer_node == session->peer_id) {
+            fab__ep_lose(ep, cause);
+            return true;
+        }
+        other = other || ep->place != FAB__GONE;
+    }
+    return forwarded || !other;
+}
+
+/* --- records -------------------------------------------------------------------------------- */
+
+static bool body_ended(const struct fab__reader *body)
+{
+    return !body->failed && body->offset == body->length;
+}
+
+static bool on_arrived(struct fab__session *session, struct fab__reader *body)
+{
+    uint64_t id = fab__read_u64(body);
+    struct sf_cause cause = fab__read_cause(body);
+
+    if (!body_ended(body)) {
+        return false;
+    }
+    fab__on_arrived(session, id, cause);
+    return true;
+}
+
+static bool on_peer_moved(struct fab__session *session, struct fab__reader *body)
+{
+    uint64_t target = fab__read_u64(body);
+    uint64_t moved_id = fab__read_u64(body);
+    uint16_t moved_node = fab__read_u16(body);
+
+    return body_ended(body) && fab__on_peer_moved(session, target, moved_id, moved_node);
+}
+
+static bool on_peer_here(struct fab__session *session, struct fab__reader *body)
+{
+    uint64_t target = fab__read_u64(body);
+    uint64_t peer_id = fab__read_u64(body);
+
+    return body_ended(body) && fab__on_peer_here(session, target, peer_id);
+}
+
+static bool on_moved_ack(struct fab__session *session, struct fab__reader *body)
+{
+    uint64_t id = fab__read_u64(body);
+
+    if (!body_ended(body)) {
+        return false;
+    }
+    fab__on_moved_ack(session, id);
+    return true;
+}
+
+static bool record_take(struct fab__session *session, uint8_t type, uint8_t flags,
+                        struct fab__reader *body)
+{
+    if (flags != 0 && (type != FAB__RECORD_CLOSE || flags != FAB__CLOSE_FORWARDED)) {
+        return false;
+    }
+    switch (type) {
+    case FAB__RECORD_OPEN:
+        return on_open(session, body);
+    case FAB__RECORD_MSG:
+        return on_msg(session, body);
+    case FAB__RECORD_DATA:
+        return on_data(session, body);
+    case FAB__RECORD_CLOSE:
+        return on_close(session, body, flags) && body_ended(body);
+    case FAB__RECORD_ARRIVED:
+        return on_arrived(session, body);
+    case FAB__RECORD_PEER_MOVED:
+        return on_peer_moved(session, body);
+    case FAB__RECORD_PEER_HERE:
+        return on_peer_here(session, body);
+    case FAB__RECORD_MOVED_ACK:
+        return on_moved_ack(session, body);
+    default:
+        return false;
+    }
+}
+
+void fab__inbox_take(struct fab__session *session, const uint8_t *bytes, uint32_t length)
+{
+    struct fab__reader frame = {.bytes = bytes, .length = length};
+
+    while (frame.offset < frame.length && !session->broken) {
+        uint8_t type = fab__read_u8(&frame);
+        uint8_t flags = fab__read_u8(&frame);
+        uint16_t body_bytes = fab__read_u16(&frame);
+        struct fab__reader body = {.length = body_bytes};
+
+        body.bytes = fab__read_bytes(&frame, body_bytes);
+        if (body.bytes == NULL || !record_take(session, type, flags, &body)) {
+            session->broken = true;
+        }
+    }
+}

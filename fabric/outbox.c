@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Endpoints with something to send stand in a ring at their session. Each turn writes one record;
+ * a frame is full when the endpoint whose turn it is finds no room. So small messages share
+ * frames, and an endpoint with a large block gets one segment a turn.
+ */
+#include <assert.h>
+
+#include "endpoint.h"
+#include "move.h"
+#include "queue.h"
+#include "session.h"
+
+/* A block's segment is not made smaller than this to fill a frame's end. */
+#define SEGMENT_BYTES_MIN 64u
+
+/* --- whose turn it is ----------------------------------------------------------------------- */
+
+static bool has_work(const struct fab_ep *ep)
+{
+    switch (ep->place) {
+    case FAB__REMOTE:
+        return ep->out.count != 0 || (ep->owes & (uint8_t)~FAB__OWES_MOVED) != 0 ||
+               ((ep->owes & FAB__OWES_MOVED) != 0 && ep->arrived);
+    case FAB__GONE:
+        return ep->owes != 0;
+    default:
+        return false;
+    }
+}
+
+void fab__unschedule(struct fab_ep *ep)
+{
+    struct fab__session *session = ep->queued_on;
+
+    if (session == NULL) {
+        return;
+    }
+    if (ep->queued_prev != NULL) {
+        ep->queued_prev->queued_next = ep->queued_next;
+    } else {
+        session->ep_first = ep->queued_next;
+    }
+    if (ep->queued_next != NULL) {
+        ep->queued_next->queued_prev = ep->queued_prev;
+    } else {
+        session->ep_last = ep->queued_prev;
+    }
+    ep->queued_on = NULL;
+    ep->queued_next = ep->queued_prev = NULL;
+}
+
+void fab__schedule(struct fab_ep *ep)
+{
+    uint16_t to = (ep->owes & FAB__OWES_FORWARD) != 0 ? ep->target_node : ep->peer_node;
+    struct fab__session *session = ep->node->sessions[to];
+
+    if (!has_work(ep) || session == NULL || session == ep->queued_on) {
+        return;
+    }
+    fab__unschedule(ep);
+    ep->queued_on = session;
+    ep->queued_prev = session->ep_last;
+    if (session->ep_last != NULL) {
+        session->ep_last->queued_next = ep;
+    } else {
+        session->ep_first = ep;
+    }
+    session->ep_last = ep;
+}
+
+bool fab__outbox_empty(const struct fab__session *session)
+{
+    return session->ep_first == NULL && session->reply_count == 0;
+}
+
+/* --- one record each ------------------------------------------------------------------------ */
+
+static bool open_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_OPEN, 0);
+    uint32_t length = 0;
+
+    while (ep->open_name[length] != 0) {
+        length++;
+    }
+    fab__write_u64(writer, ep->id);
+    fab__write_u64(writer, ep->peer_id);
+    fab__write_bytes(writer, ep->contract->table->id, CT_ID_BYTES);
+    fab__write_bytes(writer, ep->open_name, length);
+    if (!fab__record_end(writer, begin)) {
+        return false;
+    }
+    ep->owes &= (uint8_t)~FAB__OWES_OPEN;
+    return true;
+}
+
+static bool here_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_PEER_HERE, 0);
+
+    fab__write_u64(writer, ep->peer_id);
+    fab__write_u64(writer, ep->id);
+    if (!fab__record_end(writer, begin)) {
+        return false;
+    }
+    ep->owes &= (uint8_t)~FAB__OWES_HERE;
+    return true;
+}
+
+static bool moved_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_PEER_MOVED, 0);
+
+    fab__write_u64(writer, ep->peer_id);
+    fab__write_u64(writer, ep->id);
+    fab__write_u16(writer, ep->target_node);
+    if (!fab__record_end(writer, begin)) {
+        return false;
+    }
+    ep->owes &= (uint8_t)~FAB__OWES_MOVED;
+    ep->told = true;
+    return true;
+}
+
+static bool close_record_write(struct fab__writer *writer, uint64_t target, uint8_t flags,
+                               struct sf_cause cause)
+{
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_CLOSE, flags);
+
+    fab__write_u64(writer, target);
+    fab__write_cause(writer, cause);
+    return fab__record_end(writer, begin);
+}
+
+/* The last record of an endpoint that nobody holds: it is freed. */
+static bool close_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    bool forward = (ep->owes & FAB__OWES_FORWARD) != 0;
+
+    if (!close_record_write(writer, forward ? ep->id : ep->peer_id,
+                            forward ? FAB__CLOSE_FORWARDED : 0, ep->tell_cause)) {
+        return false;
+    }
+    ep->owes = 0;
+    if (ep->life != FAB__LIVE) {
+        fab__ep_free(ep);
+    }
+    return true;
+}
+
+/* --- messages and their blocks -------------------------------------------------------------- */
+
+/* Index of the next block from `from` on, or arg_count. */
+static uint8_t next_block(const struct fab__plan *plan, const struct fab_msg *msg, uint32_t from)
+{
+    while (from < plan->arg_count &&
+           ((plan->blocks >> from & 1u) == 0 || msg->args[from].block == NULL)) {
+        from++;
+    }
+    return (uint8_t)from;
+}
+
+static void send_advance(struct fab_ep *ep, const struct fab__plan *plan, struct fab_msg *msg,
+                         uint32_t from)
+{
+    ep->send_arg = next_block(plan, msg, from);
+    ep->send_offset = 0;
+    ep->sending = ep->send_arg < plan->arg_count;
+    if (!ep->sending) {
+        fab__queue_pop(&ep->out);
+    }
+}
+
+static void msg_endpoints_leave(struct fab_ep *ep, const struct fab__plan *plan,
+                                struct fab_msg *msg, struct fab__wire_msg *wire)
+{
+    for (uint32_t i = 0; i < plan->arg_count; i++) {
+        if ((plan->eps >> i & 1u) && msg->args[i].ep != NULL) {
+            fab__move_out(msg->args[i].ep, ep->peer_node, &wire->args[i].ep);
+            msg->args[i].ep = NULL;
+        }
+    }
+}
+
+/* Largest MSG record: eight endpoints. */
+#define MSG_RECORD_BYTES_MAX                                                                       \
+    (FAB__RECORD_HEADER_BYTES + 10u + CT_ARGS_MAX * (1u + FAB__WIRE_EP_BYTES))
+
+static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    struct fab_msg *msg = fab__queue_at(&ep->out, 0);
+    const struct fab__plan *plan = &ep->plans[msg->tag];
+    struct fab__wire_msg wire = {
+        .target = ep->peer_id,
+        .tag = msg->tag,
+        .arg_count = plan->arg_count,
+    };
+    uint32_t begin;
+
+    /* Endpoints cannot be taken back once they left, so there must be room before. */
+    if (plan->eps != 0 && writer->capacity - writer->length < MSG_RECORD_BYTES_MAX) {
+        return false;
+    }
+    for (uint32_t i = 0; i < plan->arg_count; i++) {
+        wire.kinds[i] = plan->kinds[i];
+        if (plan->blocks >> i & 1u) {
+            wire.args[i].block_bytes = msg->args[i].block == NULL ? 0 : msg->args[i].block->bytes;
+        } else if ((plan->eps >> i & 1u) == 0) {
+            wire.args[i].scalar = msg->args[i].scalar;
+        }
+    }
+    msg_endpoints_leave(ep, plan, msg, &wire);
+    begin = fab__record_begin(writer, FAB__RECORD_MSG, 0);
+    fab__wire_msg_write(writer, &wire);
+    if (!fab__record_end(writer, begin)) {
+        assert(plan->eps == 0);
+        return false;
+    }
+    send_advance(ep, plan, msg, 0);
+    return true;
+}
+
+static bool data_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    struct fab_msg *msg = fab__queue_at(&ep->out, 0);
+    const struct fab__plan *plan = &ep->plans[msg->tag];
+    struct xh_block *block = msg->args[ep->send_arg].block;
+    uint32_t left = block->bytes - ep->send_offset;
+    uint32_t room = writer->capacity - writer->length;
+    uint32_t begin;
+    bool fits;
+
+    if (room < FAB__DATA_HEADER_BYTES + (left < SEGMENT_BYTES_MIN ? left : SEGMENT_BYTES_MIN)) {
+        return false;
+    }
+    room -= FAB__DATA_HEADER_BYTES;
+    begin = fab__record_begin(writer, FAB__RECORD_DATA, 0);
+    fab__write_u64(writer, ep->peer_id);
+    fab__write_bytes(writer, block->data + ep->send_offset, left < room ? left : room);
+    fits = fab__record_end(writer, begin);
+    assert(fits);
+    (void)fits;
+    if (left > room) {
+        ep->send_offset += room;
+        return true;
+    }
+    (void)xh_free(ep->node->heap, block, fab__ep_owner(ep));
+    msg->args[ep->send_arg].block = NULL;
+    send_advance(ep, plan, msg, ep->send_arg + 1u);
+    return true;
+}
+
+/* --- frames --------------------------------------------------------------------------------- */
+
+/* Writes one record; false if there is no room. The endpoint may be gone afterwards. */
+static bool turn_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    if ((ep->owes & FAB__OWES_OPEN) != 0) {
+        return open_write(ep, writer);
+    }
+    if ((ep->owes & FAB__OWES_HERE) != 0) {
+        return here_write(ep, writer);
+    }
+    if (ep->out.count != 0) {
+        return ep->sending ? data_write(ep, writer) : msg_write(ep, writer);
+    }
+    if ((ep->owes & (FAB__OWES_CLOSE | FAB__OWES_FORWARD)) != 0) {
+        return close_write(ep, writer);
+    }
+    assert((ep->owes & FAB__OWES_MOVED) != 0);
+    return moved_write(ep, writer);
+}
+
+static bool reply_write(const struct fab__reply *reply, struct fab__writer *writer)
+{
+    uint32_t begin;
+
+    if (reply->type == FAB__RECORD_CLOSE) {
+        return close_record_write(writer, reply->target, 0, reply->cause);
+    }
+    begin = fab__record_begin(writer, (enum fab__record_type)reply->type, 0);
+    fab__write_u64(writer, reply->target);
+    if (reply->type == FAB__RECORD_ARRIVED) {
+        fab__write_cause(writer, reply->cause);
+    }
+    return fab__record_end(writer, begin);
+}
+
+void fab__outbox_write(struct fab__session *session, struct fab__writer *writer)
+{
+    while (session->reply_count > 0) {
+        if (!reply_write(&session->replies[session->reply_head], writer)) {
+            return;
+        }
+        session->reply_head = (session->reply_head + 1) & (session->reply_capacity - 1);
+        session->reply_count--;
+    }
+    while (session->ep_first != NULL) {
+        struct fab_ep *ep = session->ep_first;
+        if (!turn_write(ep, writer)) {
+            return;
+        }
+        /* To the end of the ring, unless it is done, or gone. */
+        if (session->ep_first == ep) {
+            fab__unschedule(ep);
+            fab__schedule(ep);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test_net.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define STEP_NS 100000u
+#define DELAY_NS 200000u
+#define REORDER_NS 2000000u
+
+uint64_t net_random(struct net *net)
+{
+    net->random ^= net->random << 13;
+    net->random ^= net->random >> 7;
+    net->random ^= net->random << 17;
+    return net->random;
+}
+
+static void on_opened(void *arg, uint64_t export_owner, const char *export_name, struct fab_ep *exp)
+{
+    struct net_node *node = arg;
+
+    (void)export_owner;
+    (void)export_name;
+    node->opened_count++;
+    node->opened_last = exp;
+}
+
+static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
+{
+    struct net_node *node = arg;
+
+    node->lost_count++;
+    node->lost_last = peer_id;
+    node->lost_cause = cause;
+}
+
+static void node_make(struct net *net, uint16_t id, uint16_t epoch)
+{
+    struct net_node *node = &net->nodes[id];
+    struct xh_options heap_options = {.range_bytes = 8u << 20};
+    struct fab_options options = {
+        .node_id = id,
+        .epoch = epoch,
+        .events = {.opened = on_opened, .session_lost = on_session_lost},
+        .events_arg = node,
+        .endpoint_count_max = 512,
+    };
+
+    *node = (struct net_node){.net = net, .id = id, .epoch = epoch};
+    assert_int_equal(xh_heap_create(&heap_options, &node->heap), SF_OK);
+    options.heap = node->heap;
+    assert_int_equal(fab_node_create(&options, &node->fab), SF_OK);
+    assert_int_equal(fab_contract_add(node->fab, test_work()), SF_OK);
+    assert_int_equal(fab_contract_add(node->fab, test_carry()), SF_OK);
+    assert_int_equal(fab_export_add(node->fab, "work", test_work(), id), SF_OK);
+    assert_int_equal(fab_export_add(node->fab, "carry", test_carry(), id), SF_OK);
+}
+
+static void node_end(struct net_node *node)
+{
+    struct xh_stats stats;
+
+    fab_node_destroy(node->fab);
+    xh_query(node->heap, &stats);
+    assert_int_equal(stats.block_count, 0);
+    xh_heap_destroy(node->heap);
+}
+
+void net_introduce(struct net *net, uint16_t a, uint16_t b)
+{
+    struct net_node *na = &net->nodes[a];
+    struct net_node *nb = &net->nodes[b];
+    sf_status st = fab_peer_add(na->fab, b, nb->epoch, NET_MTU, net->now_ns);
+
+    assert_true(st == SF_OK || st == SF_EXISTS);
+    st = fab_peer_add(nb->fab, a, na->epoch, NET_MTU, net->now_ns);
+    assert_true(st == SF_OK || st == SF_EXISTS);
+}
+
+void net_make(struct net *net, uint32_t node_count, uint64_t seed)
+{
+    *net = (struct net){.now_ns = 1000000000ull, .random = seed * 0x9e3779b97f4a7c15ull | 1u};
+    net->node_count = node_count;
+    net->frames = calloc(NET_FRAMES_MAX, sizeof(*net->frames));
+    assert_non_null(net->frames);
+    for (uint16_t id = 1; id <= node_count; id++) {
+        node_make(net, id, 1);
+    }
+    for (uint16_t a = 1; a <= node_count; a++) {
+        for (uint16_t b = (uint16_t)(a + 1); b <= node_count; b++) {
+            net_introduce(net, a, b);
+        }
+    }
+}
+
+void net_end(struct net *net)
+{
+    net_audit(net);
+    for (uint16_t id = 1; id <= net->node_count; id++) {
+        node_end(&net->nodes[id]);
+    }
+    free(net->frames);
+}
+
+void net_restart(struct net *net, uint16_t id)
+{
+    uint16_t epoch = net->nodes[id].epoch;
+
+    node_end(&net->nodes[id]);
+    node_make(net, id, (uint16_t)(epoch + 1));
+}
+
+static void frame_push(struct net *net, uint16_t from, uint16_t to, const uint8_t *bytes,
+                       uint32_t length)
+{
+    struct net_frame *frame;
+
+    if (net->cut[from][to] || net->frame_count == NET_FRAMES_MAX ||
+        net_below(net, 100) < net->loss_percent) {
+        return;
+    }
+    frame = &net->frames[net->frame_count++];
+    frame->from = from;
+    frame->to = to;
+    frame->length = length;
+    frame->due_ns = net->now_ns + DELAY_NS;
+    if (net_below(net, 100) < net->reorder_percent) {
+        frame->due_ns += net_below(net, REORDER_NS);
+    }
+    memcpy(frame->bytes, bytes, length);
+}
+
+static void node_send(struct net *net, struct net_node *node)
+{
+    static uint8_t bytes[NET_MTU];
+    uint16_t to;
+
+    (void)fab_tick(node->fab, net->now_ns);
+    while ((to = fab_tx_pending(node->fab, net->now_ns)) != 0) {
+        uint32_t length = fab_tx(node->fab, to, bytes, sizeof(bytes), net->now_ns);
+        assert_true(length > 0 && length <= NET_MTU);
+        frame_push(net, node->id, to, bytes, length);
+        if (net_below(net, 100) < net->duplicate_percent) {
+            frame_push(net, node->id, to, bytes, length);
+        }
+    }
+}
+
+/* In order of sending among those that are due. */
+static void frames_deliver(struct net *net)
+{
+    uint32_t kept = 0;
+    uint32_t count = net->frame_count;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct net_frame *frame = &net->frames[i];
+        if (frame->due_ns <= net->now_ns) {
+            fab_rx(net->nodes[frame->to].fab, frame->from, frame->bytes, frame->length,
+                   net->now_ns);
+        } else {
+            if (kept != i) {
+                net->frames[kept] = *frame;
+            }
+            kept++;
+        }
+    }
+    net->frame_count = kept;
+}
+
+void net_run(struct net *net, uint64_t ns)
+{
+    uint64_t end_ns = net->now_ns + ns;
+
+    while (net->now_ns < end_ns) {
+        for (uint16_t id = 1; id <= net->node_count; id++) {
+            node_send(net, &net->nodes[id]);
+        }
+        net->now_ns += STEP_NS;
+        frames_deliver(net);
+    }
+}
+
+void net_audit(struct net *net)
+{
+    for (uint16_t id = 1; id <= net->node_count; id++) {
+        const char *text = "";
+        if (fab_audit(net->nodes[id].fab, &text) != SF_OK ||
+            xh_audit(net->nodes[id].heap, &text) != SF_OK) {
+            fail_msg("audit of node %u: %s", id, text);
+        }
+    }
+}
+
+static void count_ep(void *arg, const struct fab_ep *ep)
+{
+    (void)ep;
+    ++*(uint32_t *)arg;
+}
+
+uint32_t net_ep_count(const struct net *net, uint16_t id)
+{
+    uint32_t count = 0;
+
+    fab_ep_walk(net->nodes[id].fab, count_ep, &count);
+    return count;
+}
+
+uint64_t net_block_count(const struct net *net, uint16_t id)
+{
+    struct xh_stats stats;
+
+    xh_query(net->nodes[id].heap, &stats);
+    return stats.block_count;
+}

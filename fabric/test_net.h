@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_net.h - a few nodes in one process, joined by a network that can lose, duplicate and
+ * reorder frames, all from one seed. Time is a variable.
+ */
+#ifndef FABRIC_TEST_NET_H
+#define FABRIC_TEST_NET_H
+
+#include "fabric/fabric.h"
+#include "test_contracts.h"
+
+#define NET_NODES_MAX 4u
+#define NET_FRAMES_MAX 4096u
+#define NET_MTU 1024u
+
+struct net;
+
+struct net_node {
+    struct net *net;
+    struct xh_heap *heap;
+    struct fab_node *fab;
+    uint16_t id;
+    uint16_t epoch;
+    uint32_t opened_count;
+    struct fab_ep *opened_last;
+    uint32_t lost_count;
+    uint16_t lost_last;
+    struct sf_cause lost_cause;
+};
+
+struct net_frame {
+    uint64_t due_ns;
+    uint16_t from;
+    uint16_t to;
+    uint32_t length;
+    uint8_t bytes[NET_MTU];
+};
+
+struct net {
+    uint64_t now_ns;
+    uint64_t random;
+    uint32_t loss_percent;
+    uint32_t duplicate_percent;
+    uint32_t reorder_percent;
+    bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* no frame passes from, to */
+    uint32_t node_count;
+    struct net_node nodes[NET_NODES_MAX + 1]; /* by id, from 1 */
+    uint32_t frame_count;
+    struct net_frame *frames;
+};
+
+uint64_t net_random(struct net *net);
+static inline uint32_t net_below(struct net *net, uint32_t bound)
+{
+    return (uint32_t)(net_random(net) % bound);
+}
+
+/* Makes node_count nodes that all know each other. */
+void net_make(struct net *net, uint32_t node_count, uint64_t seed);
+/* Requires audits to hold on all nodes, destroys them, and requires empty heaps. */
+void net_end(struct net *net);
+/* The node vanishes and comes back empty, with the next epoch; nobody is told. */
+void net_restart(struct net *net, uint16_t id);
+/* As the orchestrator would: both learn each other's present epoch. */
+void net_introduce(struct net *net, uint16_t a, uint16_t b);
+
+/* Lets frames move for so long. */
+void net_run(struct net *net, uint64_t ns);
+/* Audits all nodes; fails the test with the sentence, and the seed. */
+void net_audit(struct net *net);
+uint32_t net_ep_count(const struct net *net, uint16_t id);
+uint64_t net_block_count(const struct net *net, uint16_t id);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "contract.h"
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+static void write_le(struct fab__writer *writer, uint64_t value, uint32_t length)
+{
+    if (writer->failed || writer->capacity - writer->length < length) {
+        writer->failed = true;
+        return;
+    }
+    for (uint32_t i = 0; i < length; i++) {
+        writer->bytes[writer->length++] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+void fab__write_u8(struct fab__writer *writer, uint8_t value)
+{
+    write_le(writer, value, 1);
+}
+
+void fab__write_u16(struct fab__writer *writer, uint16_t value)
+{
+    write_le(writer, value, 2);
+}
+
+void fab__write_u32(struct fab__writer *writer, uint32_t value)
+{
+    write_le(writer, value, 4);
+}
+
+void fab__write_u64(struct fab__writer *writer, uint64_t value)
+{
+    write_le(writer, value, 8);
+}
+
+void fab__write_bytes(struct fab__writer *writer, const void *bytes, uint32_t length)
+{
+    if (writer->failed || writer->capacity - writer->length < length) {
+        writer->failed = true;
+        return;
+    }
+    memcpy(writer->bytes + writer->length, bytes, length);
+    writer->length += length;
+}
+
+void fab__write_cause(struct fab__writer *writer, struct sf_cause cause)
+{
+    fab__write_u8(writer, cause.kind);
+    fab__write_u8(writer, cause.fault);
+    fab__write_u8(writer, cause.state);
+    fab__write_u8(writer, cause.tag);
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+const uint8_t *fab__read_bytes(struct fab__reader *reader, uint32_t length)
+{
+    const uint8_t *at = reader->bytes + reader->offset;
+
+    if (reader->failed || reader->length - reader->offset < length) {
+        reader->failed = true;
+        return NULL;
+    }
+    reader->offset += length;
+    return at;
+}
+
+static uint64_t read_le(struct fab__reader *reader, uint32_t length)
+{
+    const uint8_t *at = fab__read_bytes(reader, length);
+    uint64_t value = 0;
+
+    for (uint32_t i = 0; at != NULL && i < length; i++) {
+        value |= (uint64_t)at[i] << (8 * i);
+    }
+    return value;
+}
+
+uint8_t fab__read_u8(struct fab__reader *reader)
+{
+    return (uint8_t)read_le(reader, 1);
+}
+
+uint16_t fab__read_u16(struct fab__reader *reader)
+{
+    return (uint16_t)read_le(reader, 2);
+}
+
+uint32_t fab__read_u32(struct fab__reader *reader)
+{
+    return (uint32_t)read_le(reader, 4);
+}
+
+uint64_t fab__read_u64(struct fab__reader *reader)
+{
+    return read_le(reader, 8);
+}
+
+struct sf_cause fab__read_cause(struct fab__reader *reader)
+{
+    struct sf_cause cause;
+
+    cause.kind = fab__read_u8(reader);
+    cause.fault = fab__read_u8(reader);
+    cause.state = fab__read_u8(reader);
+    cause.tag = fab__read_u8(reader);
+    return cause;
+}
+
+/* --- frames and records --------------------------------------------------------------------- */
+
+void fab__header_write(uint8_t bytes[FAB__HEADER_BYTES], const struct fab__header *header)
+{
+    struct fab__writer writer = {.bytes = bytes, .capacity = FAB__HEADER_BYTES};
+
+    fab__write_u32(&writer, FAB__WIRE_MAGIC);
+    fab__write_u8(&writer, FAB__WIRE_VERSION);
+    fab__write_u8(&writer, header->kind);
+    fab__write_u16(&writer, header->payload_bytes);
+    fab__write_u16(&writer, header->source_node);
+    fab__write_u16(&writer, header->target_node);
+    fab__write_u16(&writer, header->source_epoch);
+    fab__write_u16(&writer, header->target_epoch);
+    fab__write_u32(&writer, header->source_session);
+    fab__write_u32(&writer, header->target_session);
+    fab__write_u32(&writer, header->sequence);
+    fab__write_u32(&writer, header->ack);
+    fab__write_u64(&writer, header->sack);
+    assert(writer.length == FAB__HEADER_BYTES);
+}
+
+bool fab__header_read(const uint8_t *bytes, uint32_t length, struct fab__header *out_header)
+{
+    struct fab__reader reader = {.bytes = bytes, .length = length};
+
+    if (length < FAB__HEADER_BYTES || fab__read_u32(&reader) != FAB__WIRE_MAGIC ||
+        fab__read_u8(&reader) != FAB__WIRE_VERSION) {
+        return false;
+    }
+    out_header->kind = fab__read_u8(&reader);
+    out_header->payload_bytes = fab__read_u16(&reader);
+    out_header->source_node = fab__read_u16(&reader);
+    out_header->target_node = fab__read_u16(&reader);
+    out_header->source_epoch = fab__read_u16(&reader);
+    out_header->target_epoch = fab__read_u16(&reader);
+    out_header->source_session = fab__read_u32(&reader);
+    out_header->target_session = fab__read_u32(&reader);
+    out_header->sequence = fab__read_u32(&reader);
+    out_header->ack = fab__read_u32(&reader);
+    out_header->sack = fab__read_u64(&reader);
+    if (out_header->payload_bytes != length - FAB__HEADER_BYTES) {
+        return false;
+    }
+    return out_header->kind == FAB__FRAME_RECORDS
+               ? out_header->payload_bytes > 0
+               : out_header->kind == FAB__FRAME_CONTROL && out_header->payload_bytes == 0;
+}
+
+uint32_t fab__record_begin(struct fab__writer *writer, enum fab__record_type type, uint8_t flags)
+{
+    uint32_t begin = writer->length;
+
+    fab__write_u8(writer, (uint8_t)type);
+    fab__write_u8(writer, flags);
+    fab__write_u16(writer, 0);
+    return begin;
+}
+
+bool fab__record_end(struct fab__writer *writer, uint32_t begin)
+{
+    uint32_t body_bytes = writer->length - begin - FAB__RECORD_HEADER_BYTES;
+
+    if (writer->failed) {
+        writer->failed = false;
+        writer->length = begin;
+        return false;
+    }
+    writer->bytes[begin + 2] = (uint8_t)body_bytes;
+    writer->bytes[begin + 3] = (uint8_t)(body_bytes >> 8);
+    return true;
+}
+
+/* --- MSG ------------------------------------------------------------------------------------ */
+
+static void ep_write(struct fab__writer *writer, const struct fab__wire_ep *ep)
+{
+    fab__write_u64(writer, ep->id);
+    if (ep->id == 0) {
+        return;
+    }
+    fab__write_u64(writer, ep->peer_id);
+    fab__write_u64(writer, ep->contract_short_id);
+    fab__write_u16(writer, ep->peer_node);
+    fab__write_u8(writer, ep->side);
+    fab__write_u8(writer, ep->state);
+    fab__write_u8(writer, ep->attached);
+    fab__write_cause(writer, ep->cause);
+}
+
+static bool ep_read(struct fab__reader *reader, struct fab__wire_ep *ep)
+{
+    *ep = (struct fab__wire_ep){.id = fab__read_u64(reader)};
+    if (ep->id == 0) {
+        return true;
+    }
+    ep->peer_id = fab__read_u64(reader);
+    ep->contract_short_id = fab__read_u64(reader);
+    ep->peer_node = fab__read_u16(reader);
+    ep->side = fab__read_u8(reader);
+    ep->state = fab__read_u8(reader);
+    ep->attached = fab__read_u8(reader);
+    ep->cause = fab__read_cause(reader);
+    return ep->peer_id != 0 && ep->peer_id != ep->id && ep->peer_node != 0 &&
+           ep->peer_node < FAB_NODES_MAX && ep->side <= CT_EXP && ep->attached <= 1;
+}
+
+static uint64_t scalar_read(struct fab__reader *reader, uint8_t kind)
+{
+    switch (kind) {
+    case CT_ARG_INT8:
+        return (uint64_t)(int64_t)(int8_t)fab__read_u8(reader);
+    case CT_ARG_INT16:
+        return (uint64_t)(int64_t)(int16_t)fab__read_u16(reader);
+    case CT_ARG_INT32:
+        return (uint64_t)(int64_t)(int32_t)fab__read_u32(reader);
+    default:
+        return read_le(reader, fab__kind_bytes(kind));
+    }
+}
+
+void fab__wire_msg_write(struct fab__writer *writer, const struct fab__wire_msg *msg)
+{
+    fab__write_u64(writer, msg->target);
+    fab__write_u8(writer, msg->tag);
+    fab__write_u8(writer, msg->arg_count);
+    for (uint32_t i = 0; i < msg->arg_count; i++) {
+        fab__write_u8(writer, msg->kinds[i]);
+        if (msg->kinds[i] == CT_ARG_ENDPOINT) {
+            ep_write(writer, &msg->args[i].ep);
+        } else if (msg->kinds[i] == CT_ARG_BLOCK) {
+            fab__write_u32(writer, msg->args[i].block_bytes);
+        } else {
+            write_le(writer, msg->args[i].scalar, fab__kind_bytes(msg->kinds[i]));
+        }
+    }
+}
+
+bool fab__wire_msg_read(struct fab__reader *reader, struct fab__wire_msg *out_msg)
+{
+    out_msg->target = fab__read_u64(reader);
+    out_msg->tag = fab__read_u8(reader);
+    out_msg->arg_count = fab__read_u8(reader);
+    if (out_msg->arg_count > CT_ARGS_MAX) {
+        return false;
+    }
+    for (uint32_t i = 0; i < out_msg->arg_count; i++) {
+        uint8_t kind = fab__read_u8(reader);
+        out_msg->kinds[i] = kind;
+        if (kind == CT_ARG_ENDPOINT) {
+            if (!ep_read(reader, &out_msg->args[i].ep)) {
+                return false;
+            }
+        } else if (kind == CT_ARG_BLOCK) {
+            out_msg->args[i].block_bytes = fab__read_u32(reader);
+        } else if (kind < CT_ARG_BLOCK) {
+            out_msg->args[i].scalar = scalar_read(reader, kind);
+        } else {
+            return false;
+        }
+    }
+    return !reader->failed && reader->offset == reader->length;
+}

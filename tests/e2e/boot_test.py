@@ -75,8 +75,8 @@ class Place:
 
 
 def a_stuck_machine_fails_create_with_its_console(place):
-    code, _, err = place.run(*place.create(1, "30s"))
-    expect(code == 1 and "1 of 1 nodes did not join within 30.0 s" in err, f"exit {code}: {err}")
+    code, _, err = place.run(*place.create(1, "20s"))
+    expect(code == 1 and "1 of 1 nodes did not join within 20.0 s" in err, f"exit {code}: {err}")
     expect("node1: last stage 'kernel'" in err, err)
     expect("stand-in init has no more to say" in err, f"its last words are missing: {err}")
     for stage in ("power on", "ipxe", "ipxe script", "ipxe loaded", "kernel"):

@@ -807,8 +807,8 @@ sf_status plan_make(const struct world *world, const Sf__Control__Graph *desired
     return status;
 }
 
-sf_status plan_stop_all(const struct world *world, const struct world_graph *graph,
-                        struct plan **out_plan)
+sf_status plan_stop(const struct world *world, const struct world_graph *graph, uint64_t sip_first,
+                    const char *why, struct plan **out_plan)
 {
     struct plan *plan = plan_new(world->sip_count);
     uint32_t index = world->sip_count;
@@ -818,8 +818,8 @@ sf_status plan_stop_all(const struct world *world, const struct world_graph *gra
     }
     while (index-- > 0) {
         const struct world_sip *sip = world->sips[index];
-        if (sip->graph == graph && world_sip_live(sip)) {
-            add_stop(world, plan, sip, "its graph is deleted");
+        if (sip->graph == graph && sip->number >= sip_first && world_sip_live(sip)) {
+            add_stop(world, plan, sip, why);
             plan->stopped += 1;
         }
     }

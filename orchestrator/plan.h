@@ -54,9 +54,9 @@ struct plan {
 /* A plan that makes the world as `desired` says. Its name decides which graph it is. */
 SF_MUST_CHECK sf_status plan_make(const struct world *world, const Sf__Control__Graph *desired,
                                   struct plan **out_plan, char *text, size_t text_capacity);
-/* A plan that stops all SIPs of a graph. */
-SF_MUST_CHECK sf_status plan_stop_all(const struct world *world, const struct world_graph *graph,
-                                      struct plan **out_plan);
+/* A plan that stops all SIPs of a graph whose number is at least sip_first. why: static. NOMEM. */
+SF_MUST_CHECK sf_status plan_stop(const struct world *world, const struct world_graph *graph,
+                                  uint64_t sip_first, const char *why, struct plan **out_plan);
 void plan_free(struct plan *plan); /* takes NULL */
 
 #endif

@@ -380,7 +380,7 @@ static void stopping_all_goes_backwards(void **state)
 
     (void)state;
     apply(WEB, WEB_PLAN, "");
-    assert_int_equal(plan_stop_all(&world, world_graph_find(&world, "web"), &plan), SF_OK);
+    assert_int_equal(plan_stop(&world, world_graph_find(&world, "web"), 0, "", &plan), SF_OK);
     print_plan(plan, NULL, printed, sizeof(printed));
     assert_string_equal(printed, "stop web3 node2\nstop web2 node2\nstop tcp node1\n");
     plan_free(plan);

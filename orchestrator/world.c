@@ -547,6 +547,18 @@ void world_sip_wired(struct world_sip *sip, const char *importer, uint64_t expor
     }
 }
 
+void world_sip_drop(struct world *world, struct world_sip *sip)
+{
+    uint32_t index;
+
+    assert(!world_sip_live(sip));
+    for (index = 0; world->sips[index] != sip; index++) {
+        assert(index + 1 < world->sip_count);
+    }
+    list_remove((void **)world->sips, &world->sip_count, index);
+    sip_free(sip);
+}
+
 void world_sip_end(struct world_sip *sip, Sf__Control__SipState state, int32_t exit_code,
                    struct sf_cause cause, const char *cause_text)
 {

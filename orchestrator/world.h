@@ -97,10 +97,14 @@ struct world_node {
     enum world_stage stage;
     uint64_t stage_since_ms;
     uint64_t joined_ms;
+    uint64_t heard_ms; /* when its last connection was heard of last, if it has none now */
+    uint32_t heartbeat_ms;
     char lost_why[100];
     uint32_t cpu_count;
     uint64_t memory_bytes;
-    struct world_link links[WORLD_NODE_LINKS_MAX]; /* number = index + 1 at join */
+    struct world_link own_links[WORLD_NODE_LINKS_MAX]; /* it brought; number = index + 1 */
+    uint32_t own_link_count;
+    struct world_link links[WORLD_NODE_LINKS_MAX]; /* as its last heart-beat said */
     uint32_t link_count;
     uint32_t link_next; /* number for the next link it is told to open */
     uint16_t *peers_alive;
@@ -203,6 +207,8 @@ struct world_sip *world_sip_make(struct world *world, struct world_graph *graph,
                                  uint64_t number, uint64_t now_ms);
 /* Notes which SIP a channel of `sip` leads to. importer: "sip.import", as in the graph. */
 void world_sip_wired(struct world_sip *sip, const char *importer, uint64_t exporter);
+/* Forgets a SIP that has ended, and its log. */
+void world_sip_drop(struct world *world, struct world_sip *sip);
 void world_sip_end(struct world_sip *sip, Sf__Control__SipState state, int32_t exit_code,
                    struct sf_cause cause, const char *cause_text);
 

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon.h - the parts of fabricd and how they meet. Private to fabricd.
+ *
+ *   fabricd.c  options, listeners, the tick, the end
+ *   session.c  one connection of a node: hello, heart-beats, requests to it
+ *   pairs.c    links and peers: every two joined nodes are made to talk to each other
+ *   apply.c    carries plans out, one at a time
+ *   console.c  one connection of fabricctl: its requests
+ *   edges.c    collects channels from the nodes and joins their two ends
+ *
+ * Model: one thread, one libuv loop; every step runs to completion in an event. Whatever waits for
+ * a node waits as a pending request of its session, which ends in exactly one callback: the answer,
+ * a time-out, or the end of the connection. Callbacks find their objects by id or number again,
+ * because nodes, SIPs, graphs and consoles may be gone by then.
+ *
+ * Untrusted: nodes until their token was checked (small frames, HELLO_MS); what they and fabricctl
+ * send is checked at all times, and never trips an assert.
+ */
+#ifndef ORCH_DAEMON_H
+#define ORCH_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "control/stream.h"
+#include "plan.h"
+#include "state.h"
+#include "world.h"
+
+#define DAEMON_TICK_MS 50u
+#define DAEMON_PROTOCOL 1u
+#define DAEMON_DEVICE_BYTES_MAX 107u /* a Unix socket's path */
+#define SESSION_HELLO_MS 10000u
+#define SESSION_HEARTBEAT_BOOTED_MS 2000u
+#define SESSION_HEARTBEAT_HOSTED_MS 1000u
+#define SESSION_HEARTBEATS_MISSED_MAX 3u
+#define SESSION_UNJOINED_MAX 256u
+#define CONSOLES_MAX 128u
+#define REQUEST_MS 20000u
+#define REQUEST_IMAGE_MS 60000u
+#define REQUEST_LOOK_MS 3000u
+
+struct session;
+struct console;
+struct operation;
+struct pair_work;
+
+struct daemon {
+    uv_loop_t loop;
+    struct world world;
+    struct state state;
+    char state_dir[256];
+    char token[128];
+    uv_tcp_t node_listener;
+    uv_pipe_t console_listener;
+    uv_timer_t tick;
+    uv_signal_t signals[2];
+    struct session *sessions;
+    struct console *consoles;
+    struct operation *operations; /* the first is under way */
+    struct pair_work *pairs;
+    uint64_t started_ms;
+    uint64_t stop_at_ms; /* 0: not stopping */
+};
+
+/* Monotonic milliseconds, as the loop sees them. */
+static inline uint64_t daemon_now(struct daemon *daemon)
+{
+    return uv_now(&daemon->loop);
+}
+/* Milliseconds since 1970. */
+uint64_t daemon_wall(void);
+/* One line to stderr (fabricd.log). */
+void daemon_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Tells nodes to shut down, and ends once they are gone, or after a short time. */
+void daemon_stop(struct daemon *daemon);
+
+/* --- session.c ----------------------------------------------------------------------------------
+ */
+
+/* A node has connected; answers false if it cannot be taken. */
+void session_accept(struct daemon *daemon, uv_stream_t *listener);
+void session_tick(struct daemon *daemon);
+void session_close_all(struct daemon *daemon);
+
+/*
+ * Sends `body` to a node; `done` comes once, later: with the Result's status and text, OK and the
+ * reply if it was of another kind, TIMEOUT, or CLOSED. CLOSED, NOMEM, LIMIT: not sent, no callback.
+ */
+typedef void (*session_done)(void *arg, sf_status status, const char *text,
+                             const Sf__Control__Envelope *reply);
+SF_MUST_CHECK sf_status session_request(struct daemon *daemon, struct world_node *node,
+                                        Sf__Control__Envelope *body, uint32_t timeout_ms,
+                                        session_done done, void *arg);
+/* Sends without an answer; drops it if the node has no connection. */
+void session_tell(struct daemon *daemon, struct world_node *node, Sf__Control__Envelope *body);
+/* Adds a line to the node's own log. */
+void session_note(struct world_node *node, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* --- pairs.c ------------------------------------------------------------------------------------
+ */
+
+void pairs_node_joined(struct daemon *daemon, struct world_node *node);
+/* The node is lost: others are told, links to it forgotten. */
+void pairs_node_lost(struct daemon *daemon, struct world_node *node);
+void pairs_tick(struct daemon *daemon);
+/* True while some two joined nodes are still being linked. */
+bool pairs_pending(const struct daemon *daemon);
+void pairs_fini(struct daemon *daemon);
+
+/* --- apply.c ------------------------------------------------------------------------------------
+ */
+
+/* Queues an Apply or Delete of a console; it is answered with Progress and one Result. */
+void apply_begin(struct daemon *daemon, struct console *console, uint64_t request,
+                 const Sf__Control__Apply *apply);
+void apply_delete(struct daemon *daemon, struct console *console, uint64_t request,
+                  const Sf__Control__Delete *body);
+void apply_tick(struct daemon *daemon);
+/* The console is gone: nobody listens to its operations any more; they go on. */
+void apply_forget(struct daemon *daemon, const struct console *console);
+void apply_fini(struct daemon *daemon);
+
+/* --- console.c ----------------------------------------------------------------------------------
+ */
+
+void console_accept(struct daemon *daemon, uv_stream_t *listener);
+void console_close_all(struct daemon *daemon);
+struct daemon *console_daemon(struct console *console);
+/* Known by number, because it may be gone when an answer is there. 0 is none. */
+uint64_t console_number(const struct console *console);
+struct console *console_by_number(struct daemon *daemon, uint64_t number);
+void console_send(struct console *console, uint64_t request, Sf__Control__Envelope *body);
+void console_result(struct console *console, uint64_t request, sf_status status, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+
+/* --- edges.c ------------------------------------------------------------------------------------
+ */
+
+/* Answers GetChannels once all nodes have answered. */
+void edges_get(struct console *console, uint64_t request);
+
+#endif

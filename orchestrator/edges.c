@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * edges.c - what `get channels` shows: every node is asked for its endpoints, and the two ends of
+ * each channel are joined by their ids, which are unique in the cell.
+ *
+ * An edge that a graph names is shown even if its importer has no endpoint for it (any more): with
+ * the cause its end is known by. Channels that SIPs made at run time have no graph.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon.h"
+
+#define EDGES_MAX 16384u
+
+/* One question to all nodes, under way. */
+struct gather {
+    struct daemon *daemon;
+    uint64_t console;
+    uint64_t request;
+    uint32_t waiting;
+    Sf__Control__Envelope **replies; /* copies of ChannelList */
+    uint32_t reply_count;
+    uint16_t *silent; /* nodes that did not answer */
+    uint32_t silent_count;
+};
+
+/* Text of one EdgeInfo that is not kept elsewhere. */
+struct row {
+    Sf__Control__EdgeInfo info;
+    Sf__Control__Cause cause;
+    char importer[2 * ORCH_NAME_BYTES_MAX + 2];
+    char exporter[2 * ORCH_NAME_BYTES_MAX + 2];
+};
+
+struct table {
+    struct row *rows;
+    Sf__Control__EdgeInfo **infos;
+    uint32_t count;
+};
+
+/* --- joining ------------------------------------------------------------------------------------
+ */
+
+/* The endpoint with that id; if two nodes have it (it is on its way), the one that holds it. */
+static const Sf__Control__ChannelInfo *find_end(const struct gather *gather, uint64_t id)
+{
+    const Sf__Control__ChannelInfo *found = NULL;
+    uint32_t reply;
+    size_t index;
+
+    for (reply = 0; id != 0 && reply < gather->reply_count; reply++) {
+        const Sf__Control__ChannelList *list = gather->replies[reply]->channel_list;
+        for (index = 0; index < list->n_channels; index++) {
+            if (list->channels[index]->id == id && (found == NULL || found->sip == 0)) {
+                found = list->channels[index];
+            }
+        }
+    }
+    return found;
+}
+
+static const char *node_name(const struct gather *gather, uint32_t id)
+{
+    const struct world_node *node = world_node_by_id(&gather->daemon->world, id);
+
+    return node != NULL ? node->name : "?";
+}
+
+/* An endpoint without a SIP is held by the node's only service, as far as one can tell. */
+static const char *holder_name(const struct gather *gather, const Sf__Control__ChannelInfo *end)
+{
+    const struct world *world = &gather->daemon->world;
+    const struct world_sip *sip = end->sip != 0 ? world_sip_by_number(world, end->sip) : NULL;
+    const struct world_sip *only = NULL;
+    uint32_t index;
+
+    if (sip != NULL) {
+        return sip->name;
+    }
+    for (index = 0; end->sip == 0 && index < world->sip_count; index++) {
+        sip = world->sips[index];
+        if (sip->node->id == end->node && world_sip_live(sip) &&
+            sip->made->sips[0]->service[0] != '\0') {
+            if (only != NULL) {
+                return "(kernel)";
+            }
+            only = sip;
+        }
+    }
+    return only != NULL ? only->name : "(kernel)";
+}
+
+static void write_holder(const struct gather *gather, const Sf__Control__ChannelInfo *end,
+                         char *buffer, size_t capacity)
+{
+    snprintf(buffer, capacity, "%s%s%s", holder_name(gather, end), end->port[0] != '\0' ? "." : "",
+             end->port);
+}
+
+static struct row *add_row(struct table *table)
+{
+    struct row *row = &table->rows[table->count];
+
+    sf__control__edge_info__init(&row->info);
+    sf__control__cause__init(&row->cause);
+    row->info.importer = row->importer;
+    row->info.exporter = row->exporter;
+    table->infos[table->count++] = &row->info;
+    return row;
+}
+
+static void fill_from_end(struct row *row, const Sf__Control__ChannelInfo *end)
+{
+    row->info.id = end->id;
+    row->info.contract = end->contract;
+    row->info.state = end->state;
+    row->info.driver = end->driver;
+    row->info.sent = end->sent;
+    row->info.received = end->received;
+    row->info.queued = end->queued;
+    row->info.cause = end->cause;
+}
+
+static void set_cause(struct row *row, struct sf_cause cause, const char *text)
+{
+    row->cause.kind = cause.kind;
+    row->cause.fault = cause.fault;
+    row->cause.state = cause.state;
+    row->cause.tag = cause.tag;
+    row->cause.text = (char *)text;
+    row->info.cause = &row->cause;
+}
+
+/* --- edges that graphs name ---------------------------------------------------------------------
+ */
+
+static const Sf__Control__ChannelInfo *find_import(const struct gather *gather, uint64_t sip,
+                                                   const char *port)
+{
+    uint32_t reply;
+    size_t index;
+
+    for (reply = 0; reply < gather->reply_count; reply++) {
+        const Sf__Control__ChannelList *list = gather->replies[reply]->channel_list;
+        for (index = 0; index < list->n_channels; index++) {
+            const Sf__Control__ChannelInfo *end = list->channels[index];
+            if (end->sip == sip && strcmp(end->side, "imp") == 0 && strcmp(end->port, port) == 0) {
+                return end;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool is_silent(const struct gather *gather, const struct world_node *node)
+{
+    uint32_t index;
+
+    for (index = 0; index < gather->silent_count; index++) {
+        if (gather->silent[index] == node->id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The importer has no endpoint for it: why? */
+static void explain_missing(const struct gather *gather, struct row *row,
+                            const struct world_sip *importer, const struct world_sip *exporter)
+{
+    row->info.state = (char *)"closed";
+    if (!world_sip_live(importer)) {
+        set_cause(row, importer->cause, importer->cause_text);
+    } else if (is_silent(gather, importer->node)) {
+        row->info.state = (char *)"?";
+        set_cause(row, SF_CAUSE_OF(NONE), "the node does not answer");
+    } else if (exporter != NULL && !world_sip_live(exporter)) {
+        set_cause(row, exporter->cause, exporter->cause_text);
+    } else {
+        set_cause(row, SF_CAUSE_OF(NONE), "given up or sent away by the importer");
+    }
+}
+
+static const char *contract_of(const struct gather *gather, const struct world_sip *sip,
+                               const char *port)
+{
+    const struct world_ports *ports = world_ports_of(&gather->daemon->world, sip->made->sips[0]);
+    uint32_t index;
+
+    for (index = 0; ports != NULL && index < ports->import_count; index++) {
+        if (strcmp(ports->imports[index].name, port) == 0) {
+            return ports->imports[index].contract;
+        }
+    }
+    return "";
+}
+
+static void add_wired(const struct gather *gather, struct table *table,
+                      const struct world_sip *importer, size_t channel)
+{
+    const Sf__Control__GraphChannel *made = importer->made->channels[channel];
+    const char *port = strchr(made->importer, '.') + 1;
+    const struct world_sip *exporter =
+        world_sip_by_number(&gather->daemon->world, importer->exporters[channel]);
+    const Sf__Control__ChannelInfo *end = find_import(gather, importer->number, port);
+    struct row *row;
+
+    if (table->count >= EDGES_MAX) {
+        return;
+    }
+    row = add_row(table);
+    snprintf(row->importer, sizeof(row->importer), "%s", made->importer);
+    snprintf(row->exporter, sizeof(row->exporter), "%s", made->exporter);
+    row->info.graph = importer->graph->name;
+    row->info.importer_node = importer->node->name;
+    row->info.exporter_node = exporter != NULL ? exporter->node->name : (char *)"?";
+    if (end != NULL) {
+        fill_from_end(row, end);
+    } else {
+        row->info.contract = (char *)contract_of(gather, importer, port);
+        explain_missing(gather, row, importer, exporter);
+    }
+}
+
+static bool is_wired(const struct gather *gather, const Sf__Control__ChannelInfo *end)
+{
+    const struct world_sip *sip = world_sip_by_number(&gather->daemon->world, end->sip);
+    size_t index;
+
+    for (index = 0; sip != NULL && end->port[0] != '\0' && index < sip->made->n_channels; index++) {
+        if (strcmp(strchr(sip->made->channels[index]->importer, '.') + 1, end->port) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- channels made at run time ------------------------------------------------------------------
+ */
+
+static void add_made(const struct gather *gather, struct table *table,
+                     const Sf__Control__ChannelInfo *end)
+{
+    bool imports = strcmp(end->side, "imp") == 0;
+    const Sf__Control__ChannelInfo *peer = find_end(gather, end->peer_id);
+    struct row *row;
+    char other[2 * ORCH_NAME_BYTES_MAX + 2] = "-";
+
+    if (table->count >= EDGES_MAX || (imports ? is_wired(gather, end) : peer != NULL)) {
+        return; /* an exporter's end is shown with its importer */
+    }
+    row = add_row(table);
+    fill_from_end(row, end);
+    if (peer != NULL) {
+        write_holder(gather, peer, other, sizeof(other));
+    }
+    write_holder(gather, end, imports ? row->importer : row->exporter, sizeof(row->importer));
+    snprintf(imports ? row->exporter : row->importer, sizeof(row->importer), "%s", other);
+    row->info.importer_node = (char *)node_name(gather, imports ? end->node : end->peer_node);
+    row->info.exporter_node = (char *)node_name(gather, imports ? end->peer_node : end->node);
+}
+
+/* --- collecting ---------------------------------------------------------------------------------
+ */
+
+static void answer(struct gather *gather, struct console *console)
+{
+    struct table table = {
+        .rows = calloc(EDGES_MAX, sizeof(*table.rows)),
+        .infos = calloc(EDGES_MAX, sizeof(*table.infos)),
+    };
+    const struct world *world = &gather->daemon->world;
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__EdgeList list = SF__CONTROL__EDGE_LIST__INIT;
+    uint32_t index;
+    size_t item;
+
+    if (table.rows == NULL || table.infos == NULL) {
+        console_result(console, gather->request, SF_NOMEM, "no memory left");
+    } else {
+        for (index = 0; index < world->sip_count; index++) {
+            for (item = 0; item < world->sips[index]->made->n_channels; item++) {
+                add_wired(gather, &table, world->sips[index], item);
+            }
+        }
+        for (index = 0; index < gather->reply_count; index++) {
+            const Sf__Control__ChannelList *reply = gather->replies[index]->channel_list;
+            for (item = 0; item < reply->n_channels; item++) {
+                add_made(gather, &table, reply->channels[item]);
+            }
+        }
+        list.edges = table.infos;
+        list.n_edges = table.count;
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_EDGE_LIST;
+        envelope.edge_list = &list;
+        console_send(console, gather->request, &envelope);
+    }
+    free(table.rows);
+    free(table.infos);
+}
+
+static void finish(struct gather *gather)
+{
+    struct console *console = console_by_number(gather->daemon, gather->console);
+    uint32_t index;
+
+    if (console != NULL) {
+        answer(gather, console);
+    }
+    for (index = 0; index < gather->reply_count; index++) {
+        sf__control__envelope__free_unpacked(gather->replies[index], NULL);
+    }
+    free(gather->replies);
+    free(gather->silent);
+    free(gather);
+}
+
+struct gather_ref {
+    struct gather *gather; /* lives until all have answered */
+    uint16_t node;
+};
+
+static Sf__Control__Envelope *copy_reply(const Sf__Control__Envelope *reply)
+{
+    size_t bytes = sf__control__envelope__get_packed_size(reply);
+    uint8_t *buffer = malloc(bytes + 1);
+    Sf__Control__Envelope *copy = NULL;
+
+    if (buffer != NULL) {
+        sf__control__envelope__pack(reply, buffer);
+        copy = sf__control__envelope__unpack(NULL, bytes, buffer);
+        free(buffer);
+    }
+    return copy;
+}
+
+static void on_channels(void *arg, sf_status status, const char *text,
+                        const Sf__Control__Envelope *reply)
+{
+    struct gather_ref *ref = arg;
+    struct gather *gather = ref->gather;
+    Sf__Control__Envelope *copy = NULL;
+
+    (void)text;
+    if (status == SF_OK && reply->body_case == SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST) {
+        copy = copy_reply(reply);
+    }
+    if (copy != NULL) {
+        gather->replies[gather->reply_count++] = copy;
+    } else {
+        gather->silent[gather->silent_count++] = ref->node;
+    }
+    free(ref);
+    gather->waiting -= 1;
+    if (gather->waiting == 0) {
+        finish(gather);
+    }
+}
+
+static void ask_node(struct gather *gather, struct world_node *node)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__ChannelsGet body = SF__CONTROL__CHANNELS_GET__INIT;
+    struct gather_ref *ref = calloc(1, sizeof(*ref));
+    sf_status status = SF_NOMEM;
+
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET;
+    envelope.channels_get = &body;
+    if (ref != NULL) {
+        *ref = (struct gather_ref){gather, node->id};
+        status =
+            session_request(gather->daemon, node, &envelope, REQUEST_LOOK_MS, on_channels, ref);
+    }
+    if (status == SF_OK) {
+        gather->waiting += 1;
+    } else {
+        gather->silent[gather->silent_count++] = node->id;
+        free(ref);
+    }
+}
+
+void edges_get(struct console *console, uint64_t request)
+{
+    struct daemon *daemon = console_daemon(console);
+    struct gather *gather = calloc(1, sizeof(*gather));
+    uint32_t index;
+
+    if (gather != NULL) {
+        gather->replies = calloc(daemon->world.node_count + 1, sizeof(*gather->replies));
+        gather->silent = calloc(daemon->world.node_count + 1, sizeof(*gather->silent));
+    }
+    if (gather == NULL || gather->replies == NULL || gather->silent == NULL) {
+        if (gather != NULL) {
+            free(gather->replies);
+            free(gather->silent);
+        }
+        free(gather);
+        console_result(console, request, SF_NOMEM, "no memory left");
+        return;
+    }
+    gather->daemon = daemon;
+    gather->console = console_number(console);
+    gather->request = request;
+    for (index = 0; index < daemon->world.node_count; index++) {
+        if (daemon->world.nodes[index]->stage == WORLD_JOINED) {
+            ask_node(gather, daemon->world.nodes[index]);
+        }
+    }
+    if (gather->waiting == 0) {
+        finish(gather);
+    }
+}

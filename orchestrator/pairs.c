@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pairs.c - makes every two joined nodes talk to each other.
+ *
+ * Two hosted nodes get a memif link of their own: the one that joined first opens the server's end,
+ * then the other the client's. Booted nodes have a link for many peers. Then each is told of the
+ * other. A failure is tried again PAIR_TRIES_MAX times; then the pair stays failed, with the
+ * reason.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon.h"
+
+#define PAIR_TRIES_MAX 5u
+#define PAIR_RETRY_MS 1000u
+
+struct pair_work {
+    struct pair_work *next;
+    uint16_t id[2];   /* [0] joined first */
+    uint32_t link[2]; /* the number of the link at each */
+    uint64_t number;  /* callbacks of an older try are ignored */
+    uint32_t waiting; /* answers that are due */
+    uint32_t tries;
+    uint64_t retry_ms; /* 0: no retry due */
+    bool failed;
+    char socket_path[DAEMON_DEVICE_BYTES_MAX + 1]; /* memif; else empty */
+};
+
+/* What a callback needs to find its pair again. */
+struct pair_ref {
+    struct daemon *daemon;
+    uint64_t number;
+    unsigned side; /* who answered */
+};
+
+static uint64_t last_number; /* of tries */
+
+static struct pair_work *find_work(struct daemon *daemon, uint64_t number)
+{
+    struct pair_work *work;
+
+    for (work = daemon->pairs; work != NULL && work->number != number; work = work->next) {
+    }
+    return work;
+}
+
+static struct world_pair *pair_of(struct daemon *daemon, const struct pair_work *work)
+{
+    return world_pair_get(&daemon->world, work->id[0], work->id[1]);
+}
+
+static void set_state(struct daemon *daemon, const struct pair_work *work,
+                      enum world_pair_state state, const char *text)
+{
+    struct world_pair *pair = pair_of(daemon, work);
+
+    if (pair != NULL) {
+        pair->state = state;
+        snprintf(pair->text, sizeof(pair->text), "%s", text);
+    }
+}
+
+static void fail(struct daemon *daemon, struct pair_work *work, const char *text)
+{
+    struct world_node *first = world_node_by_id(&daemon->world, work->id[0]);
+    struct world_node *second = world_node_by_id(&daemon->world, work->id[1]);
+
+    if (work->failed) {
+        return;
+    }
+    work->failed = true;
+    work->tries += 1;
+    session_note(first, "no link to %s: %s", second->name, text);
+    if (work->tries < PAIR_TRIES_MAX) {
+        work->retry_ms = daemon_now(daemon) + PAIR_RETRY_MS;
+        set_state(daemon, work, WORLD_PAIR_PENDING, text);
+    } else {
+        set_state(daemon, work, WORLD_PAIR_FAILED, text);
+    }
+}
+
+/* Sends one step to a side; `done` gets a pair_ref. */
+static void ask(struct daemon *daemon, struct pair_work *work, unsigned side,
+                Sf__Control__Envelope *envelope, session_done done)
+{
+    struct world_node *node = world_node_by_id(&daemon->world, work->id[side]);
+    struct pair_ref *ref = calloc(1, sizeof(*ref));
+    sf_status status = SF_NOMEM;
+    char text[160];
+
+    if (ref != NULL) {
+        *ref = (struct pair_ref){daemon, work->number, side};
+        status = session_request(daemon, node, envelope, REQUEST_MS, done, ref);
+    }
+    if (status != SF_OK) {
+        free(ref);
+        snprintf(text, sizeof(text), "%s cannot be asked: %s", node->name, sf_status_text(status));
+        fail(daemon, work, text);
+    } else {
+        work->waiting += 1;
+    }
+}
+
+/* The pair an answer is for, if it is still that try and has not failed; says a failure. */
+static struct pair_work *answered(struct pair_ref *ref, sf_status status, const char *text)
+{
+    struct pair_work *work = find_work(ref->daemon, ref->number);
+    const struct world_node *node;
+    char what[200];
+
+    if (work == NULL) {
+        return NULL;
+    }
+    work->waiting -= 1;
+    if (status != SF_OK && status != SF_EXISTS) {
+        node = world_node_by_id(&ref->daemon->world, work->id[ref->side]);
+        snprintf(what, sizeof(what), "%s: %s", node->name,
+                 text[0] != '\0' ? text : sf_status_text(status));
+        fail(ref->daemon, work, what);
+    }
+    return work->failed ? NULL : work;
+}
+
+/* --- the steps, last one first ------------------------------------------------------------------
+ */
+
+static void on_peer_added(void *arg, sf_status status, const char *text,
+                          const Sf__Control__Envelope *reply)
+{
+    struct pair_ref *ref = arg;
+    struct daemon *daemon = ref->daemon;
+    struct pair_work *work = answered(ref, status, text);
+
+    (void)reply;
+    free(ref);
+    if (work != NULL && work->waiting == 0) {
+        work->tries = 0;
+        set_state(daemon, work, WORLD_PAIR_UP, "");
+        daemon_log("%s and %s are linked", world_node_by_id(&daemon->world, work->id[0])->name,
+                   world_node_by_id(&daemon->world, work->id[1])->name);
+    }
+}
+
+static void add_peers(struct daemon *daemon, struct pair_work *work)
+{
+    unsigned side;
+
+    for (side = 0; side < 2 && !work->failed; side++) {
+        const struct world_node *peer = world_node_by_id(&daemon->world, work->id[1 - side]);
+        uint32_t peer_link = work->link[1 - side];
+        Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+        Sf__Control__PeerAdd body = SF__CONTROL__PEER_ADD__INIT;
+
+        body.node_id = peer->id;
+        body.epoch = peer->epoch;
+        body.link = work->link[side];
+        body.name = (char *)peer->name;
+        if (work->socket_path[0] == '\0') {
+            const struct world_link *link = &peer->own_links[peer_link - 1];
+            body.mac.data = (uint8_t *)link->mac;
+            body.mac.len = sizeof(link->mac);
+            body.ipv4 = link->ipv4;
+        }
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_ADD;
+        envelope.peer_add = &body;
+        ask(daemon, work, side, &envelope, on_peer_added);
+    }
+}
+
+static void open_link(struct daemon *daemon, struct pair_work *work, unsigned side,
+                      session_done done)
+{
+    struct world_node *node = world_node_by_id(&daemon->world, work->id[side]);
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__LinkOpen body = SF__CONTROL__LINK_OPEN__INIT;
+    Sf__Control__LinkInfo info = SF__CONTROL__LINK_INFO__INIT;
+
+    work->link[side] = node->link_next++;
+    info.driver = (char *)"memif";
+    info.device = work->socket_path;
+    info.peer_node = work->id[1 - side];
+    body.link = work->link[side];
+    body.info = &info;
+    body.server = side == 0;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_LINK_OPEN;
+    envelope.link_open = &body;
+    ask(daemon, work, side, &envelope, done);
+}
+
+static void on_client_open(void *arg, sf_status status, const char *text,
+                           const Sf__Control__Envelope *reply)
+{
+    struct pair_ref *ref = arg;
+    struct daemon *daemon = ref->daemon;
+    struct pair_work *work = answered(ref, status, text);
+
+    (void)reply;
+    free(ref);
+    if (work != NULL) {
+        add_peers(daemon, work);
+    }
+}
+
+static void on_server_open(void *arg, sf_status status, const char *text,
+                           const Sf__Control__Envelope *reply)
+{
+    struct pair_ref *ref = arg;
+    struct daemon *daemon = ref->daemon;
+    struct pair_work *work = answered(ref, status, text);
+
+    (void)reply;
+    free(ref);
+    if (work != NULL) {
+        open_link(daemon, work, 1, on_client_open);
+    }
+}
+
+/* --- which kind of link -------------------------------------------------------------------------
+ */
+
+/* Number of the node's own link for many peers; 0: none. */
+static uint32_t own_link(const struct world_node *node)
+{
+    uint32_t index;
+
+    for (index = 0; index < node->own_link_count; index++) {
+        if (node->own_links[index].peer_node == 0) {
+            return index + 1;
+        }
+    }
+    return 0;
+}
+
+/* What is left of an earlier try must not be taken for the new one. */
+static void remove_peers(struct daemon *daemon, const struct pair_work *work)
+{
+    unsigned side;
+
+    for (side = 0; side < 2; side++) {
+        Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+        Sf__Control__PeerRemove body = SF__CONTROL__PEER_REMOVE__INIT;
+
+        body.node_id = work->id[1 - side];
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_REMOVE;
+        envelope.peer_remove = &body;
+        session_tell(daemon, world_node_by_id(&daemon->world, work->id[side]), &envelope);
+    }
+}
+
+static void start(struct daemon *daemon, struct pair_work *work)
+{
+    const struct world_node *first = world_node_by_id(&daemon->world, work->id[0]);
+    const struct world_node *second = world_node_by_id(&daemon->world, work->id[1]);
+
+    work->number = ++last_number;
+    work->waiting = 0;
+    work->failed = false;
+    work->retry_ms = 0;
+    work->socket_path[0] = '\0';
+    set_state(daemon, work, WORLD_PAIR_PENDING, "");
+    if (work->tries > 0) {
+        remove_peers(daemon, work);
+    }
+    if (strcmp(first->mode, second->mode) != 0) {
+        work->tries = PAIR_TRIES_MAX;
+        fail(daemon, work, "one is hosted, the other booted; they have no link in common");
+    } else if (strcmp(first->mode, "hosted") == 0) {
+        snprintf(work->socket_path, sizeof(work->socket_path), "%.80s/m%u-%u-%llu.sock",
+                 daemon->state_dir, first->id, second->id, (unsigned long long)work->number);
+        unlink(work->socket_path);
+        open_link(daemon, work, 0, on_server_open);
+    } else {
+        work->link[0] = own_link(first);
+        work->link[1] = own_link(second);
+        if (work->link[0] == 0 || work->link[1] == 0) {
+            work->tries = PAIR_TRIES_MAX;
+            fail(daemon, work, "a booted node has no link of its own");
+        } else {
+            add_peers(daemon, work);
+        }
+    }
+}
+
+/* --- entry --------------------------------------------------------------------------------------
+ */
+
+void pairs_node_joined(struct daemon *daemon, struct world_node *node)
+{
+    uint32_t index;
+
+    for (index = 0; index < daemon->world.node_count; index++) {
+        struct world_node *other = daemon->world.nodes[index];
+        struct pair_work *work;
+
+        if (other == node || other->stage != WORLD_JOINED) {
+            continue;
+        }
+        work = calloc(1, sizeof(*work));
+        if (work == NULL) {
+            session_note(node, "no memory for a link to %s", other->name);
+            continue;
+        }
+        work->id[0] = other->id;
+        work->id[1] = node->id;
+        work->next = daemon->pairs;
+        daemon->pairs = work;
+        start(daemon, work);
+    }
+}
+
+void pairs_node_lost(struct daemon *daemon, struct world_node *node)
+{
+    struct pair_work **link = &daemon->pairs;
+
+    while (*link != NULL) {
+        struct pair_work *work = *link;
+        Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+        Sf__Control__PeerRemove body = SF__CONTROL__PEER_REMOVE__INIT;
+        uint16_t other;
+
+        if (work->id[0] != node->id && work->id[1] != node->id) {
+            link = &work->next;
+            continue;
+        }
+        other = work->id[0] == node->id ? work->id[1] : work->id[0];
+        body.node_id = node->id;
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_REMOVE;
+        envelope.peer_remove = &body;
+        session_tell(daemon, world_node_by_id(&daemon->world, other), &envelope);
+        set_state(daemon, work, WORLD_PAIR_NONE, "");
+        if (work->socket_path[0] != '\0') {
+            unlink(work->socket_path);
+        }
+        *link = work->next;
+        free(work);
+    }
+}
+
+void pairs_tick(struct daemon *daemon)
+{
+    struct pair_work *work;
+
+    for (work = daemon->pairs; work != NULL; work = work->next) {
+        const struct world_node *first = world_node_by_id(&daemon->world, work->id[0]);
+        const struct world_node *second = world_node_by_id(&daemon->world, work->id[1]);
+        if (work->retry_ms != 0 && work->retry_ms <= daemon_now(daemon) && first->session != NULL &&
+            second->session != NULL) {
+            start(daemon, work);
+        }
+    }
+}
+
+bool pairs_pending(const struct daemon *daemon)
+{
+    uint32_t index;
+
+    for (index = 0; index < daemon->world.pair_count; index++) {
+        if (daemon->world.pairs[index]->state == WORLD_PAIR_PENDING) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void pairs_fini(struct daemon *daemon)
+{
+    while (daemon->pairs != NULL) {
+        struct pair_work *work = daemon->pairs;
+        daemon->pairs = work->next;
+        free(work); /* the links live on without fabricd */
+    }
+}

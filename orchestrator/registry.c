@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "TcpContract_monitor.h"
+#include "contracts/table.h"
+#include "image.pb-c.h"
+#include "image/image.h"
+
+#define PAGE_BYTES 65536u
+#define SLOT_OVERHEAD_BYTES (2u << 20) /* stack, header, instance, page tables */
+
+static const struct {
+    const char *name;
+    const char *export_name;
+    const uint8_t *blob;
+    const size_t *blob_bytes;
+} services[] = {
+    {"tcp", "tcp", ct_blob_TcpContract, &ct_blob_TcpContract_bytes},
+};
+
+sf_status registry_services(struct world *world)
+{
+    size_t index;
+
+    _Static_assert(sizeof(services) / sizeof(services[0]) <= WORLD_SERVICES_MAX, "room");
+    for (index = 0; index < sizeof(services) / sizeof(services[0]); index++) {
+        struct world_service *service = &world->services[world->service_count];
+        struct world_port *port = &service->ports.exports[0];
+        struct ct_contract *contract = NULL;
+        sf_status status =
+            ct_decode(services[index].blob, *services[index].blob_bytes, &contract, NULL);
+
+        if (status != SF_OK) {
+            return status;
+        }
+        snprintf(service->name, sizeof(service->name), "%s", services[index].name);
+        snprintf(port->name, sizeof(port->name), "%s", services[index].export_name);
+        snprintf(port->contract, sizeof(port->contract), "%s", contract->name);
+        memcpy(port->contract_id, contract->id, sizeof(port->contract_id));
+        service->ports.export_count = 1;
+        world->service_count += 1;
+        ct_destroy(contract);
+    }
+    return SF_OK;
+}
+
+/* image_open has checked names, counts and the lengths of ids. */
+static uint32_t copy_ports(struct world_port *to, Sf__Image__Port *const *from, size_t count)
+{
+    uint32_t copied;
+
+    for (copied = 0; copied < count && copied < WORLD_PORTS_MAX; copied++) {
+        snprintf(to[copied].name, sizeof(to[copied].name), "%.32s", from[copied]->name);
+        snprintf(to[copied].contract, sizeof(to[copied].contract), "%.63s", from[copied]->contract);
+        if (from[copied]->contract_id.len == sizeof(to[copied].contract_id)) {
+            memcpy(to[copied].contract_id, from[copied]->contract_id.data,
+                   sizeof(to[copied].contract_id));
+        }
+    }
+    return copied;
+}
+
+static void read_ports(const struct image *image, struct world_ports *ports)
+{
+    const Sf__Image__Manifest *manifest = image->manifest;
+
+    memset(ports, 0, sizeof(*ports));
+    ports->import_count = copy_ports(ports->imports, manifest->imports, manifest->n_imports);
+    ports->export_count = copy_ports(ports->exports, manifest->exports, manifest->n_exports);
+    ports->memory_bytes = (uint64_t)manifest->memory_pages_max * PAGE_BYTES + SLOT_OVERHEAD_BYTES;
+}
+
+sf_status registry_image_put(struct world *world, const uint8_t *digest, size_t digest_bytes,
+                             const uint8_t *content, size_t length, char *text,
+                             size_t text_capacity)
+{
+    uint8_t found[WORLD_DIGEST_BYTES];
+    struct world_ports *ports;
+    struct image *image = NULL;
+    uint8_t *copy;
+    sf_status status;
+
+    if (digest_bytes != WORLD_DIGEST_BYTES) {
+        snprintf(text, text_capacity, "a digest has %u bytes", WORLD_DIGEST_BYTES);
+        return SF_BADARG;
+    }
+    if (world_image_find(world, digest) != NULL) {
+        return SF_OK;
+    }
+    if (length > IMAGE_BYTES_MAX) {
+        snprintf(text, text_capacity, "size: an image has at most %u MiB", IMAGE_BYTES_MAX >> 20);
+        return SF_LIMIT;
+    }
+    crypto_generichash(found, sizeof(found), content, length, NULL, 0);
+    if (memcmp(found, digest, sizeof(found)) != 0) {
+        snprintf(text, text_capacity, "digest: the bytes that came are not those it names");
+        return SF_TRUST;
+    }
+    copy = malloc(length > 0 ? length : 1);
+    ports = calloc(1, sizeof(*ports));
+    if (copy == NULL || ports == NULL) {
+        snprintf(text, text_capacity, "no memory left");
+        status = SF_NOMEM;
+        goto free_copy;
+    }
+    memcpy(copy, content, length);
+    status = image_open(copy, length, &image, text, text_capacity);
+    if (status != SF_OK) {
+        goto free_copy;
+    }
+    read_ports(image, ports);
+    image_close(image);
+    status = world_image_add(world, digest, copy, length, ports);
+    if (status == SF_OK) {
+        copy = NULL;
+        world_images_trim(world, WORLD_IMAGE_BYTES_MAX);
+    }
+
+free_copy:
+    free(ports);
+    free(copy);
+    return status;
+}

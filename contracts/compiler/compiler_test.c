@@ -233,6 +233,7 @@ static void generated_files_are_as_expected(void **state)
             check_golden(contract, CTC_EMIT_MONITOR_C);
             check_golden(contract, CTC_EMIT_TABLE);
             check_golden(contract, CTC_EMIT_DOT);
+            check_golden(contract, CTC_EMIT_TEST);
         }
         ctc_destroy(ctc);
     }

@@ -277,6 +277,7 @@ void ctc__emit_sip_c(const struct ctc_contract *contract, struct ctc__text *text
 void ctc__emit_monitor_h(const struct ctc_contract *contract, struct ctc__text *text);
 void ctc__emit_monitor_c(const struct ctc_contract *contract, struct ctc__text *text);
 void ctc__emit_dot(const struct ctc_contract *contract, struct ctc__text *text);
+void ctc__emit_test(const struct ctc_contract *contract, struct ctc__text *text);
 /* What both headers have: constants, enums, tags, states. */
 void ctc__emit_words(const struct ctc_contract *contract, struct ctc__text *text);
 

@@ -20,6 +20,7 @@ static const struct {
     [CTC_EMIT_MONITOR_C] = {"_monitor.c", ctc__emit_monitor_c},
     [CTC_EMIT_TABLE] = {".table", emit_table},
     [CTC_EMIT_DOT] = {".dot", ctc__emit_dot},
+    [CTC_EMIT_TEST] = {"_walk.c", ctc__emit_test},
 };
 
 char *ctc_emit(const struct ctc_contract *contract, enum ctc_emitter emitter, size_t *out_bytes)

@@ -27,6 +27,7 @@ static const char help_text[] =
     "              monitor   Name_monitor.h and Name_monitor.c, for kernel code\n"
     "              table     Name.table, the compiled contract as it travels in images\n"
     "              dot       Name.dot, a picture of the states (for Graphviz)\n"
+    "              test      Name_walk.c, tables for a SIP that walks an exporter\n"
     "  show      messages, states, transitions, queue bounds and identity\n"
     "\n"
     "  -I DIR         look there for contracts that are named but not given (Name.contract);\n"
@@ -62,10 +63,9 @@ static int find_emitters(const char *name, enum ctc_emitter emitters[2])
         enum ctc_emitter emitters[2];
         int count;
     } known[] = {
-        {"sip-c", {CTC_EMIT_SIP_C}, 1},
-        {"monitor", {CTC_EMIT_MONITOR_H, CTC_EMIT_MONITOR_C}, 2},
-        {"table", {CTC_EMIT_TABLE}, 1},
-        {"dot", {CTC_EMIT_DOT}, 1},
+        {"sip-c", {CTC_EMIT_SIP_C}, 1}, {"monitor", {CTC_EMIT_MONITOR_H, CTC_EMIT_MONITOR_C}, 2},
+        {"table", {CTC_EMIT_TABLE}, 1}, {"dot", {CTC_EMIT_DOT}, 1},
+        {"test", {CTC_EMIT_TEST}, 1},
     };
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -271,7 +271,7 @@ static int work(int argc, char **argv, struct ctc *ctc)
         return usage("unknown command ", command);
     }
     if (compiles && options.emit == NULL) {
-        return usage("what to write is missing: ", "--emit sip-c|monitor|table|dot");
+        return usage("what to write is missing: ", "--emit sip-c|monitor|table|dot|test");
     }
     if (compiles && find_emitters(options.emit, emitters) == 0) {
         return usage("unknown kind of output ", options.emit);

@@ -64,12 +64,12 @@ enum ct_arg_kind {
 
 struct ct_arg {
     char name[CT_NAME_BYTES_MAX + 1];
-    uint8_t kind;       /* enum ct_arg_kind */
-    uint8_t element;    /* BLOCK: kind of its elements, a scalar kind (bytes = UINT8) */
-    uint8_t optional;   /* BLOCK, ENDPOINT: may be absent */
-    uint8_t side;       /* ENDPOINT: enum ct_side of the endpoint that travels */
-    uint8_t state;      /* ENDPOINT: state index (in the other contract) it travels in */
-    uint16_t ref;       /* ENDPOINT: index into refs, or CT_REF_SELF */
+    uint8_t kind;     /* enum ct_arg_kind */
+    uint8_t element;  /* BLOCK: kind of its elements, a scalar kind (bytes = UINT8) */
+    uint8_t optional; /* BLOCK, ENDPOINT: may be absent */
+    uint8_t side;     /* ENDPOINT: enum ct_side of the endpoint that travels */
+    uint8_t state;    /* ENDPOINT: state index (in the other contract) it travels in */
+    uint16_t ref;     /* ENDPOINT: index into refs, or CT_REF_SELF */
 };
 #define CT_REF_SELF 0xffffu
 

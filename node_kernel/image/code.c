@@ -115,6 +115,7 @@ static const uint16_t two_byte[256] = {
     [0xaf] = M,
     [0xb3] = M,
     [0xb6 ... 0xb7] = M,
+    [0xb8] = M | P, /* popcnt */
     [0xba] = M | B1 | G,
     [0xbb ... 0xbf] = M,
     [0xc2] = M | B1,

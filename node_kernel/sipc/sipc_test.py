@@ -355,6 +355,68 @@ def test_build_errors():
     check("--help has examples", out.returncode == 0 and "Examples:" in out.stdout)
 
 
+I32, I64, F32, F64 = 0x7F, 0x7E, 0x7D, 0x7C
+# Opcode range, operand types, result: all arithmetic of WebAssembly 1.0 and sign extension.
+OPERATORS = [
+    (0x45, 0x45, (I32,), I32), (0x46, 0x4F, (I32, I32), I32), (0x50, 0x50, (I64,), I32),
+    (0x51, 0x5A, (I64, I64), I32), (0x5B, 0x60, (F32, F32), I32), (0x61, 0x66, (F64, F64), I32),
+    (0x67, 0x69, (I32,), I32), (0x6A, 0x78, (I32, I32), I32), (0x79, 0x7B, (I64,), I64),
+    (0x7C, 0x8A, (I64, I64), I64), (0x8B, 0x91, (F32,), F32), (0x92, 0x98, (F32, F32), F32),
+    (0x99, 0x9F, (F64,), F64), (0xA0, 0xA6, (F64, F64), F64), (0xA7, 0xA7, (I64,), I32),
+    (0xA8, 0xA9, (F32,), I32), (0xAA, 0xAB, (F64,), I32), (0xAC, 0xAD, (I32,), I64),
+    (0xAE, 0xAF, (F32,), I64), (0xB0, 0xB1, (F64,), I64), (0xB2, 0xB3, (I32,), F32),
+    (0xB4, 0xB5, (I64,), F32), (0xB6, 0xB6, (F64,), F32), (0xB7, 0xB8, (I32,), F64),
+    (0xB9, 0xBA, (I64,), F64), (0xBB, 0xBB, (F32,), F64), (0xBC, 0xBC, (F32,), I32),
+    (0xBD, 0xBD, (F64,), I64), (0xBE, 0xBE, (I32,), F32), (0xBF, 0xBF, (I64,), F64),
+    (0xC0, 0xC1, (I32,), I32), (0xC2, 0xC4, (I64,), I64),
+]
+SATURATING = [(0, 1, F32, I32), (2, 3, F64, I32), (4, 5, F32, I64), (6, 7, F64, I64)]
+LOADS = [(0x28, I32), (0x29, I64), (0x2A, F32), (0x2B, F64)] + [
+    (op, I32) for op in range(0x2C, 0x30)] + [(op, I64) for op in range(0x30, 0x36)]
+STORES = [(0x36, I32), (0x37, I64), (0x38, F32), (0x39, F64), (0x3A, I32), (0x3B, I32),
+          (0x3C, I64), (0x3D, I64), (0x3E, I64)]
+
+
+def every_operator():
+    """A module with one function for each operator, kept alive by the table."""
+    functions = []
+    for first, last, operands, result in OPERATORS:
+        functions += [(operands, (result,), bytes([op])) for op in range(first, last + 1)]
+    for first, last, operand, result in SATURATING:
+        functions += [((operand,), (result,), b"\xfc" + bytes([op])) for op in range(first, last + 1)]
+    functions += [((I32,), (result,), bytes([op, 0, 8])) for op, result in LOADS]
+    functions += [((I32, value), (), bytes([op, 0, 8])) for op, value in STORES]
+    functions += [((), (I32,), b"\x3f\0"), ((I32,), (I32,), b"\x40\0"),
+                  ((I32, I32, I32), (), b"\xfc\x0a\0\0"), ((I32, I32, I32), (), b"\xfc\x0b\0")]
+    functions.insert(0, ((), (I32,), b"\x41\0\x11\0\0"))  # main calls through the table
+    types = b"".join(b"\x60" + leb(len(p)) + bytes(p) + leb(len(r)) + bytes(r)
+                     for p, r, _ in functions)
+    bodies = b""
+    for params, _, code in functions:
+        body = b"\0" + b"".join(b"\x20" + leb(i) for i in range(len(params))) + code + b"\x0b"
+        bodies += leb(len(body)) + body
+    count = len(functions)
+    return count, module(
+        section(1, leb(count) + types),
+        section(3, leb(count) + b"".join(leb(i) for i in range(count))),
+        section(4, b"\1\x70\0" + leb(count)), MEM, EXPORT,
+        section(9, b"\1\0\x41\0\x0b" + leb(count) + b"".join(leb(i) for i in range(count))),
+        section(10, leb(count) + bodies))
+
+
+def test_every_operator():
+    """Nothing that is allowed needs a library, or an instruction that images may not have."""
+    count, content = every_operator()
+    path = write_module("every.wasm", content)
+    check(f"{count} functions, one for each operator: wasm-validate accepts them",
+          run("wasm-validate", path).returncode == 0, run("wasm-validate", path).stderr)
+    out = run(SIPC, "build", path, "-o", WORK / "every.sip")
+    check("every operator builds", out.returncode == 0, out.stderr)
+    out = run(SIPC, "inspect", WORK / "every.sip", "-o", "json")
+    symbols = re.search(r'"symbols":\t(\d+)', out.stdout)
+    check("and is in the image", symbols and int(symbols.group(1)) >= count, out.stdout)
+
+
 def test_readme():
     """The tutorial's programs build with the tutorial's commands."""
     folder = WORK / "readme"
@@ -396,6 +458,7 @@ def main():
         test_injection_hole()
         test_build()
         test_build_errors()
+        test_every_operator()
         test_readme()
         test_interrupt()
         left = sorted(p.name for p in PRIVATE.iterdir())

@@ -11,6 +11,7 @@
 
 #include "log.h"
 #include "port.h"
+#include "testing.h"
 
 /* Payload of a frame to send: on a cache line, with room in front for headers and for what a
  * device puts in front of those (virtio: 12 bytes). */

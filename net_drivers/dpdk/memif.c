@@ -28,6 +28,7 @@
 
 #include "log.h"
 #include "port.h"
+#include "testing.h"
 
 #define MEMIF_MTU_BYTES_MAX 9000u
 #define MEMIF_MTU_BYTES_MIN 64u

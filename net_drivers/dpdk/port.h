@@ -80,12 +80,4 @@ void dpdk__frame_free(struct link *link, struct link_frame frames[], uint16_t co
 uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t count);
 uint16_t dpdk__rx_burst(struct link *link, struct link_frame frames[], uint16_t count);
 
-/* --- for tests
- * ----------------------------------------------------------------------------------*/
-
-/* Sends bytes as they are, without a header of ours. False: no buffer, or the ring is full. */
-bool dpdk__inject(struct link *link, const void *bytes, uint32_t length);
-/* memif's port with virtio's packet format. Not in the driver table. */
-extern const struct link_ops dpdk__memif_udp_ops;
-
 #endif

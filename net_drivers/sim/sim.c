@@ -10,12 +10,12 @@
  * Time: none; calls are counted. The same seed and the same calls give the same faults.
  * Threads: as the inner driver. Limits: SIM_HELD_MAX frames held, beyond it none is held back.
  */
+#include "sim.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "link/link.h"
 
 #define SIM_HELD_MAX 32u
 #define SIM_LATE_MAX 8u
@@ -311,6 +311,11 @@ static uint16_t sim_rx_burst(struct link *link, struct link_frame frames[], uint
 
     held_polled(sim);
     return sim->inner.ops->rx_burst(&sim->inner, frames, count);
+}
+
+struct link *sim__inner(struct link *link)
+{
+    return &((struct sim *)link->impl)->inner;
 }
 
 const struct link_ops link_sim_ops = {

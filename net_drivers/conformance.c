@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conformance.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "conformance_side.h"
+
+#define A LINK_CONFORMANCE_NODE_A
+#define B LINK_CONFORMANCE_NODE_B
+#define STARTS 10
+#define LINK_UP_MS_MAX 5000u
+
+struct bench {
+    const struct link_conformance *driver;
+    bool nobody;
+    char folder[64];
+    struct side a, b;
+};
+
+static struct bench bench;
+
+/* --- what the tests are made of
+ * -----------------------------------------------------------------*/
+
+static struct side_order order(enum side_op op)
+{
+    return (struct side_order){.op = op};
+}
+
+static struct side_answer do_simple(struct side *side, enum side_op op)
+{
+    struct side_order simple = order(op);
+
+    return side_do(side, &simple);
+}
+
+static void do_ok(struct side *side, const struct side_order *what)
+{
+    struct side_answer answer = side_do(side, what);
+
+    if (answer.status != SF_OK || answer.timed_out) {
+        print_error("order %d: %s%s\n", (int)what->op,
+                    answer.timed_out ? "timed out" : sf_status_text(answer.status), answer.text);
+    }
+    assert_int_equal(answer.status, SF_OK);
+    assert_false(answer.timed_out);
+}
+
+static struct side_order order_open(const struct side *side)
+{
+    struct side_order open = order(SIDE_OPEN);
+
+    open.node_id = side == &bench.a ? A : B;
+    open.server = side == &bench.a;
+    (void)snprintf(open.device, sizeof(open.device), bench.driver->device, bench.folder);
+    return open;
+}
+
+static void peer_add(struct side *side)
+{
+    struct side_order add = order(SIDE_PEER_ADD);
+
+    add.peer = side == &bench.a ? B : A;
+    do_ok(side, &add);
+}
+
+static void open_side(struct side *side)
+{
+    struct side_order open = order_open(side);
+
+    do_ok(side, &open);
+    peer_add(side);
+}
+
+static void wait_for(struct side *side, bool up)
+{
+    struct side_order wait = order(SIDE_WAIT);
+
+    wait.up = up;
+    wait.timeout_ms = LINK_UP_MS_MAX;
+    do_ok(side, &wait);
+}
+
+/* As order_open of both at once, peers, and both up. */
+static void open_both(void)
+{
+    struct side_order open_a = order_open(&bench.a);
+    struct side_order open_b = order_open(&bench.b);
+    struct side_order up = order(SIDE_WAIT);
+
+    sides_do(&bench.a, &open_a, &bench.b, &open_b);
+    assert_string_equal(bench.a.answer.text, "");
+    assert_int_equal(bench.a.answer.status, SF_OK);
+    assert_string_equal(bench.b.answer.text, "");
+    assert_int_equal(bench.b.answer.status, SF_OK);
+    peer_add(&bench.a);
+    peer_add(&bench.b);
+    up.up = true;
+    up.timeout_ms = LINK_UP_MS_MAX;
+    sides_do(&bench.a, &up, &bench.b, &up);
+    assert_true(bench.a.answer.up);
+    assert_true(bench.b.answer.up);
+}
+
+static void close_side(struct side *side)
+{
+    (void)do_simple(side, SIDE_CLOSE);
+    (void)do_simple(side, SIDE_STOP);
+    (void)do_simple(side, SIDE_FINI);
+}
+
+static uint32_t frames_free(struct side *side)
+{
+    uint32_t count = do_simple(side, SIDE_HOLD).held;
+
+    (void)do_simple(side, SIDE_RELEASE);
+    return count;
+}
+
+static struct side_order order_traffic(uint16_t peer, uint32_t send_count, uint32_t receive_count)
+{
+    struct side_order traffic = order(SIDE_TRAFFIC);
+
+    traffic.peer = peer;
+    traffic.send_count = send_count;
+    traffic.receive_count = receive_count;
+    return traffic;
+}
+
+static void received_whole(const struct side *side, uint32_t number_first, uint32_t count)
+{
+    assert_false(side->answer.timed_out);
+    assert_int_equal(side->answer.received, count);
+    assert_int_equal(side->answer.damage_count, 0);
+    assert_int_equal(side->answer.disorder_count, 0);
+    assert_int_equal(side->answer.stranger_count, 0);
+    if (count > 0) {
+        assert_int_equal(side->answer.number_first, number_first);
+    }
+}
+
+/* Frames both ways at once; all arrive, in order, unchanged. */
+static void traffic(uint32_t a_to_b, uint32_t b_to_a)
+{
+    struct side_order order_a = order_traffic(B, a_to_b, b_to_a);
+    struct side_order order_b = order_traffic(A, b_to_a, a_to_b);
+
+    order_a.number = 1000;
+    order_b.number = 5000;
+    sides_do(&bench.a, &order_a, &bench.b, &order_b);
+    received_whole(&bench.a, 5000, b_to_a);
+    received_whole(&bench.b, 1000, a_to_b);
+}
+
+/* What comes until the line has been quiet for a while. */
+static struct side_answer drain(struct side *side)
+{
+    struct side_order all = order_traffic(side == &bench.a ? B : A, 0, SIDE_RECEIVE_ALL);
+
+    all.timeout_ms = 100;
+    return side_do(side, &all);
+}
+
+/* --- tests
+ * --------------------------------------------------------------------------------------*/
+
+static void what_it_says_of_itself_is_sane(void **state)
+{
+    struct side_answer answer;
+
+    (void)state;
+    open_both();
+    answer = do_simple(&bench.a, SIDE_QUERY);
+    assert_in_range(answer.caps.mtu_bytes, 1200, 65535);
+    assert_in_range(answer.caps.burst_max, 1, LINK_BURST_MAX);
+    assert_int_equal(answer.stats.tx_frames, 0);
+    assert_int_equal(answer.stats.rx_frames, 0);
+}
+
+static void frames_arrive_whole_and_in_order_both_ways(void **state)
+{
+    struct link_stats stats;
+
+    (void)state;
+    open_both();
+    traffic(3000, 2000);
+    stats = do_simple(&bench.a, SIDE_QUERY).stats;
+    assert_int_equal(stats.tx_frames, 3000);
+    assert_int_equal(stats.rx_frames, 2000);
+    assert_int_equal(stats.tx_dropped, 0);
+    assert_int_equal(stats.rx_rejected, 0);
+    stats = do_simple(&bench.b, SIDE_QUERY).stats;
+    assert_int_equal(stats.rx_frames, 3000);
+    assert_true(stats.rx_bytes >= 3000 * 4);
+}
+
+static void a_full_burst_is_taken_at_once(void **state)
+{
+    struct side_order burst = order_traffic(B, LINK_BURST_MAX, 0);
+    struct side_order receive = order_traffic(A, 0, LINK_BURST_MAX);
+
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    burst.length = 64;
+    sides_do(&bench.a, &burst, &bench.b, &receive);
+    assert_int_equal(bench.a.answer.taken_first, LINK_BURST_MAX);
+    received_whole(&bench.b, 0, LINK_BURST_MAX);
+}
+
+static void the_largest_frame_arrives(void **state)
+{
+    uint32_t mtu_bytes;
+    struct side_order send = order_traffic(B, 40, 0);
+    struct side_order receive = order_traffic(A, 0, 40);
+
+    (void)state;
+    open_both();
+    mtu_bytes = do_simple(&bench.a, SIDE_QUERY).caps.mtu_bytes;
+    send.length = mtu_bytes;
+    sides_do(&bench.a, &send, &bench.b, &receive);
+    received_whole(&bench.b, 0, 40);
+    assert_int_equal(do_simple(&bench.b, SIDE_QUERY).stats.rx_bytes, 40ull * mtu_bytes);
+}
+
+static void a_frame_too_large_is_not_taken(void **state)
+{
+    struct side_order send = order(SIDE_SEND_TOO_LARGE);
+
+    (void)state;
+    open_both();
+    send.peer = B;
+    assert_int_equal(side_do(&bench.a, &send).taken_first, 0);
+    assert_int_equal(do_simple(&bench.a, SIDE_QUERY).stats.tx_frames, 0);
+    assert_int_equal(drain(&bench.b).received, 0);
+    traffic(10, 10);
+}
+
+static void frames_to_nobody_are_dropped_and_the_others_arrive(void **state)
+{
+    struct side_order send = order_traffic(B, 20, 0);
+
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    send.mixed = true;
+    send.number = 70;
+    do_ok(&bench.a, &send);
+    bench.b.answer = drain(&bench.b);
+    bench.b.answer.timed_out = false;
+    received_whole(&bench.b, 70, 20 - side_to_nobody(20));
+    assert_int_equal(do_simple(&bench.a, SIDE_QUERY).stats.tx_dropped, side_to_nobody(20));
+}
+
+static void frames_from_a_stranger_are_rejected(void **state)
+{
+    uint32_t free_b;
+    struct side_order remove = order(SIDE_PEER_REMOVE);
+    struct side_order send = order_traffic(B, 5, 0);
+
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    free_b = frames_free(&bench.b);
+    remove.peer = A;
+    (void)side_do(&bench.b, &remove);
+    do_ok(&bench.a, &send);
+    assert_int_equal(drain(&bench.b).received, 0);
+    assert_int_equal(do_simple(&bench.b, SIDE_QUERY).stats.rx_rejected, 5);
+    assert_int_equal(frames_free(&bench.b), free_b);
+    peer_add(&bench.b);
+    traffic(10, 10);
+}
+
+static void garbage_is_rejected_and_does_no_harm(void **state)
+{
+    struct side_order garbage = order(SIDE_GARBAGE);
+
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    for (uint32_t kind = 0; kind < bench.driver->garbage_count; kind++) {
+        garbage.kind = kind;
+        do_ok(&bench.a, &garbage);
+        if (drain(&bench.b).received != 0) {
+            fail_msg("garbage of kind %u was taken for a frame", kind);
+        }
+        assert_int_equal(do_simple(&bench.b, SIDE_QUERY).stats.rx_rejected, kind + 1);
+    }
+    traffic(100, 100);
+}
+
+static void peers_are_checked(void **state)
+{
+    struct side_order add = order(SIDE_PEER_ADD);
+
+    (void)state;
+    open_both();
+    add.peer = A;
+    assert_int_equal(side_do(&bench.a, &add).status, SF_BADARG);
+    add.peer = LINK_PEER_UNKNOWN;
+    assert_int_equal(side_do(&bench.a, &add).status, SF_BADARG);
+    add.peer = B;
+    assert_int_equal(side_do(&bench.a, &add).status, SF_EXISTS);
+    add.peer = 3;
+    assert_int_equal(side_do(&bench.a, &add).status,
+                     do_simple(&bench.a, SIDE_QUERY).caps.many_peers ? SF_OK : SF_LIMIT);
+    traffic(10, 10);
+}
+
+/* Sends until the queue is full, receives all of it. */
+static void fill_and_empty(bool mixed)
+{
+    struct side_order flood = order(SIDE_FLOOD);
+    struct side_order receive = order_traffic(A, 0, 0);
+    uint64_t dropped = do_simple(&bench.a, SIDE_QUERY).stats.tx_dropped;
+    uint32_t sent, to_nobody;
+
+    flood.peer = B;
+    flood.send_count = 100000;
+    flood.length = 200;
+    flood.mixed = mixed;
+    sent = side_do(&bench.a, &flood).sent;
+    assert_in_range(sent, LINK_BURST_MAX, 99999);
+    to_nobody = mixed ? side_to_nobody(sent) : 0;
+    assert_int_equal(do_simple(&bench.a, SIDE_QUERY).stats.tx_dropped, dropped + to_nobody);
+    receive.receive_count = sent - to_nobody;
+    (void)side_do(&bench.b, &receive);
+    received_whole(&bench.b, 0, sent - to_nobody);
+    assert_int_equal(drain(&bench.b).received, 0);
+}
+
+static void a_full_queue_says_so_and_keeps_what_it_took(void **state)
+{
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    for (int i = 0; i < 3; i++) {
+        fill_and_empty(false);
+        traffic(33, 500);
+        fill_and_empty(true);
+    }
+}
+
+static void no_frames_left_is_an_answer(void **state)
+{
+    struct side_order send = order_traffic(B, 20, 0);
+    struct side_order receive = order_traffic(A, 0, 20);
+
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    assert_in_range(do_simple(&bench.b, SIDE_HOLD).held, LINK_BURST_MAX, SIDE_HELD_MAX - 1);
+    send.length = 50;
+    do_ok(&bench.a, &send);
+    assert_int_equal(drain(&bench.b).received, 0);
+    (void)do_simple(&bench.b, SIDE_RELEASE);
+    (void)side_do(&bench.b, &receive);
+    received_whole(&bench.b, 0, 20);
+}
+
+static void no_frame_leaks(void **state)
+{
+    uint32_t free_a, free_b;
+    struct side_order send = order_traffic(B, 100, 0);
+
+    (void)state;
+    open_both();
+    free_a = frames_free(&bench.a);
+    free_b = frames_free(&bench.b);
+    traffic(5000, 5000);
+    send.mixed = true;
+    do_ok(&bench.a, &send);
+    (void)drain(&bench.b);
+    assert_int_equal(frames_free(&bench.a), free_a);
+    assert_int_equal(frames_free(&bench.b), free_b);
+}
+
+/* leaver goes and comes back; stayer sees it, loses what it sends meanwhile, and goes on. */
+static void leave_and_return(struct side *leaver, struct side *stayer)
+{
+    struct side_order lost = order_traffic(stayer == &bench.a ? B : A, 10, 0);
+    uint64_t dropped;
+
+    close_side(leaver);
+    wait_for(stayer, false);
+    dropped = do_simple(stayer, SIDE_QUERY).stats.tx_dropped;
+    do_ok(stayer, &lost);
+    assert_int_equal(do_simple(stayer, SIDE_QUERY).stats.tx_dropped, dropped + 10);
+    open_side(leaver);
+    wait_for(stayer, true);
+    wait_for(leaver, true);
+    traffic(300, 300);
+}
+
+static void the_link_goes_down_and_comes_up_with_the_other_side(void **state)
+{
+    (void)state;
+    open_both();
+    traffic(10, 10);
+    for (int i = 0; i < 3; i++) {
+        leave_and_return(&bench.b, &bench.a);
+        leave_and_return(&bench.a, &bench.b);
+    }
+}
+
+static void crash_and_return(struct side *victim, struct side *stayer)
+{
+    side_kill(victim);
+    wait_for(stayer, false);
+    side_init(victim, bench.driver, bench.nobody);
+    open_side(victim);
+    wait_for(stayer, true);
+    wait_for(victim, true);
+    traffic(300, 300);
+}
+
+static void a_crashed_side_can_come_back(void **state)
+{
+    (void)state;
+    open_both();
+    traffic(10, 10);
+    crash_and_return(&bench.b, &bench.a);
+    crash_and_return(&bench.a, &bench.b);
+}
+
+static void closing_with_frames_in_flight_is_clean(void **state)
+{
+    struct side_order flood = order(SIDE_FLOOD);
+    uint32_t free_a, free_b;
+    struct side_answer answer;
+
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    free_a = frames_free(&bench.a);
+    free_b = frames_free(&bench.b);
+    flood.peer = B;
+    flood.send_count = 50;
+    flood.length = 300;
+    (void)side_do(&bench.a, &flood);
+    flood.peer = A;
+    (void)side_do(&bench.b, &flood);
+
+    (void)do_simple(&bench.a, SIDE_CLOSE);
+    flood.peer = B;
+    assert_int_equal(side_do(&bench.a, &flood).sent, 0);
+    assert_int_equal(drain(&bench.a).received, 0);
+    (void)do_simple(&bench.a, SIDE_STOP);
+    assert_int_equal(frames_free(&bench.a), free_a);
+    (void)do_simple(&bench.a, SIDE_FINI);
+
+    answer = drain(&bench.b);
+    assert_in_range(answer.received, 0, 50);
+    assert_int_equal(answer.damage_count, 0);
+    wait_for(&bench.b, false);
+    assert_int_equal(frames_free(&bench.b), free_b);
+    close_side(&bench.b);
+    open_both();
+    traffic(100, 100);
+}
+
+static void a_failed_open_says_why_and_leaves_nothing(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < bench.driver->fault_count; i++) {
+        const struct link_conformance_fault *fault = &bench.driver->faults[i];
+        struct side_order open = order_open(&bench.a);
+        struct side_answer answer;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        (void)snprintf(open.device, sizeof(open.device), fault->device, bench.folder);
+#pragma GCC diagnostic pop
+        open.mtu_bytes = fault->mtu_bytes;
+        answer = side_do(&bench.a, &open);
+        if (answer.status == SF_OK || answer.text[0] == '\0') {
+            fail_msg("%s: open answered %s and said \"%s\"", fault->what,
+                     sf_status_name(answer.status), answer.text);
+        }
+        (void)do_simple(&bench.a, SIDE_FINI);
+    }
+    open_both();
+    traffic(10, 10);
+}
+
+/* Both at the same moment: neither waits for the other. */
+static void it_links_within_5_s_in_10_of_10_starts(void **state)
+{
+    (void)state;
+    for (int i = 0; i < STARTS; i++) {
+        open_both();
+        traffic(5, 5);
+        side_fini(&bench.a);
+        side_fini(&bench.b);
+        side_init(&bench.a, bench.driver, bench.nobody);
+        side_init(&bench.b, bench.driver, bench.nobody);
+    }
+}
+
+/* --- running them
+ * -------------------------------------------------------------------------------*/
+
+static int sides_make(void **state)
+{
+    (void)state;
+    side_init(&bench.a, bench.driver, bench.nobody);
+    side_init(&bench.b, bench.driver, bench.nobody);
+    return 0;
+}
+
+static int sides_end(void **state)
+{
+    char path[96];
+
+    (void)state;
+    side_fini(&bench.a);
+    side_fini(&bench.b);
+    (void)snprintf(path, sizeof(path), "%s/link.sock", bench.folder);
+    (void)unlink(path);
+    return 0;
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, sides_make, sides_end)
+
+static int options_read(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--as-nobody") != 0) {
+            (void)fprintf(stderr, "usage: %s [--as-nobody]\n", argv[0]);
+            return 2;
+        }
+        if (geteuid() != 0) {
+            (void)printf("1..0 # SKIP becoming another user needs root\n");
+            return 1;
+        }
+        bench.nobody = true;
+    }
+    return 0;
+}
+
+int link_conformance_run(const struct link_conformance *driver, int argc, char **argv)
+{
+    static const struct CMUnitTest all[] = {
+        CASE(what_it_says_of_itself_is_sane),
+        CASE(frames_arrive_whole_and_in_order_both_ways),
+        CASE(a_full_burst_is_taken_at_once),
+        CASE(the_largest_frame_arrives),
+        CASE(a_frame_too_large_is_not_taken),
+        CASE(frames_to_nobody_are_dropped_and_the_others_arrive),
+        CASE(frames_from_a_stranger_are_rejected),
+        CASE(garbage_is_rejected_and_does_no_harm),
+        CASE(peers_are_checked),
+        CASE(a_full_queue_says_so_and_keeps_what_it_took),
+        CASE(no_frames_left_is_an_answer),
+        CASE(no_frame_leaks),
+        CASE(the_link_goes_down_and_comes_up_with_the_other_side),
+        CASE(closing_with_frames_in_flight_is_clean),
+        CASE(a_failed_open_says_why_and_leaves_nothing),
+        /* these need processes; see process_count */
+        CASE(a_crashed_side_can_come_back),
+        CASE(it_links_within_5_s_in_10_of_10_starts),
+    };
+    static const size_t process_count = 2;
+    size_t count = sizeof(all) / sizeof(all[0]) - (driver->processes ? 0 : process_count);
+    int result = options_read(argc, argv);
+
+    if (result != 0) {
+        return result == 1 ? 0 : result;
+    }
+    bench.driver = driver;
+    (void)snprintf(bench.folder, sizeof(bench.folder), "/tmp/sipfabric-link-XXXXXX");
+    if (mkdtemp(bench.folder) == NULL || (bench.nobody && chown(bench.folder, 65534, 65534) != 0)) {
+        perror(bench.folder);
+        return 1;
+    }
+    result = _cmocka_run_group_tests(driver->name, all, count, NULL, NULL);
+    if (rmdir(bench.folder) != 0) {
+        perror(bench.folder);
+        result = 1;
+    }
+    return result;
+}

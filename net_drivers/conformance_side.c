@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conformance_side.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NOBODY 65534u
+#define NODE_NOBODY 999u
+#define TIMEOUT_MS_DEFAULT 5000u
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+struct link_peer link_conformance_address(uint16_t node_id)
+{
+    return (struct link_peer){
+        .node_id = node_id,
+        .mac = {2, 0, 0, 0, (uint8_t)(node_id >> 8), (uint8_t)node_id},
+        .ipv4 = 0x0a4e0000u + node_id,
+    };
+}
+
+/* --- frames
+ * -------------------------------------------------------------------------------------*/
+
+static uint8_t pattern(uint32_t number, uint32_t i)
+{
+    return (uint8_t)(number * 131u + i * 7u + (i >> 8));
+}
+
+static void frame_fill(struct link_frame *frame, uint32_t number, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        frame->data[i] = pattern(number, i);
+    }
+    if (length >= sizeof(number)) {
+        memcpy(frame->data, &number, sizeof(number));
+    }
+    frame->length = length;
+}
+
+/* Lengths of a run of frames: all sizes, large and small mixed. */
+static uint32_t length_of(const struct side_order *order, uint32_t number, uint32_t mtu_bytes)
+{
+    return order->length != 0 ? order->length : 4u + number * 2654435761u % (mtu_bytes - 3u);
+}
+
+static void frame_check(struct side *side, const struct link_frame *frame)
+{
+    struct side_answer *answer = &side->answer;
+    uint32_t number = 0;
+
+    if (frame->length < sizeof(number)) {
+        answer->damage_count++;
+        return;
+    }
+    memcpy(&number, frame->data, sizeof(number));
+    for (uint32_t i = sizeof(number); i < frame->length; i++) {
+        if (frame->data[i] != pattern(number, i)) {
+            answer->damage_count++;
+            break;
+        }
+    }
+    if (answer->received == 0) {
+        answer->number_first = number;
+    } else if (number != side->number_next) {
+        answer->disorder_count++;
+    }
+    side->number_next = number + 1;
+    answer->stranger_count += frame->peer != side->order.peer;
+    answer->received++;
+}
+
+/* --- steps: true when the order is done
+ * ---------------------------------------------------------*/
+
+static bool step_receive(struct side *side)
+{
+    const struct link_ops *ops = side->link.ops;
+    struct link_frame frames[LINK_BURST_MAX];
+    uint32_t wanted = side->order.receive_count - side->answer.received;
+    uint16_t count = ops->rx_burst(&side->link, frames,
+                                   (uint16_t)(wanted < LINK_BURST_MAX ? wanted : LINK_BURST_MAX));
+
+    for (uint16_t i = 0; i < count; i++) {
+        frame_check(side, &frames[i]);
+    }
+    ops->frame_free(&side->link, frames, count);
+    return side->answer.received == side->order.receive_count;
+}
+
+uint32_t side_to_nobody(uint32_t count)
+{
+    return (count + 5) / 7;
+}
+
+static bool step_send(struct side *side)
+{
+    const struct link_ops *ops = side->link.ops;
+    const struct side_order *order = &side->order;
+    struct link_frame frames[LINK_BURST_MAX];
+    uint32_t left = order->send_count - side->answer.sent;
+    uint16_t count = ops->frame_alloc(&side->link, frames,
+                                      (uint16_t)(left < LINK_BURST_MAX ? left : LINK_BURST_MAX));
+    uint16_t taken;
+
+    for (uint16_t i = 0; i < count; i++) {
+        uint32_t index = side->answer.sent + i;
+        uint32_t number = order->number + index - (order->mixed ? side_to_nobody(index) : 0);
+
+        frame_fill(&frames[i], number, length_of(order, number, frames[i].capacity));
+        frames[i].peer = order->mixed && index % 7 == 1 ? NODE_NOBODY : order->peer;
+    }
+    taken = ops->tx_burst(&side->link, frames, count);
+    if (side->answer.sent == 0) {
+        side->answer.taken_first = taken;
+    }
+    side->answer.sent += taken;
+    ops->frame_free(&side->link, frames + taken, count - taken);
+    return side->answer.sent == order->send_count || (order->op == SIDE_FLOOD && taken < count);
+}
+
+static bool step_traffic(struct side *side)
+{
+    bool sent = side->answer.sent == side->order.send_count || step_send(side);
+    bool received = side->answer.received == side->order.receive_count || step_receive(side);
+
+    return sent && received;
+}
+
+static bool step_wait(struct side *side)
+{
+    side->answer.up = side->link.ops->is_up(&side->link);
+    return side->answer.up == side->order.up;
+}
+
+static bool step_open(struct side *side)
+{
+    const struct side_order *order = &side->order;
+    struct link_peer address = link_conformance_address(order->node_id);
+    struct link_config config = {
+        .name = side->driver->name,
+        .device = order->device,
+        .node_id = order->node_id,
+        .ipv4 = address.ipv4,
+        .mtu_bytes = order->mtu_bytes,
+        .server = order->server,
+        .seed = 1,
+    };
+    const char *text = "";
+
+    memcpy(config.mac, address.mac, sizeof(config.mac));
+    side->answer.status = SF_OK;
+    if (!side->started && side->driver->start != NULL) {
+        side->answer.status = side->driver->start(&text);
+        side->started = side->answer.status == SF_OK;
+    }
+    if (side->answer.status == SF_OK && side->driver->ops != NULL) {
+        side->link = (struct link){.ops = side->driver->ops};
+    } else if (side->answer.status == SF_OK) {
+        side->answer.status = link_init(&side->link, side->driver->name);
+    }
+    if (side->answer.status == SF_OK) {
+        side->opened = true;
+        side->answer.status = side->link.ops->open(&side->link, &config, &text);
+    }
+    (void)snprintf(side->answer.text, sizeof(side->answer.text), "%s", text);
+    return true;
+}
+
+static bool step_peer_add(struct side *side)
+{
+    struct link_peer peer = link_conformance_address(side->order.peer);
+
+    side->answer.status = side->link.ops->peer_add(&side->link, &peer);
+    return true;
+}
+
+static bool step_peer_remove(struct side *side)
+{
+    side->link.ops->peer_remove(&side->link, side->order.peer);
+    return true;
+}
+
+/* taken_first: how many of one frame that is a byte too long were taken. */
+static bool step_send_too_large(struct side *side)
+{
+    const struct link_ops *ops = side->link.ops;
+    struct link_frame frame;
+
+    if (ops->frame_alloc(&side->link, &frame, 1) != 1) {
+        return false;
+    }
+    frame_fill(&frame, 0, frame.capacity);
+    frame.length = frame.capacity + 1;
+    frame.peer = side->order.peer;
+    side->answer.taken_first = ops->tx_burst(&side->link, &frame, 1);
+    ops->frame_free(&side->link, &frame, 1 - side->answer.taken_first);
+    return true;
+}
+
+static bool step_garbage(struct side *side)
+{
+    return side->driver->garbage(&side->link, side->order.kind);
+}
+
+static bool step_hold(struct side *side)
+{
+    assert(side->held == NULL);
+    side->held = calloc(SIDE_HELD_MAX, sizeof(*side->held));
+    assert(side->held != NULL);
+    side->held_count = 0;
+    while (side->held_count < SIDE_HELD_MAX) {
+        uint16_t count =
+            side->link.ops->frame_alloc(&side->link, side->held + side->held_count, LINK_BURST_MAX);
+
+        side->held_count += count;
+        if (count < LINK_BURST_MAX) {
+            break;
+        }
+    }
+    side->answer.held = side->held_count;
+    return true;
+}
+
+static bool step_release(struct side *side)
+{
+    side->link.ops->frame_free(&side->link, side->held, (uint16_t)side->held_count);
+    free(side->held);
+    side->held = NULL;
+    return true;
+}
+
+static bool step_query(struct side *side)
+{
+    side->link.ops->query(&side->link, &side->answer.caps);
+    side->link.ops->stats(&side->link, &side->answer.stats);
+    return true;
+}
+
+static bool step_close(struct side *side)
+{
+    side->link.ops->close(&side->link);
+    return true;
+}
+
+static bool step_stop(struct side *side)
+{
+    side->link.ops->stop(&side->link);
+    return true;
+}
+
+static bool step_fini(struct side *side)
+{
+    side->link.ops->fini(&side->link);
+    side->opened = false;
+    return true;
+}
+
+/* --- orders
+ * -------------------------------------------------------------------------------------*/
+
+static void order_begin(struct side *side, const struct side_order *order)
+{
+    side->order = *order;
+    memset(&side->answer, 0, sizeof(side->answer));
+    side->deadline_ms =
+        now_ms() + (order->timeout_ms != 0 ? order->timeout_ms : TIMEOUT_MS_DEFAULT);
+}
+
+static bool order_step(struct side *side)
+{
+    static bool (*const steps[])(struct side *) = {
+        [SIDE_OPEN] = step_open,
+        [SIDE_PEER_ADD] = step_peer_add,
+        [SIDE_PEER_REMOVE] = step_peer_remove,
+        [SIDE_WAIT] = step_wait,
+        [SIDE_TRAFFIC] = step_traffic,
+        [SIDE_FLOOD] = step_send,
+        [SIDE_SEND_TOO_LARGE] = step_send_too_large,
+        [SIDE_GARBAGE] = step_garbage,
+        [SIDE_HOLD] = step_hold,
+        [SIDE_RELEASE] = step_release,
+        [SIDE_QUERY] = step_query,
+        [SIDE_CLOSE] = step_close,
+        [SIDE_STOP] = step_stop,
+        [SIDE_FINI] = step_fini,
+    };
+
+    if (steps[side->order.op](side)) {
+        return true;
+    }
+    side->answer.timed_out = now_ms() >= side->deadline_ms;
+    return side->answer.timed_out;
+}
+
+static bool bytes_read(int fd, void *to, size_t count)
+{
+    for (size_t got = 0; got < count;) {
+        ssize_t n = read(fd, (uint8_t *)to + got, count - got);
+
+        if (n <= 0) {
+            return false;
+        }
+        got += (size_t)n;
+    }
+    return true;
+}
+
+/* A side in its own process: orders in, answers out, and never deaf to its link. */
+static void process_main(struct side *side)
+{
+    struct pollfd wait = {.fd = side->fd, .events = POLLIN};
+    struct side_order order;
+
+    for (;;) {
+        if (poll(&wait, 1, side->opened ? 0 : 100) == 0) {
+            if (side->opened && side->link.impl != NULL) {
+                (void)side->link.ops->is_up(&side->link);
+                (void)usleep(200);
+            }
+            continue;
+        }
+        if (!bytes_read(side->fd, &order, sizeof(order))) {
+            _exit(0);
+        }
+        order_begin(side, &order);
+        while (!order_step(side)) {
+            (void)sched_yield();
+        }
+        if (write(side->fd, &side->answer, sizeof(side->answer)) != (ssize_t)sizeof(side->answer)) {
+            _exit(1);
+        }
+    }
+}
+
+static void privileges_drop(void)
+{
+    if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
+        setresuid(NOBODY, NOBODY, NOBODY) != 0 || prctl(PR_SET_DUMPABLE, 1) != 0) {
+        perror("becoming nobody");
+        _exit(1);
+    }
+}
+
+void side_init(struct side *side, const struct link_conformance *driver, bool nobody)
+{
+    int fds[2];
+
+    memset(side, 0, sizeof(*side));
+    side->driver = driver;
+    side->fd = -1;
+    if (!driver->processes) {
+        return;
+    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
+        abort();
+    }
+    side->pid = fork();
+    if (side->pid < 0) {
+        abort();
+    }
+    if (side->pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)close(fds[0]);
+        side->fd = fds[1];
+        if (nobody) {
+            privileges_drop();
+        }
+        process_main(side);
+    }
+    (void)close(fds[1]);
+    side->fd = fds[0];
+}
+
+void side_kill(struct side *side)
+{
+    if (side->pid != 0) {
+        (void)kill(side->pid, SIGKILL);
+        (void)waitpid(side->pid, NULL, 0);
+        (void)close(side->fd);
+    }
+    side->pid = 0;
+    side->fd = -1;
+}
+
+void side_fini(struct side *side)
+{
+    if (side->pid == 0 && side->opened) {
+        if (side->held != NULL) {
+            (void)step_release(side);
+        }
+        side->link.ops->close(&side->link);
+        side->link.ops->stop(&side->link);
+        side->link.ops->fini(&side->link);
+    }
+    side_kill(side);
+    memset(side, 0, sizeof(*side));
+}
+
+static void answer_await(struct side *side)
+{
+    if (!bytes_read(side->fd, &side->answer, sizeof(side->answer))) {
+        memset(&side->answer, 0, sizeof(side->answer));
+        side->answer.status = SF_IO;
+        side->answer.timed_out = true;
+        (void)snprintf(side->answer.text, sizeof(side->answer.text), "the process has ended");
+    }
+}
+
+static void order_send(struct side *side, const struct side_order *order)
+{
+    if (send(side->fd, order, sizeof(*order), MSG_NOSIGNAL) != (ssize_t)sizeof(*order)) {
+        (void)fprintf(stderr, "# a side does not take orders\n");
+    }
+}
+
+void sides_do(struct side *a, const struct side_order *order_a, struct side *b,
+              const struct side_order *order_b)
+{
+    bool done_a = false;
+    bool done_b = b == NULL;
+
+    if (a->driver->processes) {
+        order_send(a, order_a);
+        if (b != NULL) {
+            order_send(b, order_b);
+            answer_await(b);
+        }
+        answer_await(a);
+        return;
+    }
+    order_begin(a, order_a);
+    if (b != NULL) {
+        order_begin(b, order_b);
+    }
+    while (!done_a || !done_b) {
+        done_a = done_a || order_step(a);
+        done_b = done_b || order_step(b);
+    }
+}
+
+struct side_answer side_do(struct side *side, const struct side_order *order)
+{
+    sides_do(side, order, NULL, NULL);
+    return side->answer;
+}

@@ -89,7 +89,8 @@ static sf_status write_script(struct cluster_plan *plan, const struct cluster_no
                       "echo SIPFABRIC-STAGE ipxe-loaded\n"
                       "boot || goto failed\n"
                       ":failed\n"
-                      "echo SIPFABRIC-STAGE ipxe-failed\n",
+                      "echo SIPFABRIC-STAGE ipxe-failed\n"
+                      "reboot\n", /* which ends QEMU (-no-reboot), so that nobody waits in vain */
                       CLUSTER_HTTP_PORT, QUICK_BOOT, plan->controller, plan->cluster->token,
                       node->name, 10 + number, number, CLUSTER_HTTP_PORT);
 }

@@ -16,9 +16,8 @@ import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
-BUILD = pathlib.Path(os.environ.get("SIPFABRIC_BUILD", HERE.parent.parent / "build"))
-NOBODY = 65534
+sys.dont_write_bytecode = True
+from staging import BUILD, HERE, NOBODY, ordinary_user
 
 
 class Case:
@@ -31,7 +30,6 @@ class Case:
         self.env.pop("SIPFABRIC_CLUSTER", None)
 
     def start(self, *args, **env):
-        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         return subprocess.Popen(
             [str(self.fabricctl), *args],
             env=dict(self.env, **env),
@@ -39,7 +37,7 @@ class Case:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            **user,
+            **ordinary_user(),
         )
 
     def run(self, *args, **env):
@@ -198,8 +196,7 @@ def destroy_finds_what_was_not_recorded_yet(case):
 
 def a_reused_number_is_not_ended(case):
     create(case, "--nodes", "1")
-    user = {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
-    with subprocess.Popen(["sleep", "60"], **user) as stranger:
+    with subprocess.Popen(["sleep", "60"], **ordinary_user()) as stranger:
         start = pathlib.Path(f"/proc/{stranger.pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
         with (case.state("default") / "pids").open("a") as pids:
             pids.write(f"{stranger.pid} {int(start) - 1} node7\n")

@@ -14,19 +14,20 @@ import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+import staging
+
 HOSTED_SECONDS_MAX = 20
-NOBODY = 65534
 
 
 def start(mode, root):
     env = dict(os.environ, DEMO_TAP="1", TMPDIR=str(root))
     user = {}
+    command = [staging.HERE / "demo.sh"]
     if mode == "hosted":
-        env.update(HOME=str(root), XDG_RUNTIME_DIR=str(root))
-        if os.geteuid() == 0:
-            user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    command = [str(HERE / "demo.sh")] + (["--hosted"] if mode == "hosted" else [])
+        env.update(HOME=str(root), XDG_RUNTIME_DIR=str(root), SIPFABRIC_BUILD=str(root / "build"))
+        user = staging.ordinary_user()
+        command = [root / "tests/e2e/demo.sh", "--hosted"]
     return subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True, **user
     )
@@ -79,8 +80,8 @@ def main():
             process.terminate()
 
     signal.signal(signal.SIGTERM, stop)
-    if mode == "hosted" and os.geteuid() == 0:
-        os.chown(root, NOBODY, NOBODY)
+    if mode == "hosted":
+        staging.stage(root)
     try:
         began = time.monotonic()
         process = start(mode, root)

@@ -15,6 +15,7 @@
 #include "TcpContract.h"
 
 #define LOOPBACK 0x7f000001u
+#define ANY 0u
 #define NOT_OURS 0xc0000201u /* 192.0.2.1: reserved for examples, never a local address */
 #define PORT_FIRST 20000u
 #define PORT_COUNT 12000u /* all below what the system hands out by itself */
@@ -109,14 +110,14 @@ static struct walk_session *ready_helper(void)
     return helper;
 }
 
-static uint32_t ask_bind(struct walk_session *session, uint32_t port)
+static uint32_t ask_bind(struct walk_session *session, uint32_t ip, uint32_t port)
 {
     struct nk_msg msg;
 
     if (!walk_fill(session, TAG(BindLocalEndPoint), &msg)) {
         return WALK_NONE;
     }
-    msg.args[0] = LOOPBACK;
+    msg.args[0] = ip;
     msg.args[1] = port;
     session->note[NOTE_PORT] = port;
     return walk_send(session, TAG(BindLocalEndPoint), &msg) ? walk_receive(session, NULL)
@@ -140,7 +141,7 @@ static struct walk_session *bound_helper(void)
     struct walk_session *helper = ready_helper();
 
     for (uint32_t i = 0; helper != NULL && i < PORT_TRIES; i++) {
-        uint32_t answer = ask_bind(helper, random_port());
+        uint32_t answer = ask_bind(helper, LOOPBACK, random_port());
         if (answer == TAG(OK)) {
             return helper;
         }
@@ -249,7 +250,9 @@ static bool arrange_bind(struct walk_session *session, uint32_t wish, struct nk_
     return true;
 }
 
-/* Another session listens on the same address first. Some systems refuse already the second bind.
+/*
+ * Another session listens on the same port of all addresses first. (On the very same address would
+ * not do: a service may let several sessions listen together.)
  */
 static bool arrange_listen(struct walk_session *session, uint32_t wish, struct nk_msg *msg)
 {
@@ -262,7 +265,7 @@ static bool arrange_listen(struct walk_session *session, uint32_t wish, struct n
         return false;
     }
     session->other = rival;
-    return ask_bind(rival, session->note[NOTE_PORT]) == TAG(OK) && ask_listen(rival);
+    return ask_bind(rival, ANY, session->note[NOTE_PORT]) == TAG(OK) && ask_listen(rival);
 }
 
 /* Somebody connects to the session, which listens. */

@@ -16,7 +16,7 @@ struct sock {
     bool used;
     struct fake_channel *channel; /* NULL: nobody accepted it yet, or its client is gone */
     enum { FRESH, BOUND, LISTENING, CONNECTED } kind;
-    uint32_t port;
+    uint32_t ip, port;
     struct sock *peer;  /* CONNECTED: the other end; NULL: it is gone */
     struct sock *queue; /* LISTENING: waiting to be accepted */
     struct sock *queue_next;
@@ -62,10 +62,12 @@ void model_serve(struct fake_channel *channel)
     channel->served = true;
 }
 
-static bool listens(uint32_t port)
+/* Is somebody listening there under an address that overlaps this one without being the same? */
+static bool taken(uint32_t ip, uint32_t port)
 {
     for (uint32_t i = 0; i < SOCKS_MAX; i++) {
-        if (socks[i].used && socks[i].kind == LISTENING && socks[i].port == port) {
+        if (socks[i].used && socks[i].kind == LISTENING && socks[i].port == port &&
+            socks[i].ip != ip) {
             return true;
         }
     }
@@ -89,18 +91,21 @@ static void hang_up(struct sock *sock, bool hard)
 
 static void on_bind(struct sock *sock, const struct nk_msg *msg)
 {
-    if (msg->args[0] != LOOPBACK || listens((uint32_t)msg->args[1])) {
+    uint32_t ip = (uint32_t)msg->args[0];
+
+    if ((ip != LOOPBACK && ip != 0) || taken(ip, (uint32_t)msg->args[1])) {
         fake_give(sock->channel, "InvalidEndPoint", 0);
         return;
     }
     sock->kind = BOUND;
+    sock->ip = ip;
     sock->port = (uint32_t)msg->args[1];
     fake_give(sock->channel, "OK", 0);
 }
 
 static void on_listen(struct sock *sock)
 {
-    if (listens(sock->port) && fake_fault != FAULT_NEVER_COULD_NOT) {
+    if (taken(sock->ip, sock->port) && fake_fault != FAULT_NEVER_COULD_NOT) {
         sock->kind = FRESH;
         fake_give(sock->channel, "CouldNotListen", 0);
         return;

@@ -11,10 +11,10 @@
 #define FABRICD_START_MS_MAX 10000
 
 /* True once fabricd has written where it listens. */
-static bool read_listen(struct cluster_plan *plan)
+static bool read_address(struct cluster_plan *plan)
 {
     char path[CLUSTER_PATH_MAX];
-    FILE *file = fopen(cluster_path(plan->cluster, path, "listen"), "re");
+    FILE *file = fopen(cluster_path(plan->cluster, path, "fabricd.addr"), "re");
     bool there = file != NULL && fgets(plan->controller, sizeof(plan->controller), file) != NULL;
 
     if (file != NULL) {
@@ -40,7 +40,7 @@ static sf_status wait_fabricd(struct cluster_plan *plan)
             cluster_show_tail(log_path, "its log");
             return SF_IO;
         }
-        if (read_listen(plan) && ctl_connect(&context, true, &client) == CTL_OK) {
+        if (read_address(plan) && ctl_connect(&context, true, &client) == CTL_OK) {
             ctl_disconnect(client);
             return SF_OK;
         }
@@ -59,15 +59,21 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
 {
     struct cluster *cluster = plan->cluster;
     struct cluster_args args;
+    char expected[CLUSTER_NODES_MAX * sizeof(plan->nodes[0].name)] = "";
     char log_path[CLUSTER_PATH_MAX];
     sf_status st;
 
+    for (unsigned i = 0; i < cluster->node_count; i++) {
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof(expected) - used, "%s%s", i > 0 ? "," : "",
+                 plan->nodes[i].name);
+    }
     cluster_args_init(&args);
     cluster_net_enter(cluster, &args);
-    cluster_args_add(&args, plan->fabricd, "--state-dir", cluster->dir, "--token", cluster->token,
-                     "--listen", NULL);
+    cluster_args_add(&args, plan->fabricd, "--expect", expected, "--state-dir", cluster->dir,
+                     "--token", cluster->token, "--listen", NULL);
     if (cluster->hosted) {
-        cluster_args_add(&args, "127.0.0.1:0", NULL);
+        cluster_args_add(&args, "127.0.0.1:0", "--hosted", NULL);
     } else {
         cluster_arg(&args, "%s:%d", CLUSTER_HOST_ADDRESS, CLUSTER_FABRICD_PORT);
     }

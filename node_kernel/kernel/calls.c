@@ -46,6 +46,7 @@ static int64_t call_yield(struct nk_sip *sip)
 static int64_t call_resched(struct nk_sip *sip, uint64_t result)
 {
     nk__cpu.resched = 0;
+    nk__cpu.budget = 0; /* as when it is pre-empted */
     nk__requeue(sip, result);
 }
 

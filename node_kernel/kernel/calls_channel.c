@@ -410,6 +410,7 @@ static int64_t accept_try(struct nk_export *export)
     }
     port = NK_CONTAINER(export->pending.next, struct nk_port, link);
     nk_list_remove(&port->link);
+    export->pending_count--;
     port->state = NK_PORT_OPEN;
     return port->handle;
 }
@@ -444,13 +445,16 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
     const char *dot = strchr(export_name, '.');
     const char *name = dot == NULL ? export_name : dot + 1;
     struct nk_export *export = export_find(sip, name, strlen(name));
-    struct nk_port *port =
-        export == NULL ? NULL : nk__port_add(sip, ep, NK_PORT_PENDING, export->name);
+    struct nk_port *port = NULL;
 
+    if (export != NULL && export->pending_count < NK_BACKLOG_MAX) {
+        port = nk__port_add(sip, ep, NK_PORT_PENDING, export->name);
+    }
     if (port == NULL) {
         nk__refuse(sip->kernel, ep);
         return;
     }
+    export->pending_count++;
     nk_list_insert(export->pending.prev, &port->link);
     if (sip->wait == NK_WAIT_ACCEPT && sip->wait_export == export) {
         nk__wake(sip);
@@ -557,9 +561,10 @@ int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, 
     ports[1] = ports[0] == NULL ? NULL : nk__port_add(sip, eps[1], NK_PORT_OPEN, "");
     if (ports[1] == NULL) {
         if (ports[0] != NULL) {
-            nk__port_free(ports[0]);
+            nk__port_close(ports[0], SF_CAUSE_OF(QUOTA));
+        } else {
+            fab_ep_close(eps[0], SF_CAUSE_OF(QUOTA));
         }
-        fab_ep_close(eps[0], SF_CAUSE_OF(QUOTA));
         fab_ep_close(eps[1], SF_CAUSE_OF(QUOTA));
         return -SF_LIMIT;
     }

@@ -67,7 +67,7 @@ static uint8_t fault_kind(const struct nk_sip *sip, int signal_number, const sig
 
 static int in_sealed_code(uint64_t rip)
 {
-    return (rip >= NK_IMAGE_BASE && rip < NK_IMAGE_BASE + NK_IMAGE_PLACES * NK_IMAGE_STRIDE) ||
+    return nk__in_image_area(rip) ||
            (rip >= NK_GATE_ADDRESS && rip < NK_GATE_ADDRESS + NK_PAGE_BYTES);
 }
 

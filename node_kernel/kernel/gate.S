@@ -23,8 +23,8 @@
 .endm
 
     .text
-    .globl nk__gate_begin, nk__gate_start, nk__gate_end
-    .hidden nk__gate_begin, nk__gate_start, nk__gate_end
+    .globl nk__gate_begin, nk__gate_start, nk__gate_restore, nk__gate_end
+    .hidden nk__gate_begin, nk__gate_start, nk__gate_restore, nk__gate_end
 
 /* Copied to NK_GATE_ADDRESS: nothing here may depend on where it runs. %eax = number of the call.
  * %rdi is ignored: who calls is known to the worker. */
@@ -62,6 +62,31 @@ nk__gate_start:
     mov $1, %eax /* exit */
     push $0      /* the return address the gate expects; exit never returns */
     jmp nk__gate_begin
+
+/* Resumption of a pre-empted SIP (preempt.c saved it): vector registers from its header page, the
+ * other general registers from its stack. %rcx..: free until popped. */
+    .balign 16
+nk__gate_restore:
+    pop %rdi
+    pop %rsi
+    test %esi, %esi
+    jz 1f
+    mov $0xe7, %eax /* x87, SSE, AVX, AVX-512 */
+    xor %edx, %edx
+    xrstor64 (%rdi)
+    jmp 2f
+1:  fxrstor64 (%rdi)
+2:  pop %rax
+    pop %rdx
+    pop %rcx
+    pop %rsi
+    pop %rdi
+    pop %r8
+    pop %r9
+    pop %r10
+    pop %r11
+    popfq
+    ret $128 /* the red zone */
 nk__gate_end:
 
     .globl nk__fiber_enter, nk__fiber_resume, nk__fiber_leave

@@ -49,6 +49,8 @@ SF_MUST_CHECK sf_status nk__gate_install(void);
 void nk__gate_remove(void);
 /* Address in the gate page where a new SIP's first resumption lands. */
 uint64_t nk__gate_start_address(void);
+/* Likewise for one that was pre-empted. */
+uint64_t nk__gate_restore_address(void);
 
 /* Goes from the scheduler loop into a SIP; returns when somebody calls nk__fiber_leave. */
 void nk__fiber_enter(struct nk_head *head, uint64_t result);

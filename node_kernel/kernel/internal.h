@@ -28,6 +28,7 @@
 #define NK_FRONT_MAX 64u                 /* wake-ups in a row that may overtake the run queue */
 #define NK_REPORT_BYTES 8192u
 #define NK_SIP_BUCKETS 1024u
+#define NK_BACKLOG_MAX 256u /* channels opened to one export and not yet accepted */
 
 struct nk_list {
     struct nk_list *next, *prev;
@@ -137,6 +138,7 @@ enum nk_wait { NK_WAIT_NONE, NK_WAIT_RECV, NK_WAIT_SELECT, NK_WAIT_ACCEPT };
 struct nk_export {
     const char *name;
     struct nk_list pending; /* nk_port.link */
+    uint32_t pending_count;
 };
 
 struct nk_sip {
@@ -153,7 +155,6 @@ struct nk_sip {
     uint8_t state;      /* enum nk_sip_state */
     uint8_t wait;       /* enum nk_wait */
     uint8_t timed_out;
-    uint8_t preempted; /* resume with the registers saved by the tick */
     uint32_t wait_count;
     uint32_t wait_address; /* RECV: where the struct nk_msg goes */
     struct nk_port *wait_port;
@@ -242,7 +243,7 @@ struct nk_kernel {
     char node_name[64];
     struct nk_fault fault;
     char report[NK_REPORT_BYTES];
-    uint8_t has_range, has_gate, has_signals;
+    uint8_t has_range, has_gate, has_signals, has_tick;
 };
 
 /* Formats into text (may be NULL). */
@@ -348,6 +349,18 @@ void nk__signals_remove(void);
 _Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind);
 /* Writes kernel->report for a SIP that is still whole. */
 void nk__fault_report(struct nk_sip *sip);
+
+/* Does an instruction there belong to an image? */
+static inline int nk__in_image_area(uint64_t rip)
+{
+    return rip >= NK_IMAGE_BASE && rip < NK_IMAGE_BASE + NK_IMAGE_PLACES * NK_IMAGE_STRIDE;
+}
+
+/* --- preempt.c --- */
+SF_MUST_CHECK sf_status nk__tick_install(uint64_t wanted_ns);
+void nk__tick_remove(void);
+/* SIPs run: tick. */
+void nk__tick_arm(void);
 
 /* --- service.c --- */
 void nk__service_ready(struct nk_port *port);

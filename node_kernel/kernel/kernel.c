@@ -8,8 +8,7 @@
 
 #define HEAP_BYTES_DEFAULT ((size_t)256 << 20)
 #define HEAP_STEP ((size_t)2 << 20)
-#define ENDPOINTS_MIN 4096u
-#define ENDPOINTS_MAX 65536u
+#define ENDPOINTS (128u << 10)
 
 void nk__say(char *text, size_t text_capacity, const char *format, ...)
 {
@@ -104,14 +103,10 @@ static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options
         .heap = kernel->heap,
         .events = {.ready = on_ready, .opened = on_opened, .session_lost = on_session_lost},
         .events_arg = kernel,
-        .endpoint_count_max = options->slot_count * 8,
+        /* Records cost memory when first used. Many more than one SIP can take. */
+        .endpoint_count_max = ENDPOINTS,
     };
 
-    if (fabric.endpoint_count_max < ENDPOINTS_MIN) {
-        fabric.endpoint_count_max = ENDPOINTS_MIN;
-    } else if (fabric.endpoint_count_max > ENDPOINTS_MAX) {
-        fabric.endpoint_count_max = ENDPOINTS_MAX;
-    }
     return fab_node_create(&fabric, &kernel->fabric);
 }
 
@@ -149,6 +144,12 @@ static sf_status kernel_init(struct nk_kernel *kernel, const struct nk_options *
         return st;
     }
     kernel->has_signals = 1;
+    *out_step = "timer";
+    st = nk__tick_install(options->tick_ns);
+    if (st != SF_OK) {
+        return st;
+    }
+    kernel->has_tick = 1;
     *out_step = "slots";
     st = nk__slots_init(kernel);
     if (st != SF_OK) {
@@ -234,6 +235,9 @@ void nk_kernel_destroy(struct nk_kernel *kernel)
     free(kernel->timers);
     free(kernel->refused);
     nk__slots_fini(kernel);
+    if (kernel->has_tick) {
+        nk__tick_remove();
+    }
     if (kernel->has_signals) {
         nk__signals_remove();
     }

@@ -76,6 +76,7 @@ static sf_status desc_check(struct nk_image *known, char *text, size_t text_capa
 {
     const struct nk_desc *desc = known->desc;
     const char *wrong = NULL;
+    uint32_t pages;
 
     if (desc->magic != NK_DESC_MAGIC || desc->abi_version != NK_ABI_VERSION) {
         wrong = "descriptor of another ABI";
@@ -93,9 +94,9 @@ static sf_status desc_check(struct nk_image *known, char *text, size_t text_capa
         return SF_FORMAT;
     }
     /* memory.grow is answered by the image's stub alone: all it may reach is accessible. */
-    known->memory_bytes =
-        (desc->memory_pages > desc->memory_pages_max ? desc->memory_pages : desc->memory_pages_max)
-        << 16;
+    pages =
+        desc->memory_pages > desc->memory_pages_max ? desc->memory_pages : desc->memory_pages_max;
+    known->memory_bytes = (pages == 0 ? 1 : pages) << 16;
     return SF_OK;
 }
 

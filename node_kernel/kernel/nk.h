@@ -7,8 +7,17 @@
  *
  * Model: one worker. SIPs are fibers in slots at cell-wide addresses. nk_run lets ready SIPs run,
  * each until it blocks, yields or ends; kernel code runs on the worker's stack to completion.
+ * One that computes for longer than a tick (SIGURG, by a timer) is pre-empted, and nk_run returns.
  * A fault in image code ends that SIP only. When a SIP ends, its endpoints close with a typed
  * cause, its blocks are freed and its slot is wiped and reused; the `ended` event says why.
+ *
+ * Blocks: a SIP may hold its manifest's block_bytes_max bytes of them (0: 16 MiB); block_alloc
+ * answers 0 beyond that. Bytes are copied between the SIP's window and the exchange heap. A block of
+ * more than 4 KiB that was sent or freed is gone from the window, and a touch ends the SIP; the
+ * window bytes of a smaller one stay with the SIP that had it (nobody else ever sees them), so that
+ * a touch is not noticed. A message whose blocks or endpoints do not fit the receiver stays in its
+ * queue: recv answers -NOMEM (quota, window) or -LIMIT (handles) until there is room.
+ * Backlog: an export holds 256 channels not yet accepted; one more closes with QUOTA.
  *
  * Time: nk_run is given the time (CLOCK_MONOTONIC, as SIPs see it); between calls nothing happens.
  * Callbacks: `log` is called while a SIP runs and must not call the core. `ended` may, except
@@ -54,6 +63,7 @@ struct nk_options {
     uint16_t epoch;
     uint32_t slot_first, slot_count; /* leased range */
     size_t heap_bytes;               /* 0: 256 MiB */
+    uint64_t tick_ns;                /* a SIP that computes longer is pre-empted; 0: 10 ms */
     struct nk_events events;
     void *events_arg;
 };

@@ -228,6 +228,7 @@ static bool run_one(struct nk_kernel *kernel)
     if (sip == NULL) {
         return false;
     }
+    nk__tick_arm();
     run_account(kernel, sip);
     nk__fiber_enter(sip->head, result);
     assert(nk__cpu.sip == NULL);

@@ -122,6 +122,7 @@ static int world_make(void **state)
         .slot_first = 100,
         .slot_count = 32,
         .heap_bytes = 64u << 20,
+        .tick_ns = 300000, /* so that all tests are pre-empted a lot */
         .events = {.log = on_log, .ended = on_ended},
     };
     char text[256] = "";
@@ -432,6 +433,60 @@ static void endless_yields_leave_nk_run_when_the_budget_is_used(void **state)
     assert_int_equal(nk_next_deadline(world.kernel), 0);
     assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
     assert_int_equal(nk_next_deadline(world.kernel), UINT64_MAX);
+}
+
+/* The same sum as in probe.c. */
+static uint32_t compute(uint32_t seed)
+{
+    uint64_t sum = seed;
+    double d = 1.0 + seed;
+
+    for (uint32_t i = 0; i < 20000000; i++) {
+        sum = (sum ^ i) * 0x9e3779b97f4a7c15ull + (sum >> 29);
+        d = d * 1.0000001 + (double)(i & 7) / 3.0;
+    }
+    return (uint32_t)(sum >> 40) ^ (uint32_t)(int64_t)d;
+}
+
+static void preempted_computations_end_with_the_right_result(void **state)
+{
+    struct nk_stats stats;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 3; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "c%u", (unsigned)i);
+        create(i, name, "compute");
+        start(i);
+    }
+    run_all();
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_exited(i, (int)compute((uint32_t)i));
+    }
+    nk_query(world.kernel, &stats);
+    assert_true(stats.switches > 30);
+}
+
+static void an_endless_loop_stops_neither_others_nor_its_own_end(void **state)
+{
+    uint64_t from = now();
+
+    (void)state;
+    create(1, "spin", "spin");
+    create(2, "srv", "server");
+    create(3, "cli", "client");
+    wire(3, "srv.test");
+    start(1);
+    start(2);
+    start(3);
+    while (end_of(3) == NULL || end_of(2) == NULL) {
+        assert_true(nk_run(world.kernel, 1000, now()));
+        assert_true(now() - from < RUN_SECONDS_MAX * 1000000000ull);
+    }
+    assert_exited(2, 0);
+    assert_exited(3, 0);
+    assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
 }
 
 /* --- faults --------------------------------------------------------------------------------------
@@ -876,6 +931,8 @@ int main(int argc, char **argv)
         TEST(a_message_without_room_waits_and_the_quota_holds),
         TEST(a_block_can_be_sent_trimmed),
         TEST(endless_yields_leave_nk_run_when_the_budget_is_used),
+        TEST(preempted_computations_end_with_the_right_result),
+        TEST(an_endless_loop_stops_neither_others_nor_its_own_end),
         TEST(a_store_out_of_bounds_is_contained),
         TEST(a_store_where_no_block_is_is_contained),
         TEST(a_touch_after_send_is_contained),

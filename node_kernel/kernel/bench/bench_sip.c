@@ -3,7 +3,7 @@
 #include "ProbeContract.h"
 #include "sip.h"
 
-#define CALLS 10000 /* as in bench_local.c */
+#define CALLS 10000 /* a batch */
 
 static int calls(void)
 {

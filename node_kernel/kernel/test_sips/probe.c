@@ -230,6 +230,29 @@ static int loop(void)
     }
 }
 
+static int spin(void)
+{
+    for (volatile uint32_t i = 0;; i++) {
+    }
+}
+
+/* The same sum as in sip_test.c; the seed is the digit in the SIP's name. */
+static int compute(void)
+{
+    char name[8];
+
+    CHECK(nk_identity(0, name, sizeof(name)) == 2);
+    uint32_t seed = (uint32_t)(name[1] - '0');
+    uint64_t sum = seed;
+    double d = 1.0 + seed;
+
+    for (uint32_t i = 0; i < 20000000; i++) {
+        sum = (sum ^ i) * 0x9e3779b97f4a7c15ull + (sum >> 29);
+        d = d * 1.0000001 + (double)(i & 7) / 3.0;
+    }
+    return (int)((uint32_t)(sum >> 40) ^ (uint32_t)(int64_t)d);
+}
+
 static int is(const char *mode, const char *name)
 {
     return strcmp(mode, name) == 0;
@@ -263,6 +286,12 @@ int sip_main(void)
     }
     if (is(mode, "loop")) {
         return loop();
+    }
+    if (is(mode, "spin")) {
+        return spin();
+    }
+    if (is(mode, "compute")) {
+        return compute();
     }
     if (is(mode, "hostile")) {
         return probe_hostile();

@@ -15,6 +15,9 @@ static int __attribute__((noinline)) fault_recurse_memory(volatile int *above)
     volatile int here[64];
 
     here[0] = *above + 1;
+    if (*above < 0) {
+        return 0;
+    }
     return fault_recurse_memory(here) + here[0];
 }
 

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pre-emption: a SIP that computes without end must not stop the node.
+ *
+ * A timer sends SIGURG to the worker's thread. If it finds sealed code, the handler saves all
+ * registers in the SIP's own slot (so that a pre-empted SIP can be shipped like a blocked one:
+ * general registers on its stack, vector registers in its header page) and redirects the thread
+ * to the kernel, which puts the SIP at the end of the run queue and lets nk_run return. Kernel code
+ * is never interrupted for good: the handler only sets `resched`, which the gate looks at.
+ *
+ * The timer runs while SIPs run, and stops itself when none has run for a while.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define TICK_SIGNAL SIGURG /* ignored by default, so a late one is harmless */
+#define TICK_NS_DEFAULT 10000000u
+#define IDLE_TICKS_MAX 5u
+#define RED_ZONE_BYTES 128u
+#define SAVED_WORDS 20u        /* see nk__gate_restore in gate.S */
+#define STACK_ROOM_BYTES 1024u /* left below the saved registers */
+#define FXSAVE_BYTES 512u
+#define VECTOR_OFFSET 64u        /* in the header page; 64-byte aligned */
+#define XSTATE_MAGIC 0x46505853u /* Linux: FP_XSTATE_MAGIC1 */
+#define XSTATE_MAGIC_OFFSET 464u /* struct _fpx_sw_bytes in the fxsave area */
+#define XSTATE_SIZE_OFFSET 480u
+
+static timer_t timer;
+static uint64_t tick_ns;
+static unsigned users;
+static volatile sig_atomic_t armed;
+static volatile sig_atomic_t idle_ticks;
+static struct sigaction previous;
+
+static void timer_set(uint64_t ns)
+{
+    struct itimerspec spec = {
+        .it_value = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)}};
+
+    spec.it_interval = spec.it_value;
+    (void)timer_settime(timer, 0, &spec, NULL);
+}
+
+static _Noreturn void preempt_land(void)
+{
+    nk__cpu.budget = 0; /* so that links and control get their turn, too */
+    nk__requeue(nk__cpu.sip, 0);
+}
+
+/* Copies the vector registers into the header page. Answers how to restore them: 1 xrstor,
+ * 0 fxrstor, -1: they do not fit. */
+static int vectors_save(struct nk_head *head, const void *fpregs)
+{
+    const uint8_t *from = fpregs;
+    uint32_t magic, bytes = FXSAVE_BYTES;
+
+    memcpy(&magic, from + XSTATE_MAGIC_OFFSET, sizeof(magic));
+    if (magic == XSTATE_MAGIC) {
+        memcpy(&bytes, from + XSTATE_SIZE_OFFSET, sizeof(bytes));
+        if (bytes > NK_PAGE_BYTES - VECTOR_OFFSET) {
+            return -1;
+        }
+    }
+    memcpy((uint8_t *)head + VECTOR_OFFSET, from, bytes);
+    return magic == XSTATE_MAGIC ? 1 : 0;
+}
+
+/* Saves the interrupted SIP as if it had called the kernel. False: not now. */
+static int registers_save(struct nk_sip *sip, const ucontext_t *context)
+{
+    static const uint8_t order[] = {REG_R15, REG_R14, REG_R13, REG_R12, REG_RBX, REG_RBP};
+    static const uint8_t rest[] = {REG_RAX, REG_RDX, REG_RCX, REG_RSI, REG_RDI, REG_R8,
+                                   REG_R9,  REG_R10, REG_R11, REG_EFL, REG_RIP};
+    const greg_t *regs = context->uc_mcontext.gregs;
+    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
+    uint64_t rsp = (uint64_t)regs[REG_RSP];
+    uint64_t *frame;
+    int vectors;
+
+    if (rsp > slot + NK_STACK_TOP ||
+        rsp < slot + NK_STACK_LOW + RED_ZONE_BYTES + SAVED_WORDS * 8 + STACK_ROOM_BYTES) {
+        return 0; /* it is about to overflow its stack: let it */
+    }
+    vectors = vectors_save(sip->head, context->uc_mcontext.fpregs);
+    if (vectors < 0) {
+        return 0;
+    }
+    frame = (uint64_t *)(rsp - RED_ZONE_BYTES) - SAVED_WORDS;
+    sip->head->rsp = (uint64_t)frame;
+    for (size_t i = 0; i < sizeof(order); i++) {
+        *frame++ = (uint64_t)regs[order[i]];
+    }
+    *frame++ = nk__gate_restore_address();
+    *frame++ = (uint64_t)sip->head + VECTOR_OFFSET;
+    *frame++ = (uint64_t)vectors;
+    for (size_t i = 0; i < sizeof(rest); i++) {
+        *frame++ = (uint64_t)regs[rest[i]];
+    }
+    return 1;
+}
+
+static void on_tick(int signal_number, siginfo_t *info, void *context)
+{
+    greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+    uint64_t rip = (uint64_t)regs[REG_RIP];
+
+    (void)signal_number;
+    if (info->si_code != SI_TIMER) {
+        return;
+    }
+    if (nk__cpu.kernel == NULL) {
+        if (++idle_ticks >= (int)IDLE_TICKS_MAX) {
+            int saved_errno = errno;
+
+            armed = 0;
+            timer_set(0);
+            errno = saved_errno;
+        }
+        return;
+    }
+    if (nk__cpu.sip == NULL) {
+        return; /* the scheduler loop */
+    }
+    if (!nk__in_image_area(rip)) {
+        nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
+        return;
+    }
+    if (registers_save(nk__cpu.sip, context)) {
+        regs[REG_RIP] = (greg_t)preempt_land;
+        regs[REG_RSP] = (greg_t)nk__cpu.kernel_rsp - 8; /* as after a call */
+    }
+}
+
+void nk__tick_arm(void)
+{
+    idle_ticks = 0;
+    if (!armed) {
+        armed = 1;
+        timer_set(tick_ns);
+    }
+}
+
+sf_status nk__tick_install(uint64_t wanted_ns)
+{
+    struct sigaction action = {.sa_sigaction = on_tick,
+                               .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL};
+
+    if (users > 0) {
+        users++;
+        return SF_OK;
+    }
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) {
+        return SF_IO;
+    }
+    (void)sigfillset(&action.sa_mask);
+    (void)sigaction(TICK_SIGNAL, &action, &previous);
+    tick_ns = wanted_ns == 0 ? TICK_NS_DEFAULT : wanted_ns;
+    armed = 0;
+    users = 1;
+    return SF_OK;
+}
+
+void nk__tick_remove(void)
+{
+    if (--users == 0) {
+        (void)timer_delete(timer);
+        (void)sigaction(TICK_SIGNAL, &previous, NULL);
+    }
+}

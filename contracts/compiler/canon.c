@@ -166,7 +166,7 @@ static int value_order(const void *a, const void *b)
 /* Only enums that travel are a part of the protocol. Answers how many. */
 static uint32_t put_enums(const struct ctc_contract *contract, struct ctc__text *out)
 {
-    struct ctc__enum *enums[CT_BLOB_ENUMS_MAX];
+    struct ctc__enum *enums[CT_BLOB_ENUMS_MAX] = {0};
     uint32_t count = 0;
 
     for (struct ctc__enum *e = contract->enums; e != NULL; e = e->next) {
@@ -182,7 +182,7 @@ static uint32_t put_enums(const struct ctc_contract *contract, struct ctc__text 
     }
     qsort(enums, count, sizeof(enums[0]), enum_order);
     for (uint32_t i = 0; i < count; i++) {
-        const struct ctc__value *values[CT_BLOB_ENUM_VALUES_MAX];
+        const struct ctc__value *values[CT_BLOB_ENUM_VALUES_MAX] = {0};
         uint32_t value_count = 0;
         enums[i]->index = (uint16_t)i;
         for (const struct ctc__value *v = enums[i]->values; v != NULL; v = v->next) {

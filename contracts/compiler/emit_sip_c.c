@@ -22,7 +22,6 @@ static bool sends(const struct ctc__message *message, enum ct_side side)
            message->direction == (side == CT_IMP ? CT_DIR_IN : CT_DIR_OUT);
 }
 
-/* `separator` is put before each: ", " in parameter lists. */
 static void put_param(const struct ctc__arg *arg, struct ctc__text *text)
 {
     const char *name = arg->name.text;

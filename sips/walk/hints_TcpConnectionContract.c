@@ -21,7 +21,7 @@
 #define PORT_COUNT 12000u /* all below what the system hands out by itself */
 #define PORT_TRIES 8u
 #define BACKLOG 8u
-#define SETTLE_NS SIP_MS(10) /* until a reset has reached the other end */
+#define SETTLE_NS SIP_MS(25) /* until a reset has reached the other end */
 #define POLL_SOON_MS 10
 #define POLL_LONG_MS 2000
 

@@ -275,7 +275,7 @@ bool walk_send(struct walk_session *session, uint32_t tag, struct nk_msg *msg)
 
 uint32_t walk_receive(struct walk_session *session, struct nk_msg *msg)
 {
-    struct nk_msg own;
+    struct nk_msg own = {0};
     uint8_t from = session->state;
     int64_t left = walk.end_ns - nk_clock_ns();
 

@@ -93,11 +93,10 @@ void fake_block_drop(uint64_t value)
 
 struct fake_channel *fake_channel_of(uint32_t handle)
 {
-    struct fake_channel *channel = &fake_channels[(handle - 1) / 2];
-
-    assert(handle >= 1 && (handle - 1) / 2 < FAKE_CHANNELS_MAX);
-    assert(channel->contract != NULL);
-    return channel;
+    assert(handle >= 1);
+    assert((handle - 1) / 2 < FAKE_CHANNELS_MAX);
+    assert(fake_channels[(handle - 1) / 2].contract != NULL);
+    return &fake_channels[(handle - 1) / 2];
 }
 
 static enum ct_side side_of(uint32_t handle)

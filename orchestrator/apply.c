@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "graph.h"
 
 #define LINKS_WAIT_MS 15000u
 #define FAILURE_BYTES_MAX 1024u
@@ -146,7 +147,8 @@ static void fail(struct operation *operation, sf_status status, uint32_t line, c
         return;
     }
     if (!operation->failed) {
-        operation->status = status;
+        /* Exit codes of fabricctl must not take a node's words for its own. */
+        operation->status = status == SF_TIMEOUT ? SF_TIMEOUT : SF_IO;
         snprintf(operation->failure, sizeof(operation->failure), "%s%s", where, what);
     }
     operation->failed = true;
@@ -658,13 +660,48 @@ static void tell_dry_run(struct operation *operation)
            operation->graph, plan->created, plan->replaced, plan->stopped, plan->unchanged);
 }
 
+/* "sip" alone as an exporter means its only export. What cannot be told is left for the plan. */
+static void complete_exporters(struct daemon *daemon, Sf__Control__Graph *desired)
+{
+    size_t index;
+    size_t spec;
+
+    for (index = 0; index < desired->n_channels; index++) {
+        char **exporter = &desired->channels[index]->exporter;
+        const struct world_sip *sip = world_sip_find(&daemon->world, *exporter);
+        const struct world_ports *ports = NULL;
+        char *full = NULL;
+
+        if (strchr(*exporter, '.') != NULL || desired->n_sips > GRAPH_SIPS_MAX) {
+            continue;
+        }
+        for (spec = 0; spec < desired->n_sips; spec++) {
+            if (strcmp(desired->sips[spec]->name, *exporter) == 0) {
+                ports = world_ports_of(&daemon->world, desired->sips[spec]);
+            }
+        }
+        if (ports == NULL && sip != NULL) {
+            ports = world_ports_of(&daemon->world, sip->made->sips[0]);
+        }
+        if (ports != NULL && ports->export_count == 1 &&
+            asprintf(&full, "%s.%s", *exporter, ports->exports[0].name) > 0) {
+            if (*exporter != protobuf_c_empty_string) {
+                free(*exporter);
+            }
+            *exporter = full;
+        }
+    }
+}
+
 static void begin_apply(struct operation *operation)
 {
     struct world *world = &operation->daemon->world;
     struct world_graph *graph;
     char text[PLAN_TEXT_BYTES_MAX] = "";
-    sf_status status = plan_make(world, operation->desired, &operation->plan, text, sizeof(text));
+    sf_status status;
 
+    complete_exporters(operation->daemon, operation->desired);
+    status = plan_make(world, operation->desired, &operation->plan, text, sizeof(text));
     if (status != SF_OK) {
         finish(operation, status, "%s", text);
         return;

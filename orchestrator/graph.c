@@ -260,12 +260,15 @@ static sf_status read_sip_field(struct reader *reader, Sf__Control__GraphSip *si
     sf_status status;
 
     if (strcmp(key, "image") == 0) {
+        sip->source_line = (uint32_t)line_of(reader);
         return read_field(reader, key, GRAPH_PATH_BYTES_MAX, &sip->image_path);
     }
     if (strcmp(key, "service") == 0) {
+        sip->source_line = (uint32_t)line_of(reader);
         return read_field(reader, key, ORCH_NAME_BYTES_MAX, &sip->service);
     }
     if (strcmp(key, "node") == 0) {
+        sip->node_line = (uint32_t)line_of(reader);
         status = read_field(reader, key, ORCH_NAME_BYTES_MAX, &sip->node);
         if (status == SF_OK && !orch_name_ok(sip->node)) {
             return fail_at(reader, line_of(reader), SF_FORMAT,
@@ -355,6 +358,7 @@ static sf_status read_channel_field(struct reader *reader, Sf__Control__GraphCha
         field = &channel->importer;
     } else if (strcmp(key, "to") == 0) {
         field = &channel->exporter;
+        channel->exporter_line = (uint32_t)line_of(reader);
     } else {
         return unknown_key(reader, key, "a channel", known);
     }

@@ -35,6 +35,7 @@ struct planner {
     struct edge *edges;
     struct plan *plan;
     uint32_t error_count;
+    sf_status status; /* of the first error */
     char *text;
     size_t text_capacity;
     size_t text_bytes;
@@ -57,24 +58,31 @@ static void append(char *text, size_t capacity, size_t *bytes, const char *forma
     *bytes += (size_t)length < capacity - *bytes ? (size_t)length : capacity - *bytes - 1;
 }
 
-static void refuse(struct planner *planner, uint32_t line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+static void refuse(struct planner *planner, sf_status status, uint32_t line, const char *format,
+                   ...) __attribute__((format(printf, 4, 5)));
 
-static void refuse(struct planner *planner, uint32_t line, const char *format, ...)
+static void refuse(struct planner *planner, sf_status status, uint32_t line, const char *format,
+                   ...)
 {
-    const char *path = planner->desired->path[0] != '\0' ? planner->desired->path : "graph";
+    char where[300] = "";
     char what[600];
     va_list arguments;
 
     planner->error_count += 1;
+    if (planner->error_count == 1) {
+        planner->status = status;
+    }
     if (planner->error_count > PLAN_ERRORS_MAX) {
         return;
     }
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
-    append(planner->text, planner->text_capacity, &planner->text_bytes, "%s%s:%u: error: %s",
-           planner->error_count > 1 ? "\n" : "", path, line, what);
+    if (planner->desired->path[0] != '\0') {
+        snprintf(where, sizeof(where), "%.250s:%u: error: ", planner->desired->path, line);
+    }
+    append(planner->text, planner->text_capacity, &planner->text_bytes, "%s%s%s",
+           planner->error_count > 1 ? "\n" : "", where, what);
 }
 
 static struct item *find_item(const struct planner *planner, const char *name)
@@ -120,11 +128,11 @@ static void check_source(struct planner *planner, struct item *item)
         for (index = 0; index < planner->world->service_count; index++) {
             orch_hint_add(&hint, planner->world->services[index].name);
         }
-        refuse(planner, spec->line, "SIP '%s': there is no service '%s'%s", spec->name,
-               spec->service, orch_hint_text(&hint, hint_text, sizeof(hint_text)));
+        refuse(planner, SF_NOTFOUND, spec->source_line, "SIP '%s': there is no service '%s'%s",
+               spec->name, spec->service, orch_hint_text(&hint, hint_text, sizeof(hint_text)));
     } else {
-        refuse(planner, spec->line, "SIP '%s': image '%s' is not registered", spec->name,
-               spec->image_path);
+        refuse(planner, SF_NOTFOUND, spec->source_line, "SIP '%s': image '%s' is not registered",
+               spec->name, spec->image_path);
     }
 }
 
@@ -142,8 +150,9 @@ static void check_node(struct planner *planner, struct item *item)
         return;
     }
     if (node != NULL) {
-        refuse(planner, spec->line, "SIP '%s': node %s %s%s%s; see: fabricctl get nodes",
-               spec->name, node->name, node->stage == WORLD_LOST ? "is lost" : "has not joined yet",
+        refuse(planner, SF_AGAIN, spec->node_line,
+               "SIP '%s': node %s %s%s%s; see: fabricctl get nodes", spec->name, node->name,
+               node->stage == WORLD_LOST ? "is lost" : "has not joined yet",
                node->stage == WORLD_LOST && node->lost_why[0] != '\0' ? ": " : "",
                node->stage == WORLD_LOST ? node->lost_why : "");
         return;
@@ -153,8 +162,8 @@ static void check_node(struct planner *planner, struct item *item)
         append(known, sizeof(known), &known_bytes, "%s%s", index > 0 ? ", " : "",
                planner->world->nodes[index]->name);
     }
-    refuse(planner, spec->line, "SIP '%s': there is no node '%s' (nodes: %s)%s", spec->name,
-           spec->node, known_bytes > 0 ? known : "none",
+    refuse(planner, SF_NOTFOUND, spec->node_line, "SIP '%s': there is no node '%s' (nodes: %s)%s",
+           spec->name, spec->node, known_bytes > 0 ? known : "none",
            orch_hint_text(&hint, hint_text, sizeof(hint_text)));
 }
 
@@ -164,19 +173,21 @@ static void check_item(struct planner *planner, struct item *item)
     const struct world_sip *other = world_sip_find(planner->world, spec->name);
 
     if (!orch_name_ok(spec->name)) {
-        refuse(planner, spec->line, "'%.40s' is no SIP name: " ORCH_NAME_RULE, spec->name);
+        refuse(planner, SF_BADARG, spec->line, "'%.40s' is no SIP name: " ORCH_NAME_RULE,
+               spec->name);
         return;
     }
     if (find_item(planner, spec->name) != item) {
-        refuse(planner, spec->line, "SIP '%s' is there twice", spec->name);
+        refuse(planner, SF_BADARG, spec->line, "SIP '%s' is there twice", spec->name);
     }
     if (other != NULL && other->graph != planner->graph && world_sip_live(other)) {
-        refuse(planner, spec->line,
+        refuse(planner, SF_EXISTS, spec->line,
                "SIP '%s': graph %s runs a SIP of that name already; names are unique in the cell",
                spec->name, other->graph->name);
     }
     if ((spec->service[0] != '\0') == (spec->image.len > 0)) {
-        refuse(planner, spec->line, "SIP '%s' needs either an image or a service", spec->name);
+        refuse(planner, SF_BADARG, spec->line, "SIP '%s' needs either an image or a service",
+               spec->name);
         return;
     }
     check_source(planner, item);
@@ -207,8 +218,8 @@ static const struct world_ports *resolve_exporter(struct planner *planner, struc
         return world_ports_of(planner->world, edge->external->made->sips[0]);
     }
     if (edge->external != NULL) {
-        refuse(planner, channel->line, "to: SIP '%s' of graph %s does not run", name,
-               edge->external->graph->name);
+        refuse(planner, SF_AGAIN, channel->exporter_line, "to: SIP '%s' of graph %s does not run",
+               name, edge->external->graph->name);
         return NULL;
     }
     for (index = 0; index < planner->desired->n_sips; index++) {
@@ -217,7 +228,8 @@ static const struct world_ports *resolve_exporter(struct planner *planner, struc
     for (index = 0; index < planner->world->sip_count; index++) {
         orch_hint_add(&hint, planner->world->sips[index]->name);
     }
-    refuse(planner, channel->line, "to: there is no SIP '%s', here or in another graph%s", name,
+    refuse(planner, SF_BADARG, channel->exporter_line,
+           "to: there is no SIP '%s', here or in another graph%s", name,
            orch_hint_text(&hint, hint_text, sizeof(hint_text)));
     return NULL;
 }
@@ -239,8 +251,8 @@ static const struct world_port *resolve_port(struct planner *planner, uint32_t l
     for (index = 0; index < count; index++) {
         append(known, sizeof(known), &known_bytes, "%s%s", index > 0 ? ", " : "", list[index].name);
     }
-    refuse(planner, line, "SIP '%s' has no %s '%s'; it has: %s", sip, import ? "import" : "export",
-           name, known_bytes > 0 ? known : "none");
+    refuse(planner, SF_BADARG, line, "SIP '%s' has no %s '%s'; it has: %s", sip,
+           import ? "import" : "export", name, known_bytes > 0 ? known : "none");
     return NULL;
 }
 
@@ -257,19 +269,21 @@ static void check_edge(struct planner *planner, struct edge *edge,
 
     if (!orch_port_split(channel->importer, importer_sip, importer_port) ||
         !orch_port_split(channel->exporter, exporter_sip, exporter_port)) {
-        refuse(planner, channel->line, "a channel leads from <sip>.<import> to <sip>.<export>");
+        refuse(planner, SF_BADARG, channel->line,
+               "a channel leads from <sip>.<import> to <sip>.<export>");
         return;
     }
     edge->importer = find_item(planner, importer_sip);
     if (edge->importer == NULL) {
-        refuse(planner, channel->line, "from: there is no SIP '%s' in this graph", importer_sip);
+        refuse(planner, SF_BADARG, channel->line, "from: there is no SIP '%s' in this graph",
+               importer_sip);
     } else if (edge->importer->ports != NULL) {
         import = resolve_port(planner, channel->line, edge->importer->ports, true, importer_sip,
                               importer_port);
     }
     exporter_ports = resolve_exporter(planner, edge, channel, exporter_sip);
     if (exporter_ports != NULL) {
-        export = resolve_port(planner, channel->line, exporter_ports, false, exporter_sip,
+        export = resolve_port(planner, channel->exporter_line, exporter_ports, false, exporter_sip,
                               exporter_port);
     }
     if (import == NULL || export == NULL ||
@@ -277,12 +291,12 @@ static void check_edge(struct planner *planner, struct edge *edge,
         return;
     }
     if (strcmp(import->contract, export->contract) == 0) {
-        refuse(planner, channel->line,
+        refuse(planner, SF_CONTRACT, channel->line,
                "%s and %s were built with two versions of contract %s; build both with one",
                channel->importer, channel->exporter, import->contract);
     } else {
-        refuse(planner, channel->line, "%s wants contract %s, but %s speaks %s", channel->importer,
-               import->contract, channel->exporter, export->contract);
+        refuse(planner, SF_CONTRACT, channel->line, "%s wants contract %s, but %s speaks %s",
+               channel->importer, import->contract, channel->exporter, export->contract);
     }
 }
 
@@ -306,10 +320,10 @@ static void check_imports(struct planner *planner, const struct item *item)
             }
         }
         if (count == 0) {
-            refuse(planner, line, "import '%s' (%s) is not wired; add a channel from it", wanted,
-                   item->ports->imports[import].contract);
+            refuse(planner, SF_BADARG, line, "import '%s' (%s) is not wired; add a channel from it",
+                   wanted, item->ports->imports[import].contract);
         } else if (count > 1) {
-            refuse(planner, line, "import '%s' is wired %u times", wanted, count);
+            refuse(planner, SF_BADARG, line, "import '%s' is wired %u times", wanted, count);
         }
     }
 }
@@ -536,7 +550,7 @@ static void place(struct planner *planner, struct item *item)
             return;
         }
     }
-    refuse(planner, item->spec->line, "SIP '%s' does not fit on %s: %s", item->spec->name,
+    refuse(planner, SF_LIMIT, item->spec->line, "SIP '%s' does not fit on %s: %s", item->spec->name,
            wanted[0] != '\0' ? "its node" : "any node", bytes > 0 ? reasons : "there is no node");
 }
 
@@ -576,7 +590,7 @@ static void check_links(struct planner *planner)
         }
         pair = world_pair_find(planner->world, from->id, to->id);
         if (pair == NULL || pair->state != WORLD_PAIR_UP) {
-            refuse(planner, planner->desired->channels[index]->line,
+            refuse(planner, SF_AGAIN, planner->desired->channels[index]->line,
                    "no link between %s and %s%s%s; see: fabricctl logs node/%s", from->name,
                    to->name, pair != NULL && pair->text[0] != '\0' ? ": " : "",
                    pair != NULL ? pair->text : "", from->name);
@@ -741,12 +755,13 @@ static void check_all(struct planner *planner)
     size_t index;
 
     if (!orch_name_ok(desired->name)) {
-        refuse(planner, 1, "'%.40s' is no graph name: " ORCH_NAME_RULE, desired->name);
+        refuse(planner, SF_BADARG, 1, "'%.40s' is no graph name: " ORCH_NAME_RULE, desired->name);
     }
     if (desired->n_sips == 0 || desired->n_sips > GRAPH_SIPS_MAX ||
         desired->n_channels > GRAPH_CHANNELS_MAX) {
-        refuse(planner, 1, "graph %.40s: 1 to %u SIPs and at most %u channels are allowed",
-               desired->name, GRAPH_SIPS_MAX, GRAPH_CHANNELS_MAX);
+        refuse(planner, SF_BADARG, 1,
+               "graph %.40s: 1 to %u SIPs and at most %u channels are allowed", desired->name,
+               GRAPH_SIPS_MAX, GRAPH_CHANNELS_MAX);
         return;
     }
     for (index = 0; index < desired->n_sips; index++) {
@@ -795,7 +810,7 @@ sf_status plan_make(const struct world *world, const Sf__Control__Graph *desired
         *out_plan = planner.plan;
         planner.plan = NULL;
     } else if (status == SF_OK) {
-        status = SF_BADARG;
+        status = planner.status;
     }
     if (planner.error_count > PLAN_ERRORS_MAX) {
         append(text, text_capacity, &planner.text_bytes, "\nand %u more errors",

@@ -17,8 +17,10 @@
  * Placement: the node the file names; else the first by id that is joined, has a free slot, and has
  * room: the memory that its SIPs may come to use stays below half of the node's.
  *
- * Errors: everything is checked first; BADARG with up to PLAN_ERRORS_MAX lines
- * `path:line: error: what` in text, and no plan. NOMEM.
+ * Errors: everything is checked first; with up to PLAN_ERRORS_MAX lines `path:line: error: what` in
+ * text there is no plan. The status is that of the first: BADARG the graph contradicts itself,
+ * NOTFOUND no such node, image or service, CONTRACT ends that do not speak the same, EXISTS name
+ * taken, LIMIT does not fit, AGAIN not now (node or link or exporter is down). NOMEM.
  * Ownership: plan_free frees a plan; actions refer to the graph and to the world by index and
  * number, so both must stay until the plan is carried out.
  * Threads: pure.

@@ -184,13 +184,13 @@ static void apply(const char *yaml, const char *wanted, const char *wanted_notes
     sf__control__graph__free_unpacked(graph, NULL);
 }
 
-static void refused(const char *yaml, const char *wanted)
+static void refused(const char *yaml, sf_status status, const char *wanted)
 {
     Sf__Control__Graph *graph = parse(yaml);
     struct plan *plan = NULL;
 
     text[0] = '\0';
-    assert_int_equal(plan_make(&world, graph, &plan, text, sizeof(text)), SF_BADARG);
+    assert_int_equal(plan_make(&world, graph, &plan, text, sizeof(text)), status);
     assert_null(plan);
     assert_string_equal(text, wanted);
     sf__control__graph__free_unpacked(graph, NULL);
@@ -291,7 +291,8 @@ static void a_graph_may_import_from_another(void **state)
                         "channels:\n  - {from: w.tcp, to: tcp.tcp}\n";
 
     (void)state;
-    refused(guest, "g.yaml:5: error: to: there is no SIP 'tcp', here or in another graph");
+    refused(guest, SF_BADARG,
+            "g.yaml:5: error: to: there is no SIP 'tcp', here or in another graph");
     apply("graph: base\nsips:\n  tcp: {service: tcp, node: node1}\n",
           "create tcp node1\nstart tcp node1\n", "");
     apply(guest, "image web.sip node2\ncreate w node2\nwire w.tcp node2\nstart w node2\n", "");
@@ -299,7 +300,7 @@ static void a_graph_may_import_from_another(void **state)
           "stop tcp node1\ncreate tcp node2\nstart tcp node2\n",
           "channel w.tcp of graph guest loses its exporter tcp; apply graph guest again");
     apply(guest, "stop w node2\ncreate w node2\nwire w.tcp node2\nstart w node2\n", "");
-    refused("graph: third\nsips:\n  tcp: {service: tcp}\n",
+    refused("graph: third\nsips:\n  tcp: {service: tcp}\n", SF_EXISTS,
             "g.yaml:3: error: SIP 'tcp': graph base runs a SIP of that name already; names are "
             "unique in the cell");
 }
@@ -314,40 +315,41 @@ static void placement_takes_the_first_that_fits(void **state)
           "create a node1\ncreate b node2\ncreate c node2\ncreate d node1\n"
           "start a node1\nstart b node2\nstart c node2\nstart d node1\n",
           "");
-    refused("graph: h\nsips:\n  e: {image: hello.sip}\n",
+    refused("graph: h\nsips:\n  e: {image: hello.sip}\n", SF_LIMIT,
             "g.yaml:3: error: SIP 'e' does not fit on any node: node1 has 4 MiB left, needs 8 MiB, "
             "node2 has 4 MiB left, needs 8 MiB, node3 has not joined yet");
-    refused("graph: h\nsips:\n  e: {image: hello.sip, node: node1}\n",
+    refused("graph: h\nsips:\n  e: {image: hello.sip, node: node1}\n", SF_LIMIT,
             "g.yaml:3: error: SIP 'e' does not fit on its node: node1 has 4 MiB left, needs 8 MiB");
 }
 
 static void each_wrong_thing_is_said_with_its_line(void **state)
 {
     (void)state;
-    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node22}\n",
+    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node22}\n", SF_NOTFOUND,
             "g.yaml:3: error: SIP 'a': there is no node 'node22' (nodes: node1, node2, "
             "node3); did you mean 'node2'?");
-    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node3}\n",
+    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node3}\n", SF_AGAIN,
             "g.yaml:3: error: SIP 'a': node node3 has not joined yet; see: fabricctl get nodes");
     world_node_by_id(&world, 2)->stage = WORLD_LOST;
-    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node2}\n",
+    refused("graph: g\nsips:\n  a: {image: hello.sip, node: node2}\n", SF_AGAIN,
             "g.yaml:3: error: SIP 'a': node node2 is lost; see: fabricctl get nodes");
     world_node_by_id(&world, 2)->stage = WORLD_JOINED;
-    refused("graph: g\nsips:\n  a: {image: x.sip}\n  b: {service: tcq}\n",
+    refused("graph: g\nsips:\n  a: {image: x.sip}\n  b: {service: tcq}\n", SF_NOTFOUND,
             "g.yaml:3: error: SIP 'a': image 'x.sip' is not registered\n"
             "g.yaml:4: error: SIP 'b': there is no service 'tcq'; did you mean 'tcp'?");
-    refused("graph: g\nsips:\n  a: {image: web.sip}\n",
+    refused("graph: g\nsips:\n  a: {image: web.sip}\n", SF_BADARG,
             "g.yaml:3: error: import 'a.tcp' (C1) is not wired; add a channel from it");
     refused("graph: g\nsips:\n  a: {image: web.sip}\n  t: {service: tcp}\nchannels:\n"
             "  - {from: a.tpc, to: t.tcp}\n",
+            SF_BADARG,
             "g.yaml:6: error: SIP 'a' has no import 'tpc'; it has: tcp\n"
             "g.yaml:3: error: import 'a.tcp' (C1) is not wired; add a channel from it");
     refused("graph: g\nsips:\n  a: {image: web.sip}\n  h: {image: hello.sip}\nchannels:\n"
             "  - {from: a.tcp, to: h.hello}\n",
-            "g.yaml:6: error: a.tcp wants contract C1, but h.hello speaks C2");
+            SF_CONTRACT, "g.yaml:6: error: a.tcp wants contract C1, but h.hello speaks C2");
     refused("graph: g\nsips:\n  a: {image: web.sip}\n  t: {service: tcp}\nchannels:\n"
             "  - {from: a.tcp, to: t.udp}\n",
-            "g.yaml:6: error: SIP 't' has no export 'udp'; it has: tcp");
+            SF_BADARG, "g.yaml:6: error: SIP 't' has no export 'udp'; it has: tcp");
 }
 
 static void versions_of_a_contract_are_not_mixed(void **state)
@@ -356,6 +358,7 @@ static void versions_of_a_contract_are_not_mixed(void **state)
     snprintf(world.images[3]->ports.imports[0].contract, 64, "C1");
     refused("graph: g\nsips:\n  a: {image: old.sip}\n  t: {service: tcp}\nchannels:\n"
             "  - {from: a.tcp, to: t.tcp}\n",
+            SF_CONTRACT,
             "g.yaml:6: error: a.tcp and t.tcp were built with two versions of contract C1; build "
             "both with one");
 }
@@ -367,10 +370,11 @@ static void nodes_without_a_link_are_refused(void **state)
     (void)state;
     pair->state = WORLD_PAIR_FAILED;
     snprintf(pair->text, sizeof(pair->text), "no memif");
-    refused(WEB, "g.yaml:7: error: no link between node2 and node1: no memif; see: fabricctl logs "
-                 "node/node2\n"
-                 "g.yaml:8: error: no link between node2 and node1: no memif; see: fabricctl logs "
-                 "node/node2");
+    refused(WEB, SF_AGAIN,
+            "g.yaml:7: error: no link between node2 and node1: no memif; see: fabricctl logs "
+            "node/node2\n"
+            "g.yaml:8: error: no link between node2 and node1: no memif; see: fabricctl logs "
+            "node/node2");
 }
 
 static void stopping_all_goes_backwards(void **state)

@@ -228,6 +228,7 @@ static int judge(struct ctl_client *client, Sf__Control__Envelope__BodyCase want
         uint32_t status = reply->result->status;
         return fail(client,
                     status == SF_NOTFOUND  ? CTL_NOT_FOUND
+                    : status == SF_BADARG  ? CTL_USAGE
                     : status == SF_TIMEOUT ? CTL_UNREACHABLE
                                            : CTL_ERROR,
                     "%s", reply->result->text);

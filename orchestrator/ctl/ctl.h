@@ -111,7 +111,8 @@ void ctl_disconnect(struct ctl_client *client); /* takes NULL */
 /*
  * Sends `body` (its request number is filled in) and waits for the answer. Progress goes to stderr
  * (to `progress` if one is set). A Result with a status is said as an error and answered as its
- * exit code: NOTFOUND as CTL_NOT_FOUND, TIMEOUT as CTL_UNREACHABLE, others as CTL_ERROR. On CTL_OK
+ * exit code: NOTFOUND as CTL_NOT_FOUND, BADARG as CTL_USAGE, TIMEOUT as CTL_UNREACHABLE, others as
+ * CTL_ERROR. On CTL_OK
  * *out_reply has the wanted kind of body; free it with ctl_reply_free. No answer in time, or a
  * connection that ends: CTL_UNREACHABLE. After an interrupt (below): CTL_INTERRUPTED, said nothing.
  */

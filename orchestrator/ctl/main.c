@@ -11,7 +11,65 @@
 #include "ctl/ctl.h"
 #include "ctl/ctl_private.h"
 
+static const struct ctl_command get_commands[] = {
+    {
+        .name = "nodes",
+        .aliases = "node no",
+        .summary = "machines, their stage, and their links",
+        .usage = "get nodes [NAME]... [--watch]",
+        .examples = "  fabricctl get nodes\n"
+                    "  fabricctl get nodes -o wide --watch\n",
+        .run = ctl_get_nodes,
+    },
+    {
+        .name = "sips",
+        .aliases = "sip si",
+        .summary = "programs: where they run, or how they ended",
+        .usage = "get sips [NAME]... [--watch]",
+        .examples = "  fabricctl get sips\n"
+                    "  fabricctl get sip web2 -o json\n",
+        .run = ctl_get_sips,
+    },
+    {
+        .name = "channels",
+        .aliases = "channel ch edges edge",
+        .summary = "channels: both ends, contract state, and what they run over",
+        .usage = "get channels [SIP]... [--all] [--watch]\n\n"
+                 "  --all    also channels that SIPs made at run time (so does -o wide)",
+        .examples = "  fabricctl get channels\n"
+                    "  fabricctl get channels web2 --all\n",
+        .run = ctl_get_channels,
+    },
+    {0},
+};
+
+static const struct ctl_command test_commands[] = {
+    {
+        .name = "contract",
+        .summary = "walk through all of a contract against a SIP that exports it",
+        .usage = "test contract NAME --exporter SIP[.EXPORT] --from NODE [--timeout 60s] "
+                 "[--images DIR]...\n\n"
+                 "  Runs walk-NAME.sip, a SIP generated from the contract, as a graph of its own\n"
+                 "  on NODE, shows what it says, and deletes it. Exit code 0: the exporter keeps\n"
+                 "  the contract.",
+        .examples = "  fabricctl test contract TcpConnectionContract --exporter tcp --from node3\n",
+        .run = ctl_test_contract,
+    },
+    {0},
+};
+
 static const struct ctl_command commands[] = {
+    {
+        .name = "apply",
+        .summary = "make the cluster run a graph as its file says",
+        .usage = "apply -f FILE [--images DIR]... [--dry-run]\n\n"
+                 "  -f, --file FILE   the graph (docs/formats.md)\n"
+                 "  --images DIR      where to look for images, after the file's own folder\n"
+                 "  --dry-run         check and place, say what would be done, do nothing",
+        .examples = "  fabricctl apply -f sips/web/graph.yaml\n"
+                    "  fabricctl apply -f graph.yaml --images build/sips --dry-run\n",
+        .run = ctl_apply,
+    },
     {
         .name = "cluster",
         .summary = "make, list and remove clusters on this machine",
@@ -20,6 +78,41 @@ static const struct ctl_command commands[] = {
                     "  fabricctl cluster list\n"
                     "  fabricctl cluster destroy\n",
         .subcommands = ctl_cluster_commands,
+    },
+    {
+        .name = "delete",
+        .summary = "stop all SIPs of a graph and forget it",
+        .usage = "delete graph/NAME | -f FILE [--ignore-not-found]",
+        .examples = "  fabricctl delete graph/web\n"
+                    "  fabricctl delete -f sips/web/graph.yaml --ignore-not-found\n",
+        .run = ctl_delete,
+    },
+    {
+        .name = "get",
+        .summary = "list nodes, sips or channels",
+        .usage = "get nodes|sips|channels [NAME]... [--watch]",
+        .examples = "  fabricctl get nodes\n"
+                    "  fabricctl get sips -o json\n"
+                    "  fabricctl get channels -o wide\n",
+        .subcommands = get_commands,
+    },
+    {
+        .name = "logs",
+        .summary = "show what a SIP or a node said",
+        .usage = "logs SIP|node/NAME [--tail N] [--follow] [--timestamps]\n\n"
+                 "  -n, --tail N       only the last N lines\n"
+                 "  -f, --follow       go on until the SIP ends\n"
+                 "  -t, --timestamps   each line with its time (UTC)",
+        .examples = "  fabricctl logs web2\n"
+                    "  fabricctl logs node/node1 --tail 20\n",
+        .run = ctl_logs,
+    },
+    {
+        .name = "test",
+        .summary = "test what runs in the cluster",
+        .usage = "test contract NAME --exporter SIP[.EXPORT] --from NODE",
+        .examples = "  fabricctl test contract TcpConnectionContract --exporter tcp --from node3\n",
+        .subcommands = test_commands,
     },
     {
         .name = "version",

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* get.c - fabricctl get nodes, sips, channels. */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cjson/cJSON.h>
+
+#include "ctl/ctl_private.h"
+
+#define WATCH_MS 1000u
+#define JSON_FORMAT 1 /* "format" in every list: the field names below stay as they are */
+
+/* One kind of thing that can be listed. */
+struct kind {
+    const char *plural;
+    Sf__Control__Envelope__BodyCase request;
+    Sf__Control__Envelope__BodyCase reply;
+    /* Answers how many of `names` (NULL-terminated; empty: all) were found, or prints all. */
+    void (*print)(struct ctl_context *context, const Sf__Control__Envelope *reply,
+                  char *const *names, bool all, bool *found);
+};
+
+/* True if name is wanted; notes that it was found. */
+static bool wanted(char *const *names, bool *found, const char *kind, const char *name)
+{
+    size_t bytes = strlen(kind);
+    bool any = names[0] == NULL;
+    size_t index;
+
+    for (index = 0; names[index] != NULL; index++) {
+        const char *given = names[index];
+        if (strncmp(given, kind, bytes) == 0 && given[bytes] == '/') {
+            given += bytes + 1;
+        }
+        if (strcmp(given, name) == 0) {
+            found[index] = true;
+            any = true;
+        }
+    }
+    return any;
+}
+
+static cJSON *new_list(const char *name, cJSON **out_items)
+{
+    cJSON *root = cJSON_CreateObject();
+
+    cJSON_AddNumberToObject(root, "format", JSON_FORMAT);
+    *out_items = cJSON_AddArrayToObject(root, name);
+    return root;
+}
+
+static cJSON *new_item(cJSON *items)
+{
+    cJSON *item = cJSON_CreateObject();
+
+    cJSON_AddItemToArray(items, item);
+    return item;
+}
+
+/* 64-bit numbers do not fit JSON's doubles; ids are texts. */
+static void add_id(cJSON *item, const char *name, uint64_t id)
+{
+    char text[32];
+
+    snprintf(text, sizeof(text), "%" PRIx64, id);
+    cJSON_AddStringToObject(item, name, text);
+}
+
+static const char *cause_text(const Sf__Control__Cause *cause)
+{
+    return cause != NULL ? cause->text : "";
+}
+
+/* "cause" is null while all is well. */
+static void add_cause(cJSON *item, const Sf__Control__Cause *cause)
+{
+    if (cause == NULL || (cause->kind == 0 && cause->text[0] == '\0')) {
+        cJSON_AddNullToObject(item, "cause");
+    } else {
+        cJSON_AddStringToObject(item, "cause", cause->text);
+    }
+}
+
+/* --- nodes --------------------------------------------------------------------------------------
+ */
+
+/* "virtio", "memif x2 (1 down)". */
+static void describe_links(const Sf__Control__NodeInfo *node, char *buffer, size_t capacity)
+{
+    size_t bytes = 0;
+    size_t index;
+
+    buffer[0] = '\0';
+    for (index = 0; index < node->n_links; index++) {
+        const char *driver = node->links[index]->driver;
+        unsigned count = 0;
+        unsigned down = 0;
+        char down_text[24] = "";
+        char count_text[16] = "";
+        size_t other;
+
+        for (other = 0; other < node->n_links; other++) {
+            if (strcmp(node->links[other]->driver, driver) == 0) {
+                if (other < index) {
+                    break; /* counted before */
+                }
+                count += 1;
+                down += !node->links[other]->up;
+            }
+        }
+        if (other < node->n_links || bytes + 1 >= capacity) {
+            continue;
+        }
+        if (count > 1) {
+            snprintf(count_text, sizeof(count_text), " x%u", count);
+        }
+        if (down > 0) {
+            snprintf(down_text, sizeof(down_text), " (%u down)", down);
+        }
+        bytes += (size_t)snprintf(buffer + bytes, capacity - bytes, "%s%s%s%s",
+                                  bytes > 0 ? ", " : "", driver, count_text, down_text);
+    }
+}
+
+static void join_names(char *const *names, size_t count, char *buffer, size_t capacity)
+{
+    size_t bytes = 0;
+    size_t index;
+
+    buffer[0] = '\0';
+    for (index = 0; index < count && bytes + 1 < capacity; index++) {
+        bytes += (size_t)snprintf(buffer + bytes, capacity - bytes, "%s%s", index > 0 ? "," : "",
+                                  names[index]);
+    }
+}
+
+static void node_row(struct ctl_context *context, struct ctl_table *table,
+                     const Sf__Control__NodeInfo *node)
+{
+    char age[32];
+    char links[200];
+    char peers[400];
+
+    describe_links(node, links, sizeof(links));
+    ctl_cell(table, "%s", node->name);
+    ctl_cell(table, "%u", node->node_id);
+    ctl_cell(table, "%s", node->stage);
+    ctl_cell(table, "%s", ctl_age(node->stage_ms, age));
+    ctl_cell(table, "%s", node->mode);
+    ctl_cell(table, "%s", node->address);
+    ctl_cell(table, "%u", node->sip_count);
+    ctl_cell(table, "%s", links);
+    if (context->output == CTL_WIDE) {
+        join_names(node->peers_alive, node->n_peers_alive, peers, sizeof(peers));
+        ctl_cell(table, "%s", peers);
+        ctl_cell(table, "%u", node->cpu_count);
+        ctl_cell(table, "%" PRIu64 " MiB", node->memory_bytes >> 20);
+        ctl_cell(table, "%s", node->version);
+    }
+}
+
+static void node_links_json(cJSON *item, const Sf__Control__NodeInfo *node)
+{
+    cJSON *links = cJSON_AddArrayToObject(item, "links");
+    size_t index;
+
+    for (index = 0; index < node->n_links; index++) {
+        const Sf__Control__LinkInfo *info = node->links[index];
+        cJSON *link = new_item(links);
+        char text[32] = "";
+
+        cJSON_AddStringToObject(link, "driver", info->driver);
+        cJSON_AddStringToObject(link, "device", info->device);
+        if (info->mac.len == 6) {
+            const uint8_t *mac = info->mac.data;
+            snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+                     mac[3], mac[4], mac[5]);
+        }
+        cJSON_AddStringToObject(link, "mac", text);
+        snprintf(text, sizeof(text), "%u.%u.%u.%u", info->ipv4 >> 24, info->ipv4 >> 16 & 255,
+                 info->ipv4 >> 8 & 255, info->ipv4 & 255);
+        cJSON_AddStringToObject(link, "ipv4", info->ipv4 != 0 ? text : "");
+        cJSON_AddNumberToObject(link, "mtu_bytes", info->mtu_bytes);
+        cJSON_AddBoolToObject(link, "up", info->up);
+        cJSON_AddNumberToObject(link, "peer_node", info->peer_node);
+    }
+}
+
+static void node_json(cJSON *items, const Sf__Control__NodeInfo *node)
+{
+    cJSON *item = new_item(items);
+
+    cJSON_AddStringToObject(item, "name", node->name);
+    cJSON_AddNumberToObject(item, "id", node->node_id);
+    cJSON_AddStringToObject(item, "stage", node->stage);
+    cJSON_AddNumberToObject(item, "stage_ms", (double)node->stage_ms);
+    cJSON_AddNumberToObject(item, "joined_ms", (double)node->joined_ms);
+    cJSON_AddStringToObject(item, "mode", node->mode);
+    cJSON_AddStringToObject(item, "address", node->address);
+    cJSON_AddStringToObject(item, "version", node->version);
+    cJSON_AddNumberToObject(item, "cpus", node->cpu_count);
+    cJSON_AddNumberToObject(item, "memory_bytes", (double)node->memory_bytes);
+    cJSON_AddNumberToObject(item, "sips", node->sip_count);
+    node_links_json(item, node);
+    cJSON_AddItemToObject(
+        item, "peers_alive",
+        cJSON_CreateStringArray((const char *const *)node->peers_alive, (int)node->n_peers_alive));
+}
+
+static void print_nodes(struct ctl_context *context, const Sf__Control__Envelope *reply,
+                        char *const *names, bool all, bool *found)
+{
+    static const char *const narrow[] = {"NAME",    "ID",   "STAGE", "AGE", "MODE",
+                                         "ADDRESS", "SIPS", "LINKS", NULL};
+    static const char *const wide[] = {"NAME",    "ID",      "STAGE", "AGE",   "MODE",
+                                       "ADDRESS", "SIPS",    "LINKS", "PEERS", "CPUS",
+                                       "MEMORY",  "VERSION", NULL};
+    const Sf__Control__NodeList *list = reply->node_list;
+    struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
+    cJSON *items = NULL;
+    cJSON *root = new_list("nodes", &items);
+    size_t index;
+
+    (void)all;
+    for (index = 0; index < list->n_nodes; index++) {
+        const Sf__Control__NodeInfo *node = list->nodes[index];
+        if (!wanted(names, found, "node", node->name)) {
+            continue;
+        }
+        if (context->output == CTL_NAME) {
+            printf("node/%s\n", node->name);
+        } else if (context->output == CTL_JSON) {
+            node_json(items, node);
+        } else {
+            node_row(context, &table, node);
+        }
+    }
+    if (context->output == CTL_JSON) {
+        ctl_print_json(root);
+        return;
+    }
+    cJSON_Delete(root);
+    if (context->output != CTL_NAME) {
+        ctl_table_print(&table);
+    }
+}
+
+/* --- SIPs ---------------------------------------------------------------------------------------
+ */
+
+const char *ctl_sip_state(Sf__Control__SipState state)
+{
+    switch (state) {
+    case SF__CONTROL__SIP_STATE__CREATED:
+        return "created";
+    case SF__CONTROL__SIP_STATE__RUNNING:
+        return "running";
+    case SF__CONTROL__SIP_STATE__EXITED:
+        return "exited";
+    case SF__CONTROL__SIP_STATE__FAULTED:
+        return "faulted";
+    case SF__CONTROL__SIP_STATE__KILLED:
+        return "killed";
+    case SF__CONTROL__SIP_STATE__LOST:
+        return "lost";
+    default:
+        return "?";
+    }
+}
+
+static void sip_row(struct ctl_context *context, struct ctl_table *table,
+                    const Sf__Control__SipInfo *sip)
+{
+    char age[32];
+
+    ctl_cell(table, "%s", sip->name);
+    ctl_cell(table, "%s", sip->graph);
+    ctl_cell(table, "%s", sip->node);
+    ctl_cell(table, "%s", sip->image);
+    if (sip->state == SF__CONTROL__SIP_STATE__EXITED) {
+        ctl_cell(table, "exited (%d)", sip->exit_code);
+    } else {
+        ctl_cell(table, "%s", ctl_sip_state(sip->state));
+    }
+    ctl_cell(table, "%s", ctl_age(sip->age_ms, age));
+    if (context->output == CTL_WIDE) {
+        ctl_cell(table, "%" PRIu64, sip->sip);
+    }
+    ctl_cell(table, "%s", cause_text(sip->cause));
+}
+
+static void sip_json(cJSON *items, const Sf__Control__SipInfo *sip)
+{
+    cJSON *item = new_item(items);
+
+    cJSON_AddStringToObject(item, "name", sip->name);
+    cJSON_AddNumberToObject(item, "number", (double)sip->sip);
+    cJSON_AddStringToObject(item, "graph", sip->graph);
+    cJSON_AddStringToObject(item, "node", sip->node);
+    cJSON_AddStringToObject(item, "image", sip->image);
+    cJSON_AddStringToObject(item, "state", ctl_sip_state(sip->state));
+    cJSON_AddNumberToObject(item, "exit_code", sip->exit_code);
+    cJSON_AddNumberToObject(item, "age_ms", (double)sip->age_ms);
+    add_cause(item, sip->cause);
+}
+
+static void print_sips(struct ctl_context *context, const Sf__Control__Envelope *reply,
+                       char *const *names, bool all, bool *found)
+{
+    static const char *const narrow[] = {"NAME",  "GRAPH", "NODE",  "IMAGE",
+                                         "STATE", "AGE",   "CAUSE", NULL};
+    static const char *const wide[] = {"NAME", "GRAPH",  "NODE",  "IMAGE", "STATE",
+                                       "AGE",  "NUMBER", "CAUSE", NULL};
+    const Sf__Control__SipList *list = reply->sip_list;
+    struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
+    cJSON *items = NULL;
+    cJSON *root = new_list("sips", &items);
+    size_t index;
+
+    (void)all;
+    for (index = 0; index < list->n_sips; index++) {
+        const Sf__Control__SipInfo *sip = list->sips[index];
+        if (!wanted(names, found, "sip", sip->name)) {
+            continue;
+        }
+        if (context->output == CTL_NAME) {
+            printf("sip/%s\n", sip->name);
+        } else if (context->output == CTL_JSON) {
+            sip_json(items, sip);
+        } else {
+            sip_row(context, &table, sip);
+        }
+    }
+    if (context->output == CTL_JSON) {
+        ctl_print_json(root);
+        return;
+    }
+    cJSON_Delete(root);
+    if (context->output != CTL_NAME) {
+        ctl_table_print(&table);
+    }
+}
+
+/* --- channels -----------------------------------------------------------------------------------
+ */
+
+static void edge_row(struct ctl_context *context, struct ctl_table *table,
+                     const Sf__Control__EdgeInfo *edge)
+{
+    ctl_cell(table, "%s", edge->importer);
+    ctl_cell(table, "%s", edge->importer_node);
+    ctl_cell(table, "%s", edge->exporter);
+    ctl_cell(table, "%s", edge->exporter_node);
+    ctl_cell(table, "%s", edge->contract);
+    ctl_cell(table, "%s", edge->state);
+    ctl_cell(table, "%s", edge->driver);
+    ctl_cell(table, "%" PRIu64, edge->sent);
+    ctl_cell(table, "%" PRIu64, edge->received);
+    if (context->output == CTL_WIDE) {
+        ctl_cell(table, "%u", edge->queued);
+        ctl_cell(table, "%s", edge->graph);
+        ctl_cell(table, "%" PRIx64, edge->id);
+    }
+    ctl_cell(table, "%s", cause_text(edge->cause));
+}
+
+static void edge_json(cJSON *items, const Sf__Control__EdgeInfo *edge)
+{
+    cJSON *item = new_item(items);
+
+    add_id(item, "id", edge->id);
+    cJSON_AddStringToObject(item, "graph", edge->graph);
+    cJSON_AddStringToObject(item, "importer", edge->importer);
+    cJSON_AddStringToObject(item, "importer_node", edge->importer_node);
+    cJSON_AddStringToObject(item, "exporter", edge->exporter);
+    cJSON_AddStringToObject(item, "exporter_node", edge->exporter_node);
+    cJSON_AddStringToObject(item, "contract", edge->contract);
+    cJSON_AddStringToObject(item, "state", edge->state);
+    cJSON_AddStringToObject(item, "driver", edge->driver);
+    cJSON_AddNumberToObject(item, "sent", (double)edge->sent);
+    cJSON_AddNumberToObject(item, "received", (double)edge->received);
+    cJSON_AddNumberToObject(item, "queued", edge->queued);
+    add_cause(item, edge->cause);
+}
+
+static bool edge_wanted(const Sf__Control__EdgeInfo *edge, char *const *names, bool all,
+                        bool *found)
+{
+    char importer[80];
+    char exporter[80];
+    bool by_importer;
+    bool by_exporter;
+
+    if (edge->graph[0] == '\0' && !all) {
+        return false;
+    }
+    snprintf(importer, sizeof(importer), "%.*s", (int)strcspn(edge->importer, "."), edge->importer);
+    snprintf(exporter, sizeof(exporter), "%.*s", (int)strcspn(edge->exporter, "."), edge->exporter);
+    by_importer = wanted(names, found, "sip", importer);
+    by_exporter = wanted(names, found, "sip", exporter);
+    return by_importer || by_exporter;
+}
+
+static void print_channels(struct ctl_context *context, const Sf__Control__Envelope *reply,
+                           char *const *names, bool all, bool *found)
+{
+    static const char *const narrow[] = {"IMPORTER", "NODE",  "EXPORTER", "NODE",
+                                         "CONTRACT", "STATE", "DRIVER",   "SENT",
+                                         "RECEIVED", "CAUSE", NULL};
+    static const char *const wide[] = {"IMPORTER", "NODE",   "EXPORTER", "NODE",     "CONTRACT",
+                                       "STATE",    "DRIVER", "SENT",     "RECEIVED", "QUEUED",
+                                       "GRAPH",    "ID",     "CAUSE",    NULL};
+    const Sf__Control__EdgeList *list = reply->edge_list;
+    struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
+    cJSON *items = NULL;
+    cJSON *root = new_list("channels", &items);
+    size_t index;
+
+    all = all || context->output == CTL_WIDE;
+    for (index = 0; index < list->n_edges; index++) {
+        const Sf__Control__EdgeInfo *edge = list->edges[index];
+        if (!edge_wanted(edge, names, all, found)) {
+            continue;
+        }
+        if (context->output == CTL_NAME) {
+            printf("channel/%" PRIx64 "\n", edge->id);
+        } else if (context->output == CTL_JSON) {
+            edge_json(items, edge);
+        } else {
+            edge_row(context, &table, edge);
+        }
+    }
+    if (context->output == CTL_JSON) {
+        ctl_print_json(root);
+        return;
+    }
+    cJSON_Delete(root);
+    if (context->output != CTL_NAME) {
+        ctl_table_print(&table);
+    }
+}
+
+/* --- all of them --------------------------------------------------------------------------------
+ */
+
+static int ask(struct ctl_client *client, const struct kind *kind,
+               Sf__Control__Envelope **out_reply)
+{
+    Sf__Control__Envelope request = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__GetNodes nodes = SF__CONTROL__GET_NODES__INIT;
+    Sf__Control__GetSips sips = SF__CONTROL__GET_SIPS__INIT;
+    Sf__Control__GetChannels channels = SF__CONTROL__GET_CHANNELS__INIT;
+
+    request.body_case = kind->request;
+    if (kind->request == SF__CONTROL__ENVELOPE__BODY_GET_NODES) {
+        request.get_nodes = &nodes;
+    } else if (kind->request == SF__CONTROL__ENVELOPE__BODY_GET_SIPS) {
+        request.get_sips = &sips;
+    } else {
+        request.get_channels = &channels;
+    }
+    return ctl_call(client, &request, kind->reply, CTL_QUICK_MS, out_reply);
+}
+
+static int show(struct ctl_context *context, struct ctl_client *client, const struct kind *kind,
+                char *const *names, size_t name_count, bool all)
+{
+    Sf__Control__Envelope *reply = NULL;
+    bool *found = calloc(name_count + 1, sizeof(*found));
+    int code = found != NULL ? ask(client, kind, &reply) : CTL_ERROR;
+    size_t missing = 0;
+
+    if (code == CTL_OK) {
+        kind->print(context, reply, names, all, found);
+        fflush(stdout);
+        while (missing < name_count && found[missing]) {
+            missing += 1;
+        }
+        if (missing < name_count) {
+            fprintf(stderr, "fabricctl: error: there is none of %s named '%s'\n", kind->plural,
+                    names[missing]);
+            code = CTL_NOT_FOUND;
+        }
+    }
+    ctl_reply_free(reply);
+    free(found);
+    return code;
+}
+
+static int get(struct ctl_context *context, int argc, char **argv, const struct kind *kind)
+{
+    bool watch = false;
+    bool all = false;
+    const struct ctl_option options[] = {
+        {"--watch", 'w', CTL_OPT_FLAG, &watch},
+        {"--all", 'a', CTL_OPT_FLAG, &all},
+        {0},
+    };
+    struct ctl_client *client = NULL;
+    int code;
+
+    argc = ctl_options(context, argc, argv, options);
+    if (argc < 0) {
+        return CTL_USAGE;
+    }
+    code = ctl_connect(context, false, &client);
+    if (code != CTL_OK) {
+        return code;
+    }
+    if (watch) {
+        code = ctl_watch_interrupts(client);
+    }
+    while (code == CTL_OK) {
+        if (watch && context->output != CTL_JSON && isatty(STDOUT_FILENO)) {
+            fputs("\033[H\033[J", stdout);
+        }
+        code = show(context, client, kind, argv + 1, (size_t)argc - 1, all);
+        if (!watch) {
+            break;
+        }
+        if (code == CTL_OK) {
+            code = ctl_sleep(client, WATCH_MS);
+        }
+    }
+    ctl_disconnect(client);
+    return code;
+}
+
+int ctl_get_nodes(struct ctl_context *context, int argc, char **argv)
+{
+    static const struct kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_NODES,
+                                     SF__CONTROL__ENVELOPE__BODY_NODE_LIST, print_nodes};
+    return get(context, argc, argv, &kind);
+}
+
+int ctl_get_sips(struct ctl_context *context, int argc, char **argv)
+{
+    static const struct kind kind = {"sips", SF__CONTROL__ENVELOPE__BODY_GET_SIPS,
+                                     SF__CONTROL__ENVELOPE__BODY_SIP_LIST, print_sips};
+    return get(context, argc, argv, &kind);
+}
+
+int ctl_get_channels(struct ctl_context *context, int argc, char **argv)
+{
+    static const struct kind kind = {"channels", SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS,
+                                     SF__CONTROL__ENVELOPE__BODY_EDGE_LIST, print_channels};
+    return get(context, argc, argv, &kind);
+}

@@ -90,10 +90,13 @@ static bool place_check(const struct fab_ep *ep, struct tally *tally)
     }
     switch (ep->place) {
     case FAB__LOCAL:
-        if (ep->peer->peer != ep || ep->peer->life != FAB__LIVE || ep->peer->id != ep->peer_id) {
+        if (ep->peer->peer != ep || ep->peer->id != ep->peer_id) {
             return fail(tally, "an endpoint's peer does not point back");
         }
-        if (ep->life != FAB__LIVE || ep->out.count != 0 || ep->owes != 0) {
+        if (ep->life == FAB__MOVED ? ep->peer->life != FAB__LIVE : ep->life != FAB__LIVE) {
+            return fail(tally, "a local endpoint is held by nobody");
+        }
+        if (ep->out.count != 0 || (ep->owes & (uint8_t)~FAB__OWES_MOVED) != 0) {
             return fail(tally, "a local endpoint waits for a session");
         }
         if (ep->in.count == 0 && ep->peer->in.count == 0 && ep->state != ep->peer->state) {

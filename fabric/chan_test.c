@@ -452,11 +452,12 @@ static void records_run_out_with_limit_and_come_back(void **state)
 static void a_contract_the_fabric_cannot_rely_on_is_refused(void **state)
 {
     struct world *world = *state;
-    struct ct_contract twisted = *test_work();
-    struct ct_state states[WORK_STATES];
+    static struct ct_contract twisted; /* must outlive the node */
+    static struct ct_state states[WORK_STATES];
     struct fab_ep *imp;
     struct fab_ep *exp;
 
+    twisted = *test_work();
     twisted.short_id = 99;
     memset(twisted.id, 0x99, sizeof(twisted.id));
     memcpy(states, twisted.states, sizeof(states));

@@ -85,7 +85,11 @@ void net_introduce(struct net *net, uint16_t a, uint16_t b)
 
 void net_make(struct net *net, uint32_t node_count, uint64_t seed)
 {
-    *net = (struct net){.now_ns = 1000000000ull, .random = seed * 0x9e3779b97f4a7c15ull | 1u};
+    *net = (struct net){
+        .now_ns = 1000000000ull,
+        .seed = seed,
+        .random = seed * 0x9e3779b97f4a7c15ull | 1u,
+    };
     net->node_count = node_count;
     net->frames = calloc(NET_FRAMES_MAX, sizeof(*net->frames));
     assert_non_null(net->frames);
@@ -145,6 +149,9 @@ static void node_send(struct net *net, struct net_node *node)
     while ((to = fab_tx_pending(node->fab, net->now_ns)) != 0) {
         uint32_t length = fab_tx(node->fab, to, bytes, sizeof(bytes), net->now_ns);
         assert_true(length > 0 && length <= NET_MTU);
+        if (net->tamper != NULL) {
+            length = net->tamper(net, node->id, to, bytes, length);
+        }
         frame_push(net, node->id, to, bytes, length);
         if (net_below(net, 100) < net->duplicate_percent) {
             frame_push(net, node->id, to, bytes, length);
@@ -192,7 +199,7 @@ void net_audit(struct net *net)
         const char *text = "";
         if (fab_audit(net->nodes[id].fab, &text) != SF_OK ||
             xh_audit(net->nodes[id].heap, &text) != SF_OK) {
-            fail_msg("audit of node %u: %s", id, text);
+            fail_msg("seed %llu: audit of node %u: %s", (unsigned long long)net->seed, id, text);
         }
     }
 }

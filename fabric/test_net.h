@@ -38,11 +38,15 @@ struct net_frame {
 
 struct net {
     uint64_t now_ns;
+    uint64_t seed;
     uint64_t random;
     uint32_t loss_percent;
     uint32_t duplicate_percent;
     uint32_t reorder_percent;
     bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* no frame passes from, to */
+    /* May change a frame on its way; answers its length. NULL: none does. */
+    uint32_t (*tamper)(struct net *net, uint16_t from, uint16_t to, uint8_t *bytes,
+                       uint32_t length);
     uint32_t node_count;
     struct net_node nodes[NET_NODES_MAX + 1]; /* by id, from 1 */
     uint32_t frame_count;
@@ -66,7 +70,7 @@ void net_introduce(struct net *net, uint16_t a, uint16_t b);
 
 /* Lets frames move for so long. */
 void net_run(struct net *net, uint64_t ns);
-/* Audits all nodes; fails the test with the sentence, and the seed. */
+/* Audits all nodes; fails the test with the sentence and the seed. */
 void net_audit(struct net *net);
 uint32_t net_ep_count(const struct net *net, uint16_t id);
 uint64_t net_block_count(const struct net *net, uint16_t id);

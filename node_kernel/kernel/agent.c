@@ -25,19 +25,28 @@ static void agent_connect(uv_timer_t *timer);
 /* --- notes: what waits for the controller --------------------------------------------------------
  */
 
-static void note_drop_first(struct agent *agent)
+/* Drops the note *link points to. */
+static void note_drop(struct agent *agent, struct agent_note **link)
 {
-    struct agent_note *note = agent->notes;
+    struct agent_note *note = *link;
 
-    agent->notes = note->next;
-    if (agent->notes == NULL) {
-        agent->notes_end = &agent->notes;
+    *link = note->next;
+    if (*link == NULL) {
+        agent->notes_end = link;
     }
     agent->note_count--;
     agent->note_bytes -= note->bytes;
     free(note);
 }
 
+static void notes_drop(struct agent *agent)
+{
+    while (agent->notes != NULL) {
+        note_drop(agent, &agent->notes);
+    }
+}
+
+/* The oldest go when there is no room. */
 static void note_keep(struct agent *agent, const Sf__Control__Envelope *envelope)
 {
     size_t bytes = sf__control__envelope__get_packed_size(envelope);
@@ -48,7 +57,7 @@ static void note_keep(struct agent *agent, const Sf__Control__Envelope *envelope
     }
     while (agent->note_count >= AGENT_NOTES_MAX ||
            agent->note_bytes + bytes > AGENT_NOTES_BYTES_MAX) {
-        note_drop_first(agent);
+        note_drop(agent, &agent->notes);
     }
     note = malloc(sizeof(*note) + bytes);
     if (note == NULL) {
@@ -56,39 +65,45 @@ static void note_keep(struct agent *agent, const Sf__Control__Envelope *envelope
     }
     note->next = NULL;
     note->bytes = sf__control__envelope__pack(envelope, note->packed);
+    note->report = envelope->body_case == SF__CONTROL__ENVELOPE__BODY_SIP_REPORT;
     *agent->notes_end = note;
     agent->notes_end = &note->next;
     agent->note_count++;
     agent->note_bytes += note->bytes;
 }
 
-static void notes_send(struct agent *agent)
+static sf_status note_send(struct agent *agent, const struct agent_note *note)
 {
-    while (agent->notes != NULL) {
-        Sf__Control__Envelope *envelope =
-            sf__control__envelope__unpack(NULL, agent->notes->bytes, agent->notes->packed);
-        sf_status st = SF_OK;
-        if (envelope != NULL) {
-            st = control_stream_send(agent->stream, envelope);
-            sf__control__envelope__free_unpacked(envelope, NULL);
-        }
-        if (st != SF_OK) {
-            return;
-        }
-        note_drop_first(agent);
+    Sf__Control__Envelope *envelope =
+        sf__control__envelope__unpack(NULL, note->bytes, note->packed);
+    sf_status st;
+
+    if (envelope == NULL) {
+        return SF_NOMEM;
     }
+    st = control_stream_send(agent->stream, envelope);
+    sf__control__envelope__free_unpacked(envelope, NULL);
+    return st;
 }
 
-static void notes_drop(struct agent *agent)
+static void notes_send(struct agent *agent)
 {
-    while (agent->notes != NULL) {
-        note_drop_first(agent);
+    struct agent_note **link = &agent->notes;
+
+    while (*link != NULL && note_send(agent, *link) == SF_OK) {
+        if ((*link)->report) {
+            link = &(*link)->next;
+        } else {
+            note_drop(agent, link);
+        }
     }
 }
 
 void agent__send(struct agent *agent, const Sf__Control__Envelope *envelope)
 {
-    if (!agent->welcome || control_stream_send(agent->stream, envelope) != SF_OK) {
+    bool sent = agent->welcome && control_stream_send(agent->stream, envelope) == SF_OK;
+
+    if (!sent || envelope->body_case == SF__CONTROL__ENVELOPE__BODY_SIP_REPORT) {
         note_keep(agent, envelope);
     }
 }

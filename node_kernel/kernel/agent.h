@@ -4,10 +4,10 @@
  *
  * Model: connect -> NodeHello -> NodeWelcome -> commands and heart-beats, until the connection
  * ends; then again, after a back-off of AGENT_BACKOFF_MS_MIN.._MAX. The kernel core is made at the
- * first welcome, and kept while the controller is away: SIPs run on, and what they report meanwhile
- * (ends, log lines) is kept, up to AGENT_NOTES_MAX, and sent after the next welcome. A welcome with
- * another node id or epoch means that the controller knows nothing of us any more: all SIPs end
- * and the core is made anew.
+ * first welcome, and kept while the controller is away: SIPs run on, and their log lines meanwhile
+ * and all their reports are kept, up to AGENT_NOTES_MAX, and sent after the next welcome. A welcome
+ * with another node id or epoch means that the controller knows nothing of us any more: all SIPs
+ * end and the core is made anew.
  *
  * Commands run to completion inside their message callback and are answered by one Result.
  * Threads: the pump's.

@@ -9,10 +9,15 @@
 #define AGENT_TEXT_BYTES 512u
 #define AGENT_SERVICES_MAX 64u
 
-/* A message that waits for the controller to come back. */
+/*
+ * A message kept for the controller. Log lines are dropped once they were sent. Reports stay: what
+ * was sent into a connection just before it broke may be lost, so all are sent again after every
+ * welcome. Saying twice how a SIP ended does no harm.
+ */
 struct agent_note {
     struct agent_note *next;
     size_t bytes;
+    bool report;
     uint8_t packed[];
 };
 

@@ -107,7 +107,7 @@ static void put_number(struct writer *w, const struct field *f, uint64_t value, 
     pad(w, f->left ? f->width - length : 0, ' ');
 }
 
-static const char *read_field(const char *at, struct field *f)
+static const char *read_field(const char *at, struct field *f, va_list *list)
 {
     for (; *at == '-' || *at == '0'; at++) {
         f->left |= *at == '-';
@@ -116,7 +116,10 @@ static const char *read_field(const char *at, struct field *f)
     for (; *at >= '0' && *at <= '9'; at++) {
         f->width = f->width * 10 + (*at - '0');
     }
-    if (*at == '.') {
+    if (*at == '.' && at[1] == '*') {
+        f->precision = va_arg(*list, int);
+        at += 2;
+    } else if (*at == '.') {
         f->precision = 0;
         for (at++; *at >= '0' && *at <= '9'; at++) {
             f->precision = f->precision * 10 + (*at - '0');
@@ -177,7 +180,7 @@ int sip_vformat(char *buffer, size_t capacity, const char *format, va_list list)
             put(&w, *at);
             continue;
         }
-        at = read_field(at + 1, &f);
+        at = read_field(at + 1, &f, &copy);
         if (*at == '\0') {
             break;
         }

@@ -59,8 +59,8 @@ int strncmp(const char *a, const char *b, size_t bytes);
 
 /*
  * Formats into buffer (always terminated when capacity > 0); answers the full length. Knows
- * %d %i %u %x %X %c %s %p %%, the l and ll lengths, width, precision of %s
- * (also `.*`), and the 0 and - flags.
+ * %d %i %u %x %X %c %s %p %%, the l, ll and z lengths, width, precision of %s (both also as *), and
+ * the 0 and - flags.
  */
 int sip_format(char *buffer, size_t capacity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -107,23 +107,36 @@ static void put_number(struct writer *w, const struct field *f, uint64_t value, 
     pad(w, f->left ? f->width - length : 0, ' ');
 }
 
+/* Digits, or a star: then it is the next argument. */
+static const char *read_count(const char *at, int *out_count, va_list *list)
+{
+    int count = 0;
+
+    if (*at == '*') {
+        count = va_arg(*list, int);
+        at++;
+    } else {
+        for (; *at >= '0' && *at <= '9'; at++) {
+            count = count * 10 + (*at - '0');
+        }
+    }
+    *out_count = count;
+    return at;
+}
+
 static const char *read_field(const char *at, struct field *f, va_list *list)
 {
     for (; *at == '-' || *at == '0'; at++) {
         f->left |= *at == '-';
         f->zero |= *at == '0';
     }
-    for (; *at >= '0' && *at <= '9'; at++) {
-        f->width = f->width * 10 + (*at - '0');
+    at = read_count(at, &f->width, list);
+    if (f->width < 0) {
+        f->left = true;
+        f->width = -f->width;
     }
-    if (*at == '.' && at[1] == '*') {
-        f->precision = va_arg(*list, int);
-        at += 2;
-    } else if (*at == '.') {
-        f->precision = 0;
-        for (at++; *at >= '0' && *at <= '9'; at++) {
-            f->precision = f->precision * 10 + (*at - '0');
-        }
+    if (*at == '.') {
+        at = read_count(at + 1, &f->precision, list);
     }
     for (; *at == 'l' || *at == 'z'; at++) {
         f->longs += *at == 'l';

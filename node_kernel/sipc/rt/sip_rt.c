@@ -16,6 +16,39 @@
 #include "abi/nk_abi.h"
 #include "base/status.h"
 
+/*
+ * Rounding and roots are single instructions, whatever gcc thinks of a function's temperature: in
+ * code that runs once it prefers calls of a library, which images do not have.
+ */
+#include <math.h>
+#define SF_UNARY(name, type, text)                                                                 \
+    static inline type sf_##name(type x)                                                           \
+    {                                                                                              \
+        type result;                                                                               \
+        __asm__(text : "=x"(result) : "x"(x));                                                     \
+        return result;                                                                             \
+    }
+SF_UNARY(floor, double, "roundsd $9, %1, %0")
+SF_UNARY(floorf, float, "roundss $9, %1, %0")
+SF_UNARY(ceil, double, "roundsd $10, %1, %0")
+SF_UNARY(ceilf, float, "roundss $10, %1, %0")
+SF_UNARY(trunc, double, "roundsd $11, %1, %0")
+SF_UNARY(truncf, float, "roundss $11, %1, %0")
+SF_UNARY(nearbyint, double, "roundsd $8, %1, %0")
+SF_UNARY(nearbyintf, float, "roundss $8, %1, %0")
+SF_UNARY(sqrt, double, "sqrtsd %1, %0")
+SF_UNARY(sqrtf, float, "sqrtss %1, %0")
+#define floor(x) sf_floor(x)
+#define floorf(x) sf_floorf(x)
+#define ceil(x) sf_ceil(x)
+#define ceilf(x) sf_ceilf(x)
+#define trunc(x) sf_trunc(x)
+#define truncf(x) sf_truncf(x)
+#define nearbyint(x) sf_nearbyint(x)
+#define nearbyintf(x) sf_nearbyintf(x)
+#define sqrt(x) sf_sqrt(x)
+#define sqrtf(x) sf_sqrtf(x)
+
 /* No symbol is ever resolved through a table. */
 #pragma GCC visibility push(hidden)
 

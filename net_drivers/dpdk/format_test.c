@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "format.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "peers.h"
+
+#define PAYLOAD_MAX 1472u
+
+static const struct format_node node_a = {.mac = {0x52, 0x54, 0, 0x78, 0, 1}, .ipv4 = 0x0a4e0001};
+static const struct format_node node_b = {.mac = {0x52, 0x54, 0, 0x78, 0, 2}, .ipv4 = 0x0a4e0002};
+
+/*
+ * 10.78.0.1 to 10.78.0.2, payload "ab". By hand: IP words 4500 001e 0000 4000 4011 0000 0a4e 0001
+ * 0a4e 0002 add up to d9ce, inverted 2631. UDP: 0a4e 0001 0a4e 0002 0011 000a 1e15 1e15 000a 0000
+ * 6162 add up to b250, inverted 4daf.
+ */
+static void a_packet_is_byte_for_byte_what_the_standards_say(void **state)
+{
+    static const uint8_t wanted[44] = {
+        0x52, 0x54, 0,    0x78, 0,    2,    0x52, 0x54, 0,    0x78, 0,    1,    0x08, 0x00, 0x45,
+        0x00, 0x00, 0x1e, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0x26, 0x31, 10,   78,   0,    1,
+        10,   78,   0,    2,    0x1e, 0x15, 0x1e, 0x15, 0x00, 0x0a, 0x4d, 0xaf, 'a',  'b'};
+    struct format_udp to;
+    uint8_t packet[44];
+
+    (void)state;
+    memcpy(packet + FORMAT_UDP_BYTES, "ab", 2);
+    format_udp_prepare(&to, &node_a, &node_b);
+    format_udp_write(&to, packet, 2);
+    assert_memory_equal(packet, wanted, sizeof(wanted));
+}
+
+static void every_length_is_read_back_also_with_padding(void **state)
+{
+    static uint8_t packet[FORMAT_UDP_BYTES + PAYLOAD_MAX + 64];
+    struct format_udp to;
+
+    (void)state;
+    srandom(1);
+    format_udp_prepare(&to, &node_a, &node_b);
+    for (uint32_t length = 0; length <= PAYLOAD_MAX; length++) {
+        uint32_t ipv4 = 0;
+        uint32_t payload_bytes = 0;
+
+        for (uint32_t i = 0; i < length; i++) {
+            packet[FORMAT_UDP_BYTES + i] = (uint8_t)random();
+        }
+        format_udp_write(&to, packet, length);
+        assert_true(format_udp_read(packet, FORMAT_UDP_BYTES + length + length % 60, &node_b, &ipv4,
+                                    &payload_bytes));
+        assert_int_equal(ipv4, node_a.ipv4);
+        assert_int_equal(payload_bytes, length);
+        assert_false(
+            format_udp_read(packet, FORMAT_UDP_BYTES + length, &node_a, &ipv4, &payload_bytes));
+    }
+}
+
+/* Ones' complement finds every single damaged bit; TTL's are caught by the header's sum. */
+static void any_flipped_bit_is_found(void **state)
+{
+    uint8_t packet[FORMAT_UDP_BYTES + 33];
+    struct format_udp to;
+    uint32_t ipv4, payload_bytes;
+
+    (void)state;
+    for (uint32_t i = 0; i < 33; i++) {
+        packet[FORMAT_UDP_BYTES + i] = (uint8_t)(i * 37);
+    }
+    format_udp_prepare(&to, &node_a, &node_b);
+    format_udp_write(&to, packet, 33);
+    for (uint32_t bit = 0; bit < sizeof(packet) * 8; bit++) {
+        bool source_mac = bit / 8 >= 6 && bit / 8 < 12; /* a router changes it: not looked at */
+
+        packet[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(format_udp_read(packet, sizeof(packet), &node_b, &ipv4, &payload_bytes),
+                         source_mac);
+        packet[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    assert_true(format_udp_read(packet, sizeof(packet), &node_b, &ipv4, &payload_bytes));
+}
+
+/* Every length from 0, in memory of just that size: a read past the end faults under valgrind. */
+static void cut_and_random_packets_are_never_frames(void **state)
+{
+    struct format_udp to;
+    uint8_t whole[FORMAT_UDP_BYTES + 20] = {0};
+    uint32_t ipv4, payload_bytes;
+    uint16_t source;
+
+    (void)state;
+    srandom(2);
+    format_udp_prepare(&to, &node_a, &node_b);
+    format_udp_write(&to, whole, 20);
+    for (uint32_t length = 0; length < sizeof(whole); length++) {
+        uint8_t *cut = malloc(length + 1);
+
+        assert_non_null(cut);
+        memcpy(cut + 1, whole, length);
+        assert_false(format_udp_read(cut + 1, length, &node_b, &ipv4, &payload_bytes));
+        for (uint32_t i = 0; i < length; i++) {
+            cut[1 + i] = (uint8_t)random();
+        }
+        assert_false(format_udp_read(cut + 1, length, &node_b, &ipv4, &payload_bytes));
+        assert_false(format_point_read(cut + 1, length, 2, &source, &payload_bytes));
+        free(cut);
+    }
+}
+
+static void a_thousand_peers_are_found_by_id_and_by_address(void **state)
+{
+    struct dpdk_peers peers = {0};
+
+    (void)state;
+    assert_int_equal(dpdk__peers_init(&peers, DPDK_PEERS_MAX), SF_OK);
+    for (uint32_t i = 0; i < DPDK_PEERS_MAX; i++) {
+        struct dpdk_peer peer = {.node_id = (uint16_t)(i * 61 + 1), .ipv4 = 0x0a4e0000u + i * 256};
+
+        assert_int_equal(dpdk__peers_add(&peers, &peer), SF_OK);
+        assert_int_equal(dpdk__peers_add(&peers, &peer), SF_EXISTS);
+    }
+    assert_int_equal(
+        dpdk__peers_add(&peers, &(struct dpdk_peer){.node_id = 65535, .ipv4 = 0x7f000001}),
+        SF_LIMIT);
+    for (uint32_t i = 0; i < DPDK_PEERS_MAX; i += 2) {
+        dpdk__peers_remove(&peers, (uint16_t)(i * 61 + 1));
+    }
+    dpdk__peers_remove(&peers, 65535);
+    for (uint32_t i = 0; i < DPDK_PEERS_MAX; i++) {
+        const struct dpdk_peer *by_node = dpdk__peer_of_node(&peers, (uint16_t)(i * 61 + 1));
+        const struct dpdk_peer *by_ipv4 = dpdk__peer_of_ipv4(&peers, 0x0a4e0000u + i * 256);
+
+        assert_ptr_equal(by_node, by_ipv4);
+        if (i % 2 == 0) {
+            assert_null(by_node);
+        } else {
+            assert_int_equal(by_node->ipv4, 0x0a4e0000u + i * 256);
+        }
+    }
+    dpdk__peers_fini(&peers);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest all[] = {
+        cmocka_unit_test(a_packet_is_byte_for_byte_what_the_standards_say),
+        cmocka_unit_test(every_length_is_read_back_also_with_padding),
+        cmocka_unit_test(any_flipped_bit_is_found),
+        cmocka_unit_test(cut_and_random_packets_are_never_frames),
+        cmocka_unit_test(a_thousand_peers_are_found_by_id_and_by_address),
+    };
+
+    return cmocka_run_group_tests_name("link-format", all, NULL, NULL);
+}

@@ -65,7 +65,7 @@ instance_of_cluster() {
 processes_left() {
     local entry
     for entry in /proc/[0-9]*; do
-        if tr '\0' '\n' <"$entry/environ" 2>/dev/null | grep -qx "SIPFABRIC_INSTANCE=$instance"; then
+        if tr '\0' '\n' 2>/dev/null <"$entry/environ" | grep -qx "SIPFABRIC_INSTANCE=$instance"; then
             echo "${entry#/proc/} $(cat "$entry/comm" 2>/dev/null)"
         fi
     done

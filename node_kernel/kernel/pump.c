@@ -37,6 +37,7 @@ struct pump {
     struct pump_link *peer_links[FAB_NODES_MAX]; /* NULL: not a peer */
     uint32_t peer_count;
     uint64_t loop_ns;  /* last pass of libuv */
+    uint64_t run_ns;   /* when a SIP or service ran last */
     uint64_t idle_ns;  /* since when nothing happened; 0: something did */
     uint64_t tick_ns;  /* when the fabric wants to be called */
     uint64_t sleep_ns; /* length of the next sleep */
@@ -395,7 +396,10 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
     bool any = pump_rx(pump, now_ns);
 
     if (pump->kernel != NULL) {
-        any |= nk_run(pump->kernel, RUN_BUDGET, now_ns);
+        if (nk_run(pump->kernel, RUN_BUDGET, now_ns)) {
+            pump->run_ns = now_ns;
+            any = true;
+        }
         if (any || now_ns >= pump->tick_ns) {
             pump->tick_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
         }
@@ -409,12 +413,19 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t pump_sleep_max_ns(const struct pump *pump, uint64_t now_ns)
+{
+    if (pump->peer_count == 0) {
+        return PUMP_SLEEP_IDLE_NS;
+    }
+    return now_ns - pump->run_ns < PUMP_QUIET_NS ? PUMP_SLEEP_SESSION_NS : PUMP_SLEEP_QUIET_NS;
+}
+
 /* How long nothing needs us; 0: there is something to do now. */
 static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
 {
-    uint64_t most = pump->peer_count > 0 ? PUMP_SLEEP_SESSION_NS : PUMP_SLEEP_IDLE_NS;
     int loop_ms = uv_backend_timeout(pump->loop);
-    uint64_t deadline_ns = now_ns + earlier(most, pump->sleep_ns);
+    uint64_t deadline_ns = now_ns + earlier(pump_sleep_max_ns(pump, now_ns), pump->sleep_ns);
 
     if (loop_ms == 0 || !pump->running) {
         return 0;

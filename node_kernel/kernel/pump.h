@@ -9,10 +9,12 @@
  * fill the drivers' own frames from the fabric (no copy on our side), send them, and, every
  * PUMP_LOOP_INTERVAL_NS or when nothing else happened, one pass of the libuv loop. While turns
  * find work the loop spins; after the first empty turn it yields the core each turn, and
- * PUMP_WARM_NS later it sleeps in ppoll on libuv's descriptor, longer each time, up to
- * PUMP_SLEEP_SESSION_NS while there are peers and PUMP_SLEEP_IDLE_NS otherwise, and never past a
- * deadline of a SIP, the fabric or a libuv timer. A socket that becomes readable ends a sleep;
- * a frame on a polled link is seen at the next waking.
+ * PUMP_WARM_NS later it sleeps in ppoll on libuv's descriptor, longer each time. The longest sleep
+ * is PUMP_SLEEP_SESSION_NS while there are peers, PUMP_SLEEP_QUIET_NS once no SIP or service has
+ * run for PUMP_QUIET_NS (heart-beats alone do not keep a node awake: under emulation each waking
+ * costs 0.2 ms), and PUMP_SLEEP_IDLE_NS without peers; never past a deadline of a SIP, the fabric
+ * or libuv. A socket that becomes readable ends a sleep; a frame on a polled link is seen at the
+ * next waking.
  *
  * Threads: one; the one that created it.
  * Ownership: the pump owns its links. The kernel belongs to the caller, who must take it away
@@ -33,6 +35,8 @@
 #define PUMP_LOOP_INTERVAL_NS 20000u
 #define PUMP_WARM_NS 50000u
 #define PUMP_SLEEP_SESSION_NS 1000000u
+#define PUMP_QUIET_NS 1000000000u
+#define PUMP_SLEEP_QUIET_NS 5000000u
 #define PUMP_SLEEP_IDLE_NS 100000000u
 
 struct pump;

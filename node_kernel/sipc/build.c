@@ -101,6 +101,7 @@ static sf_status stage_clang(struct job *job)
         "-mbulk-memory",
         "-fvisibility=hidden",
         "-Wall",
+        "-Werror=date-time",
         "-Wno-unused-command-line-argument",
         "-Wl,--no-entry",
         "-Wl,--export=sip_main",
@@ -355,7 +356,7 @@ static sf_status stage_gcc(struct job *job)
 
 static sf_status plan_memory(struct job *job)
 {
-    uint64_t pages = job->source.memory_bytes / 65536u;
+    uint64_t pages = (job->source.memory_bytes + 65535u) / 65536u;
 
     if (job->source.memory_bytes == 0) {
         pages = MEMORY_BYTES_DEFAULT / 65536u;

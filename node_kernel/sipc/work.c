@@ -142,8 +142,15 @@ void work_arg(struct work_args *args, const char *text)
 
 static void run_child(const struct work *work, const char *folder, const struct work_args *args)
 {
+    static const char *const unwanted[] = {"CPATH", "C_INCLUDE_PATH", "COMPILER_PATH",
+                                           "GCC_EXEC_PREFIX", "LIBRARY_PATH"};
+    const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     char *list[WORK_ARGS_MAX + 1];
 
+    for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++) {
+        (void)unsetenv(unwanted[i]); /* what is built depends on its input only */
+    }
+    (void)dup2(nothing, STDIN_FILENO);
     for (size_t i = 0; i <= args->count; i++) {
         list[i] = (char *)(uintptr_t)args->list[i];
     }

@@ -12,8 +12,8 @@
 #define NK_ABI_VERSION 1u
 
 /* --- address map ----------------------------------------------------------------------------- */
-/* Images: place p lies at NK_IMAGE_BASE + p * NK_IMAGE_STRIDE. sipc takes p from the hash of the
- * module, so that an image has one address on all nodes without a relocation. */
+/* Images: place p lies at NK_IMAGE_BASE + p * NK_IMAGE_STRIDE. sipc takes p from the hash of
+ * module and manifest, so that an image has one address on all nodes without a relocation. */
 #define NK_IMAGE_BASE 0x010000000000ull
 #define NK_IMAGE_STRIDE (16ull << 20)
 #define NK_IMAGE_PLACES (512u << 10) /* 8 TiB */
@@ -95,6 +95,7 @@ struct nk_desc {
     uint32_t abi_version;
     uint32_t instance_bytes;  /* room needed at NK_INSTANCE, incl. the function table */
     uint32_t memory_pages;    /* initial 64 KiB pages of linear memory */
+    /* The kernel makes all of these accessible at start; memory.grow only moves the size. */
     uint32_t memory_pages_max;
     /* Called by the gate's start thunk on the SIP's stack with instance = slot + NK_INSTANCE:
      * instantiates the module and runs it; returns the exit code. */

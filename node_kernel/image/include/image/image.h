@@ -10,10 +10,11 @@
  * Untrusted: image_open checks sizes, hashes, names, contract tables and the ELF rules (below)
  * and answers with the rule that was broken. It never trips an assert.
  *
- * ELF rules: ET_EXEC x86-64, no interpreter, no dynamic section, no relocation, PT_LOADs inside
- * [base, base + NK_IMAGE_STRIDE), page aligned, none writable and executable, code segment free of
- * forbidden instructions (syscall, sysenter, int, wrpkru, wr*base, xrstor*, in/out, hlt, ...),
- * entry = a struct nk_desc in a read-only segment whose pointers lie in the code segment.
+ * ELF rules: ET_EXEC x86-64, nothing but PT_LOADs (no interpreter, dynamic section, relocation,
+ * section), inside [base, base + NK_IMAGE_STRIDE), page aligned, none writable: all that a SIP can
+ * change is in its slot. Every instruction of the code segment is of an allow-list, every direct
+ * branch hits one. Entry = a struct nk_desc in a read-only segment whose start lies in the code.
+ * docs/sips.md has all rules by name, and says what the instruction check does not prove.
  *
  * Threads: an opened image is immutable. Ownership: image_open keeps pointers into `bytes`, which
  * must stay until image_close.

@@ -109,7 +109,9 @@ sf_status registry_image_put(struct world *world, const uint8_t *digest, size_t 
         status = SF_NOMEM;
         goto free_copy;
     }
-    memcpy(copy, content, length);
+    if (length > 0) {
+        memcpy(copy, content, length);
+    }
     status = image_open(copy, length, &image, text, text_capacity);
     if (status != SF_OK) {
         goto free_copy;

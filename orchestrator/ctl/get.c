@@ -193,6 +193,8 @@ static void node_links_json(cJSON *item, const Sf__Control__NodeInfo *node)
 static void node_json(cJSON *items, const Sf__Control__NodeInfo *node)
 {
     cJSON *item = new_item(items);
+    cJSON *peers;
+    size_t index;
 
     cJSON_AddStringToObject(item, "name", node->name);
     cJSON_AddNumberToObject(item, "id", node->node_id);
@@ -206,9 +208,10 @@ static void node_json(cJSON *items, const Sf__Control__NodeInfo *node)
     cJSON_AddNumberToObject(item, "memory_bytes", (double)node->memory_bytes);
     cJSON_AddNumberToObject(item, "sips", node->sip_count);
     node_links_json(item, node);
-    cJSON_AddItemToObject(
-        item, "peers_alive",
-        cJSON_CreateStringArray((const char *const *)node->peers_alive, (int)node->n_peers_alive));
+    peers = cJSON_AddArrayToObject(item, "peers_alive");
+    for (index = 0; index < node->n_peers_alive; index++) {
+        cJSON_AddItemToArray(peers, cJSON_CreateString(node->peers_alive[index]));
+    }
 }
 
 static void print_nodes(struct ctl_context *context, const Sf__Control__Envelope *reply,

@@ -1,0 +1,788 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""fabricd and fabricctl together, with nodes that are played by fake/fakenode. Speaks TAP."""
+import json
+import os
+import pathlib
+import queue
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+BUILD = pathlib.Path(os.environ["SIPFABRIC_BUILD"])
+FABRICD = BUILD / "orchestrator/fabricd-checked"  # fabricd under the sanitizers
+FABRICCTL = BUILD / "orchestrator/fabricctl"
+FAKENODE = BUILD / "orchestrator/fakenode"
+SIPS = BUILD / "sips"
+TOKEN = "right-token"
+
+WEB = """graph: web
+sips:
+  tcp:
+    service: tcp
+    node: node1
+  web2:
+    image: web.sip
+    node: node2
+  web3:
+    image: web.sip
+channels:
+  - from: web2.tcp
+    to: tcp.tcp
+  - from: web3.tcp
+    to: tcp.tcp
+"""
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+class Node:
+    """One fakenode; its lines are read as they come."""
+
+    def __init__(self, place, name, uuid=None, mode="hosted", token=TOKEN):
+        self.name = name
+        self.lines = []
+        self.news = queue.Queue()
+        self.process = subprocess.Popen(
+            [FAKENODE, place.address, token, name, uuid or "uuid-" + name, mode],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self.read, daemon=True).start()
+        place.nodes.append(self)
+
+    def read(self):
+        for line in self.process.stdout:
+            self.news.put(line.rstrip("\n"))
+
+    def wait(self, wanted, seconds=8):
+        """The next line that begins so; what comes before it is kept in lines."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                line = self.news.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"{self.name} got no '{wanted}', but: {self.lines[-12:]}") from None
+            self.lines.append(line)
+            if line.startswith(wanted):
+                return line
+
+    def heard(self):
+        """All lines so far, and forgets them."""
+        while not self.news.empty():
+            self.lines.append(self.news.get())
+        lines, self.lines = self.lines, []
+        return lines
+
+    def order(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+        self.wait("did " + text)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Place:
+    """A state folder, a fabricd, and its nodes."""
+
+    def __init__(self):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="sfo-", dir="/tmp"))
+        self.nodes = []
+        self.daemon = None
+        self.log = open(self.root / "fabricd.log", "ab")
+
+    def start(self, *more):
+        self.daemon = subprocess.Popen(
+            [FABRICD, "--state-dir", self.root / "s", "--listen", "127.0.0.1:0", "--token", TOKEN,
+             "--expect", "node1,node2,node3", "--hosted", *more], stderr=self.log)
+        self.wait(lambda: (self.root / "s/fabricd.addr").exists(), "fabricd.addr")
+        self.address = (self.root / "s/fabricd.addr").read_text().strip()
+
+    def wait(self, condition, what, seconds=10):
+        end = time.monotonic() + seconds
+        while not condition():
+            expect(self.daemon.poll() is None, f"fabricd has ended with {self.daemon.poll()}")
+            expect(time.monotonic() < end, f"not within {seconds} s: {what}")
+            time.sleep(0.02)
+
+    def stop(self):
+        self.daemon.send_signal(signal.SIGTERM)
+        expect(self.daemon.wait(timeout=10) == 0, "fabricd's exit code")
+
+    def end(self):
+        for node in self.nodes:
+            node.end()
+        self.nodes = []
+        if self.daemon is not None:
+            self.daemon.kill()
+            self.daemon.wait()
+        self.log.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def ctl(self, *arguments, code=0):
+        done = subprocess.run(
+            [FABRICCTL, "--socket", self.root / "s/ctl.sock", *arguments],
+            capture_output=True, text=True, timeout=60, check=False)
+        expect(done.returncode == code,
+               f"{' '.join(map(str, arguments))}: exit {done.returncode}, wanted {code}: "
+               f"{done.stdout}{done.stderr}")
+        expect("==ERROR" not in done.stderr, done.stderr)
+        return done.stdout, done.stderr
+
+    def get(self, what):
+        out, _ = self.ctl("get", what, "-o", "json")
+        return json.loads(out)[what]
+
+    def states(self):
+        return {sip["name"]: sip["state"] for sip in self.get("sips")}
+
+    def stages(self):
+        return {node["name"]: node["stage"] for node in self.get("nodes")}
+
+    def graph(self, text, name="g.yaml"):
+        path = self.root / name
+        path.write_text(text)
+        return path
+
+    def join(self, count=3):
+        nodes = []
+        for number in range(1, count + 1):
+            nodes.append(Node(self, f"node{number}"))
+            nodes[-1].wait("welcome")
+        self.wait(lambda: list(self.stages().values())[:count] == ["joined"] * count, "joined")
+        return nodes
+
+    def apply(self, text=WEB, code=0, *more):
+        return self.ctl("apply", "-f", self.graph(text), "--images", SIPS, *more, code=code)
+
+
+def kinds(lines, *wanted):
+    return [line for line in lines if line.split(" ")[0] in wanted]
+
+
+# --- joining -----------------------------------------------------------------------------------
+
+
+def nodes_are_expected_then_joined(place):
+    place.start()
+    expect(place.stages() == dict.fromkeys(("node1", "node2", "node3"), "expected"), place.stages())
+    place.join()
+    expect(set(place.stages().values()) == {"joined"}, place.stages())
+    out, _ = place.ctl("get", "nodes")
+    expect(out.splitlines()[0].split() ==
+           ["NAME", "ID", "STAGE", "AGE", "MODE", "ADDRESS", "SIPS", "LINKS"], out)
+    expect(out.splitlines()[1].split()[:3] == ["node1", "1", "joined"], out)
+    ids = {node["name"]: node["id"] for node in place.get("nodes")}
+    expect(ids == {"node1": 1, "node2": 2, "node3": 3}, ids)
+
+
+def hosted_pairs_get_a_link_server_first(place):
+    place.start()
+    first = Node(place, "node1")
+    first.wait("welcome")
+    second = Node(place, "node2")
+    first.wait("link server")
+    second.wait("link client")
+    first.wait("peer node2")
+    second.wait("peer node1")
+
+
+def booted_pairs_use_their_own_links(place):
+    place.start()
+    first = Node(place, "node1", mode="booted")
+    first.wait("welcome")
+    second = Node(place, "node2", mode="booted")
+    first.wait("peer node2")
+    second.wait("peer node1")
+    expect(not kinds(first.heard() + second.heard(), "link"), "a booted node was told to open a link")
+
+
+def strangers_are_refused(place):
+    place.start()
+    Node(place, "node1", token="wrong").wait("refused the join token")
+    Node(place, "Node1").wait("refused the node's name")
+    place.join(1)
+    Node(place, "node1", uuid="other").wait("refused a node of that name")
+    expect(place.stages()["node1"] == "joined", "the right one was hurt")
+
+
+def epochs_and_ids_are_never_reused(place):
+    place.start()
+    node = Node(place, "node2")
+    expect(node.wait("welcome") == "welcome 2 1", node.lines)
+    extra = Node(place, "another")
+    expect(extra.wait("welcome") == "welcome 4 1", extra.lines)
+    place.daemon.kill()  # not asked, not told
+    place.daemon.wait()
+    for one in place.nodes:
+        one.end()
+    (place.root / "s/fabricd.addr").unlink()
+    place.start()
+    extra = Node(place, "another")
+    expect(extra.wait("welcome") == "welcome 4 2", extra.lines)
+    node = Node(place, "node2")
+    expect(node.wait("welcome") == "welcome 2 2", node.lines)
+
+
+def a_damaged_state_is_not_started_on(place):
+    place.start()
+    place.stop()
+    (place.root / "s/fabricd.state").write_text("sipfabric-state 1\nsip many\n")
+    done = subprocess.run([FABRICD, "--state-dir", place.root / "s", "--listen", "127.0.0.1:0",
+                           "--token", "t"], capture_output=True, text=True, timeout=10, check=False)
+    expect(done.returncode == 1 and "fabricd.state:2: error:" in done.stderr, done.stderr)
+
+
+def two_fabricds_do_not_share_a_folder(place):
+    place.start()
+    done = subprocess.run([FABRICD, "--state-dir", place.root / "s", "--listen", "127.0.0.1:0",
+                           "--token", "t"], capture_output=True, text=True, timeout=10, check=False)
+    expect(done.returncode == 1 and "another fabricd" in done.stderr, done.stderr)
+    place.ctl("version")
+
+
+# --- applying ----------------------------------------------------------------------------------
+
+
+def apply_creates_wires_and_starts(place):
+    place.start()
+    nodes = place.join()
+    out, err = place.apply()
+    expect("graph web applied: 3 created" in out, out)
+    expect("sent image" in err and "wired web2.tcp to tcp.tcp" in err, err)
+    expect(place.states() == dict.fromkeys(("tcp", "web2", "web3"), "running"), place.states())
+    expect(kinds(nodes[1].heard(), "image", "create", "wire", "start") ==
+           ["image put", "create web2", "wire web2.tcp", "start web2"], "node2")
+    lines = kinds(nodes[0].heard(), "image", "create", "wire", "start")
+    expect(sorted(lines) == sorted(["image put", "create tcp", "create web3", "wire web3.tcp",
+                                    "start tcp", "start web3"]), lines)
+    order = [line.split(" ")[0] for line in lines]
+    expect(order == sorted(order, key=["image", "create", "wire", "start"].index), lines)
+
+
+def apply_again_changes_nothing(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    for node in nodes:
+        node.heard()
+    numbers = {sip["name"]: sip["number"] for sip in place.get("sips")}
+    out, _ = place.apply()
+    expect("unchanged" in out, out)
+    expect(numbers == {sip["name"]: sip["number"] for sip in place.get("sips")}, "new numbers")
+    for node in nodes:
+        expect(not kinds(node.heard(), "image", "create", "wire", "start", "stop"), node.lines)
+
+
+def a_changed_graph_changes_only_what_it_must(place):
+    place.start()
+    place.join()
+    place.apply()
+    changed = WEB.replace("    image: web.sip\n    node: node2\n",
+                          "    image: web.sip\n    node: node2\n    config: {port: 81}\n")
+    changed = changed.replace("  web3:\n    image: web.sip\n", "")
+    changed = changed.replace("  - from: web3.tcp\n    to: tcp.tcp\n", "")
+    out, err = place.apply(changed)
+    expect("0 created, 1 replaced, 1 stopped, 1 unchanged" in out, out)
+    expect("stopped web3 on node1: it is not in the graph any more" in err, err)
+    expect(place.states() == {"tcp": "running", "web2": "running", "web3": "killed"}, place.states())
+
+
+def dry_run_says_and_does_nothing(place):
+    place.start()
+    nodes = place.join()
+    out, err = place.apply(WEB, 0, "--dry-run")
+    expect("would create web2 on node2" in err and "dry run" in out, out + err)
+    expect(place.get("sips") == [], "something was made")
+    expect(not kinds(nodes[1].heard(), "image", "create"), "a node was told")
+
+
+def delete_stops_all(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    out, _ = place.ctl("delete", "graph/web")
+    expect("3 SIPs stopped" in out, out)
+    nodes[1].wait("stop web2")
+    expect(place.get("sips") == [], "SIPs are left")
+    place.ctl("delete", "graph/web", code=3)
+    place.ctl("delete", "graph/web", "--ignore-not-found")
+    place.apply()
+    place.ctl("delete", "-f", place.root / "g.yaml")
+
+
+def another_graph_may_use_an_exporter(place):
+    place.start()
+    place.join()
+    place.apply()
+    guest = ("graph: guest\nsips:\n  guest: {image: web.sip, node: node3}\n"
+             "channels:\n  - {from: guest.tcp, to: tcp.tcp}\n")
+    place.apply(guest)
+    edges = {edge["importer"]: edge for edge in place.get("channels")}
+    expect(edges["guest.tcp"]["exporter_node"] == "node1", edges)
+    _, err = place.ctl("delete", "graph/web")
+    expect("channel guest.tcp of graph guest loses its exporter tcp" in err, err)
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+def refused(place, code, words, text):
+    before = place.get("sips")
+    for sip in before:
+        del sip["age_ms"]
+    _, err = place.apply(text, code)
+    for word in words:
+        expect(word in err, f"'{word}' is missing: {err}")
+    after = place.get("sips")
+    for sip in after:
+        del sip["age_ms"]
+    expect(before == after, f"half-applied: {after}")
+
+
+def bad_graphs_are_refused_whole(place):
+    place.start()
+    nodes = place.join(2)
+    refused(place, 3, ["g.yaml:8:", "no node 'nodx'", "did you mean 'node1'?"],
+            WEB.replace("node: node2", "node: nodx"))
+    refused(place, 1, ["g.yaml:8:", "node3 has not joined yet"],
+            WEB.replace("node: node2", "node: node3"))
+    refused(place, 2, ["g.yaml:7: error: image 'wab.sip' was not found"],
+            WEB.replace("image: web.sip\n    node", "image: wab.sip\n    node"))
+    refused(place, 2, ["g.yaml:13: error: to: there is no SIP 'tcq'", "did you mean 'tcp'?"],
+            WEB.replace("to: tcp.tcp", "to: tcq.tcp", 1))
+    refused(place, 2, ["g.yaml:13:", "has no export 'udp'"], WEB.replace("to: tcp.tcp", "to: tcp.udp", 1))
+    refused(place, 2, ["import 'web3.tcp' (TcpContract) is not wired"],
+            WEB.replace("  - from: web3.tcp\n    to: tcp.tcp\n", ""))
+    refused(place, 1, ["wants contract HelloContract, but tcp.tcp speaks TcpContract"],
+            "graph: x\nsips:\n  tcp: {service: tcp}\n  c: {image: hello-client.sip}\n"
+            "channels:\n  - {from: c.hello, to: tcp.tcp}\n")
+    refused(place, 2, ["g.yaml:2: error: a graph file has no key 'sip'"], "graph: x\nsip: {}\n")
+    expect(not kinds(nodes[0].heard() + nodes[1].heard(), "image", "create"), "a node was told")
+    place.ctl("apply", "-f", place.root / "nosuch.yaml", code=3)
+
+
+def tampered_images_are_refused(place):
+    place.start()
+    place.join(2)
+    image = bytearray((SIPS / "web.sip").read_bytes())
+    for offset in (len(image) // 2, len(image) - 1, 9, 40):
+        changed = bytearray(image)
+        changed[offset] ^= 1
+        (place.root / "web.sip").write_bytes(changed)  # beside the graph: found first
+        refused(place, 1, ["g.yaml:7: error: image", "is refused:"], WEB)
+    (place.root / "web.sip").write_bytes(b"")
+    refused(place, 1, ["is refused:"], WEB)
+
+
+def a_failure_half_way_is_undone(place):
+    place.start()
+    nodes = place.join()
+    for order, where in (("refuse create web2", "g.yaml:6: error: SIP web2 was not created on node2"),
+                         ("refuse wire web2.tcp", "g.yaml:12: error: web2.tcp was not wired"),
+                         ("refuse start web2", "g.yaml:6: error: SIP web2 was not started")):
+        nodes[1].order(order)
+        for node in nodes:
+            node.heard()
+        _, err = place.apply(WEB, 1)
+        expect(where in err and "told to refuse" in err, err)
+        expect("what was made of it is removed" in err, err)
+        expect(place.get("sips") == [], "SIPs are left")
+        created = kinds(nodes[0].heard(), "create", "stop")
+        expect(sorted(created) == ["create tcp", "create web3", "stop tcp", "stop web3"], created)
+        nodes[1].order("accept")
+    place.apply()
+    expect(set(place.states().values()) == {"running"}, place.states())
+
+
+def a_failed_change_goes_back(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    changed = WEB.replace("    node: node2\n", "    node: node2\n    config: {port: 81}\n")
+    changed = changed.replace("channels:", "  more: {image: web.sip, node: node2}\nchannels:")
+    changed += "  - {from: more.tcp, to: tcp.tcp}\n"
+    nodes[1].order("refuse start more")
+    _, err = place.apply(changed, 1)
+    expect("it runs as before" in err, err)
+    expect(place.states() == dict.fromkeys(("tcp", "web2", "web3"), "running"), place.states())
+    out, _ = place.apply()
+    expect("unchanged" in out, out)
+
+
+def a_node_that_leaves_half_way_is_undone(place):
+    place.start()
+    nodes = place.join()
+    nodes[1].order("drop start web2")
+    _, err = place.apply(WEB, 1)
+    expect("connection ended" in err, err)
+    expect(place.get("sips") == [], place.states())
+    place.wait(lambda: place.stages()["node2"] == "lost", "node2 lost")
+
+
+# --- loss --------------------------------------------------------------------------------------
+
+
+def a_lost_node_takes_its_sips(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    nodes[1].order("away")
+    nodes[0].wait("unpeer 2")
+    nodes[2].wait("unpeer 2")
+    sips = {sip["name"]: sip for sip in place.get("sips")}
+    expect(sips["web2"]["state"] == "lost" and "node lost: node2" in sips["web2"]["cause"], sips)
+    expect(sips["web3"]["state"] == "running", sips)
+    edges = {edge["importer"]: edge for edge in place.get("channels")}
+    expect(edges["web2.tcp"]["state"] == "closed" and "node lost" in edges["web2.tcp"]["cause"], edges)
+    expect(edges["web3.tcp"]["state"] == "Start" and edges["web3.tcp"]["driver"] == "local", edges)
+    _, err = place.apply(WEB, 1)
+    expect("node node2 is lost" in err, err)
+    nodes[1].order("again")
+    expect(nodes[1].wait("welcome") == "welcome 2 2", nodes[1].lines)
+    out, _ = place.apply()
+    expect("0 created, 1 replaced, 0 stopped, 2 unchanged" in out, out)
+
+
+def silence_is_loss(place):
+    place.start()
+    nodes = place.join(2)
+    nodes[0].order("hang")
+    nodes[1].wait("unpeer 1")
+    expect(place.stages()["node1"] == "lost", place.stages())
+    out, _ = place.ctl("logs", "node/node1")
+    expect("lost: 3 heart-beats missing" in out, out)
+
+
+def a_short_break_costs_nothing(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    for node in nodes:
+        node.heard()
+    nodes[1].order("away")
+    time.sleep(0.5)
+    nodes[1].order("back")
+    expect(nodes[1].wait("welcome") == "welcome 2 1", nodes[1].lines)
+    expect(place.states() == dict.fromkeys(("tcp", "web2", "web3"), "running"), place.states())
+    time.sleep(3.5)
+    expect(place.stages()["node2"] == "joined", place.stages())
+    expect(not kinds(nodes[0].heard(), "unpeer"), "a peer was told of a loss")
+
+
+def a_restarted_node_is_told_apart_from_a_break(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    nodes[1].order("away")
+    nodes[1].order("again")
+    expect(nodes[1].wait("welcome") == "welcome 2 2", nodes[1].lines)
+    expect(place.states()["web2"] == "lost", place.states())
+    nodes[0].wait("unpeer 2")
+    nodes[0].wait("peer node2")
+
+
+# --- logs and ends -----------------------------------------------------------------------------
+
+
+def logs_are_kept_and_followed(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    for number in range(5):
+        nodes[1].order(f"log web2 line {number}")
+    nodes[1].order("say kernel speaking")
+    out, _ = place.ctl("logs", "web2", "--tail", "2")
+    expect(out.splitlines() == ["line 3", "line 4"], out)
+    out, _ = place.ctl("logs", "web2", "-t", "--tail", "1")
+    expect(out == "2023-11-14T22:13:20.000Z line 4\n", out)
+    out, _ = place.ctl("logs", "node/node2")
+    expect("kernel speaking" in out, out)
+    follower = subprocess.Popen(
+        [FABRICCTL, "--socket", place.root / "s/ctl.sock", "logs", "web2", "-f"],
+        stdout=subprocess.PIPE, text=True)
+    nodes[1].order("log web2 late")
+    nodes[1].order("fault web2")
+    out, _ = follower.communicate(timeout=10)
+    expect(follower.returncode == 0, follower.returncode)
+    expect(out.splitlines()[:6] == [f"line {n}" for n in range(5)] + ["late"], out)
+    expect("  in web_crash" in out and "ended: peer faulted: unreachable instruction" in out, out)
+    expect(place.states()["web2"] == "faulted", place.states())
+    edges = {edge["importer"]: edge for edge in place.get("channels")}
+    expect(edges["web2.tcp"]["sent"] == 7, "the fake node still lists its endpoint")
+    place.ctl("logs", "nosuch", code=3)
+    place.apply()
+    expect("line 4" in place.ctl("logs", "web2")[0], "the log was lost with the SIP")
+
+
+def a_walk_is_followed_judged_and_removed(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    for code in (0, 1):
+        done = subprocess.Popen(
+            [FABRICCTL, "--socket", place.root / "s/ctl.sock", "test", "contract", "TcpConnectionContract",
+             "--exporter", "tcp", "--from", "node3"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        walker = nodes[2].wait("start walk-").split(" ")[1]
+        nodes[2].order(f"log {walker} walked 3 of 3 states")
+        nodes[2].order(f"exit {walker} {code}")
+        out, err = done.communicate(timeout=10)
+        expect(done.returncode == code, f"exit {done.returncode}: {err}")
+        expect("walked 3 of 3 states" in out, out)
+        expect(("keeps contract" in out) == (code == 0), out)
+        expect(len(place.get("sips")) == 3, place.states())
+    place.ctl("test", "contract", "NoContract", "--exporter", "tcp", "--from", "node3", code=3)
+
+
+def a_walk_is_removed_on_interrupt_and_timeout(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    command = [FABRICCTL, "--socket", place.root / "s/ctl.sock", "test", "contract", "TcpConnectionContract",
+               "--exporter", "tcp.tcp", "--from", "node3"]
+    done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    nodes[2].wait("start walk-")
+    time.sleep(0.2)
+    done.send_signal(signal.SIGINT)
+    done.communicate(timeout=10)
+    expect(done.returncode == 130, done.returncode)
+    expect(len(place.get("sips")) == 3, place.states())
+    done = subprocess.run(command + ["--timeout", "500ms"], capture_output=True, text=True,
+                          timeout=20, check=False)
+    expect(done.returncode == 4 and "--timeout" in done.stderr, done.stderr)
+    expect(len(place.get("sips")) == 3, place.states())
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+def help_and_usage(place):
+    place.start()
+    for command in ([], ["apply"], ["delete"], ["get"], ["get", "nodes"], ["get", "sips"],
+                    ["get", "channels"], ["logs"], ["test"], ["test", "contract"], ["version"],
+                    ["cluster"], ["cluster", "create"]):
+        out, _ = place.ctl(*command, "--help")
+        expect("examples:\n  fabricctl " in out and "usage: fabricctl" in out, out)
+    for command in ([], ["get"], ["get", "cows"], ["apply"], ["apply", "-f"], ["delete"], ["logs"],
+                    ["apply", "-f", "a", "b"], ["get", "nodes", "--what"], ["logs", "a", "b"],
+                    ["test", "contract", "X"], ["-o", "xml", "get", "nodes"], ["logs", "a", "--tail", "x"]):
+        _, err = place.ctl(*command, code=2)
+        expect(err != "", command)
+
+
+def output_forms(place):
+    place.start()
+    place.join()
+    place.apply()
+    out, _ = place.ctl("get", "sip", "-o", "name")
+    expect(sorted(out.split()) == ["sip/tcp", "sip/web2", "sip/web3"], out)
+    out, _ = place.ctl("-o", "json", "get", "node", "node2")
+    found = json.loads(out)
+    expect(found["format"] == 1 and len(found["nodes"]) == 1, out)
+    expect(set(found["nodes"][0]) == {
+        "name", "id", "stage", "stage_ms", "joined_ms", "mode", "address", "version", "cpus",
+        "memory_bytes", "sips", "links", "peers_alive"}, out)
+    edge = place.get("channels")[0]
+    expect(set(edge) == {
+        "id", "graph", "importer", "importer_node", "exporter", "exporter_node", "contract",
+        "state", "driver", "sent", "received", "queued", "cause"}, edge)
+    expect(set(place.get("sips")[0]) == {
+        "name", "number", "graph", "node", "image", "state", "exit_code", "age_ms", "cause"}, "sips")
+    out, _ = place.ctl("get", "ch", "web2")
+    expect(len(out.splitlines()) == 2 and "web2.tcp" in out, out)
+    place.ctl("get", "sips", "nosuch", code=3)
+    out, _ = place.ctl("delete", "graph/nosuch", "-o", "json", code=3)
+    expect(json.loads(out)["error"]["code"] == "not_found", out)
+    done = subprocess.run([FABRICCTL, "--socket", place.root / "none.sock", "get", "nodes"],
+                          capture_output=True, text=True, timeout=20, check=False)
+    expect(done.returncode == 4 and "cannot reach fabricd" in done.stderr, done.stderr)
+
+
+def a_stop_ends_nodes_too_and_a_signal_does_not(place):
+    place.start()
+    nodes = place.join(1)
+    place.stop()
+    nodes[0].wait("ended")
+    expect("shutdown" not in nodes[0].lines, nodes[0].lines)
+
+
+# --- hostile bytes -----------------------------------------------------------------------------
+
+
+def varint(number):
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    if isinstance(value, str):
+        value = value.encode()
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def frame(body):
+    return len(body).to_bytes(4, "little") + body
+
+
+def hello(name):
+    return field(1, 1) + field(10, field(1, 1) + field(2, TOKEN) + field(3, name) + field(4, "u"))
+
+
+def samples():
+    """Valid messages of both kinds of peers."""
+    sip = field(1, "a") + field(2, b"\1" * 32) + field(3, "a.sip") + field(7, 3)
+    graph = field(1, "g") + field(2, "g.yaml") + field(3, sip) + field(4, field(1, "a.b") + field(2, "a.c"))
+    return [
+        hello("node1"),
+        field(12, field(1, 1) + field(6, 2)),
+        field(13, field(1, 1) + field(2, 3) + field(4, field(1, 3) + field(5, "x")) + field(5, "f")),
+        field(14, field(1, 0) + field(3, "text")),
+        field(1, 5) + field(24, field(1, field(1, 9) + field(2, 8) + field(5, "imp"))),
+        field(1, 2) + field(26, field(1, 3) + field(2, "no")),
+        field(1, 3) + field(40, field(1, b"\2" * 32)),
+        field(1, 4) + field(18, field(1, b"\2" * 32) + field(2, b"SIPIMG\0\1" + bytes(80))),
+        field(1, 5) + field(42, field(1, graph)),
+        field(1, 6) + field(44, field(1, "g")),
+        field(1, 7) + field(45, b""),
+        field(1, 8) + field(47, b""),
+        field(1, 9) + field(49, b""),
+        field(1, 10) + field(51, field(1, "node/node1") + field(2, 1 << 31) + field(3, 1 << 60)),
+    ]
+
+
+def mutate(rng, body):
+    body = bytearray(body)
+    for _ in range(rng.randrange(0, 5)):
+        if not body:
+            break
+        at = rng.randrange(len(body))
+        how = rng.randrange(4)
+        if how == 0:
+            body[at] = rng.randrange(256)
+        elif how == 1:
+            body[at] ^= 1 << rng.randrange(8)
+        elif how == 2:
+            del body[at]
+        else:
+            body.insert(at, rng.randrange(256))
+    return bytes(body)
+
+
+def hostile_bytes_are_survived(place):
+    seed = int(os.environ.get("SIPFABRIC_SEED", "20"))
+    print(f"# seed {seed} (SIPFABRIC_SEED)")
+    rng = random.Random(seed)
+    place.start()
+    good = Node(place, "node3")
+    good.wait("welcome")
+    host, port = place.address.rsplit(":", 1)
+    bodies = samples()
+    for turn in range(600):
+        to_node_port = turn % 2 == 0
+        if to_node_port:
+            peer = socket.create_connection((host, int(port)), timeout=5)
+        else:
+            peer = socket.socket(socket.AF_UNIX)
+            peer.connect(str(place.root / "s/ctl.sock"))
+        data = frame(hello(f"guest{turn % 9}")) if to_node_port and rng.randrange(3) else b""
+        for _ in range(rng.randrange(1, 8)):
+            data += frame(mutate(rng, rng.choice(bodies)))
+        if rng.randrange(4) == 0:
+            data = mutate(rng, data)
+        try:
+            peer.sendall(data)
+            peer.settimeout(0.002)
+            peer.recv(65536)
+        except OSError:
+            pass
+        peer.close()
+        expect(place.daemon.poll() is None, f"fabricd died in turn {turn}: {place.daemon.poll()}")
+    expect(place.stages()["node3"] == "joined", "the good node was hurt")
+    good.order("say still here")
+    expect("still here" in place.ctl("logs", "node/node3")[0], "the good node is not heard")
+
+
+def a_frame_too_long_is_refused_before_it_comes(place):
+    place.start()
+    host, port = place.address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=5) as peer:
+        peer.sendall((1 << 20).to_bytes(4, "little") + b"x")
+        expect(peer.recv(10) == b"", "a stranger may send a megabyte")
+
+
+CASES = [
+    nodes_are_expected_then_joined,
+    hosted_pairs_get_a_link_server_first,
+    booted_pairs_use_their_own_links,
+    strangers_are_refused,
+    epochs_and_ids_are_never_reused,
+    a_damaged_state_is_not_started_on,
+    two_fabricds_do_not_share_a_folder,
+    apply_creates_wires_and_starts,
+    apply_again_changes_nothing,
+    a_changed_graph_changes_only_what_it_must,
+    dry_run_says_and_does_nothing,
+    delete_stops_all,
+    another_graph_may_use_an_exporter,
+    bad_graphs_are_refused_whole,
+    tampered_images_are_refused,
+    a_failure_half_way_is_undone,
+    a_failed_change_goes_back,
+    a_node_that_leaves_half_way_is_undone,
+    a_lost_node_takes_its_sips,
+    silence_is_loss,
+    a_short_break_costs_nothing,
+    a_restarted_node_is_told_apart_from_a_break,
+    logs_are_kept_and_followed,
+    a_walk_is_followed_judged_and_removed,
+    a_walk_is_removed_on_interrupt_and_timeout,
+    help_and_usage,
+    output_forms,
+    a_stop_ends_nodes_too_and_a_signal_does_not,
+    hostile_bytes_are_survived,
+    a_frame_too_long_is_refused_before_it_comes,
+]
+
+
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    wanted = set(sys.argv[1:])
+    cases = [case for case in CASES if not wanted or case.__name__ in wanted]
+    failed = 0
+    print(f"1..{len(cases)}", flush=True)
+    for number, case in enumerate(cases, start=1):
+        place = Place()
+        try:
+            case(place)
+            if place.daemon.poll() is None:
+                place.stop()  # the sanitizers look for leaks at the end
+            expect(place.daemon.poll() == 0, f"fabricd ended with {place.daemon.poll()}")
+            print(f"ok {number} - {case.__name__}", flush=True)
+        except (AssertionError, KeyError, OSError, ValueError, subprocess.SubprocessError) as error:
+            failed += 1
+            print(f"not ok {number} - {case.__name__}")
+            tail = (place.root / "fabricd.log").read_text(errors="replace").splitlines()[-15:]
+            lines = f"{type(error).__name__}: {error}".splitlines() + ["fabricd.log:"] + tail
+            print("\n".join("# " + line for line in lines), flush=True)
+        finally:
+            place.end()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -229,6 +229,27 @@ def a_damaged_record_removes_nothing(case):
     case.gone("default")
 
 
+def programs_inherit_no_files(case):
+    """Whoever waits for the end of a pipe that fabricctl was given must not wait for the cluster."""
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    done = subprocess.run(
+        [str(case.fabricctl), "cluster", "create", "--hosted", "--nodes", "1"],
+        env=case.env, pass_fds=[writer], capture_output=True, timeout=60, check=False,
+        **ordinary_user(),
+    )
+    os.close(writer)
+    os.set_blocking(reader, False)
+    try:
+        ended = os.read(reader, 1) == b""
+    except BlockingIOError:
+        ended = False
+    os.close(reader)
+    expect(done.returncode == 0 and ended, "a process of the cluster keeps our pipe open")
+    expect(case.run("cluster", "destroy")[0] == 0, "destroy")
+    case.gone("default")
+
+
 def bad_arguments_make_nothing(case):
     for args, code, words in [
         (["--hosted", "--nodes", "0"], 2, "from 1 to"),
@@ -271,6 +292,7 @@ CASES = [
     a_reused_number_is_not_ended,
     destroy_waits_for_nobody_who_creates,
     a_damaged_record_removes_nothing,
+    programs_inherit_no_files,
     bad_arguments_make_nothing,
     booting_without_root_names_the_other_way,
     a_missing_program_says_what_to_do,

@@ -551,38 +551,41 @@ static void messages_before_and_after_a_move_stay_in_order(void **state)
     struct fab_ep *right;
     struct fab_ep *imp;
     struct fab_ep *exp;
-    struct fab_msg msg = {.tag = CARRY_TAKE_IMP, .arg_count = 2};
+    struct fab_ep *hog_imp;
+    struct fab_ep *hog_exp;
+    struct fab_msg hog = {.tag = WORK_BYTES, .arg_count = 2};
+    struct fab_msg msg = {.tag = CARRY_TAKE_BUSY, .arg_count = 2};
 
     (void)state;
     open_pair(1, 2, true, &left, &right);
     open_pair(1, 3, false, &imp, &exp);
-    net.cut[1][3] = true; /* what it sends before the move is held up */
-    send_scalar(imp, WORK_BURST, 1);
-    send_scalar(imp, WORK_BURST, 2);
-    send_scalar(imp, WORK_BURST, 3);
-    net_run(&net, 5 * MS);
-    net.cut[1][3] = false;
-    net_run(&net, 500 * MS);
-    for (uint64_t i = 1; i <= 3; i++) {
-        expect_scalar(exp, WORK_BURST, i);
-    }
-    send_scalar(exp, WORK_ANSWER, 0);
-    net_run(&net, 50 * MS);
-    expect_scalar(imp, WORK_ANSWER, 0);
-    /* Moved at the same instant as the message before it is sent. */
-    msg.args[1].ep = imp;
+    /* The window to node 3 is full, so what is sent before the move has to wait for it. */
+    open_pair(1, 3, false, &hog_imp, &hog_exp);
+    hog.args[0].block = block_make(1, 1u << 20, 1);
+    assert_int_equal(fab_ep_send(hog_imp, &hog, owner_of(1)), SF_OK);
     net.cut[1][3] = true;
+    net_run(&net, 2 * MS);
+    send_scalar(imp, WORK_BURST, 1);
+    msg.args[1].ep = imp;
     assert_int_equal(fab_ep_send(left, &msg, 1), SF_OK);
     net_run(&net, 5 * MS);
     assert_int_equal(fab_ep_recv(right, &msg, 1), SF_OK);
     imp = msg.args[1].ep;
-    send_scalar(imp, WORK_BURST, 4); /* waits until node 3 knows */
+    send_scalar(imp, WORK_BURST, 2); /* waits until node 3 knows */
+    send_scalar(imp, WORK_BURST, 3);
     net_run(&net, 20 * MS);
     assert_false(fab_ep_readable(exp));
     net_audit(&net);
     net.cut[1][3] = false;
-    net_run(&net, 500 * MS);
-    expect_scalar(exp, WORK_BURST, 4);
+    net_run(&net, 1000 * MS);
+    for (uint64_t i = 1; i <= 3; i++) {
+        expect_scalar(exp, WORK_BURST, i);
+    }
+    send_scalar(exp, WORK_ANSWER, 4);
+    net_run(&net, 5 * MS);
+    expect_scalar(imp, WORK_ANSWER, 4);
+    assert_int_equal(fab_ep_recv(hog_exp, &hog, owner_of(3)), SF_OK);
+    block_check(3, hog.args[0].block, 1u << 20, 1);
 }
 
 static void a_close_that_meets_a_moving_endpoint_is_forwarded(void **state)
@@ -775,6 +778,33 @@ static void data_nobody_announced_closes_the_channel(void **state)
     expect_closed(exp, SF_CAUSE_CONTRACT_VIOLATED);
 }
 
+static void more_data_than_announced_closes_the_channel(void **state)
+{
+    static const uint8_t surplus[200];
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+    struct fab__wire_msg msg = {.tag = WORK_BYTES, .arg_count = 2};
+    uint8_t bytes[512];
+    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+    uint32_t begin = fab__record_begin(&writer, FAB__RECORD_MSG, 0);
+
+    (void)state;
+    open_pair(1, 2, false, &imp, &exp);
+    net_run(&net, 5 * MS);
+    msg.target = exp->id;
+    msg.kinds[0] = msg.kinds[1] = CT_ARG_BLOCK;
+    msg.args[0].block_bytes = 64;
+    fab__wire_msg_write(&writer, &msg);
+    assert_true(fab__record_end(&writer, begin));
+    begin = fab__record_begin(&writer, FAB__RECORD_DATA, 0);
+    fab__write_u64(&writer, exp->id);
+    fab__write_bytes(&writer, surplus, sizeof(surplus));
+    assert_true(fab__record_end(&writer, begin));
+    forge(1, 2, &writer);
+    expect_closed(exp, SF_CAUSE_CONTRACT_VIOLATED);
+    assert_int_equal(net_block_count(&net, 2), 0);
+}
+
 static void a_node_cannot_speak_for_channels_of_others(void **state)
 {
     struct fab_ep *imp;
@@ -786,9 +816,31 @@ static void a_node_cannot_speak_for_channels_of_others(void **state)
     net_run(&net, 5 * MS);
     msg.target = exp->id;
     forge_msg(3, 2, &msg); /* node 3 is no party to it */
+    ask_and_answer(imp, exp, 5);
     assert_int_equal(net.nodes[2].lost_count, 1);
     assert_int_equal(net.nodes[2].lost_last, 3);
     assert_int_equal(net.nodes[2].lost_cause.kind, SF_CAUSE_LINK_LOST);
+    ask_and_answer(imp, exp, 6);
+}
+
+static void a_node_cannot_close_channels_of_others(void **state)
+{
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+    uint8_t bytes[64];
+    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+
+    (void)state;
+    open_pair(1, 2, false, &imp, &exp);
+    net_run(&net, 5 * MS);
+    for (uint8_t flags = 0; flags <= FAB__CLOSE_FORWARDED; flags++) {
+        uint32_t begin = fab__record_begin(&writer, FAB__RECORD_CLOSE, flags);
+        fab__write_u64(&writer, exp->id);
+        fab__write_cause(&writer, SF_CAUSE_OF(SHUTDOWN));
+        assert_true(fab__record_end(&writer, begin));
+    }
+    forge(3, 2, &writer);
+    assert_int_equal(net.nodes[2].lost_last, 3);
     ask_and_answer(imp, exp, 6);
 }
 
@@ -836,7 +888,9 @@ int main(void)
         NET_TEST(losing_the_node_an_endpoint_came_from_closes_it),
         NET_TEST(a_peer_that_breaks_the_contract_loses_the_channel_only),
         NET_TEST(data_nobody_announced_closes_the_channel),
+        NET_TEST(more_data_than_announced_closes_the_channel),
         NET_TEST(a_node_cannot_speak_for_channels_of_others),
+        NET_TEST(a_node_cannot_close_channels_of_others),
         NET_TEST(bytes_that_are_no_records_end_the_session),
     };
 

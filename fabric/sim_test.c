@@ -8,7 +8,8 @@
  * Checked at each receive: the message is the next one of its channel and side (in order, exactly
  * once), and its block has the right bytes. At each closure: nothing that was sent before is
  * missing, and the cause is one that this run can explain. Every few steps: all audits. At the
- * end, after the faults stop: what was sent has arrived, every record and block is free again.
+ * end, after the faults stop: what was sent has arrived, each end knows where its peer is or that
+ * it is gone, and after closing all, every record and block is free again.
  *
  * A failure names its kind of run and seed: sim_test KIND SEED runs that one alone.
  */
@@ -300,7 +301,8 @@ static struct held *traveller_find(uint16_t node)
             continue;
         }
         fab_ep_query(held->ep, &info);
-        if (info.queued == 0 && (info.side == CT_IMP ? state == WORK_START : state == WORK_ASKED)) {
+        if (info.queued == 0 && (info.side == CT_IMP ? state == WORK_START || state == WORK_BURST1
+                                                     : state == WORK_ASKED)) {
             return held;
         }
     }
@@ -314,7 +316,8 @@ static void carry_send(struct held *carrier)
 
     if (traveller != NULL) {
         bool imp = ep_side(traveller->ep) == CT_IMP;
-        msg.tag = imp ? CARRY_TAKE_IMP : CARRY_TAKE_EXP;
+        bool busy = fab_ep_state(traveller->ep) == WORK_BURST1;
+        msg.tag = imp ? busy ? CARRY_TAKE_BUSY : CARRY_TAKE_IMP : CARRY_TAKE_EXP;
         msg.arg_count = 2;
         msg.args[1].ep = traveller->ep;
         if (peer_node_of(carrier->ep) == sim.doomed || sim.parted) {
@@ -337,7 +340,7 @@ static void carry_act(struct held *carrier)
         sim_expect(sim.carrier_closed || sim.faulted);
         fab_ep_close(carrier->ep, SF_CAUSE_OF(CLOSED_BY_PEER));
         unhold(carrier);
-    } else if (st == SF_OK && (msg.tag == CARRY_TAKE_IMP || msg.tag == CARRY_TAKE_EXP)) {
+    } else if (st == SF_OK && msg.arg_count == 2) {
         struct fab_ep *ep = msg.args[1].ep;
         msg = (struct fab_msg){.tag = CARRY_DONE};
         sim_expect(fab_ep_send(carrier->ep, &msg, OWNER) == SF_OK);
@@ -508,6 +511,20 @@ static void expect_all_arrived(void)
     }
 }
 
+/* Whoever has lost its peer has been told. */
+static void expect_peers(void)
+{
+    for (uint32_t i = 0; i < sim.held_count; i++) {
+        struct fab_ep_info info;
+        bool found = false;
+        fab_ep_query(sim.held[i].ep, &info);
+        for (uint32_t j = 0; j < sim.held_count && !found; j++) {
+            found = sim.held[j].node == info.peer_node && ep_id(sim.held[j].ep) == info.peer_id;
+        }
+        sim_expect(found);
+    }
+}
+
 static void expect_nothing_left(void)
 {
     while (sim.held_count > 0) {
@@ -561,6 +578,7 @@ static void run(enum kind kind, uint64_t seed)
     settle();
     net_audit(&sim.net);
     expect_all_arrived();
+    expect_peers();
     expect_nothing_left();
     net_end(&sim.net);
 }

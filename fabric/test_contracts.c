@@ -44,6 +44,10 @@ static const struct ct_message carry_messages[CARRY_MESSAGES] = {
                         CT_DIR_BOTH,
                         2,
                         {SCALAR(UINT64), WORK_EP(CT_EXP, WORK_ASKED, 1)}},
+    [CARRY_TAKE_BUSY] = {"TakeBusy",
+                         CT_DIR_BOTH,
+                         2,
+                         {SCALAR(UINT64), WORK_EP(CT_IMP, WORK_BURST1, 0)}},
     [CARRY_PASS] = {"Pass", CT_DIR_BOTH, 0},
     [CARRY_DONE] = {"Done", CT_DIR_BOTH, 0},
 };
@@ -104,6 +108,7 @@ static void carry_side(uint8_t next[CARRY_STATES][CARRY_MESSAGES], uint8_t mine,
 {
     next[mine][CARRY_TAKE_IMP] = told;
     next[mine][CARRY_TAKE_EXP] = told;
+    next[mine][CARRY_TAKE_BUSY] = told;
     next[mine][CARRY_PASS] = other;
     next[other_told][CARRY_DONE] = other;
 }

@@ -156,9 +156,8 @@ static void hold_send(struct fab_ep *ep, uint32_t what)
                 msg.args[i].block = NULL;
             }
         } else if (ep->plans[msg.tag].eps >> i & 1u) {
-            bool imp = msg.tag == CARRY_TAKE_IMP;
-            msg.args[i].ep = traveller_find(ep->node, imp ? CT_IMP : CT_EXP,
-                                            imp ? WORK_START : WORK_ASKED, what / 8);
+            const struct ct_arg *arg = &ep->contract->table->messages[msg.tag].args[i];
+            msg.args[i].ep = traveller_find(ep->node, arg->side, arg->state, what / 8);
         }
     }
     if (fab_ep_send(ep, &msg, OWNER) != SF_OK) {

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wire format of docs/wire.md, byte for byte. A change here that is not a new version breaks
+ * cells whose nodes are updated one after the other.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "node.h"
+#include "session.h"
+#include "test_contracts.h"
+#include "wire.h"
+
+static void expect_bytes(const uint8_t *bytes, uint32_t length, const uint8_t *golden,
+                         uint32_t golden_length)
+{
+    for (uint32_t i = 0; i < length && i < golden_length; i++) {
+        if (bytes[i] != golden[i]) {
+            fail_msg("byte %u is 0x%02x, not 0x%02x", i, bytes[i], golden[i]);
+        }
+    }
+    assert_int_equal(length, golden_length);
+}
+
+/* clang-format off */
+static const uint8_t golden_header[FAB__HEADER_BYTES] = {
+    'S', 'F', 'A', 'B', 1, 1, 0x34, 0x00, /* magic, version, kind, payload bytes */
+    0x01, 0x00, 0xff, 0x03,               /* source and target node */
+    0x05, 0x00, 0xff, 0x3f,               /* source and target epoch */
+    0x01, 0x02, 0x03, 0x04,               /* source session */
+    0x11, 0x12, 0x13, 0x14,               /* target session */
+    0x78, 0x56, 0x34, 0x12,               /* sequence */
+    0xef, 0xcd, 0xab, 0x90,               /* ack */
+    0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x80,
+};
+/* clang-format on */
+
+static void the_header_is_forty_bytes_little_endian(void **state)
+{
+    struct fab__header header = {
+        .kind = FAB__FRAME_RECORDS,
+        .payload_bytes = 0x34,
+        .source_node = 1,
+        .target_node = 1023,
+        .source_epoch = 5,
+        .target_epoch = 16383,
+        .source_session = 0x04030201,
+        .target_session = 0x14131211,
+        .sequence = 0x12345678,
+        .ack = 0x90abcdef,
+        .sack = 0x8000000000000005ull,
+    };
+    struct fab__header back;
+    uint8_t bytes[FAB__HEADER_BYTES + 0x34] = {0};
+
+    (void)state;
+    fab__header_write(bytes, &header);
+    expect_bytes(bytes, FAB__HEADER_BYTES, golden_header, sizeof(golden_header));
+    assert_true(fab__header_read(bytes, sizeof(bytes), &back));
+    fab__header_write(bytes, &back);
+    expect_bytes(bytes, FAB__HEADER_BYTES, golden_header, sizeof(golden_header));
+}
+
+static void a_header_that_is_wrong_anywhere_is_refused(void **state)
+{
+    static const uint32_t checked[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    struct fab__header header;
+    uint8_t bytes[FAB__HEADER_BYTES + 0x34] = {0};
+
+    (void)state;
+    memcpy(bytes, golden_header, sizeof(golden_header));
+    assert_true(fab__header_read(bytes, sizeof(bytes), &header));
+    assert_false(fab__header_read(bytes, sizeof(bytes) - 1, &header));
+    assert_false(fab__header_read(bytes, FAB__HEADER_BYTES - 1, &header));
+    assert_false(fab__header_read(bytes, 0, &header));
+    for (uint32_t i = 0; i < sizeof(checked) / sizeof(checked[0]); i++) {
+        bytes[checked[i]] ^= 0x40;
+        assert_false(fab__header_read(bytes, sizeof(bytes), &header));
+        bytes[checked[i]] ^= 0x40;
+    }
+    bytes[5] = FAB__FRAME_CONTROL; /* has no payload */
+    assert_false(fab__header_read(bytes, sizeof(bytes), &header));
+    bytes[6] = 0;
+    assert_true(fab__header_read(bytes, FAB__HEADER_BYTES, &header));
+    bytes[5] = FAB__FRAME_RECORDS; /* has some */
+    assert_false(fab__header_read(bytes, FAB__HEADER_BYTES, &header));
+}
+
+/* --- what a node really sends --------------------------------------------------------------- */
+
+static struct xh_heap *heap;
+static struct fab_node *node;
+
+static int node_make(void **state)
+{
+    struct xh_options heap_options = {.range_bytes = 2u << 20};
+    struct fab_options options = {.node_id = 2, .epoch = 3, .endpoint_count_max = 16};
+
+    (void)state;
+    assert_int_equal(xh_heap_create(&heap_options, &heap), SF_OK);
+    options.heap = heap;
+    assert_int_equal(fab_node_create(&options, &node), SF_OK);
+    assert_int_equal(fab_peer_add(node, 1, 7, 1024, 0), SF_OK);
+    return 0;
+}
+
+static int node_end(void **state)
+{
+    (void)state;
+    fab_node_destroy(node);
+    xh_heap_destroy(heap);
+    return 0;
+}
+
+static void expect_payload(const uint8_t *golden, uint32_t golden_length)
+{
+    uint8_t bytes[1024];
+    uint32_t length = fab_tx(node, 1, bytes, sizeof(bytes), 0);
+
+    assert_true(length > FAB__HEADER_BYTES);
+    expect_bytes(bytes + FAB__HEADER_BYTES, length - FAB__HEADER_BYTES, golden, golden_length);
+}
+
+/* Ids: node 2 << 54, epoch 3 << 40, counter. */
+#define ID(counter) (counter), 0, 0, 0, 0, 3, 0x80, 0
+
+static void open_message_block_and_close(void **state)
+{
+    /* clang-format off */
+    static const uint8_t golden[] = {
+        1, 0, 52, 0, ID(1), ID(2),                            /* OPEN: importer, exporter, */
+        0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,       /* contract id, */
+        0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+        0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+        0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+        'w', 'o', 'r', 'k',                                   /* export */
+        2, 0, 20, 0, ID(2), WORK_BYTES, 2,                    /* MSG: target, tag, arguments: */
+        CT_ARG_BLOCK, 5, 0, 0, 0, CT_ARG_BLOCK, 0, 0, 0, 0,   /* a block of 5 bytes, none */
+        3, 0, 13, 0, ID(2), 'h', 'e', 'l', 'l', 'o',          /* DATA */
+        4, 0, 12, 0, ID(2), 3, 10, 0, 0,                      /* CLOSE: peer faulted, quota */
+    };
+    /* clang-format on */
+    struct fab_msg msg = {.tag = WORK_BYTES, .arg_count = 2};
+    struct fab_ep *imp;
+
+    (void)state;
+    assert_int_equal(fab_open(node, 1, "work", test_work(), &imp), SF_OK);
+    assert_int_equal(xh_alloc(heap, 5, 9, &msg.args[0].block), SF_OK);
+    memcpy(msg.args[0].block->data, "hello", 5);
+    assert_int_equal(fab_ep_send(imp, &msg, 9), SF_OK);
+    fab_ep_close(imp, (struct sf_cause){.kind = SF_CAUSE_PEER_FAULTED, .fault = 10});
+    expect_payload(golden, sizeof(golden));
+}
+
+static void scalars_have_their_own_width(void **state)
+{
+    /* clang-format off */
+    static const uint8_t golden[] = {
+        2, 0, 28, 0, ID(2), WORK_ASK, 4,
+        CT_ARG_UINT64, 8, 7, 6, 5, 4, 3, 2, 1,
+        CT_ARG_UINT32, 0xd, 0xc, 0xb, 0xa,
+        CT_ARG_INT8, 0xfb,
+        CT_ARG_BOOL, 1,
+    };
+    /* clang-format on */
+    struct fab_msg msg = {.tag = WORK_ASK, .arg_count = 4};
+    uint8_t bytes[1024];
+    struct fab_ep *imp;
+
+    (void)state;
+    assert_int_equal(fab_open(node, 1, "work", test_work(), &imp), SF_OK);
+    assert_true(fab_tx(node, 1, bytes, sizeof(bytes), 0) > 0); /* OPEN */
+    msg.args[0].scalar = 0x0102030405060708ull;
+    msg.args[1].scalar = 0x0a0b0c0d;
+    msg.args[2].scalar = (uint64_t)-5;
+    msg.args[3].scalar = 1;
+    assert_int_equal(fab_ep_send(imp, &msg, 9), SF_OK);
+    expect_payload(golden, sizeof(golden));
+}
+
+static void an_endpoint_on_its_way(void **state)
+{
+    /* clang-format off */
+    static const uint8_t golden[] = {
+        2, 0, 53, 0, ID(2), CARRY_TAKE_IMP, 2,
+        CT_ARG_UINT64, 0, 0, 0, 0, 0, 0, 0, 0,
+        CT_ARG_ENDPOINT, ID(3), ID(4),                  /* endpoint, its peer, */
+        0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, /* contract, */
+        2, 0, CT_IMP, WORK_START, 1,                    /* peer's node, side, state, attached, */
+        0, 0, 0, 0,                                     /* cause: open */
+    };
+    /* clang-format on */
+    struct fab_msg msg = {.tag = CARRY_TAKE_IMP, .arg_count = 2};
+    uint8_t bytes[1024];
+    struct fab_ep *carry;
+    struct fab_ep *exp;
+
+    (void)state;
+    assert_int_equal(fab_open(node, 1, "carry", test_carry(), &carry), SF_OK);
+    assert_true(fab_tx(node, 1, bytes, sizeof(bytes), 0) > 0); /* OPEN */
+    assert_int_equal(fab_chan_create(node, test_work(), 0, &msg.args[1].ep, &exp), SF_OK);
+    assert_int_equal(fab_ep_send(carry, &msg, 9), SF_OK);
+    expect_payload(golden, sizeof(golden));
+}
+
+/* A record as fab__outbox_write makes it from what an endpoint owes. */
+static void owed(struct fab_ep *ep, uint8_t owes, const uint8_t *golden, uint32_t golden_length)
+{
+    uint8_t bytes[1024];
+    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+
+    ep->owes = owes;
+    fab__schedule(ep);
+    fab__outbox_write(node->sessions[1], &writer);
+    expect_bytes(bytes, writer.length, golden, golden_length);
+}
+
+static void the_records_of_a_move(void **state)
+{
+    /* clang-format off */
+    static const uint8_t here[] = {7, 0, 16, 0, ID(2), ID(1)};           /* moved end, peer */
+    static const uint8_t moved[] = {6, 0, 18, 0, ID(2), ID(1), 0xfe, 3}; /* peer, moved end, node */
+    static const uint8_t replies[] = {
+        5, 0, 12, 0, 9, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, /* ARRIVED: refused, quota */
+        8, 0, 8, 0, 9, 0, 0, 0, 0, 0, 0, 0,              /* MOVED_ACK */
+        4, 0, 12, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, /* CLOSE: node lost */
+    };
+    static const uint8_t forwarded[] = {4, 1, 12, 0, ID(1), 10, 0, 0, 0};
+    /* clang-format on */
+    struct fab__session *session = node->sessions[1];
+    uint8_t bytes[1024];
+    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+    struct fab_ep *imp;
+
+    (void)state;
+    assert_int_equal(fab_open(node, 1, "work", test_work(), &imp), SF_OK);
+    fab__outbox_write(session, &writer); /* OPEN */
+    owed(imp, FAB__OWES_HERE, here, sizeof(here));
+    imp->life = FAB__MOVED;
+    imp->arrived = true;
+    imp->target_node = 1022;
+    owed(imp, FAB__OWES_MOVED, moved, sizeof(moved));
+
+    fab__reply(session, FAB__RECORD_ARRIVED, 9, SF_CAUSE_OF(QUOTA));
+    fab__reply(session, FAB__RECORD_MOVED_ACK, 9, SF_CAUSE_OF(NONE));
+    fab__reply(session, FAB__RECORD_CLOSE, 9, SF_CAUSE_OF(NODE_LOST));
+    writer.length = 0;
+    fab__outbox_write(session, &writer);
+    expect_bytes(bytes, writer.length, replies, sizeof(replies));
+
+    imp->target_node = 1;
+    imp->place = FAB__GONE;
+    imp->tell_cause = SF_CAUSE_OF(SHUTDOWN);
+    owed(imp, FAB__OWES_FORWARD, forwarded, sizeof(forwarded));
+}
+
+static void the_first_frame_of_a_session(void **state)
+{
+    /* clang-format off */
+    static const uint8_t golden[] = {
+        'S', 'F', 'A', 'B', 1, 0, 0, 0, 2, 0, 1, 0, 3, 0, 7, 0,
+        1, 0, 0, 0, 0, 0, 0, 0,                         /* our session, theirs is not known */
+        1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* next sequence, ack, sack */
+    };
+    /* clang-format on */
+    uint8_t bytes[1024];
+    uint32_t length = fab_tx(node, 1, bytes, sizeof(bytes), 0);
+
+    (void)state;
+    expect_bytes(bytes, length, golden, sizeof(golden));
+}
+
+#define NODE_TEST(f) cmocka_unit_test_setup_teardown(f, node_make, node_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_header_is_forty_bytes_little_endian),
+        cmocka_unit_test(a_header_that_is_wrong_anywhere_is_refused),
+        NODE_TEST(open_message_block_and_close),
+        NODE_TEST(scalars_have_their_own_width),
+        NODE_TEST(an_endpoint_on_its_way),
+        NODE_TEST(the_records_of_a_move),
+        NODE_TEST(the_first_frame_of_a_session),
+    };
+
+    return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
+}

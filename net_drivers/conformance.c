@@ -203,6 +203,20 @@ static void frames_arrive_whole_and_in_order_both_ways(void **state)
     assert_true(stats.rx_bytes >= 3000 * 4);
 }
 
+static void a_received_frame_can_be_sent_on(void **state)
+{
+    struct side_order out = order_traffic(B, 100, 100);
+    struct side_order echo = order(SIDE_ECHO);
+
+    (void)state;
+    open_both();
+    echo.peer = A;
+    echo.receive_count = 100;
+    sides_do(&bench.a, &out, &bench.b, &echo);
+    assert_int_equal(bench.b.answer.sent, 100);
+    received_whole(&bench.a, 0, 100);
+}
+
 static void a_full_burst_is_taken_at_once(void **state)
 {
     struct side_order burst = order_traffic(B, LINK_BURST_MAX, 0);
@@ -553,6 +567,7 @@ int link_conformance_run(const struct link_conformance *driver, int argc, char *
     static const struct CMUnitTest all[] = {
         CASE(what_it_says_of_itself_is_sane),
         CASE(frames_arrive_whole_and_in_order_both_ways),
+        CASE(a_received_frame_can_be_sent_on),
         CASE(a_full_burst_is_taken_at_once),
         CASE(the_largest_frame_arrives),
         CASE(a_frame_too_large_is_not_taken),

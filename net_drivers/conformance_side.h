@@ -26,6 +26,7 @@ enum side_op {
     SIDE_WAIT,    /* until the link is up or down, as `up` says */
     SIDE_TRAFFIC, /* sends send_count frames to peer and receives receive_count at once */
     SIDE_FLOOD,   /* sends until a frame is not taken, or send_count */
+    SIDE_ECHO,    /* sends receive_count frames back as they came, in their own memory */
     SIDE_SEND_TOO_LARGE,
     SIDE_GARBAGE, /* of that kind */
     SIDE_HOLD,    /* takes all frames there are; answers how many */

@@ -210,7 +210,11 @@ void dpdk__frame_free(struct link *link, struct link_frame frames[], uint16_t co
     }
 }
 
-/* Writes the header and sets the packet's bounds. False: to nobody we know. */
+/*
+ * Writes the header and sets the packet's bounds. False: to nobody we know. The payload is where
+ * the frame says: a received frame that is sent on has it elsewhere than one from frame_alloc, with
+ * just the room of the header it came with in front.
+ */
 static bool frame_wrap(const struct dpdk_port *port, const struct link_frame *frame)
 {
     const struct dpdk_peer *peer = dpdk__peer_of_node(&port->peers, frame->peer);
@@ -220,10 +224,13 @@ static bool frame_wrap(const struct dpdk_port *port, const struct link_frame *fr
     if (peer == NULL) {
         return false;
     }
-    mbuf->data_off = (uint16_t)(PAYLOAD_OFFSET - port->header_bytes);
+    packet = frame->data - port->header_bytes;
+    assert(packet >= (uint8_t *)mbuf->buf_addr + RTE_PKTMBUF_HEADROOM);
+    assert(frame->data + frame->length <= (uint8_t *)mbuf->buf_addr + mbuf->buf_len);
+    mbuf->data_off = (uint16_t)(packet - (uint8_t *)mbuf->buf_addr);
     mbuf->data_len = (uint16_t)(port->header_bytes + frame->length);
     mbuf->pkt_len = mbuf->data_len;
-    packet = rte_pktmbuf_mtod(mbuf, uint8_t *);
+    mbuf->ol_flags = 0; /* what the device said of it when it came */
     if (port->udp) {
         format_udp_write(&peer->to, packet, frame->length);
     } else {
@@ -279,7 +286,7 @@ uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t 
         return 0;
     }
     look_if_due(port);
-    for (i = 0; i < count && frames[i].length <= port->mtu_bytes; i++) {
+    for (i = 0; i < count && frames[i].length <= frames[i].capacity; i++) {
         if (port->up && frame_wrap(port, &frames[i])) {
             packets[packet_count] = frames[i].driver;
             indexes[packet_count++] = i;

@@ -2,7 +2,9 @@
 /*
  * dpdk.h - what has to be done once per process before any DPDK link is opened.
  *
- * Threads: call from the thread that will use the links; it becomes the main lcore.
+ * Threads: call from the thread that will use the links; it becomes the main lcore. It keeps its
+ * name, signal mask, handlers and processors. EAL's own threads run with signals blocked.
+ * Address space: EAL reserves ranges from 4 GiB upwards, below 1 TiB.
  */
 #ifndef LINK_DPDK_H
 #define LINK_DPDK_H
@@ -14,7 +16,7 @@
 
 struct link_dpdk_options {
     bool hugepages;        /* false: ordinary memory, works for any user, memif only */
-    uint32_t memory_mib;   /* 0: 64 */
+    uint32_t memory_mib;   /* 0: 64 without hugepages; with them, what is needed when it is */
     const char *file_prefix; /* keeps processes of one machine apart; NULL: from the pid */
     const char *pci_allow; /* one PCI address to probe, e.g. "0000:00:03.0"; NULL: no PCI at all */
 };
@@ -25,6 +27,7 @@ struct link_dpdk_options {
  */
 SF_MUST_CHECK sf_status link_dpdk_start(const struct link_dpdk_options *options,
                                         const char **out_text);
+/* After the last link's fini. DPDK cannot be started again in this process. */
 void link_dpdk_stop(void);
 
 #endif

@@ -8,6 +8,8 @@
 #include <dirent.h>
 
 static const char *const rules[] = {
+    "deadlock",           "explored-partly",
+    "queue-overflow",     "unspecified-reception",
     "duplicate-contract", "duplicate-message",
     "duplicate-name",     "duplicate-state",
     "endpoint-state",     "file",

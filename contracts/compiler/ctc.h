@@ -196,6 +196,8 @@ void ctc__error(struct ctc *ctc, struct ctc__pos pos, const char *rule, const ch
     __attribute__((format(printf, 4, 5)));
 void ctc__warn(struct ctc *ctc, struct ctc__pos pos, const char *rule, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Adds whole lines to what was reported last. */
+void ctc__explain(struct ctc *ctc, const char *lines);
 /* Contract by name, read from the folder of `from` (may be NULL) or a search folder if need be. */
 struct ctc_contract *ctc__contract(struct ctc *ctc, const char *name, const struct ctc__file *from);
 

@@ -47,7 +47,7 @@ static void add_edge(struct ctc_contract *contract, struct ctc__node *from, stru
                    "send at once; expected only one side to send in a state",
                    action->name.text, sign(action->sender), first->name.text, sign(first->sender),
                    first->name.pos.line);
-        return;
+        /* The edge is kept all the same: running both sides shows what happens then. */
     }
     edge->action = action;
     edge->to = to;

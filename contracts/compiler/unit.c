@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "ctc.h"
+#include "explore.h"
 
 #define CONTRACTS_MAX 1000u
 #define DIAGNOSTICS_MAX 1000u
@@ -94,7 +94,8 @@ static void report(struct ctc *ctc, struct ctc__pos pos, bool warning, const cha
                    .column = pos.column,
                    .warning = warning,
                    .rule = rule,
-                   .text = ctc__copy(ctc, text, strlen(text))},
+                   .text = ctc__copy(ctc, text, strlen(text)),
+                   .lines = ""},
         .file_order = pos.file == NULL ? 0 : pos.file->order,
         .order = (uint32_t)ctc->diagnostic_count,
     };
@@ -118,6 +119,14 @@ void ctc__warn(struct ctc *ctc, struct ctc__pos pos, const char *rule, const cha
     va_start(args, format);
     report(ctc, pos, true, rule, format, args);
     va_end(args);
+}
+
+void ctc__explain(struct ctc *ctc, const char *lines)
+{
+    if (ctc->diagnostic_count > 0 && ctc->diagnostic_count < DIAGNOSTICS_MAX) {
+        ctc->diagnostics[ctc->diagnostic_count - 1].public.lines =
+            ctc__copy(ctc, lines, strlen(lines));
+    }
 }
 
 static int by_place(const void *a, const void *b)
@@ -170,6 +179,7 @@ void ctc_print(const struct ctc *ctc, FILE *stream)
             fprintf(stream, "%s%s", d->file, d->file[0] == 0 ? "" : ": ");
         }
         fprintf(stream, "%s: %s [%s]\n", d->warning ? "warning" : "error", d->text, d->rule);
+        fputs(d->lines, stream);
     }
     if (ctc->diagnostic_count == DIAGNOSTICS_MAX) {
         fprintf(stream, "error: too many errors, the rest is not shown\n");
@@ -354,6 +364,17 @@ sf_status ctc_load(struct ctc *ctc, const char *name)
 /* --- all together -------------------------------------------------------------------------------
  */
 
+/* Other errors leave holes in the graph, and a run through a hole says nothing. */
+static bool only_mixed_states(const struct ctc *ctc)
+{
+    size_t mixed = 0;
+
+    for (size_t i = 0; i < ctc->diagnostic_count; i++) {
+        mixed += strcmp(ctc->diagnostics[i].public.rule, "mixed-state") == 0;
+    }
+    return mixed == ctc->error_count;
+}
+
 sf_status ctc_check(struct ctc *ctc)
 {
     assert(!ctc->checked);
@@ -367,6 +388,10 @@ sf_status ctc_check(struct ctc *ctc)
     }
     for (struct ctc_contract *c = ctc->contracts; c != NULL; c = c->next) {
         ctc__check_after(c);
+    }
+    bool whole = only_mixed_states(ctc);
+    for (struct ctc_contract *c = ctc->contracts; whole && c != NULL; c = c->next) {
+        ctc__check_both_sides(c);
     }
     if (ctc->error_count == 0) {
         for (struct ctc_contract *c = ctc->contracts; c != NULL; c = c->next) {

@@ -60,6 +60,7 @@ struct ctc_diagnostic {
     bool warning;
     const char *rule; /* e.g. "message-direction"; docs/contracts.md lists them */
     const char *text;
+    const char *lines; /* more of it, whole lines, such as a run; "" if none */
 };
 size_t ctc_diagnostic_count(const struct ctc *ctc);
 const struct ctc_diagnostic *ctc_diagnostic(const struct ctc *ctc, size_t index);

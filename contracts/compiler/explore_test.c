@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two machines run against each other: what is found, what is not, and the run that is printed. */
+#include "../test_support.h"
+
+#include "explore.h"
+
+static size_t count_rule(const struct ctc *ctc, const char *rule, size_t *out_index)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < ctc_diagnostic_count(ctc); i++) {
+        if (strcmp(ctc_diagnostic(ctc, i)->rule, rule) == 0) {
+            *out_index = i;
+            count++;
+        }
+    }
+    return count;
+}
+
+static struct ctc *check_text(const char *text, sf_status expected)
+{
+    struct ctc *ctc = ctc_create();
+
+    (void)ctc_add_text(ctc, "text.contract", text, strlen(text));
+    sf_status st = ctc_check(ctc);
+    if (st != expected) {
+        ctc_print(ctc, stderr);
+    }
+    assert_int_equal(st, expected);
+    return ctc;
+}
+
+/* The pattern that is known not to be realizable: both sides may act in one state. */
+static void both_may_act_and_the_run_is_printed(void **state)
+{
+    static const char text[] = "contract Io {\n"
+                               "    in message Cancel();\n"
+                               "    out message SendComplete();\n"
+                               "    state Running : {\n"
+                               "        Cancel? -> Idle;\n"
+                               "        SendComplete! -> Idle;\n"
+                               "    }\n"
+                               "    state Idle : final;\n"
+                               "}\n";
+    struct ctc *ctc = check_text(text, SF_FORMAT);
+    size_t at = 0;
+
+    (void)state;
+    assert_int_equal(count_rule(ctc, "mixed-state", &at), 1);
+    assert_int_equal(count_rule(ctc, "unspecified-reception", &at), 1);
+    const struct ctc_diagnostic *d = ctc_diagnostic(ctc, at);
+    assert_int_equal(d->line, 8); /* state Idle, where it is not expected */
+    assert_string_equal(
+        d->lines,
+        "  step                               importer  exporter  to exporter | to importer\n"
+        "     0  start                        Running   Running   - | -\n"
+        "     1  importer sends Cancel        Idle      Running   Cancel | -\n"
+        "     2  exporter sends SendComplete  Idle      Idle      Cancel | SendComplete\n");
+    ctc_destroy(ctc);
+}
+
+/* Mixed, and still nothing goes wrong: what crosses is understood on either side. */
+static void a_race_that_the_protocol_settles_is_no_finding(void **state)
+{
+    static const char text[] = "contract C { in message A(); out message P();\n"
+                               "state S : A? -> U;\n"
+                               "state T : P! -> U;\n"
+                               "state U : { P! -> S; A? -> T; } }\n";
+    struct ctc *ctc = check_text(text, SF_FORMAT);
+    size_t at = 0;
+
+    (void)state;
+    assert_int_equal(count_rule(ctc, "mixed-state", &at), 1);
+    assert_int_equal(ctc_error_count(ctc), 1);
+    ctc_destroy(ctc);
+}
+
+/* A run through a graph with holes would say nothing, so there is none. */
+static void other_errors_come_first(void **state)
+{
+    static const char text[] = "contract C { in message A(); out message P();\n"
+                               "state S : { A? -> E; P! -> E; }\n"
+                               "state E : { A? -> X; } }\n";
+    struct ctc *ctc = check_text(text, SF_FORMAT);
+    size_t at = 0;
+
+    (void)state;
+    assert_int_equal(count_rule(ctc, "unknown-state", &at), 1);
+    assert_int_equal(count_rule(ctc, "unspecified-reception", &at), 0);
+    ctc_destroy(ctc);
+}
+
+/* --- the engine by itself -----------------------------------------------------------------------
+ */
+
+enum { NO = CT_ILLEGAL };
+static const char *const names[] = {"S0", "S1", "S2"};
+static const char *const messages[] = {"A", "B"};
+
+static struct explore_answer ask(const uint8_t imp[2][6], const uint8_t exp[2][6], uint8_t slots,
+                                 struct ctc__text *out_run)
+{
+    static const uint8_t starts[1][2] = {{0, 0}};
+    const struct explore_question question = {
+        .machines = {{3, names, {imp[0], imp[1]}}, {3, names, {exp[0], exp[1]}}},
+        .message_count = 2,
+        .message_names = messages,
+        .slots = {slots, slots},
+        .starts = starts,
+        .start_count = 1,
+    };
+    struct explore_answer answer;
+
+    explore__run(&question, &answer);
+    explore__put_finding(out_run, &question, &answer);
+    return answer;
+}
+
+static void machines_that_differ(void **state)
+{
+    /* [sender][state * 2 + message] */
+    static const uint8_t sends_two[2][6] = {{1, NO, 2, NO, NO, NO}, {NO, NO, NO, NO, NO, 0}};
+    static const uint8_t takes_one[2][6] = {{1, NO, NO, NO, NO, NO}, {NO, NO, NO, 0, NO, NO}};
+    struct ctc__text text = {0};
+    struct explore_answer answer;
+
+    (void)state;
+    answer = ask(sends_two, sends_two, 2, &text);
+    assert_int_equal(answer.finding, EXPLORE_NOTHING);
+    assert_int_equal(answer.configuration_count, 7);
+    explore__free(&answer);
+
+    /* The importer sends A A, the exporter takes one and answers B: which crosses the second A. */
+    answer = ask(sends_two, takes_one, 2, &text);
+    assert_int_equal(answer.finding, EXPLORE_UNEXPECTED);
+    assert_string_equal(text.bytes, "'A' arrives at the exporter in state 'S1', which does not "
+                                    "expect it");
+    assert_int_equal(answer.step_count, 3);
+    assert_true(answer.steps[0].sends && answer.steps[0].side == CT_IMP);
+    explore__free(&answer);
+    text.length = 0;
+
+    answer = ask(takes_one, sends_two, 2, &text);
+    assert_int_equal(answer.finding, EXPLORE_DEADLOCK);
+    assert_string_equal(text.bytes, "the importer in state 'S1' and the exporter in state 'S1' "
+                                    "wait for each other");
+    assert_int_equal(answer.step_count, 2);
+    explore__free(&answer);
+    text.length = 0;
+
+    answer = ask(sends_two, sends_two, 1, &text);
+    assert_int_equal(answer.finding, EXPLORE_OVERFLOW);
+    assert_string_equal(text.bytes, "the importer may send 'A' in state 'S1' when all slots to "
+                                    "the exporter are taken (1)");
+    explore__free(&answer);
+    free(text.bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_may_act_and_the_run_is_printed),
+        cmocka_unit_test(a_race_that_the_protocol_settles_is_no_finding),
+        cmocka_unit_test(other_errors_come_first),
+        cmocka_unit_test(machines_that_differ),
+    };
+    return cmocka_run_group_tests_name("exploration of both sides", tests, NULL, NULL);
+}

@@ -438,19 +438,26 @@ static void keep_name(void *arg, uint32_t index, const char *name, size_t bytes)
 /* The name a programmer knows for a symbol of the ELF. */
 static const char *plain_name(const struct job *job, const char *name)
 {
+    static const char *const api[][2] = {
+#define NK_CALL(number, call, signature, doc) {"Z_nkZ_" #call, "nk." #call},
+#include "abi/nk_calls.def"
+#undef NK_CALL
+    };
     char *end = NULL;
     unsigned long index;
 
+    for (size_t i = 0; i < sizeof(api) / sizeof(api[0]); i++) {
+        if (strcmp(name, api[i][0]) == 0) {
+            return api[i][1];
+        }
+    }
     if (strncmp(name, "w2c_f", 5) == 0 && isdigit((unsigned char)name[5])) {
         index = strtoul(name + 5, &end, 10); /* gcc may have put .cold or .part.0 behind */
         if ((*end == '\0' || *end == '.') && index < job->name_count && job->names[index] != NULL) {
             return job->names[index];
         }
     }
-    if (strncmp(name, "w2c_", 4) == 0) {
-        return name + 4;
-    }
-    return strncmp(name, "Z_nkZ_", 6) == 0 ? name + 2 : name;
+    return strncmp(name, "w2c_", 4) == 0 ? name + 4 : name;
 }
 
 static sf_status fill_symbols(struct job *job)

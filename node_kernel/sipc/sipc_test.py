@@ -413,6 +413,11 @@ def test_every_operator():
     out = run(SIPC, "build", path, "-o", WORK / "every.sip")
     check("every operator builds", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", WORK / "every.sip", "-o", "json")
+    path = WORK / "sample.wasm"
+    made = run("wat2wasm", HERE / "sample.wat", "-o", path)
+    out2 = run(SIPC, "build", path, "-o", WORK / "sample.sip")
+    check("bulk memory, passive data, tables and branches build", out2.returncode == 0,
+          made.stderr + out2.stderr)
     symbols = re.search(r'"symbols":\t(\d+)', out.stdout)
     check("and is in the image", symbols and int(symbols.group(1)) >= count, out.stdout)
 

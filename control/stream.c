@@ -12,6 +12,7 @@
 #define READ_BYTES_MIN (16u << 10)
 #define TEXT_BYTES 128u
 #define KEEPALIVE_S 5u
+#define UNACKED_MS 20000u /* a peer that takes nothing for so long is gone */
 
 enum stream_state { STREAM_NEW, STREAM_CONNECTING, STREAM_OPEN, STREAM_ENDED, STREAM_CLOSING };
 
@@ -250,10 +251,16 @@ static void stream_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buff
 
 sf_status control_stream_start(struct control_stream *stream)
 {
+    unsigned int unacked_ms = UNACKED_MS;
+    uv_os_fd_t fd;
+
     assert(stream->state == STREAM_NEW || stream->state == STREAM_CONNECTING);
     if (stream->kind == CONTROL_STREAM_TCP) {
         uv_tcp_nodelay(&stream->uv.tcp, 1);
         uv_tcp_keepalive(&stream->uv.tcp, 1, KEEPALIVE_S);
+        if (uv_fileno(&stream->uv.handle, &fd) == 0) {
+            (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacked_ms, sizeof(unacked_ms));
+        }
     }
     if (uv_read_start(&stream->uv.stream, stream_room, stream_read) != 0) {
         return SF_IO;

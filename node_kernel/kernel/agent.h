@@ -67,8 +67,9 @@ struct agent_options {
 
 SF_MUST_CHECK sf_status agent_create(const struct agent_options *options, struct agent **out_agent);
 /*
- * Stops all SIPs (peers on other nodes see SHUTDOWN if their frames still go out), closes the
- * connection. The loop must run once more before it is closed. Takes NULL.
+ * Stops all SIPs and closes the connection. Nothing is sent to other nodes any more: their channels
+ * to this one close with NODE_LOST when fabricd tells them. The loop must run once more before it
+ * is closed. Takes NULL.
  */
 void agent_destroy(struct agent *agent);
 /* Why the last attempt to join failed; "" if none has. */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -145,6 +146,17 @@ static void node_handles_close(struct node *node)
     uv_close((uv_handle_t *)&node->join, NULL);
 }
 
+/* A connection of the TCP service is a descriptor; the usual soft limit is made for select(). */
+static void descriptors_allow(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /* Runs until it is told to end. options->links and the like are filled in by the caller. */
 static sf_status node_run(struct node *node, struct agent_options *options)
 {
@@ -154,6 +166,7 @@ static sf_status node_run(struct node *node, struct agent_options *options)
         return SF_IO;
     }
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+    descriptors_allow();
     st = pump_create(&node->loop, &node->pump);
     if (st != SF_OK) {
         return st;

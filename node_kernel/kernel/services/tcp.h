@@ -13,7 +13,7 @@
  *   tcp_io.c      sockets: connect, read, write, polite end
  *   tcp_listen.c  listeners: who gets the next connection
  *
- * Semantics are those of the contract's origin (findings in docs): Read waits for data or the end;
+ * Semantics are those of Singularity's TCP service: Read waits for data or the end;
  * PollRead at most its time-out; Write is answered when the system has taken all of it, never
  * partly; Close sends what was written, then FIN, and lets the peer finish for TCP_LINGER_MS;
  * Abort resets. When the client's endpoint closes, its socket is ended as by Close; in the middle

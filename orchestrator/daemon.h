@@ -62,6 +62,7 @@ struct daemon {
     struct operation *operations; /* the first is under way */
     struct pair_work *pairs;
     uint64_t started_ms;
+    uint32_t heartbeat_ms; /* of all nodes; 0: as their mode is */
     uint64_t stop_at_ms; /* 0: not stopping */
 };
 

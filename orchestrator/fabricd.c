@@ -32,6 +32,7 @@ static const char usage[] =
     "  --token T           join token of the cluster (or SIPFABRIC_TOKEN)\n"
     "  --expect NAMES      nodes that are shown before they join, ids 1, 2, ... in this order\n"
     "  --hosted            the expected nodes are ordinary processes\n"
+    "  --heartbeat-ms N    how often nodes report; 3 missing: lost (hosted 1000, booted 2000)\n"
     "\n"
     "example:\n"
     "  fabricd --state-dir /tmp/fab --listen 127.0.0.1:0 --token secret --expect node1,node2\n"
@@ -43,6 +44,7 @@ struct options {
     const char *listen;
     const char *token;
     const char *expect;
+    const char *heartbeat;
     bool hosted;
 };
 
@@ -83,6 +85,8 @@ static int wrong(const char *what, const char *value)
     return 2;
 }
 
+#define OPTIONS 5u /* that take a value */
+
 /* 0, or the exit code; -1: help was shown. */
 static int parse_options(struct options *options, int argc, char **argv)
 {
@@ -92,11 +96,12 @@ static int parse_options(struct options *options, int argc, char **argv)
         const struct {
             const char *name;
             const char **value;
-        } known[] = {
+        } known[OPTIONS] = {
             {"--state-dir", &options->state_dir},
             {"--listen", &options->listen},
             {"--token", &options->token},
             {"--expect", &options->expect},
+            {"--heartbeat-ms", &options->heartbeat},
         };
         size_t option;
 
@@ -108,9 +113,10 @@ static int parse_options(struct options *options, int argc, char **argv)
             options->hosted = true;
             continue;
         }
-        for (option = 0; option < 4 && strcmp(known[option].name, argv[index]) != 0; option++) {
+        for (option = 0; option < OPTIONS && strcmp(known[option].name, argv[index]) != 0;
+             option++) {
         }
-        if (option == 4) {
+        if (option == OPTIONS) {
             return wrong("no such option", argv[index]);
         }
         if (index + 1 == argc) {
@@ -126,6 +132,11 @@ static int parse_options(struct options *options, int argc, char **argv)
     }
     if (options->token[0] == '\0' || strlen(options->token) > 127) {
         return wrong("a token has 1 to 127 bytes", NULL);
+    }
+    if (options->heartbeat != NULL &&
+        (strspn(options->heartbeat, "0123456789") != strlen(options->heartbeat) ||
+         atol(options->heartbeat) < 100 || atol(options->heartbeat) > 60000)) {
+        return wrong("--heartbeat-ms takes 100 to 60000", options->heartbeat);
     }
     return 0;
 }
@@ -408,6 +419,7 @@ int main(int argc, char **argv)
         return 1;
     }
     snprintf(daemon.token, sizeof(daemon.token), "%s", options.token);
+    daemon.heartbeat_ms = options.heartbeat != NULL ? (uint32_t)atol(options.heartbeat) : 0;
     daemon.started_ms = daemon_now(&daemon);
     good = take_state_dir(&daemon, options.state_dir) && expect_nodes(&daemon, &options);
     if (good && registry_services(&daemon.world) != SF_OK) {

@@ -103,7 +103,8 @@ class Place:
     def start(self, *more):
         self.daemon = subprocess.Popen(
             [FABRICD, "--state-dir", self.root / "s", "--listen", "127.0.0.1:0", "--token", TOKEN,
-             "--expect", "node1,node2,node3", "--hosted", *more], stderr=self.log)
+             "--expect", "node1,node2,node3", "--hosted", "--heartbeat-ms",
+             "600", *more], stderr=self.log)
         self.wait(lambda: (self.root / "s/fabricd.addr").exists(), "fabricd.addr")
         self.address = (self.root / "s/fabricd.addr").read_text().strip()
 
@@ -474,7 +475,7 @@ def a_short_break_costs_nothing(place):
     nodes[1].order("back")
     expect(nodes[1].wait("welcome") == "welcome 2 1", nodes[1].lines)
     expect(place.states() == dict.fromkeys(("tcp", "web2", "web3"), "running"), place.states())
-    time.sleep(3.5)
+    time.sleep(2.5)
     expect(place.stages()["node2"] == "joined", place.stages())
     expect(not kinds(nodes[0].heard(), "unpeer"), "a peer was told of a loss")
 
@@ -608,12 +609,24 @@ def output_forms(place):
     expect(done.returncode == 4 and "cannot reach fabricd" in done.stderr, done.stderr)
 
 
-def a_stop_ends_nodes_too_and_a_signal_does_not(place):
+def a_signal_ends_fabricd_alone(place):
     place.start()
     nodes = place.join(1)
     place.stop()
     nodes[0].wait("ended")
     expect("shutdown" not in nodes[0].lines, nodes[0].lines)
+
+
+def daemon_stop_shuts_the_nodes_down(place):
+    place.start()
+    nodes = place.join(2)
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(str(place.root / "s/ctl.sock"))
+        peer.sendall(frame(field(1, 1) + field(55, b"")))
+        expect(peer.recv(1000) != b"", "no answer")
+        for node in nodes:
+            node.wait("shutdown")
+        expect(place.daemon.wait(timeout=10) == 0, "fabricd's exit code")
 
 
 # --- hostile bytes -----------------------------------------------------------------------------
@@ -753,7 +766,8 @@ CASES = [
     a_walk_is_removed_on_interrupt_and_timeout,
     help_and_usage,
     output_forms,
-    a_stop_ends_nodes_too_and_a_signal_does_not,
+    a_signal_ends_fabricd_alone,
+    daemon_stop_shuts_the_nodes_down,
     hostile_bytes_are_survived,
     a_frame_too_long_is_refused_before_it_comes,
 ]

@@ -127,6 +127,23 @@ static struct pair_work *answered(struct pair_ref *ref, sf_status status, const 
 /* --- the steps, last one first ------------------------------------------------------------------
  */
 
+/* Until the next heart-beat says more, so that a link is seen as soon as it is there. */
+static void note_link(struct daemon *daemon, const struct pair_work *work, unsigned side)
+{
+    struct world_node *node = world_node_by_id(&daemon->world, work->id[side]);
+    struct world_link *link = &node->links[node->link_count];
+
+    if (work->socket_path[0] == '\0' || node->link_count == WORLD_NODE_LINKS_MAX) {
+        return;
+    }
+    memset(link, 0, sizeof(*link));
+    snprintf(link->driver, sizeof(link->driver), "memif");
+    snprintf(link->device, sizeof(link->device), "%s", work->socket_path);
+    link->peer_node = work->id[1 - side];
+    link->up = true;
+    node->link_count += 1;
+}
+
 static void on_peer_added(void *arg, sf_status status, const char *text,
                           const Sf__Control__Envelope *reply)
 {
@@ -139,6 +156,8 @@ static void on_peer_added(void *arg, sf_status status, const char *text,
     if (work != NULL && work->waiting == 0) {
         work->tries = 0;
         set_state(daemon, work, WORLD_PAIR_UP, "");
+        note_link(daemon, work, 0);
+        note_link(daemon, work, 1);
         daemon_log("%s and %s are linked", world_node_by_id(&daemon->world, work->id[0])->name,
                    world_node_by_id(&daemon->world, work->id[1])->name);
     }

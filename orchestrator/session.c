@@ -389,8 +389,9 @@ static void on_hello(struct session *session, uint64_t request, const Sf__Contro
         refuse(session, request, SF_LIMIT, "no epoch is left, or the state cannot be written");
         return;
     }
-    session->heartbeat_ms = strcmp(hello->mode, "booted") == 0 ? SESSION_HEARTBEAT_BOOTED_MS
-                                                               : SESSION_HEARTBEAT_HOSTED_MS;
+    session->heartbeat_ms = daemon->heartbeat_ms != 0            ? daemon->heartbeat_ms
+                            : strcmp(hello->mode, "booted") == 0 ? SESSION_HEARTBEAT_BOOTED_MS
+                                                                 : SESSION_HEARTBEAT_HOSTED_MS;
     session->node = node;
     node->session = session;
     describe(session, hello);

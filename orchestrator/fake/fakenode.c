@@ -464,7 +464,7 @@ int main(int argc, char **argv)
         return 2;
     }
     uv_timer_init(loop, &beat);
-    uv_timer_start(&beat, on_beat, 100, 300);
+    uv_timer_start(&beat, on_beat, 100, 200);
     uv_pipe_init(loop, &input, 0);
     uv_pipe_open(&input, STDIN_FILENO);
     uv_read_start((uv_stream_t *)&input, on_alloc, on_input);

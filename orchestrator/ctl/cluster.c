@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <cjson/cJSON.h>
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,17 +125,31 @@ static int parse_accel(struct ctl_context *context, const char *text, enum clust
     return ctl_error(context, CTL_USAGE, "--accel %s: auto, kvm or tcg", text);
 }
 
+/* The whole path without links; false when it is not there or too long. */
+static bool whole_path(const char *path, char *out_path, size_t capacity)
+{
+    char *whole = realpath(path, NULL);
+    bool fits = whole != NULL && strlen(whole) < capacity;
+
+    if (fits) {
+        memcpy(out_path, whole, strlen(whole) + 1);
+    }
+    free(whole);
+    return fits;
+}
+
 /* Beside fabricctl (installed), or where the build puts it. */
 static int find_program(struct ctl_context *context, const char *name, const char *built,
                         char *out_path, size_t capacity)
 {
-    snprintf(out_path, capacity, "%s/%s", context->program_dir, name);
-    if (access(out_path, X_OK) == 0) {
-        return CTL_OK;
-    }
-    snprintf(out_path, capacity, "%s/%s", context->program_dir, built);
-    if (access(out_path, X_OK) == 0) {
-        return CTL_OK;
+    const char *const places[] = {name, built};
+    char path[4096];
+
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", context->program_dir, places[i]);
+        if (whole_path(path, out_path, capacity) && access(out_path, X_OK) == 0) {
+            return CTL_OK;
+        }
     }
     return ctl_error(context, CTL_NOT_FOUND, "no %s beside fabricctl in %s; './run build' makes it",
                      name, context->program_dir);
@@ -146,18 +159,18 @@ static int find_image(struct ctl_context *context, const char *wanted, char *out
                       size_t capacity)
 {
     static const char *const files[] = {"vmlinuz", "initramfs.cpio"};
-    char path[600];
-    char built[512];
+    char path[4096];
 
-    snprintf(built, sizeof(built), "%.400s/../deploy", context->program_dir);
+    snprintf(path, sizeof(path), "%s%s", wanted != NULL ? wanted : context->program_dir,
+             wanted != NULL ? "" : "/../deploy");
     /* Links to it are made in another folder, so it has to be absolute. */
-    if (realpath(wanted != NULL ? wanted : built, path) == NULL || strlen(path) >= capacity) {
-        return ctl_error(context, CTL_NOT_FOUND, "image folder %s: %s",
-                         wanted != NULL ? wanted : built, strerror(errno));
+    if (!whole_path(path, out_dir, capacity)) {
+        return ctl_error(context, CTL_NOT_FOUND,
+                         "image folder %s is not there, or its path is over %zu bytes", path,
+                         capacity - 1);
     }
-    snprintf(out_dir, capacity, "%s", path);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        snprintf(path, sizeof(path), "%.500s/%s", out_dir, files[i]);
+        snprintf(path, sizeof(path), "%s/%s", out_dir, files[i]);
         if (access(path, R_OK) != 0) {
             return ctl_error(context, CTL_NOT_FOUND,
                              "no node image: %s is missing; 'ninja -C build node-image' builds it, "

@@ -105,8 +105,9 @@ run_step() {
     else
         printf '   FAILED, %s s\n' "$(seconds "$begin")"
     fi
-    [ "$code" = 0 ] || show_more
-    [ "$code" = 0 ] || exit 1
+    [ "$code" = 0 ] && return
+    [ "$step" = 1 ] || show_more
+    exit 1
 }
 
 # What helps most after a failed step: what nodes and SIPs say of themselves.
@@ -155,11 +156,7 @@ count_pages() { # FILE NODE
 # --- the steps ---------------------------------------------------------------------------------
 
 create() {
-    if [ "$mode" = hosted ]; then
-        "$FABRICCTL" cluster create --nodes 3 --hosted || return 1
-    else
-        "$FABRICCTL" cluster create --nodes 3 || return 1
-    fi
+    "$FABRICCTL" cluster create --nodes 3 "${create_options[@]}" || return 1
     instance=$(instance_of_cluster)
     [ -n "$instance" ] || { echo "no instance number in cluster.json"; return 1; }
 }
@@ -170,9 +167,7 @@ get_nodes() {
 }
 
 apply() {
-    # A developer's port 8080 may be taken: hosted nodes listen where there is room.
-    sed "s/\"8080\"/\"$port\"/" "$SOURCE/sips/web/graph.yaml" >"$work/graph.yaml"
-    "$FABRICCTL" apply -f "$work/graph.yaml" --images "$BUILD/sips"
+    "$FABRICCTL" apply -f "$graph" --images "$BUILD/sips"
 }
 
 get_channels() {
@@ -249,16 +244,23 @@ destroy() {
 if [ "$mode" = booted ]; then
     address=10.77.0.11
     port=8080
+    graph=$SOURCE/sips/web/graph.yaml
+    create_options=()
     # Not part of a plain build: the first time it downloads Debian's kernel package.
     ninja -C "$BUILD" --quiet node-image >&2 || exit 1
 else
     address=127.0.0.1
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    # A developer's port 8080 may be taken: the same graph, where there is room.
+    mkdir "$work/web"
+    graph=$work/web/graph.yaml
+    sed "s/\"8080\"/\"$port\"/" "$SOURCE/sips/web/graph.yaml" >"$graph"
+    create_options=(--hosted)
 fi
 
 begin=$EPOCHREALTIME
 [ -z "${DEMO_TAP:-}" ] || echo "1..$STEPS"
-run_step "fabricctl cluster create --nodes 3" create
+run_step "fabricctl cluster create --nodes 3 ${create_options[*]}" create
 run_step "fabricctl get nodes" get_nodes
 run_step "fabricctl apply -f sips/web/graph.yaml" apply
 run_step "fabricctl get channels" get_channels

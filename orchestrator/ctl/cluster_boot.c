@@ -129,8 +129,7 @@ static sf_status start_dnsmasq(struct cluster_plan *plan)
 
     cluster_args_init(&args);
     cluster_net_enter(cluster, &args);
-    cluster_args_add(&args, "dnsmasq", "--keep-in-foreground", "--log-facility=-",
-                     "--pid-file=", NULL);
+    cluster_args_add(&args, "dnsmasq", "--keep-in-foreground", "--log-facility=-", "--pid-file=");
     cluster_arg(&args, "--conf-file=%s/dnsmasq.conf", cluster->dir);
     return cluster_start(cluster, "dnsmasq", &args, cluster_path(cluster, log_path, "dnsmasq.log"),
                          &plan->dnsmasq_pid);
@@ -157,7 +156,7 @@ static sf_status start_http(struct cluster_plan *plan)
     }
     cluster_args_init(&args);
     cluster_net_enter(cluster, &args);
-    cluster_args_add(&args, "lighttpd", "-D", "-f", NULL);
+    cluster_args_add(&args, "lighttpd", "-D", "-f");
     cluster_arg(&args, "%s/http.conf", cluster->dir);
     return cluster_start(cluster, "lighttpd", &args, cluster_path(cluster, log_path, "http.err"),
                          &plan->http_pid);
@@ -193,12 +192,12 @@ static void add_identity(const struct cluster *cluster, const struct cluster_nod
 {
     const char *id = cluster->instance;
 
-    cluster_args_add(args, "-uuid", NULL);
+    cluster_args_add(args, "-uuid");
     cluster_arg(args, "%.8s-%.4s-4%.3s-8%.3s-%.8s%04x", id, id + 8, id + 13, id + 17, id + 20,
                 node->number);
-    cluster_args_add(args, "-smbios", NULL);
+    cluster_args_add(args, "-smbios");
     cluster_arg(args, "type=1,serial=%s", node->name);
-    cluster_args_add(args, "-name", NULL);
+    cluster_args_add(args, "-name");
     cluster_arg(args, "sipfabric-%s-%s", cluster->name, node->name);
 }
 
@@ -213,26 +212,25 @@ sf_status cluster_boot_node(struct cluster_plan *plan, struct cluster_node *node
     cluster_args_init(&args);
     cluster_net_enter(cluster, &args);
     cluster_args_add(&args, "qemu-system-x86_64", "-M", "q35", "-accel",
-                     node->kvm ? "kvm" : "tcg,thread=multi", "-cpu", "max", NULL);
-    cluster_args_add(&args, "-m", NULL);
+                     node->kvm ? "kvm" : "tcg,thread=multi", "-cpu", "max");
+    cluster_args_add(&args, "-m");
     cluster_arg(&args, "%u", plan->memory_mib);
-    cluster_args_add(&args, "-smp", NULL);
+    cluster_args_add(&args, "-smp");
     cluster_arg(&args, "%u", plan->cpus);
     add_identity(cluster, node, &args);
     cluster_args_add(&args, "-nodefaults", "-nographic", "-no-reboot", "-monitor", "none",
-                     "-chardev", NULL);
+                     "-chardev");
     cluster_arg(&args,
                 "socket,id=console,path=%s/%s.console,server=on,wait=off,logfile=%s/%s.serial",
                 cluster->dir, node->name, cluster->dir, node->name);
-    cluster_args_add(&args, "-serial", "chardev:console", "-device", "virtio-rng-pci", "-netdev",
-                     NULL);
+    cluster_args_add(&args, "-serial", "chardev:console", "-device", "virtio-rng-pci", "-netdev");
     cluster_arg(&args, "tap,id=n0,ifname=t%uc,script=no,downscript=no", node->number);
-    cluster_args_add(&args, "-device", NULL);
+    cluster_args_add(&args, "-device");
     cluster_arg(&args, "virtio-net-pci,netdev=n0,mac=52:54:00:77:00:%02x,bootindex=1",
                 node->number);
-    cluster_args_add(&args, "-netdev", NULL);
+    cluster_args_add(&args, "-netdev");
     cluster_arg(&args, "tap,id=n1,ifname=t%uf,script=no,downscript=no", node->number);
-    cluster_args_add(&args, "-device", NULL);
+    cluster_args_add(&args, "-device");
     /* An empty romfile, not rombar=0: the latter fails with a second nic. */
     cluster_arg(&args, "virtio-net-pci,netdev=n1,mac=52:54:00:78:00:%02x,romfile=", node->number);
 

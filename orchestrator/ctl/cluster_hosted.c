@@ -71,9 +71,9 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
     cluster_args_init(&args);
     cluster_net_enter(cluster, &args);
     cluster_args_add(&args, plan->fabricd, "--expect", expected, "--state-dir", cluster->dir,
-                     "--token", cluster->token, "--listen", NULL);
+                     "--token", cluster->token, "--listen");
     if (cluster->hosted) {
-        cluster_args_add(&args, "127.0.0.1:0", "--hosted", NULL);
+        cluster_args_add(&args, "127.0.0.1:0", "--hosted");
     } else {
         cluster_arg(&args, "%s:%d", CLUSTER_HOST_ADDRESS, CLUSTER_FABRICD_PORT);
     }
@@ -91,7 +91,7 @@ sf_status cluster_hosted_node(struct cluster_plan *plan, struct cluster_node *no
 
     cluster_args_init(&args);
     cluster_args_add(&args, plan->sipnode, "--controller", plan->controller, "--token",
-                     cluster->token, "--name", node->name, "--state-dir", cluster->dir, NULL);
+                     cluster->token, "--name", node->name, "--state-dir", cluster->dir);
     st = cluster_start(cluster, node->name, &args,
                        cluster_path(cluster, log_path, "%s.log", node->name), &node->pid);
     if (st == SF_OK) {

@@ -10,14 +10,14 @@
 void cluster_net_enter(const struct cluster *cluster, struct cluster_args *args)
 {
     if (cluster->netns[0] != '\0') {
-        cluster_args_add(args, "ip", "netns", "exec", cluster->netns, NULL);
+        cluster_args_add(args, "ip", "netns", "exec", cluster->netns);
     }
 }
 
 static void ip_in(const struct cluster *cluster, struct cluster_args *args)
 {
     cluster_args_init(args);
-    cluster_args_add(args, "ip", "-n", cluster->netns, NULL);
+    cluster_args_add(args, "ip", "-n", cluster->netns);
 }
 
 static sf_status add_bridge(struct cluster *cluster, const char *name)
@@ -28,13 +28,13 @@ static sf_status add_bridge(struct cluster *cluster, const char *name)
     ip_in(cluster, &args);
     /* No forwarding delay: a port would drop everything for its first 30 s otherwise. */
     cluster_args_add(&args, "link", "add", name, "type", "bridge", "forward_delay", "0",
-                     "stp_state", "0", "mcast_snooping", "0", NULL);
+                     "stp_state", "0", "mcast_snooping", "0");
     st = cluster_run(cluster, &args);
     if (st != SF_OK) {
         return st;
     }
     ip_in(cluster, &args);
-    cluster_args_add(&args, "link", "set", name, "up", NULL);
+    cluster_args_add(&args, "link", "set", name, "up");
     return cluster_run(cluster, &args);
 }
 
@@ -48,13 +48,13 @@ static sf_status add_tap(struct cluster *cluster, unsigned number, const char *s
     snprintf(name, sizeof(name), "t%u%s", number, side);
     snprintf(bridge, sizeof(bridge), "br%s", side);
     ip_in(cluster, &args);
-    cluster_args_add(&args, "tuntap", "add", "dev", name, "mode", "tap", NULL);
+    cluster_args_add(&args, "tuntap", "add", "dev", name, "mode", "tap");
     st = cluster_run(cluster, &args);
     if (st != SF_OK) {
         return st;
     }
     ip_in(cluster, &args);
-    cluster_args_add(&args, "link", "set", name, "master", bridge, "up", NULL);
+    cluster_args_add(&args, "link", "set", name, "master", bridge, "up");
     return cluster_run(cluster, &args);
 }
 
@@ -82,13 +82,13 @@ sf_status cluster_net_up(struct cluster_plan *plan)
         return SF_EXISTS;
     }
     cluster_args_init(&args);
-    cluster_args_add(&args, "ip", "netns", "add", cluster->netns, NULL);
+    cluster_args_add(&args, "ip", "netns", "add", cluster->netns);
     st = cluster_run(cluster, &args);
     if (st != SF_OK) {
         return st;
     }
     ip_in(cluster, &args);
-    cluster_args_add(&args, "link", "set", "lo", "up", NULL);
+    cluster_args_add(&args, "link", "set", "lo", "up");
     st = cluster_run(cluster, &args);
     if (st == SF_OK) {
         st = add_bridge(cluster, "brc");
@@ -98,13 +98,13 @@ sf_status cluster_net_up(struct cluster_plan *plan)
     }
     if (st == SF_OK) {
         ip_in(cluster, &args);
-        cluster_args_add(&args, "addr", "add", CLUSTER_HOST_ADDRESS "/24", "dev", "brc", NULL);
+        cluster_args_add(&args, "addr", "add", CLUSTER_HOST_ADDRESS "/24", "dev", "brc");
         st = cluster_run(cluster, &args);
     }
     if (st == SF_OK) {
         /* iPXE waits 14 s for a router unless somebody advertises a prefix (ra-only). */
         ip_in(cluster, &args);
-        cluster_args_add(&args, "addr", "add", "fd77::1/64", "dev", "brc", "nodad", NULL);
+        cluster_args_add(&args, "addr", "add", "fd77::1/64", "dev", "brc", "nodad");
         st = cluster_run(cluster, &args);
     }
     for (unsigned i = 0; i < cluster->node_count && st == SF_OK && !cluster_interrupted; i++) {
@@ -124,6 +124,6 @@ sf_status cluster_net_down(struct cluster *cluster)
         return SF_OK;
     }
     cluster_args_init(&args);
-    cluster_args_add(&args, "ip", "netns", "del", cluster->netns, NULL);
+    cluster_args_add(&args, "ip", "netns", "del", cluster->netns);
     return cluster_run(cluster, &args);
 }

@@ -50,16 +50,11 @@ void cluster_arg(struct cluster_args *args, const char *format, ...)
     args->used += (unsigned)length + 1;
 }
 
-void cluster_args_add(struct cluster_args *args, ...)
+void cluster_args_list(struct cluster_args *args, const char *const texts[], size_t count)
 {
-    const char *text;
-    va_list list;
-
-    va_start(list, args);
-    while ((text = va_arg(list, const char *)) != NULL) {
-        cluster_arg(args, "%s", text);
+    for (size_t i = 0; i < count; i++) {
+        cluster_arg(args, "%s", texts[i]);
     }
-    va_end(list);
 }
 
 uint64_t cluster_now_ms(void)

@@ -32,8 +32,11 @@ struct cluster_args {
 void cluster_args_init(struct cluster_args *args);
 void cluster_arg(struct cluster_args *args, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Several plain arguments; ends with NULL. */
-void cluster_args_add(struct cluster_args *args, ...) __attribute__((sentinel));
+void cluster_args_list(struct cluster_args *args, const char *const texts[], size_t count);
+/* Several plain arguments: cluster_args_add(&args, "ip", "link", NAME). */
+#define cluster_args_add(args, ...)                                                                \
+    cluster_args_list((args), (const char *const[]){__VA_ARGS__},                                  \
+                      sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
 /* IO: could not be started, or exit code not 0; said on stderr with the program's own words. */
 SF_MUST_CHECK sf_status cluster_run(struct cluster *cluster, struct cluster_args *args);

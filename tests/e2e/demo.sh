@@ -260,7 +260,7 @@ fi
 
 begin=$EPOCHREALTIME
 [ -z "${DEMO_TAP:-}" ] || echo "1..$STEPS"
-run_step "fabricctl cluster create --nodes 3 ${create_options[*]}" create
+run_step "fabricctl cluster create --nodes 3${create_options[*]:+ ${create_options[*]}}" create
 run_step "fabricctl get nodes" get_nodes
 run_step "fabricctl apply -f sips/web/graph.yaml" apply
 run_step "fabricctl get channels" get_channels

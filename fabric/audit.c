@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The audit looks at each record on its own, at each pair of joined records, and counts blocks and
- * travelling endpoints from the queues' side, so that nothing can be in two places.
+ * The audit looks at each record on its own, at each pair of joined records, and at each session's
+ * window and ring. It counts travelling endpoints from the queues' side, so that none can be in two
+ * places, and requires that whoever has something to send waits in a session's ring.
  */
 #include <assert.h>
 
 #include "endpoint.h"
 #include "queue.h"
+#include "session.h"
 
 struct tally {
     const char *text;
     uint32_t in_messages; /* endpoints found inside queued messages */
+    uint32_t waiting;     /* records that say they are in a session's ring */
 };
 
 static bool fail(struct tally *tally, const char *text)
@@ -129,19 +132,60 @@ static bool ep_check(const struct fab_ep *ep, struct tally *tally)
     if ((ep->in_message || ep->life != FAB__LIVE) && (ep->in.count != 0 || ep->assembling)) {
         return fail(tally, "an endpoint that nobody holds has messages");
     }
+    if (fab__work_session(ep) != ep->queued_on) {
+        return fail(tally, "an endpoint with something to send does not wait for its turn");
+    }
+    tally->waiting += ep->queued_on != NULL;
     return queue_check(ep, &ep->in, ep->assembling ? 1 : 0, tally) &&
            queue_check(ep, &ep->out, 0, tally) && states_check(ep, tally) && place_check(ep, tally);
+}
+
+static bool session_check(const struct fab__session *session, uint32_t *waiting,
+                          struct tally *tally)
+{
+    const struct fab_ep *prev = NULL;
+    uint32_t lost = 0;
+    uint32_t held = 0;
+
+    for (const struct fab_ep *ep = session->ep_first; ep != NULL; ep = ep->queued_next) {
+        if (++*waiting > tally->waiting || ep->queued_on != session || ep->queued_prev != prev) {
+            return fail(tally, "a session's ring is broken");
+        }
+        prev = ep;
+    }
+    if (session->ep_last != prev) {
+        return fail(tally, "a session's ring has a wrong end");
+    }
+    if (fab__in_flight(session) > FAB__WINDOW) {
+        return fail(tally, "more frames are in flight than the window holds");
+    }
+    for (uint32_t s = session->tx_acked; s != session->tx_next; s++) {
+        lost += session->sent[s % FAB__WINDOW].lost;
+    }
+    for (uint32_t i = 0; i < FAB__WINDOW; i++) {
+        held += session->held[i].length != 0;
+    }
+    return lost == session->lost_count && held == session->held_count
+               ? true
+               : fail(tally, "a session's counts of frames are wrong");
 }
 
 sf_status fab_audit(struct fab_node *node, const char **out_text)
 {
     struct tally tally = {0};
     uint32_t travelling = 0;
+    uint32_t waiting = 0;
     bool ok = true;
 
     for (uint32_t i = 0; i < node->ep_used && ok; i++) {
         ok = ep_check(&node->eps[i], &tally);
         travelling += node->eps[i].life != FAB__FREE && node->eps[i].in_message;
+    }
+    for (uint32_t i = 0; i < node->session_count && ok; i++) {
+        ok = session_check(node->sessions[node->session_ids[i]], &waiting, &tally);
+    }
+    if (ok && waiting != tally.waiting) {
+        ok = fail(&tally, "an endpoint waits in no session's ring");
     }
     if (ok && travelling != tally.in_messages) {
         ok = fail(&tally, "an endpoint travels in no message, or in two");

@@ -29,6 +29,13 @@ static bool has_work(const struct fab_ep *ep)
     }
 }
 
+struct fab__session *fab__work_session(const struct fab_ep *ep)
+{
+    uint16_t to = (ep->owes & FAB__OWES_FORWARD) != 0 ? ep->target_node : ep->peer_node;
+
+    return has_work(ep) ? ep->node->sessions[to] : NULL;
+}
+
 void fab__unschedule(struct fab_ep *ep)
 {
     struct fab__session *session = ep->queued_on;
@@ -52,10 +59,9 @@ void fab__unschedule(struct fab_ep *ep)
 
 void fab__schedule(struct fab_ep *ep)
 {
-    uint16_t to = (ep->owes & FAB__OWES_FORWARD) != 0 ? ep->target_node : ep->peer_node;
-    struct fab__session *session = ep->node->sessions[to];
+    struct fab__session *session = fab__work_session(ep);
 
-    if (!has_work(ep) || session == NULL || session == ep->queued_on) {
+    if (session == NULL || session == ep->queued_on) {
         return;
     }
     fab__unschedule(ep);

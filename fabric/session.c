@@ -257,6 +257,7 @@ static void held_take(struct fab__session *session)
     while (held->length != 0 && !session->broken) {
         uint32_t length = held->length;
         held->length = 0;
+        session->held_count--;
         session->rx_next++;
         fab__inbox_take(session, held->bytes, length);
         held = &session->held[session->rx_next % FAB__WINDOW];
@@ -280,6 +281,7 @@ static void frame_take(struct fab__session *session, uint32_t sequence, const ui
         } else if (length <= session->mtu_bytes - FAB__HEADER_BYTES) {
             memcpy(held->bytes, bytes, length);
             held->length = length;
+            session->held_count++;
         }
     } else if (ahead < 0) {
         session->info.frames_duplicate++;
@@ -334,7 +336,7 @@ struct fab__header fab__session_header(const struct fab__session *session, uint8
         .ack = session->rx_next,
     };
 
-    for (uint32_t i = 1; i < FAB__WINDOW; i++) {
+    for (uint32_t i = 1; session->held_count != 0 && i < FAB__WINDOW; i++) {
         if (session->held[(session->rx_next + i) % FAB__WINDOW].length != 0) {
             header.sack |= 1ull << (i - 1);
         }

@@ -64,6 +64,7 @@ struct fab__session {
 
     struct fab__held held[FAB__WINDOW];
     uint32_t rx_next;
+    uint32_t held_count;
     bool ack_due;
 
     uint64_t last_sent_ns;
@@ -106,6 +107,8 @@ void fab__window_sent(struct fab__session *session, struct fab__sent *sent, uint
 
 /* --- outbox.c: records that go out ---------------------------------------------------------- */
 
+/* The session on which ep has something to send now, or NULL. */
+struct fab__session *fab__work_session(const struct fab_ep *ep);
 /* Puts an endpoint in its session's turn if it has something to send. */
 void fab__schedule(struct fab_ep *ep);
 void fab__unschedule(struct fab_ep *ep);

@@ -844,6 +844,86 @@ static void a_node_cannot_close_channels_of_others(void **state)
     ask_and_answer(imp, exp, 6);
 }
 
+static void write_peer_moved(struct fab__writer *writer, uint64_t target, uint64_t moved,
+                             uint16_t node)
+{
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_PEER_MOVED, 0);
+
+    fab__write_u64(writer, target);
+    fab__write_u64(writer, moved);
+    fab__write_u16(writer, node);
+    assert_true(fab__record_end(writer, begin));
+}
+
+/* The carrier's next message, with the peer of exp, which is on node 2. */
+static void write_take(struct fab__writer *writer, const struct fab_ep *carrier, uint8_t tag,
+                       const struct fab_ep *exp, uint8_t state)
+{
+    struct fab__wire_msg msg = {.target = carrier->id, .tag = tag, .arg_count = 2};
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_MSG, 0);
+
+    msg.kinds[0] = CT_ARG_UINT64;
+    msg.kinds[1] = CT_ARG_ENDPOINT;
+    msg.args[1].ep = (struct fab__wire_ep){
+        .id = exp->peer_id,
+        .peer_id = exp->id,
+        .contract_short_id = test_work()->short_id,
+        .peer_node = 2,
+        .side = CT_IMP,
+        .state = state,
+    };
+    fab__wire_msg_write(writer, &msg);
+    assert_true(fab__record_end(writer, begin));
+}
+
+static void an_endpoint_that_comes_home_in_a_wrong_state_is_closed(void **state)
+{
+    struct fab_ep *left;
+    struct fab_ep *right;
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+    uint8_t bytes[512];
+    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+    struct fab_msg msg;
+
+    (void)state;
+    open_pair(3, 2, true, &left, &right);
+    open_pair(3, 2, false, &imp, &exp);
+    net_run(&net, 5 * MS);
+    write_take(&writer, right, CARRY_TAKE_BUSY, exp, WORK_BURST1); /* it is in Start */
+    write_peer_moved(&writer, exp->id, exp->peer_id, 2);
+    forge(3, 2, &writer);
+    expect_closed(exp, SF_CAUSE_CONTRACT_VIOLATED);
+    assert_int_equal(fab_ep_recv(right, &msg, 1), SF_OK);
+    expect_closed(msg.args[1].ep, SF_CAUSE_CONTRACT_VIOLATED);
+    net_audit(&net);
+}
+
+static void an_endpoint_that_still_has_to_receive_cannot_move(void **state)
+{
+    struct fab_ep *left;
+    struct fab_ep *right;
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+    uint8_t bytes[512];
+    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+
+    (void)state;
+    open_pair(3, 2, true, &left, &right);
+    open_pair(1, 2, false, &imp, &exp);
+    net_run(&net, 5 * MS);
+    write_peer_moved(&writer, exp->id, exp->peer_id, 3);
+    forge(1, 2, &writer);
+    /* Node 3 has not even been told PEER_HERE when it says that the endpoint came home. */
+    writer.length = 0;
+    write_take(&writer, right, CARRY_TAKE_IMP, exp, WORK_START);
+    write_peer_moved(&writer, exp->id, exp->peer_id, 2);
+    forge(3, 2, &writer);
+    assert_int_equal(net.nodes[2].lost_last, 3);
+    expect_closed(exp, SF_CAUSE_LINK_LOST);
+    net_audit(&net);
+}
+
 static void bytes_that_are_no_records_end_the_session(void **state)
 {
     struct fab_ep *imp;
@@ -891,6 +971,8 @@ int main(void)
         NET_TEST(more_data_than_announced_closes_the_channel),
         NET_TEST(a_node_cannot_speak_for_channels_of_others),
         NET_TEST(a_node_cannot_close_channels_of_others),
+        NET_TEST(an_endpoint_that_comes_home_in_a_wrong_state_is_closed),
+        NET_TEST(an_endpoint_that_still_has_to_receive_cannot_move),
         NET_TEST(bytes_that_are_no_records_end_the_session),
     };
 

@@ -60,7 +60,10 @@ struct xh_stats {
     uint64_t alloc_count;   /* since creation */
 };
 
-/* EXISTS: something is mapped at base already. NOMEM, IO: nothing to undo. */
+/*
+ * EXISTS: something is mapped at base already. BADARG: range_bytes is no multiple of 2 MiB or over
+ * XH_NODE_STRIDE. NOMEM, IO: nothing to undo.
+ */
 SF_MUST_CHECK sf_status xh_heap_create(const struct xh_options *options, struct xh_heap **out_heap);
 /* Unmaps the range. Takes NULL. All blocks vanish; callers must hold none. */
 void xh_heap_destroy(struct xh_heap *heap);

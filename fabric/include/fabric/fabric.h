@@ -91,14 +91,19 @@ void fab_node_destroy(struct fab_node *node);
 
 /*
  * Makes a contract known, so that endpoints typed by it can arrive from other nodes. Adding an id
- * twice is OK. The contract must outlive the node. NOMEM.
+ * twice is OK; the first copy is the one kept, so compare ids, not pointers. The contract must
+ * outlive the node. BADARG: the fabric cannot rely on it (a state in which both sides send, an index
+ * or bound out of range). EXISTS: another contract has that short id. NOMEM.
  */
 SF_MUST_CHECK sf_status fab_contract_add(struct fab_node *node, const struct ct_contract *contract);
 const struct ct_contract *fab_contract_find(const struct fab_node *node, uint64_t short_id);
 
 /* --- channels ------------------------------------------------------------------------------- */
 
-/* Both ends on this node. state: index the channel starts in. LIMIT, NOMEM, BADARG. */
+/*
+ * Both ends on this node. state: index the channel starts in. LIMIT, NOMEM; BADARG, EXISTS as
+ * fab_contract_add (the contract becomes known).
+ */
 SF_MUST_CHECK sf_status fab_chan_create(struct fab_node *node, const struct ct_contract *contract,
                                         uint8_t state, struct fab_ep **out_imp,
                                         struct fab_ep **out_exp);
@@ -107,7 +112,7 @@ SF_MUST_CHECK sf_status fab_chan_create(struct fab_node *node, const struct ct_c
  * Sends. SF_CONTRACT: not allowed in this state, or an argument breaks its declared type (block
  * missing, endpoint of another contract, side or state); nothing sent, msg is still yours.
  * SF_OK: blocks and endpoints in msg are gone (given to the channel, or freed if it is closed).
- * Blocks must be owned by `owner`; NOTOWNER otherwise.
+ * Blocks must be owned by `owner`, and nothing can be given twice; NOTOWNER otherwise.
  */
 SF_MUST_CHECK sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner);
 
@@ -153,7 +158,10 @@ void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const str
 
 /* --- exports and opening -------------------------------------------------------------------- */
 
-/* Declares that owner accepts channels under name. EXISTS, LIMIT. name is copied. */
+/*
+ * Declares that owner accepts channels under name, which is copied. EXISTS: the name, or the
+ * contract's short id, is taken. LIMIT, NOMEM, BADARG.
+ */
 SF_MUST_CHECK sf_status fab_export_add(struct fab_node *node, const char *name,
                                        const struct ct_contract *contract, uint64_t owner);
 void fab_export_remove_all(struct fab_node *node, uint64_t owner);
@@ -161,7 +169,7 @@ void fab_export_remove_all(struct fab_node *node, uint64_t owner);
 /*
  * Opens a channel to an export of peer_node (or of this node). Answers at once; if the other side
  * has no such export of that very contract id, the channel closes with NO_EXPORTER. The importer
- * may use the endpoint at once. NOTFOUND: no session to that node.
+ * may use the endpoint at once. NOTFOUND: no session to that node. LIMIT, NOMEM, BADARG, EXISTS.
  */
 SF_MUST_CHECK sf_status fab_open(struct fab_node *node, uint16_t peer_node, const char *export_name,
                                  const struct ct_contract *contract, struct fab_ep **out_imp);
@@ -171,11 +179,14 @@ SF_MUST_CHECK sf_status fab_open(struct fab_node *node, uint16_t peer_node, cons
 /*
  * A peer may be talked to from now on. peer_epoch: as the orchestrator says; frames of any other
  * epoch are not accepted. EXISTS: there is a session with that epoch. If one with another epoch
- * exists it is ended first (its channels close with NODE_LOST).
+ * exists it is ended first (its channels close with NODE_LOST). BADARG, NOMEM.
+ * Reserves two windows of 64 frames of mtu_bytes. Until it is heard for the first time, a peer has
+ * five times peer_timeout_ns. Later boots of a node must have higher epochs: a frame of a higher one
+ * ends the session at once.
  */
 SF_MUST_CHECK sf_status fab_peer_add(struct fab_node *node, uint16_t peer_id, uint16_t peer_epoch,
                                      uint32_t mtu_bytes, uint64_t now_ns);
-/* Ends the session; all channels to that node close with cause. */
+/* Ends the session; all channels to that node close with cause. Fires session_lost too. */
 void fab_peer_remove(struct fab_node *node, uint16_t peer_id, struct sf_cause cause);
 
 /*
@@ -186,7 +197,10 @@ void fab_peer_remove(struct fab_node *node, uint16_t peer_id, struct sf_cause ca
 void fab_rx(struct fab_node *node, uint16_t peer_id, const uint8_t *bytes, uint32_t length,
             uint64_t now_ns);
 
-/* Writes the next frame for peer_id, at most its MTU, into bytes. Answers its length; 0: none. */
+/*
+ * Writes the next frame for peer_id, at most its MTU, into bytes. Answers its length; 0: none, or
+ * capacity is less than the MTU.
+ */
 uint32_t fab_tx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t capacity,
                 uint64_t now_ns);
 

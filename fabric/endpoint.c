@@ -4,8 +4,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "contracts/bounds.h"
 #include "queue.h"
 #include "session.h"
+
+_Static_assert(sizeof(struct fab_msg) == CT_MESSAGE_BYTES, "contractc bounds counts with it");
 
 /* --- index by id ---------------------------------------------------------------------------- */
 

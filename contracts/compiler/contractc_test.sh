@@ -42,6 +42,41 @@ expect 1 "a missing file" "$contractc" check "$work/missing.contract"
 expect 0 "show" "$contractc" show "$root/contracts/std/TcpConnectionContract.contract"
 grep -q '^messages 31, named states 19, states inside steps 18, actions 85$' "$work/out"
 ok "show counts the TCP contract" $?
+expect 0 "bounds" "$contractc" bounds -w "$root/contracts/std/TcpConnectionContract.contract"
+grep -Eq '^ +exporter +3 +216 +1 +1$' "$work/out"
+ok "bounds has the exporter's row" $?
+expect 0 "bounds as JSON" "$contractc" bounds -w -o json "$root"/contracts/std/*.contract
+python3 -m json.tool "$work/out" >/dev/null
+ok "which is JSON" $?
+expect 2 "bounds in another format" "$contractc" bounds -o yaml "$root"/contracts/std/*.contract
+expect 1 "bounds of a bad one" "$contractc" bounds "$root/contracts/compiler/bad/several.contract"
+
+hello=$root/contracts/std/HelloContract.contract
+sed 's/in message Bye();/& in message Nod();/; s/Bye? -> Done;/& Nod? -> Start;/' "$hello" \
+    >"$work/dead.contract"
+sed 's/in message Bye();/& in message Nod();/; s/Bye? -> Done;/& Nod? -> Greeting! -> Start;/' \
+    "$hello" >"$work/more.contract"
+sed 's/state Start : {/state Start : Greeting! -> Talk; state Talk : {/
+     s/-> Start;/-> Talk;/' "$hello" >"$work/first.contract"
+sed 's/state Start : {/state Start : Greeting! -> Talk; state Talk : {/
+     s/-> Start;/-> Talk;/; s/Start : Greeting!/Start : (Greeting! or Sorry!)/
+     s/out message/out message Sorry(); &/' "$hello" >"$work/sorry.contract"
+expect 0 "compat with itself" "$contractc" compat "$hello" "$hello"
+grep -q '^HelloContract: identical$' "$work/out"
+ok "says identical" $?
+expect 3 "compat in some states" "$contractc" compat "$work/first.contract" "$work/sorry.contract"
+grep -q '^HelloContract: importer old, exporter new: compatible only in states Done, Talk$' \
+    "$work/out" && grep -q '^HelloContract: importer new, exporter old: compatible$' "$work/out"
+ok "says which" $?
+expect 4 "compat in one direction" "$contractc" compat "$hello" "$work/more.contract"
+grep -q "^     1  importer sends Nod " "$work/out"
+ok "and shows the run" $?
+expect 1 "compat with a broken one" "$contractc" compat "$hello" "$work/dead.contract"
+expect 4 "compat as JSON" "$contractc" compat -o json "$hello" "$work/more.contract"
+python3 -m json.tool "$work/out" >/dev/null
+ok "which is JSON, too" $?
+expect 2 "compat of one file" "$contractc" compat "$hello"
+
 expect 0 "one contract to stdout" "$contractc" compile --emit dot \
     "$root/contracts/std/HelloContract.contract"
 grep -q '^digraph HelloContract {' "$work/out"

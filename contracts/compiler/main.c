@@ -2,7 +2,8 @@
 /*
  * contractc - checks contracts and writes code, tables and pictures from them.
  *
- * Exit codes: 0 fine, 1 the contracts have errors or a file could not be written, 2 wrong use.
+ * Exit codes: 0 fine, 1 the contracts have errors or a file could not be written, 2 wrong use;
+ * compat: 3 compatible only in some states, 4 not compatible.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -10,9 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "contracts/compiler.h"
+#include "reports_main.h"
 
-enum { EXIT_FINE = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2 };
+enum { EXIT_FINE = 0, EXIT_ERRORS = 1, EXIT_USAGE = 2, SEARCH_FOLDERS_MAX = 100 };
 
 static const char help_text[] =
     "contractc - check contracts, write code and tables from them\n"
@@ -20,6 +21,8 @@ static const char help_text[] =
     "usage: contractc check [-I DIR]... FILE...\n"
     "       contractc compile [-I DIR]... --emit WHAT [-o DIR] FILE...\n"
     "       contractc show [-I DIR]... FILE...\n"
+    "       contractc bounds [-I DIR]... [-o table|json] FILE...\n"
+    "       contractc compat [-I DIR]... [-o table|json] OLD NEW\n"
     "\n"
     "  check     report errors and warnings as file:line:col\n"
     "  compile   write, for each contract in the given files, one of:\n"
@@ -29,10 +32,14 @@ static const char help_text[] =
     "              dot       Name.dot, a picture of the states (for Graphviz)\n"
     "              test      Name_walk.c, tables for a SIP that walks an exporter\n"
     "  show      messages, states, transitions, queue bounds and identity\n"
+    "  bounds    the most that can wait at either end: slots, bytes, blocks, endpoints\n"
+    "  compat    can an importer built from OLD talk to an exporter built from NEW, and the\n"
+    "            reverse? In which states, why not, and the shortest run that shows it\n"
     "\n"
     "  -I DIR         look there for contracts that are named but not given (Name.contract);\n"
     "                 the folder of the file that names one is always looked into first\n"
-    "  -o DIR         write files there; without it the text of one contract goes to stdout\n"
+    "  -o DIR         write files there; without it the text of one contract goes to stdout;\n"
+    "                 with bounds and compat: table (for people) or json\n"
     "  --emit WHAT    see above\n"
     "  -w             do not print warnings\n"
     "\n"
@@ -41,13 +48,18 @@ static const char help_text[] =
     "  contractc compile --emit sip-c -o build contracts/std/TcpContract.contract\n"
     "  contractc compile --emit dot TcpContract.contract | dot -Tsvg > tcp.svg\n"
     "  contractc show contracts/std/TcpConnectionContract.contract\n"
+    "  contractc bounds -o json contracts/std/*.contract\n"
+    "  contractc compat old/TcpContract.contract new/TcpContract.contract\n"
     "\n"
-    "exit code: 0 fine, 1 errors in contracts or while writing, 2 wrong use\n";
+    "exit code: 0 fine, 1 errors in contracts or while writing, 2 wrong use;\n"
+    "           compat: 3 compatible only in some states, 4 not compatible\n";
 
 struct options {
     const char *emit;
-    const char *folder;
+    const char *folder; /* or the format, with bounds and compat */
     bool quiet;
+    const char *search[SEARCH_FOLDERS_MAX];
+    size_t search_count;
 };
 
 static int usage(const char *text, const char *what)
@@ -230,6 +242,10 @@ static int parse_options(int argc, char **argv, struct ctc *ctc, struct options 
     while ((option = getopt_long(argc, argv, ":I:o:hw", longs, NULL)) != -1) {
         switch (option) {
         case 'I':
+            if (options->search_count == SEARCH_FOLDERS_MAX) {
+                return usage("too many folders, the first that is one too many is ", optarg);
+            }
+            options->search[options->search_count++] = optarg;
             ctc_add_folder(ctc, optarg);
             break;
         case 'o':
@@ -253,6 +269,50 @@ static int parse_options(int argc, char **argv, struct ctc *ctc, struct options 
     return EXIT_FINE;
 }
 
+static int bounds(struct ctc *ctc, const struct options *options)
+{
+    enum ctc_format format;
+
+    if (!reports_format(options->folder, &format)) {
+        return usage("unknown format, expected table or json: ", options->folder);
+    }
+    return reports_bounds(ctc, format, options->quiet);
+}
+
+/* argv: OLD NEW */
+static int compat(struct ctc *old, int argc, char **argv, const struct options *options)
+{
+    enum ctc_format format;
+
+    if (!reports_format(options->folder, &format)) {
+        return usage("unknown format, expected table or json: ", options->folder);
+    }
+    if (argc != 2) {
+        return usage("compat needs two files: ", "OLD NEW");
+    }
+    struct ctc *new = ctc_create();
+    for (size_t i = 0; i < options->search_count; i++) {
+        ctc_add_folder(new, options->search[i]);
+    }
+    (void)ctc_add_file(old, argv[0]); /* errors are kept as diagnostics */
+    (void)ctc_add_file(new, argv[1]);
+    int answer = reports_compat(old, new, format, options->quiet);
+    ctc_destroy(new);
+    return answer;
+}
+
+static bool known(const char *command)
+{
+    static const char *const commands[] = {"bounds", "check", "compat", "compile", "show"};
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(commands[i], command) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int work(int argc, char **argv, struct ctc *ctc)
 {
     struct options options = {0};
@@ -263,11 +323,11 @@ static int work(int argc, char **argv, struct ctc *ctc)
         return answer < 0 ? EXIT_FINE : answer;
     }
     if (optind >= argc) {
-        return usage("a command is missing: check, compile or show", "");
+        return usage("a command is missing: check, compile, show, bounds or compat", "");
     }
     const char *command = argv[optind++];
     bool compiles = strcmp(command, "compile") == 0;
-    if (!compiles && strcmp(command, "check") != 0 && strcmp(command, "show") != 0) {
+    if (!known(command)) {
         return usage("unknown command ", command);
     }
     if (compiles && options.emit == NULL) {
@@ -279,10 +339,13 @@ static int work(int argc, char **argv, struct ctc *ctc)
     if (optind >= argc) {
         return usage("no contract file given", "");
     }
+    if (strcmp(command, "compat") == 0) {
+        return compat(ctc, argc - optind, argv + optind, &options);
+    }
     for (; optind < argc; optind++) {
         (void)ctc_add_file(ctc, argv[optind]); /* errors are kept as diagnostics */
     }
-    return run(ctc, command, &options);
+    return strcmp(command, "bounds") == 0 ? bounds(ctc, &options) : run(ctc, command, &options);
 }
 
 int main(int argc, char **argv)

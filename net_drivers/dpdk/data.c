@@ -98,7 +98,6 @@ sf_status dpdk__port_configure(struct dpdk_port *port, uint16_t ring_frames)
         return dpdk__port_fail(port, SF_IO, "dpdk: the device refused its transmit queue");
     }
     (void)dpdk__log_caught();
-    port->present = true;
     return SF_OK;
 }
 

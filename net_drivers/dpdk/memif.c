@@ -239,7 +239,6 @@ static void device_remove(struct dpdk_port *port)
     sigpipe_restore(&signals, was_pending);
     (void)dpdk__log_caught();
     port->running = false;
-    port->present = false;
     port->device[0] = '\0';
 }
 

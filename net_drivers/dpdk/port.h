@@ -31,7 +31,6 @@ struct dpdk_port {
     char device[DPDK_NAME_BYTES_MAX]; /* DPDK's name of it; "" before there is one */
     char text[640];
     uint16_t number; /* DPDK's port number */
-    bool present;    /* the port exists and is configured */
     bool running;    /* its queues may be used */
     bool up;         /* carrier, as of the last look */
     bool closed;

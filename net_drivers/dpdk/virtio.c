@@ -91,7 +91,6 @@ static void port_remove(struct dpdk_port *port)
     }
     (void)dpdk__log_caught();
     port->running = false;
-    port->present = false;
     port->device[0] = '\0';
 }
 

@@ -15,8 +15,8 @@
 #include "base/status.h"
 
 struct link_dpdk_options {
-    bool hugepages;        /* false: ordinary memory, works for any user, memif only */
-    uint32_t memory_mib;   /* 0: 64 without hugepages; with them, what is needed when it is */
+    bool hugepages;          /* false: ordinary memory, works for any user, memif only */
+    uint32_t memory_mib;     /* 0: 64 without hugepages; with them, what is needed when it is */
     const char *file_prefix; /* keeps processes of one machine apart; NULL: from the pid */
     const char *pci_allow; /* one PCI address to probe, e.g. "0000:00:03.0"; NULL: no PCI at all */
 };

@@ -11,13 +11,12 @@
  *   stop   may block: on return no callback and no DMA can touch this link.
  *   fini   never blocks: frees. Copes with an open that failed half way.
  * Frames: the driver owns frame memory. frame_alloc lends frames for sending; tx_burst takes back
- * those it accepted; rx_burst lends received ones; frame_free gives any back, before fini. A received
- * frame may also be sent on, on the link it came from. Payload has no alignment. A frame longer than
- * its capacity is not taken.
- * Peers: frames are addressed by node id. peer_add tells the driver how to reach a node; a
- * received frame's peer is set by the driver from where it came from (LINK_PEER_UNKNOWN: drop it).
- * Threads: all ops from one thread; the core holds no lock while calling.
- * Errors: an op answers what it saw; only the first one to see a failure logs it.
+ * those it accepted; rx_burst lends received ones; frame_free gives any back, before fini. A
+ * received frame may also be sent on, on the link it came from. Payload has no alignment. A frame
+ * longer than its capacity is not taken. Peers: frames are addressed by node id. peer_add tells the
+ * driver how to reach a node; a received frame's peer is set by the driver from where it came from
+ * (LINK_PEER_UNKNOWN: drop it). Threads: all ops from one thread; the core holds no lock while
+ * calling. Errors: an op answers what it saw; only the first one to see a failure logs it.
  * Untrusted: everything received. A driver checks its own encapsulation and drops (and counts)
  * what does not parse.
  */
@@ -62,14 +61,14 @@ struct link_stats {
 };
 
 struct link_config {
-    const char *name;    /* e.g. "memif1", "virtio0"; copied */
-    const char *device;  /* driver's own address of the device, see each driver's README */
-    uint16_t node_id;    /* ours */
-    uint8_t mac[6];      /* ours; zeros: the device's */
-    uint32_t ipv4;       /* ours, host byte order */
-    uint32_t mtu_bytes;  /* wanted payload; 0: the driver's default */
-    bool server;         /* memif, loop: which of the two sides */
-    uint64_t seed;       /* sim: faults */
+    const char *name;   /* e.g. "memif1", "virtio0"; copied */
+    const char *device; /* driver's own address of the device, see each driver's README */
+    uint16_t node_id;   /* ours */
+    uint8_t mac[6];     /* ours; zeros: the device's */
+    uint32_t ipv4;      /* ours, host byte order */
+    uint32_t mtu_bytes; /* wanted payload; 0: the driver's default */
+    bool server;        /* memif, loop: which of the two sides */
+    uint64_t seed;      /* sim: faults */
     uint32_t loss_ppm, duplicate_ppm, reorder_ppm; /* sim: parts per million */
 };
 

@@ -6,8 +6,8 @@
 const char *sf_status_text(sf_status status)
 {
     switch (status) {
-#define SF_STATUS(name, number, text) \
-    case SF_##name:                   \
+#define SF_STATUS(name, number, text)                                                              \
+    case SF_##name:                                                                                \
         return text;
 #include "base/status.def"
 #undef SF_STATUS
@@ -18,8 +18,8 @@ const char *sf_status_text(sf_status status)
 const char *sf_status_name(sf_status status)
 {
     switch (status) {
-#define SF_STATUS(name, number, text) \
-    case SF_##name:                   \
+#define SF_STATUS(name, number, text)                                                              \
+    case SF_##name:                                                                                \
         return #name;
 #include "base/status.def"
 #undef SF_STATUS
@@ -30,8 +30,8 @@ const char *sf_status_name(sf_status status)
 const char *sf_cause_text(uint8_t kind)
 {
     switch (kind) {
-#define SF_CAUSE(name, number, text) \
-    case SF_CAUSE_##name:            \
+#define SF_CAUSE(name, number, text)                                                               \
+    case SF_CAUSE_##name:                                                                          \
         return text;
 #include "base/cause.def"
 #undef SF_CAUSE
@@ -43,8 +43,8 @@ const char *sf_cause_text(uint8_t kind)
 const char *sf_fault_text(uint8_t fault)
 {
     switch (fault) {
-#define SF_FAULT(name, number, text) \
-    case SF_FAULT_##name:            \
+#define SF_FAULT(name, number, text)                                                               \
+    case SF_FAULT_##name:                                                                          \
         return text;
 #include "base/fault.def"
 #undef SF_FAULT

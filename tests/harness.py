@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-SLOW = {"boot", "soak"}
+SLOW = {"boot", "slow"}
 TAP_LINE = re.compile(r"^(not )?ok\b\s*(\d+)?\s*(?:- )?(.*)$")
 
 

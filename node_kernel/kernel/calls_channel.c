@@ -249,7 +249,7 @@ static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const st
     out->tag = msg->tag;
     out->arg_count = msg->arg_count;
     for (uint32_t i = 0; i < msg->arg_count; i++) {
-        out->args[i] = values[i];
+        out->args[i] = values[i]; /* cppcheck-suppress uninitvar ; each was set above */
     }
     return SF_OK;
 }

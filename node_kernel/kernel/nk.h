@@ -12,8 +12,8 @@
  * cause, its blocks are freed and its slot is wiped and reused; the `ended` event says why.
  *
  * Blocks: a SIP may hold its manifest's block_bytes_max bytes of them (0: 16 MiB); block_alloc
- * answers 0 beyond that. Bytes are copied between the SIP's window and the exchange heap. A block of
- * more than 4 KiB that was sent or freed is gone from the window, and a touch ends the SIP; the
+ * answers 0 beyond that. Bytes are copied between the SIP's window and the exchange heap. A block
+ * of more than 4 KiB that was sent or freed is gone from the window, and a touch ends the SIP; the
  * window bytes of a smaller one stay with the SIP that had it (nobody else ever sees them), so that
  * a touch is not noticed. A message whose blocks or endpoints do not fit the receiver stays in its
  * queue: recv answers -NOMEM (quota, window) or -LIMIT (handles) until there is room.

@@ -883,14 +883,16 @@ static int image_read(void)
     FILE *file = fopen(image_path, "rb");
     long length;
 
-    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+    if (file == NULL) {
         return -1;
     }
+    (void)fseek(file, 0, SEEK_END);
     length = ftell(file);
     rewind(file);
     image_length = (size_t)length;
     image_bytes = malloc(image_length);
     if (image_bytes == NULL || fread(image_bytes, 1, image_length, file) != image_length) {
+        (void)fclose(file);
         return -1;
     }
     (void)fclose(file);

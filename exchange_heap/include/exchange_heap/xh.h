@@ -36,28 +36,28 @@ enum xh_owner_kind {
     XH_OWNER_SERVICE = 3, /* a kernel service holds it */
     XH_OWNER_SESSION = 4, /* a node-to-node session is sending or assembling it */
 };
-#define XH_OWNER(kind, number) (((uint64_t)(kind) << 56) | ((uint64_t)(number) & 0xffffffffffffffull))
+#define XH_OWNER(kind, number) (((uint64_t)(kind) << 56) | ((uint64_t)(number)&0xffffffffffffffull))
 
 struct xh_heap;
 
 /* Header of a block. Read-only for users; changed by xh_ functions only. */
 struct xh_block {
-    uint8_t *data;      /* first byte, inside the heap's range, 16-byte aligned */
-    uint32_t bytes;     /* length in use, 1..capacity; xh_trim lowers it */
-    uint32_t capacity;  /* bytes reserved */
-    uint64_t owner;     /* XH_OWNER(...) */
+    uint8_t *data;     /* first byte, inside the heap's range, 16-byte aligned */
+    uint32_t bytes;    /* length in use, 1..capacity; xh_trim lowers it */
+    uint32_t capacity; /* bytes reserved */
+    uint64_t owner;    /* XH_OWNER(...) */
 };
 
 struct xh_options {
-    void *base;        /* fixed address, or NULL for any (tests) */
+    void *base;         /* fixed address, or NULL for any (tests) */
     size_t range_bytes; /* multiple of 2 MiB */
 };
 
 struct xh_stats {
     uint64_t block_count;
-    uint64_t bytes_in_use;  /* sum of capacities */
+    uint64_t bytes_in_use; /* sum of capacities */
     uint64_t bytes_in_range;
-    uint64_t alloc_count;   /* since creation */
+    uint64_t alloc_count; /* since creation */
 };
 
 /*

@@ -42,8 +42,8 @@
 #include "contracts/table.h"
 #include "exchange_heap/xh.h"
 
-#define FAB_NODES_MAX 1024u      /* node ids 1..1023; 0 means none */
-#define FAB_NAME_BYTES_MAX 127u  /* export names: "<sip>.<export>" */
+#define FAB_NODES_MAX 1024u     /* node ids 1..1023; 0 means none */
+#define FAB_NAME_BYTES_MAX 127u /* export names: "<sip>.<export>" */
 #define FAB_MTU_BYTES_MIN 512u
 #define FAB_MTU_BYTES_MAX 9216u
 #define FAB_MESSAGE_BLOCK_BYTES_MAX XH_BLOCK_BYTES_MAX
@@ -72,14 +72,14 @@ struct fab_events {
 };
 
 struct fab_options {
-    uint16_t node_id;          /* 1..1023 */
-    uint16_t epoch;            /* of this boot, 1..16383, from the orchestrator, never reused */
-    struct xh_heap *heap;      /* must outlive the node */
+    uint16_t node_id;     /* 1..1023 */
+    uint16_t epoch;       /* of this boot, 1..16383, from the orchestrator, never reused */
+    struct xh_heap *heap; /* must outlive the node */
     struct fab_events events;
     void *events_arg;
     uint32_t endpoint_count_max; /* records reserved at creation; LIMIT when used up */
-    uint64_t heartbeat_ns;     /* 0: default 200 ms */
-    uint64_t peer_timeout_ns;  /* silence after which a peer is lost; 0: default 2 s */
+    uint64_t heartbeat_ns;       /* 0: default 200 ms */
+    uint64_t peer_timeout_ns;    /* silence after which a peer is lost; 0: default 2 s */
 };
 
 SF_MUST_CHECK sf_status fab_node_create(const struct fab_options *options,
@@ -92,8 +92,8 @@ void fab_node_destroy(struct fab_node *node);
 /*
  * Makes a contract known, so that endpoints typed by it can arrive from other nodes. Adding an id
  * twice is OK; the first copy is the one kept, so compare ids, not pointers. The contract must
- * outlive the node. BADARG: the fabric cannot rely on it (a state in which both sides send, an index
- * or bound out of range). EXISTS: another contract has that short id. NOMEM.
+ * outlive the node. BADARG: the fabric cannot rely on it (a state in which both sides send, an
+ * index or bound out of range). EXISTS: another contract has that short id. NOMEM.
  */
 SF_MUST_CHECK sf_status fab_contract_add(struct fab_node *node, const struct ct_contract *contract);
 const struct ct_contract *fab_contract_find(const struct fab_node *node, uint64_t short_id);
@@ -181,8 +181,8 @@ SF_MUST_CHECK sf_status fab_open(struct fab_node *node, uint16_t peer_node, cons
  * epoch are not accepted. EXISTS: there is a session with that epoch. If one with another epoch
  * exists it is ended first (its channels close with NODE_LOST). BADARG, NOMEM.
  * Reserves two windows of 64 frames of mtu_bytes. Until it is heard for the first time, a peer has
- * five times peer_timeout_ns. Later boots of a node must have higher epochs: a frame of a higher one
- * ends the session at once.
+ * five times peer_timeout_ns. Later boots of a node must have higher epochs: a frame of a higher
+ * one ends the session at once.
  */
 SF_MUST_CHECK sf_status fab_peer_add(struct fab_node *node, uint16_t peer_id, uint16_t peer_epoch,
                                      uint32_t mtu_bytes, uint64_t now_ns);
@@ -216,7 +216,7 @@ struct fab_peer_info {
     bool alive; /* something was heard from it since the session began */
     uint64_t frames_sent, frames_resent, frames_received, frames_duplicate, frames_rejected;
     uint64_t bytes_sent, bytes_received;
-    uint64_t rtt_ns; /* smoothed; 0: not known yet */
+    uint64_t rtt_ns;   /* smoothed; 0: not known yet */
     uint64_t heard_ns; /* time of the last frame */
 };
 /* NOTFOUND: no session. */

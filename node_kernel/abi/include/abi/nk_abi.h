@@ -79,12 +79,14 @@ struct nk_msg {
 };
 _Static_assert(sizeof(struct nk_msg) == 72, "nk_msg is an ABI");
 
-#define NK_HANDLES_MAX 4096u /* per SIP; handles are 1..NK_HANDLES_MAX-1, slots are reused with a
-                              * generation in the upper bits so that a stale handle is refused */
+#define NK_HANDLES_MAX                                                                             \
+    4096u /* per SIP; handles are 1..NK_HANDLES_MAX-1, slots are reused with a                     \
+           * generation in the upper bits so that a stale handle is refused */
 #define NK_LOG_BYTES_MAX 1024u
 #define NK_SELECT_MAX 64u
 
-/* --- entry: what the image's descriptor says --------------------------------------------------- */
+/* --- entry: what the image's descriptor says ---------------------------------------------------
+ */
 /*
  * An image's ELF entry point is the address of this descriptor (in a read-only segment). All
  * pointers point into the image.
@@ -93,8 +95,8 @@ _Static_assert(sizeof(struct nk_msg) == 72, "nk_msg is an ABI");
 struct nk_desc {
     uint64_t magic;
     uint32_t abi_version;
-    uint32_t instance_bytes;  /* room needed at NK_INSTANCE, incl. the function table */
-    uint32_t memory_pages;    /* initial 64 KiB pages of linear memory */
+    uint32_t instance_bytes; /* room needed at NK_INSTANCE, incl. the function table */
+    uint32_t memory_pages;   /* initial 64 KiB pages of linear memory */
     /* The kernel makes all of these accessible at start; memory.grow only moves the size. */
     uint32_t memory_pages_max;
     /* Called by the gate's start thunk on the SIP's stack with instance = slot + NK_INSTANCE:

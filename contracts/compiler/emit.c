@@ -14,7 +14,7 @@ static void emit_table(const struct ctc_contract *contract, struct ctc__text *te
 static const struct {
     const char *suffix;
     void (*emit)(const struct ctc_contract *contract, struct ctc__text *text);
-} emitters[] = {
+} emitters[CTC_EMIT_COUNT] = {
     [CTC_EMIT_SIP_C] = {".h", ctc__emit_sip_c},
     [CTC_EMIT_MONITOR_H] = {"_monitor.h", ctc__emit_monitor_h},
     [CTC_EMIT_MONITOR_C] = {"_monitor.c", ctc__emit_monitor_c},
@@ -27,7 +27,7 @@ char *ctc_emit(const struct ctc_contract *contract, enum ctc_emitter emitter, si
 {
     struct ctc__text text = {0};
 
-    assert(emitter < sizeof(emitters) / sizeof(emitters[0]));
+    assert(emitter < CTC_EMIT_COUNT);
     assert(contract->blob != NULL);
     emitters[emitter].emit(contract, &text);
     *out_bytes = text.length;
@@ -38,7 +38,7 @@ char *ctc_emit_file_name(const struct ctc_contract *contract, enum ctc_emitter e
 {
     struct ctc__text text = {0};
 
-    assert(emitter < sizeof(emitters) / sizeof(emitters[0]));
+    assert(emitter < CTC_EMIT_COUNT);
     ctc__put(&text, "%s%s", contract->name.text, emitters[emitter].suffix);
     return text.bytes;
 }

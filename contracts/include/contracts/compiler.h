@@ -93,6 +93,7 @@ enum ctc_emitter {
     CTC_EMIT_TABLE,     /* <Name>.table: the blob as it is */
     CTC_EMIT_DOT,       /* <Name>.dot: a picture of the states */
     CTC_EMIT_TEST,      /* <Name>_walk.c: tables with which sips/walk walks an exporter */
+    CTC_EMIT_COUNT,     /* how many there are */
 };
 /* Malloced bytes, with a zero after them that is not counted. Never NULL. */
 char *ctc_emit(const struct ctc_contract *contract, enum ctc_emitter emitter, size_t *out_bytes);

@@ -11,12 +11,13 @@
  *   stop   may block: on return no callback and no DMA can touch this link.
  *   fini   never blocks: frees. Copes with an open that failed half way.
  * Frames: the driver owns frame memory. frame_alloc lends frames for sending; tx_burst takes back
- * those it accepted; rx_burst lends received ones; frame_free gives any back, before fini. A
- * received frame may also be sent on, on the link it came from. Payload has no alignment. A frame
- * longer than its capacity is not taken. Peers: frames are addressed by node id. peer_add tells the
- * driver how to reach a node; a received frame's peer is set by the driver from where it came from
- * (LINK_PEER_UNKNOWN: drop it). Threads: all ops from one thread; the core holds no lock while
- * calling. Errors: an op answers what it saw; only the first one to see a failure logs it.
+ * those it accepted; rx_burst lends received ones; frame_free gives any back, before fini.
+ * A received frame may also be sent on, on the link it came from. A frame longer than its capacity
+ * is not taken. Payload has no alignment.
+ * Peers: frames are addressed by node id. peer_add tells the driver how to reach a node; a
+ * received frame's peer is set by the driver from where it came from (LINK_PEER_UNKNOWN: drop it).
+ * Threads: all ops from one thread; the core holds no lock while calling.
+ * Errors: an op answers what it saw; only the first one to see a failure logs it.
  * Untrusted: everything received. A driver checks its own encapsulation and drops (and counts)
  * what does not parse.
  */

@@ -287,6 +287,32 @@ static value_parse arg_parser(int letter)
     }
 }
 
+/* Takes the token from the environment if no argument gave it; says what is still missing. */
+static sf_status options_complete(struct node_options *options, char *text, size_t text_capacity)
+{
+    const char *token = getenv("SIPFABRIC_TOKEN");
+    const char *missing;
+
+    if (options->token[0] == '\0' && token != NULL) {
+        const char *wrong = parse_token(options, token);
+
+        if (wrong != NULL) {
+            snprintf(text, text_capacity, "SIPFABRIC_TOKEN: %s", wrong);
+            return SF_BADARG;
+        }
+    }
+    missing = options->controller_text[0] == '\0' ? "--controller"
+              : options->token[0] == '\0'         ? "--token"
+              : options->name[0] == '\0'          ? "--name"
+              : options->state_dir[0] == '\0'     ? "--state-dir"
+                                                  : NULL;
+    if (missing != NULL) {
+        snprintf(text, text_capacity, "%s is missing", missing);
+        return SF_BADARG;
+    }
+    return SF_OK;
+}
+
 sf_status options_from_args(int argc, char *const argv[], struct node_options *out_options,
                             char *text, size_t text_capacity)
 {
@@ -317,14 +343,5 @@ sf_status options_from_args(int argc, char *const argv[], struct node_options *o
         snprintf(text, text_capacity, "%s: unexpected argument", argv[optind]);
         return SF_BADARG;
     }
-    if (out_options->controller_text[0] == '\0' || out_options->token[0] == '\0' ||
-        out_options->name[0] == '\0' || out_options->state_dir[0] == '\0') {
-        snprintf(text, text_capacity, "%s is missing",
-                 out_options->controller_text[0] == '\0' ? "--controller"
-                 : out_options->token[0] == '\0'         ? "--token"
-                 : out_options->name[0] == '\0'          ? "--name"
-                                                         : "--state-dir");
-        return SF_BADARG;
-    }
-    return SF_OK;
+    return options_complete(out_options, text, text_capacity);
 }

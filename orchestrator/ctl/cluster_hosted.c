@@ -71,7 +71,7 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
     cluster_args_init(&args);
     cluster_net_enter(cluster, &args);
     cluster_args_add(&args, plan->fabricd, "--expect", expected, "--state-dir", cluster->dir,
-                     "--token", cluster->token, "--listen");
+                     "--listen");
     if (cluster->hosted) {
         cluster_args_add(&args, "127.0.0.1:0", "--hosted");
     } else {
@@ -90,8 +90,8 @@ sf_status cluster_hosted_node(struct cluster_plan *plan, struct cluster_node *no
     sf_status st;
 
     cluster_args_init(&args);
-    cluster_args_add(&args, plan->sipnode, "--controller", plan->controller, "--token",
-                     cluster->token, "--name", node->name, "--state-dir", cluster->dir);
+    cluster_args_add(&args, plan->sipnode, "--controller", plan->controller, "--name", node->name,
+                     "--state-dir", cluster->dir);
     st = cluster_start(cluster, node->name, &args,
                        cluster_path(cluster, log_path, "%s.log", node->name), &node->pid);
     if (st == SF_OK) {

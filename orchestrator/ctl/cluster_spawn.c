@@ -93,6 +93,7 @@ static sf_status spawn(struct cluster *cluster, struct cluster_args *args, int o
                        pid_t *out_pid)
 {
     static char instance[64];
+    static char token[256]; /* not an argument: those can be read by everyone on the machine */
     char *environment[ENVIRONMENT_MAX];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -102,9 +103,12 @@ static sf_status spawn(struct cluster *cluster, struct cluster_args *args, int o
     int error;
 
     snprintf(instance, sizeof(instance), "%s=%s", CLUSTER_INSTANCE_ENV, cluster->instance);
+    snprintf(token, sizeof(token), "SIPFABRIC_TOKEN=%s", cluster->token);
     environment[count++] = instance;
+    environment[count++] = token;
     for (char **entry = environ; *entry != NULL && count < ENVIRONMENT_MAX - 1; entry++) {
-        if (strncmp(*entry, CLUSTER_INSTANCE_ENV "=", sizeof(CLUSTER_INSTANCE_ENV)) != 0) {
+        if (strncmp(*entry, CLUSTER_INSTANCE_ENV "=", sizeof(CLUSTER_INSTANCE_ENV)) != 0 &&
+            strncmp(*entry, "SIPFABRIC_TOKEN=", strlen("SIPFABRIC_TOKEN=")) != 0) {
             environment[count++] = *entry;
         }
     }

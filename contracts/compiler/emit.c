@@ -21,6 +21,9 @@ static const struct {
     [CTC_EMIT_TABLE] = {".table", emit_table},
     [CTC_EMIT_DOT] = {".dot", ctc__emit_dot},
     [CTC_EMIT_TEST] = {"_walk.c", ctc__emit_test},
+    [CTC_EMIT_MD] = {".md", ctc__emit_md},
+    [CTC_EMIT_JSON] = {".json", ctc__emit_json},
+    [CTC_EMIT_SVG] = {".svg", NULL}, /* can fail */
 };
 
 char *ctc_emit(const struct ctc_contract *contract, enum ctc_emitter emitter, size_t *out_bytes)
@@ -29,7 +32,14 @@ char *ctc_emit(const struct ctc_contract *contract, enum ctc_emitter emitter, si
 
     assert(emitter < CTC_EMIT_COUNT);
     assert(contract->blob != NULL);
-    emitters[emitter].emit(contract, &text);
+    if (emitter == CTC_EMIT_SVG) {
+        if (!ctc__emit_svg(contract, &text)) {
+            free(text.bytes);
+            return NULL;
+        }
+    } else {
+        emitters[emitter].emit(contract, &text);
+    }
     *out_bytes = text.length;
     return text.bytes;
 }
@@ -68,7 +78,9 @@ sf_status ctc_emit_file(const struct ctc_contract *contract, enum ctc_emitter em
     sf_status st = SF_OK;
 
     ctc__put(&path, "%s/%s", folder, name);
-    if (!has_content(path.bytes, bytes, length)) {
+    if (bytes == NULL) {
+        st = SF_UNSUPPORTED;
+    } else if (!has_content(path.bytes, bytes, length)) {
         FILE *stream = fopen(path.bytes, "wb");
         bool written = stream != NULL && fwrite(bytes, 1, length, stream) == length;
         if (stream != NULL) {

@@ -30,6 +30,9 @@ static const char help_text[] =
     "              monitor   Name_monitor.h and Name_monitor.c, for kernel code\n"
     "              table     Name.table, the compiled contract as it travels in images\n"
     "              dot       Name.dot, a picture of the states (for Graphviz)\n"
+    "              svg       Name.svg, that picture drawn (by dot, Debian package graphviz)\n"
+    "              md        Name.md, documentation\n"
+    "              json      Name.json, everything, for other programs\n"
     "              test      Name_walk.c, tables for a SIP that walks an exporter\n"
     "  show      messages, states, transitions, queue bounds and identity\n"
     "  bounds    the most that can wait at either end: slots, bytes, blocks, endpoints\n"
@@ -46,7 +49,7 @@ static const char help_text[] =
     "examples:\n"
     "  contractc check contracts/std/*.contract\n"
     "  contractc compile --emit sip-c -o build contracts/std/TcpContract.contract\n"
-    "  contractc compile --emit dot TcpContract.contract | dot -Tsvg > tcp.svg\n"
+    "  contractc compile --emit svg TcpContract.contract > tcp.svg\n"
     "  contractc show contracts/std/TcpConnectionContract.contract\n"
     "  contractc bounds -o json contracts/std/*.contract\n"
     "  contractc compat old/TcpContract.contract new/TcpContract.contract\n"
@@ -77,7 +80,8 @@ static int find_emitters(const char *name, enum ctc_emitter emitters[2])
     } known[] = {
         {"sip-c", {CTC_EMIT_SIP_C}, 1}, {"monitor", {CTC_EMIT_MONITOR_H, CTC_EMIT_MONITOR_C}, 2},
         {"table", {CTC_EMIT_TABLE}, 1}, {"dot", {CTC_EMIT_DOT}, 1},
-        {"test", {CTC_EMIT_TEST}, 1},
+        {"test", {CTC_EMIT_TEST}, 1},   {"md", {CTC_EMIT_MD}, 1},
+        {"json", {CTC_EMIT_JSON}, 1},   {"svg", {CTC_EMIT_SVG}, 1},
     };
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -89,11 +93,22 @@ static int find_emitters(const char *name, enum ctc_emitter emitters[2])
     return 0;
 }
 
+static int no_picture(void)
+{
+    fprintf(stderr, "contractc: error: no picture: cannot run 'dot -Tsvg' "
+                    "(is the Debian package graphviz installed?)\n");
+    return EXIT_ERRORS;
+}
+
 static int emit_one(const struct ctc_contract *contract, enum ctc_emitter emitter,
                     const char *folder)
 {
     if (folder != NULL) {
-        if (ctc_emit_file(contract, emitter, folder) != SF_OK) {
+        sf_status st = ctc_emit_file(contract, emitter, folder);
+        if (st == SF_UNSUPPORTED) {
+            return no_picture();
+        }
+        if (st != SF_OK) {
             char *name = ctc_emit_file_name(contract, emitter);
             fprintf(stderr, "contractc: error: cannot write %s/%s: %s\n", folder, name,
                     strerror(errno));
@@ -104,6 +119,9 @@ static int emit_one(const struct ctc_contract *contract, enum ctc_emitter emitte
     }
     size_t length = 0;
     char *text = ctc_emit(contract, emitter, &length);
+    if (text == NULL) {
+        return no_picture();
+    }
     bool written = fwrite(text, 1, length, stdout) == length && fflush(stdout) == 0;
     free(text);
     if (!written) {
@@ -331,7 +349,7 @@ static int work(int argc, char **argv, struct ctc *ctc)
         return usage("unknown command ", command);
     }
     if (compiles && options.emit == NULL) {
-        return usage("what to write is missing: ", "--emit sip-c|monitor|table|dot|test");
+        return usage("what to write is missing: ", "--emit sip-c|monitor|table|...");
     }
     if (compiles && find_emitters(options.emit, emitters) == 0) {
         return usage("unknown kind of output ", options.emit);

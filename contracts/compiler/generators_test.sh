@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What contractc writes for people and for other programs, given to the programs that read it.
+# usage: generators_test.sh CONTRACTC SOURCE_ROOT. Prints TAP.
+set -u
+contractc=$(realpath "$1")
+root=$2
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT INT TERM
+number=0
+std="$root/contracts/std"
+
+ok() { # DESCRIPTION STATUS
+    number=$((number + 1))
+    if [ "$2" -eq 0 ]; then echo "ok $number - $1"; else echo "not ok $number - $1"; fi
+}
+
+twice() { # EMITTER: into $work/EMITTER and $work/EMITTER.again, must be equal
+    mkdir "$work/$1" "$work/$1.again"
+    "$contractc" compile -w --emit "$1" -o "$work/$1" "$std"/*.contract &&
+        "$contractc" compile -w --emit "$1" -o "$work/$1.again" "$std"/*.contract &&
+        diff -r "$work/$1" "$work/$1.again" >&2 &&
+        [ "$(ls "$work/$1" | wc -l)" -eq "$(ls "$std"/*.contract | wc -l)" ]
+    ok "$1: one file a contract, the same bytes in a second run" $?
+}
+
+for emitter in md json svg; do
+    twice "$emitter"
+done
+
+cat >"$work/verify.py" <<'END'
+import glob, json, sys
+for path in glob.glob(sys.argv[1] + "/*.json"):
+    contract = json.load(open(path))
+    states = {state["name"] for state in contract["states"]}
+    messages = {message["name"]: message for message in contract["messages"]}
+    for state in contract["states"]:
+        assert state["final"] == (state["transitions"] == []), path
+        for move in state["transitions"]:
+            assert move["to"] in states and move["message"] in messages, path
+            assert messages[move["message"]]["direction"] in (
+                "both", {"importer": "in", "exporter": "out"}[move["sender"]]), path
+    if contract["contract"] == "TcpConnectionContract":
+        assert len(states) == 37 and len(messages) == 31
+        assert sum(len(state["transitions"]) for state in contract["states"]) == 85
+        accept = messages["Accept"]["args"][0]
+        assert accept["kind"] == "endpoint" and accept["state"] == "PreConnected", accept
+END
+python3 "$work/verify.py" "$work/json" >&2
+ok "json: states, messages and transitions fit together" $?
+
+python3 -c 'import sys, xml.etree.ElementTree as tree
+[tree.parse(path) for path in sys.argv[1:]]' "$work"/svg/*.svg >&2
+ok "svg: pictures are XML" $?
+grep -q '>Connected</text>' "$work/svg/TcpConnectionContract.svg"
+ok "svg: shows the states" $?
+PATH="$work/nothing" "$contractc" compile -w --emit svg "$std/HelloContract.contract" \
+    >"$work/out" 2>"$work/err"
+[ $? -eq 1 ] && [ ! -s "$work/out" ] && grep -q 'graphviz' "$work/err"
+ok "svg: without Graphviz, an error that names its package" $?
+echo "1..$number"

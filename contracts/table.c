@@ -106,7 +106,8 @@ static void require_order(struct reader *reader, const char *before, const char 
 /* Everything that is known before the arrays are allocated. */
 struct counts {
     uint8_t messages, states;
-    uint16_t refs, enums;
+    uint16_t refs, enums, layouts;
+    uint32_t fields; /* of all layouts */
 };
 
 static void skip_enums(struct reader *reader, const struct counts *counts)
@@ -135,6 +136,150 @@ static void skip_enums(struct reader *reader, const struct counts *counts)
     }
 }
 
+/* --- layouts
+ * ------------------------------------------------------------------------------------- */
+
+static void require_enum(struct reader *reader, const struct counts *counts, uint16_t enumeration,
+                         uint8_t kind, uint8_t element)
+{
+    require(reader,
+            enumeration == CT_BLOB_NO_ENUM ||
+                (enumeration < counts->enums &&
+                 (kind == CT_ARG_UINT32 || (kind == CT_ARG_BLOCK && element == CT_ARG_UINT32))),
+            "contract table has an argument of an unknown enum");
+}
+
+static void take_field(struct reader *reader, struct ct_field *field, const struct counts *counts)
+{
+    take_name(reader, field->name, false);
+    field->kind = take_u8(reader);
+    field->element = take_u8(reader);
+    field->optional = take_u8(reader);
+    field->layout = take_u16(reader);
+    uint16_t enumeration = take_u16(reader);
+
+    bool block = field->kind == CT_ARG_BLOCK;
+    uint8_t what = block ? field->element : field->kind;
+    require(reader, field->optional <= block, "contract table has a flag that is not 0 or 1");
+    require(reader, block || field->element == 0,
+            "contract table has a field set that means nothing");
+    require(reader, what < CT_ARG_BLOCK || what == CT_ARG_STRUCT,
+            "contract table has a struct with a field of an unknown kind");
+    require(reader,
+            what == CT_ARG_STRUCT ? field->layout >= 1 && field->layout <= counts->layouts
+                                  : field->layout == 0,
+            "contract table has a field of an unknown struct");
+    require_enum(reader, counts, enumeration, field->kind, field->element);
+}
+
+/* Without `layouts` only counts the fields. */
+static void take_layouts(struct reader *reader, struct counts *counts, struct ct_layout *layouts,
+                         struct ct_field *fields)
+{
+    char previous[CT_NAME_BYTES_MAX + 1] = "";
+
+    for (uint16_t i = 0; i < counts->layouts && reader->error == NULL; i++) {
+        struct ct_layout layout = {0};
+        take_name(reader, layout.name, false);
+        if (i > 0) {
+            require_order(reader, previous, layout.name);
+        }
+        memcpy(previous, layout.name, sizeof(previous));
+        layout.field_count = take_u8(reader);
+        require(reader, layout.field_count >= 1 && layout.field_count <= CT_FIELDS_MAX,
+                "contract table has a struct with too few or too many fields");
+        layout.fields = fields;
+        for (uint8_t f = 0; f < layout.field_count && reader->error == NULL; f++) {
+            struct ct_field field;
+            take_field(reader, fields == NULL ? &field : &fields[f], counts);
+            for (uint8_t b = 0; fields != NULL && b < f; b++) {
+                require(reader, strcmp(fields[b].name, fields[f].name) != 0,
+                        "contract table has two fields of one name");
+            }
+        }
+        if (layouts != NULL) {
+            layouts[i] = layout;
+            fields += layout.field_count;
+        } else {
+            counts->fields += layout.field_count;
+        }
+    }
+}
+
+static uint8_t kind_bytes(uint8_t kind)
+{
+    static const uint8_t bytes[] = {
+        [CT_ARG_BOOL] = 1,   [CT_ARG_INT8] = 1,    [CT_ARG_UINT8] = 1,   [CT_ARG_INT16] = 2,
+        [CT_ARG_UINT16] = 2, [CT_ARG_INT32] = 4,   [CT_ARG_UINT32] = 4,  [CT_ARG_INT64] = 8,
+        [CT_ARG_UINT64] = 8, [CT_ARG_FLOAT32] = 4, [CT_ARG_FLOAT64] = 8, [CT_ARG_BLOCK] = 8,
+    };
+    return bytes[kind];
+}
+
+/* False: a struct inside it has no size yet, or it is too large. */
+static bool size_layout(struct ct_layout *layout, struct ct_field *fields,
+                        const struct ct_layout *layouts)
+{
+    uint32_t at = 0;
+    uint8_t align = 1;
+
+    layout->nested = 0;
+    for (uint8_t f = 0; f < layout->field_count; f++) {
+        const struct ct_layout *inner =
+            fields[f].kind == CT_ARG_STRUCT ? &layouts[fields[f].layout - 1] : NULL;
+        if (inner != NULL && inner->bytes == 0) {
+            return false;
+        }
+        uint32_t bytes = inner == NULL ? kind_bytes(fields[f].kind) : inner->bytes;
+        uint8_t field_align = inner == NULL ? (uint8_t)bytes : inner->align;
+        at = (at + field_align - 1u) & ~(field_align - 1u);
+        fields[f].offset = (uint16_t)at;
+        at += bytes;
+        if (at > CT_LAYOUT_BYTES_MAX) {
+            return false;
+        }
+        align = field_align > align ? field_align : align;
+        layout->nested |= inner == NULL ? fields[f].kind == CT_ARG_BLOCK : inner->nested;
+    }
+    at = (at + align - 1u) & ~(align - 1u);
+    if (at > CT_LAYOUT_BYTES_MAX) {
+        return false;
+    }
+    layout->align = align;
+    layout->bytes = (uint16_t)at;
+    return true;
+}
+
+void ct__size_layouts(struct ct_layout *layouts, uint32_t count, struct ct_field *fields)
+{
+    bool changed = true;
+
+    while (changed) { /* at most once for each layout */
+        struct ct_field *at = fields;
+        changed = false;
+        for (uint32_t i = 0; i < count; at += layouts[i].field_count, i++) {
+            changed |= layouts[i].bytes == 0 && size_layout(&layouts[i], at, layouts);
+        }
+    }
+}
+
+/* Sizes of all, and that none lies inside itself. */
+static void check_layouts(struct reader *reader, struct ct_layout *layouts, struct ct_field *fields,
+                          const struct counts *counts)
+{
+    if (reader->error != NULL) {
+        return;
+    }
+    ct__size_layouts(layouts, counts->layouts, fields);
+    for (uint16_t i = 0; i < counts->layouts; i++) {
+        require(reader, layouts[i].bytes > 0,
+                "contract table has a struct that is too large or lies inside itself");
+    }
+}
+
+/* --- messages and states
+ * ------------------------------------------------------------------------- */
+
 static void check_endpoint(struct reader *reader, const struct ct_arg *arg,
                            const struct counts *counts)
 {
@@ -147,7 +292,8 @@ static void check_endpoint(struct reader *reader, const struct ct_arg *arg,
     require(reader, arg->element == 0, "contract table has a field set that means nothing");
 }
 
-static void take_arg(struct reader *reader, struct ct_arg *arg, const struct counts *counts)
+static void take_arg(struct reader *reader, struct ct_arg *arg, const struct ct_layout *layouts,
+                     const struct counts *counts)
 {
     take_name(reader, arg->name, false);
     arg->kind = take_u8(reader);
@@ -160,12 +306,12 @@ static void take_arg(struct reader *reader, struct ct_arg *arg, const struct cou
 
     require(reader, arg->kind <= CT_ARG_ENDPOINT, "contract table has an unknown argument kind");
     require(reader, arg->optional <= 1, "contract table has a flag that is not 0 or 1");
-    require(reader,
-            enumeration == CT_BLOB_NO_ENUM ||
-                (enumeration < counts->enums &&
-                 (arg->kind == CT_ARG_UINT32 ||
-                  (arg->kind == CT_ARG_BLOCK && arg->element == CT_ARG_UINT32))),
-            "contract table has an argument of an unknown enum");
+    require_enum(reader, counts, enumeration, arg->kind, arg->element);
+    arg->layout = take_u16(reader);
+    require(reader, arg->layout <= counts->layouts,
+            "contract table has an argument of an unknown struct");
+    require(reader, arg->layout == 0 || (arg->kind == CT_ARG_BLOCK && arg->element == CT_ARG_UINT8),
+            "contract table has a field set that means nothing");
     if (arg->kind == CT_ARG_ENDPOINT) {
         check_endpoint(reader, arg, counts);
         return;
@@ -174,6 +320,10 @@ static void take_arg(struct reader *reader, struct ct_arg *arg, const struct cou
             "contract table has a field set that means nothing");
     if (arg->kind == CT_ARG_BLOCK) {
         require(reader, arg->element < CT_ARG_BLOCK, "contract table has a block of non-scalars");
+        if (reader->error == NULL && arg->layout > 0) {
+            arg->bytes = layouts[arg->layout - 1].bytes;
+            arg->nested = layouts[arg->layout - 1].nested;
+        }
     } else {
         require(reader, arg->element == 0 && arg->optional == 0,
                 "contract table has a field set that means nothing");
@@ -181,7 +331,7 @@ static void take_arg(struct reader *reader, struct ct_arg *arg, const struct cou
 }
 
 static void take_messages(struct reader *reader, struct ct_message *messages,
-                          const struct counts *counts)
+                          const struct ct_layout *layouts, const struct counts *counts)
 {
     for (uint16_t i = 0; i < counts->messages && reader->error == NULL; i++) {
         struct ct_message *message = &messages[i];
@@ -196,7 +346,7 @@ static void take_messages(struct reader *reader, struct ct_message *messages,
         require(reader, message->arg_count <= CT_ARGS_MAX,
                 "contract table has a message with too many arguments");
         for (uint8_t a = 0; a < message->arg_count && reader->error == NULL; a++) {
-            take_arg(reader, &message->args[a], counts);
+            take_arg(reader, &message->args[a], layouts, counts);
             for (uint8_t b = 0; b < a; b++) {
                 require(reader, strcmp(message->args[a].name, message->args[b].name) != 0,
                         "contract table has two arguments of one name");
@@ -300,39 +450,55 @@ static sf_status answer_error(const char *error, const char **out_text)
     return SF_FORMAT;
 }
 
-static struct ct_contract *allocate(const struct counts *counts, struct ct_message **messages,
-                                    struct ct_state **states, struct ct_ref **refs,
-                                    uint8_t *next[2])
+/* The arrays of a contract while it is built: they lie behind it in one allocation. */
+struct arrays {
+    struct ct_message *messages;
+    struct ct_layout *layouts;
+    struct ct_field *fields;
+    struct ct_ref *refs;
+    struct ct_state *states;
+    uint8_t *next[2];
+};
+
+static struct ct_contract *allocate(const struct counts *counts, struct arrays *arrays)
 {
     size_t cells = (size_t)counts->messages * counts->states;
-    size_t bytes = sizeof(struct ct_contract) + sizeof(struct ct_message) * counts->messages +
-                   sizeof(struct ct_ref) * counts->refs + sizeof(struct ct_state) * counts->states +
-                   2 * cells;
+    size_t bytes = sizeof(struct ct_contract) + sizeof(struct ct_layout) * counts->layouts +
+                   sizeof(struct ct_message) * counts->messages +
+                   sizeof(struct ct_field) * counts->fields + sizeof(struct ct_ref) * counts->refs +
+                   sizeof(struct ct_state) * counts->states + 2 * cells;
     struct ct_contract *contract = calloc(1, bytes);
 
     if (contract == NULL) {
         return NULL;
     }
-    *messages = (struct ct_message *)(contract + 1);
-    *refs = (struct ct_ref *)(*messages + counts->messages);
-    *states = (struct ct_state *)(*refs + counts->refs);
-    next[CT_IMP] = (uint8_t *)(*states + counts->states);
-    next[CT_EXP] = next[CT_IMP] + cells;
-    memset(next[CT_IMP], CT_ILLEGAL, 2 * cells);
-    contract->messages = *messages;
-    contract->refs = *refs;
-    contract->states = *states;
-    contract->next[CT_IMP] = next[CT_IMP];
-    contract->next[CT_EXP] = next[CT_EXP];
+    arrays->layouts = (struct ct_layout *)(contract + 1);
+    arrays->messages = (struct ct_message *)(arrays->layouts + counts->layouts);
+    arrays->fields = (struct ct_field *)(arrays->messages + counts->messages);
+    arrays->refs = (struct ct_ref *)(arrays->fields + counts->fields);
+    arrays->states = (struct ct_state *)(arrays->refs + counts->refs);
+    arrays->next[CT_IMP] = (uint8_t *)(arrays->states + counts->states);
+    arrays->next[CT_EXP] = arrays->next[CT_IMP] + cells;
+    memset(arrays->next[CT_IMP], CT_ILLEGAL, 2 * cells);
+    contract->messages = arrays->messages;
+    contract->layouts = arrays->layouts;
+    contract->refs = arrays->refs;
+    contract->states = arrays->states;
+    contract->next[CT_IMP] = arrays->next[CT_IMP];
+    contract->next[CT_EXP] = arrays->next[CT_EXP];
     contract->message_count = counts->messages;
+    contract->layout_count = counts->layouts;
     contract->state_count = counts->states;
     contract->ref_count = counts->refs;
     return contract;
 }
 
-_Static_assert(_Alignof(struct ct_message) <= 8 && _Alignof(struct ct_ref) == 1 &&
-                   _Alignof(struct ct_state) == 1 &&
-                   sizeof(struct ct_contract) % _Alignof(struct ct_message) == 0,
+_Static_assert(_Alignof(struct ct_layout) <= _Alignof(struct ct_contract) &&
+                   _Alignof(struct ct_message) <= _Alignof(struct ct_layout) &&
+                   sizeof(struct ct_layout) % _Alignof(struct ct_message) == 0 &&
+                   _Alignof(struct ct_field) <= _Alignof(struct ct_message) &&
+                   sizeof(struct ct_message) % _Alignof(struct ct_field) == 0 &&
+                   _Alignof(struct ct_ref) == 1 && _Alignof(struct ct_state) == 1,
                "allocate packs the arrays behind the contract");
 
 /* Splits a blob. FORMAT: *error says why. */
@@ -369,11 +535,13 @@ static void take_counts(struct reader *reader, struct counts *counts)
     counts->states = take_u8(reader);
     counts->refs = take_u16(reader);
     counts->enums = take_u16(reader);
+    counts->layouts = take_u16(reader);
     require(reader, counts->messages <= CT_MESSAGES_MAX, "contract table has too many messages");
     require(reader, counts->states <= CT_STATES_MAX && counts->states > 0,
             "contract table has no state, or too many");
     require(reader, counts->refs <= CT_BLOB_REFS_MAX, "contract table has too many references");
     require(reader, counts->enums <= CT_BLOB_ENUMS_MAX, "contract table has too many enums");
+    require(reader, counts->layouts <= CT_LAYOUTS_MAX, "contract table has too many structs");
 }
 
 static void take_refs(struct reader *reader, struct ct_ref *refs, const struct counts *counts,
@@ -395,10 +563,7 @@ sf_status ct_decode(const uint8_t *blob, size_t blob_bytes, struct ct_contract *
 {
     struct reader reader = {0};
     struct counts counts = {0};
-    struct ct_message *messages;
-    struct ct_state *states;
-    struct ct_ref *refs;
-    uint8_t *next[2];
+    struct arrays arrays;
     char name[CT_NAME_BYTES_MAX + 1] = "";
     const uint8_t *ref_ids = NULL;
     size_t ref_id_bytes = 0;
@@ -414,11 +579,15 @@ sf_status ct_decode(const uint8_t *blob, size_t blob_bytes, struct ct_contract *
     take_counts(&reader, &counts);
     require(&reader, ref_id_bytes == (size_t)counts.refs * CT_ID_BYTES,
             "contract table has bytes after its end, or too few");
+    struct reader start = reader; /* how many fields there are is known after a first pass */
+    (void)take(&reader, 2);
+    skip_enums(&reader, &counts);
+    take_layouts(&reader, &counts, NULL, NULL);
     if (reader.error != NULL) {
         return answer_error(reader.error, out_text);
     }
 
-    struct ct_contract *contract = allocate(&counts, &messages, &states, &refs, next);
+    struct ct_contract *contract = allocate(&counts, &arrays);
     if (contract == NULL) {
         if (out_text != NULL) {
             *out_text = "no memory left for a contract table";
@@ -428,12 +597,15 @@ sf_status ct_decode(const uint8_t *blob, size_t blob_bytes, struct ct_contract *
     memcpy(contract->name, name, sizeof(name));
     memcpy(contract->id, blob + CT_BLOB_MAGIC_BYTES, CT_ID_BYTES);
     contract->short_id = short_id(contract->id);
+    reader = start;
     contract->slots[CT_IMP] = take_u8(&reader);
     contract->slots[CT_EXP] = take_u8(&reader);
     skip_enums(&reader, &counts);
-    take_refs(&reader, refs, &counts, name, ref_ids);
-    take_messages(&reader, messages, &counts);
-    take_states(&reader, states, messages, &counts, next);
+    take_layouts(&reader, &counts, arrays.layouts, arrays.fields);
+    check_layouts(&reader, arrays.layouts, arrays.fields, &counts);
+    take_refs(&reader, arrays.refs, &counts, name, ref_ids);
+    take_messages(&reader, arrays.messages, arrays.layouts, &counts);
+    take_states(&reader, arrays.states, arrays.messages, &counts, arrays.next);
     require(&reader, reader.at == reader.end, "contract table has bytes after its last state");
     if (reader.error == NULL) {
         check_whole(&reader, contract);

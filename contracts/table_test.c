@@ -224,7 +224,7 @@ static struct hand hand_blob(uint8_t state_count, const char *states, size_t sta
 {
     struct hand body = {0};
     struct hand blob = {0};
-    const uint8_t counts[] = {2, state_count, 0, 0, 0, 0, slots_imp, slots_exp};
+    const uint8_t counts[] = {2, state_count, 0, 0, 0, 0, 0, 0, slots_imp, slots_exp};
 
     put_name(&body, "C");
     put(&body, counts, sizeof(counts));

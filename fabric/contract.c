@@ -17,6 +17,11 @@ uint32_t fab__kind_bytes(uint8_t kind)
     return kind <= CT_ARG_FLOAT64 ? bytes[kind] : 0;
 }
 
+uint32_t fab__element_bytes(const struct ct_arg *arg)
+{
+    return arg->bytes != 0 ? arg->bytes : fab__kind_bytes(arg->element);
+}
+
 bool fab__scalar_fits(uint8_t kind, uint64_t value)
 {
     switch (kind) {

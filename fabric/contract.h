@@ -45,5 +45,7 @@ static inline const uint8_t *fab__arg_contract_id(const struct ct_contract *tabl
 bool fab__scalar_fits(uint8_t kind, uint64_t value);
 /* Bytes of a scalar kind, on the wire and as element of a block. */
 uint32_t fab__kind_bytes(uint8_t kind);
+/* Of one element of a block argument: a scalar's or a struct's. */
+uint32_t fab__element_bytes(const struct ct_arg *arg);
 
 #endif

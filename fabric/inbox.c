@@ -54,8 +54,8 @@ static bool msg_fits(const struct fab_ep *ep, const struct fab__wire_msg *wire)
         if (plan->blocks >> i & 1u) {
             uint32_t bytes = wire->args[i].block_bytes;
             fits = bytes == 0 ? args[i].optional
-                              : bytes <= FAB_MESSAGE_BLOCK_BYTES_MAX &&
-                                    bytes % fab__kind_bytes(args[i].element) == 0;
+                              : bytes <= FAB_MESSAGE_BLOCK_BYTES_MAX && !args[i].nested &&
+                                    bytes % fab__element_bytes(&args[i]) == 0;
         } else if (plan->eps >> i & 1u) {
             fits = wire->args[i].ep.id == 0 ? args[i].optional
                                             : wire_ep_fits(ep, wire->tag, i, &wire->args[i].ep);

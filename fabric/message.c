@@ -19,7 +19,10 @@ static sf_status block_check(const struct ct_arg *arg, const struct xh_block *bl
     if (block->owner != owner) {
         return SF_NOTOWNER;
     }
-    return block->bytes % fab__kind_bytes(arg->element) == 0 ? SF_OK : SF_CONTRACT;
+    if (arg->nested) {
+        return SF_UNSUPPORTED; /* it refers to blocks, which would not come along */
+    }
+    return block->bytes % fab__element_bytes(arg) == 0 ? SF_OK : SF_CONTRACT;
 }
 
 bool fab__ep_arg_fits(const struct fab_ep *ep, uint8_t tag, uint32_t index,

@@ -14,21 +14,25 @@ struct graph {
     uint8_t *next[2];
 };
 
+/* Recursion is bounded by CT_STATES_MAX. */
+static void put_node_name(struct ctc__text *text, const struct ctc__node *node)
+{
+    if (!node->implicit) {
+        ctc__put(text, "%s", node->state->name.text);
+    } else if (node->copy_of != NULL) {
+        ctc__put(text, "%s.%s", node->state->name.text, node->copy_of->name.text);
+    } else {
+        put_node_name(text, node->before);
+        ctc__put(text, ".%s%c", node->said->name.text, node->said->sender == CT_IMP ? '?' : '!');
+    }
+}
+
 /* Of a state inside a step: the named state and what was said since, "Idle.Ask?". */
 static const char *node_name(struct ctc *ctc, const struct ctc__node *node)
 {
     struct ctc__text text = {0};
-    uint32_t number = 0;
 
-    ctc__put(&text, "%s", node->state->name.text);
-    if (node->step != NULL) {
-        for (const struct ctc__item *i = node->step->items; i != NULL && number < node->item;
-             i = i->next) {
-            ctc__put(&text, ".%s%c", i->actions->name.text,
-                     i->actions->sender == CT_IMP ? '?' : '!');
-            number++;
-        }
-    }
+    put_node_name(&text, node);
     const char *name = ctc__copy(ctc, text.bytes, text.length);
     free(text.bytes);
     return name;
@@ -146,7 +150,7 @@ void ctc__check_both_sides(struct ctc_contract *contract)
     }
     /* A channel begins in the start state, or in one in which an endpoint of it travels. */
     for (uint32_t s = 0; s < graph.state_count; s++) {
-        if (graph.nodes[s]->step == NULL && graph.nodes[s]->state->entered) {
+        if (!graph.nodes[s]->implicit && graph.nodes[s]->state->entered) {
             starts[question.start_count][CT_IMP] = (uint8_t)s;
             starts[question.start_count++][CT_EXP] = (uint8_t)s;
         }

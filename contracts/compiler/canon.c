@@ -34,34 +34,31 @@ static void number_messages(struct ctc_contract *contract)
     }
 }
 
-/* Smallest tag that begins a step: steps of one state have no tag in common. */
-static uint32_t step_key(const struct ctc__step *step)
-{
-    uint32_t key = UINT32_MAX;
-
-    for (const struct ctc__action *a = step->items->actions; a != NULL; a = a->next) {
-        key = a->message->tag < key ? a->message->tag : key;
-    }
-    return key;
-}
-
 /*
- * Implicit states are numbered by what they mean, not by the order of writing: by the step's
- * smallest first tag, then along the step.
+ * Implicit states are numbered by what they mean, not by the order of writing: as they are met on
+ * a walk from their named state that takes messages in the order of their tags. Recursion is
+ * bounded by CT_STATES_MAX.
  */
-static uint32_t implicit_number(const struct ctc_contract *contract, const struct ctc__node *node)
+static void number_implicit(struct ctc__node *node, uint32_t *number)
 {
-    uint32_t number = 1;
+    const struct ctc__edge *by_tag[CT_MESSAGES_MAX] = {0};
+    uint32_t tag_count = 0;
 
-    for (const struct ctc__node *n = contract->nodes; n != NULL; n = n->next) {
-        if (n->step == NULL || n->state != node->state) {
+    for (const struct ctc__edge *e = node->edges; e != NULL; e = e->next) {
+        uint32_t tag = e->action->message->tag;
+        by_tag[tag] = e;
+        tag_count = tag >= tag_count ? tag + 1 : tag_count;
+    }
+    for (uint32_t tag = 0; tag < tag_count; tag++) {
+        struct ctc__node *to = by_tag[tag] == NULL ? NULL : by_tag[tag]->to;
+        if (to == NULL || !to->implicit || to->numbered) {
             continue;
         }
-        uint32_t key = step_key(n->step);
-        uint32_t own = step_key(node->step);
-        number += key < own || (key == own && n->item < node->item);
+        to->numbered = true;
+        snprintf(to->name, sizeof(to->name), "%.*s.%u", (int)(CT_NAME_BYTES_MAX - 4),
+                 node->state->name.text, ++*number);
+        number_implicit(to, number);
     }
-    return number;
 }
 
 static void number_states(struct ctc_contract *contract)
@@ -69,18 +66,21 @@ static void number_states(struct ctc_contract *contract)
     uint32_t count = 0;
 
     for (struct ctc__node *n = contract->nodes; n != NULL; n = n->next) {
-        char number[16] = "";
-        if (n->step != NULL) {
-            snprintf(number, sizeof(number), ".%u", implicit_number(contract, n));
+        uint32_t number = 0;
+        if (n->implicit) {
+            continue;
         }
-        if (strlen(n->state->name.text) + strlen(number) > CT_NAME_BYTES_MAX) {
+        snprintf(n->name, sizeof(n->name), "%s", n->state->name.text);
+        number_implicit(n, &number);
+        if (number > 0 && strlen(n->state->name.text) > CT_NAME_BYTES_MAX - 4) {
             ctc__error(contract->ctc, n->state->name.pos, "limit",
                        "name '%s' leaves no room for the names of states inside its steps, "
-                       "expected at most %zu characters",
-                       n->state->name.text, CT_NAME_BYTES_MAX - strlen(number));
+                       "expected at most %u characters",
+                       n->state->name.text, CT_NAME_BYTES_MAX - 4);
         }
-        snprintf(n->name, sizeof(n->name), "%.*s%s", (int)(CT_NAME_BYTES_MAX - strlen(number)),
-                 n->state->name.text, number);
+    }
+    for (struct ctc__node *n = contract->nodes; n != NULL; n = n->next) {
+        assert(n->name[0] != 0); /* every implicit state lies behind its named one */
         contract->by_index[count++] = n;
     }
     assert(count == contract->state_count);
@@ -163,6 +163,83 @@ static int value_order(const void *a, const void *b)
     return strcmp((*one)->name.text, (*two)->name.text);
 }
 
+static int struct_order(const void *a, const void *b)
+{
+    const struct ctc__struct *const *one = a;
+    const struct ctc__struct *const *two = b;
+    return strcmp((*one)->name.text, (*two)->name.text);
+}
+
+/* Numbers structs of which blocks travel; by name. Answers how many. */
+static uint32_t collect_layouts(const struct ctc_contract *contract,
+                                struct ctc__struct *layouts[CT_LAYOUTS_MAX])
+{
+    uint32_t count = 0;
+
+    for (struct ctc__struct *s = contract->structs; s != NULL; s = s->next) {
+        if (s->travels && count < CT_LAYOUTS_MAX) {
+            layouts[count++] = s;
+        } else if (s->travels) {
+            ctc__error(contract->ctc, s->name.pos, "limit", "too many structs, expected at most %u",
+                       CT_LAYOUTS_MAX);
+        }
+    }
+    qsort(layouts, count, sizeof(layouts[0]), struct_order);
+    for (uint32_t i = 0; i < count; i++) {
+        layouts[i]->index = (uint16_t)(i + 1);
+    }
+    return count;
+}
+
+/* Sizes, with the very function that kernels compute them with. */
+static void check_sizes(const struct ctc_contract *contract,
+                        struct ctc__struct *const structs[CT_LAYOUTS_MAX], uint32_t count)
+{
+    struct ct_layout *layouts = ctc__alloc(contract->ctc, sizeof(*layouts) * CT_LAYOUTS_MAX);
+    uint32_t field_count = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        field_count += structs[i]->field_count;
+        layouts[i].field_count = (uint8_t)structs[i]->field_count;
+    }
+    struct ct_field *fields = ctc__alloc(contract->ctc, sizeof(*fields) * (field_count + 1));
+    struct ct_field *at = fields;
+    for (uint32_t i = 0; i < count; i++) {
+        layouts[i].fields = at;
+        for (const struct ctc__arg *f = structs[i]->fields; f != NULL; f = f->next, at++) {
+            at->kind = f->type.kind;
+            at->layout = f->type.structure == NULL ? 0 : f->type.structure->index;
+        }
+    }
+    ct__size_layouts(layouts, count, fields);
+    for (uint32_t i = 0; i < count; i++) {
+        if (layouts[i].bytes == 0) {
+            ctc__error(contract->ctc, structs[i]->name.pos, "limit",
+                       "struct '%s' is too large, expected at most %u bytes", structs[i]->name.text,
+                       CT_LAYOUT_BYTES_MAX);
+        }
+    }
+}
+
+static void put_layouts(struct ctc__struct *const structs[CT_LAYOUTS_MAX], uint32_t count,
+                        struct ctc__text *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        put_name(out, structs[i]->name.text);
+        put_u8(out, structs[i]->field_count);
+        for (const struct ctc__arg *f = structs[i]->fields; f != NULL; f = f->next) {
+            const struct ctc__type *type = &f->type;
+            bool block = type->kind == CT_ARG_BLOCK;
+            put_name(out, f->name.text);
+            put_u8(out, type->kind);
+            put_u8(out, block && type->structure != NULL ? CT_ARG_STRUCT : type->element);
+            put_u8(out, type->optional);
+            put_u16(out, type->structure == NULL ? 0u : type->structure->index);
+            put_u16(out, type->enumeration == NULL ? CT_BLOB_NO_ENUM : type->enumeration->index);
+        }
+    }
+}
+
 /* Only enums that travel are a part of the protocol. Answers how many. */
 static uint32_t put_enums(const struct ctc_contract *contract, struct ctc__text *out)
 {
@@ -226,6 +303,7 @@ static void put_message(const struct ctc_contract *contract, const struct ctc__m
         put_u8(out, endpoint ? type->state->node->index : 0u);
         put_u16(out, endpoint ? ref_index(contract, type->contract) : 0u);
         put_u16(out, type->enumeration == NULL ? CT_BLOB_NO_ENUM : type->enumeration->index);
+        put_u16(out, type->structure == NULL ? 0u : type->structure->index);
     }
 }
 
@@ -297,6 +375,7 @@ void ctc__canon_bodies(struct ctc_contract *contract)
 {
     struct ctc__text out = {0};
     struct ctc__text enums = {0};
+    struct ctc__struct *structs[CT_LAYOUTS_MAX] = {0};
     uint8_t slots[2];
 
     if (contract == contract->ctc->contracts) {
@@ -307,14 +386,18 @@ void ctc__canon_bodies(struct ctc_contract *contract)
     }
     bounds(contract, slots);
     uint32_t enum_count = put_enums(contract, &enums);
+    uint32_t layout_count = collect_layouts(contract, structs);
+    check_sizes(contract, structs, layout_count);
     put_name(&out, contract->name.text);
     put_u8(&out, contract->message_count);
     put_u8(&out, contract->state_count);
     put_u16(&out, contract->ref_count);
     put_u16(&out, enum_count);
+    put_u16(&out, layout_count);
     put_u8(&out, slots[CT_IMP]);
     put_u8(&out, slots[CT_EXP]);
     ctc__put_bytes(&out, enum_count == 0 ? "" : enums.bytes, enums.length);
+    put_layouts(structs, layout_count, &out);
     for (uint32_t r = 0; r < contract->ref_count; r++) {
         put_name(&out, contract->refs[r]->name.text);
     }

@@ -91,6 +91,14 @@ static void check_twice(struct ctc_contract *contract)
     CHECK_TWICE(contract->messages, ctc__message, "duplicate-message", "message")
     CHECK_TWICE(contract->states, ctc__state, "duplicate-state", "state")
     CHECK_TWICE(contract->enums, ctc__enum, "duplicate-name", "enum")
+    CHECK_TWICE(contract->structs, ctc__struct, "duplicate-name", "struct")
+    for (const struct ctc__struct *a = contract->structs; a != NULL; a = a->next) {
+        for (const struct ctc__enum *b = contract->enums; b != NULL; b = b->next) {
+            if (strcmp(a->name.text, b->name.text) == 0) {
+                twice(contract, &a->name, "duplicate-name", "struct", &b->name);
+            }
+        }
+    }
     CHECK_TWICE(contract->consts, ctc__const, "duplicate-name", "constant")
     for (const struct ctc__enum *e = contract->enums; e != NULL; e = e->next) {
         CHECK_TWICE(e->values, ctc__value, "duplicate-name", "value")
@@ -104,89 +112,6 @@ static void check_twice(struct ctc_contract *contract)
                            "state '%s' has the name of a message (line %u), expected another name",
                            s->name.text, m->name.pos.line);
             }
-        }
-    }
-}
-
-/* --- types
- * ---------------------------------------------------------------------------------------- */
-
-static void resolve_enum(struct ctc_contract *contract, struct ctc__type *type)
-{
-    for (struct ctc__enum *e = contract->enums; e != NULL; e = e->next) {
-        if (strcmp(e->name.text, type->enum_name.text) == 0) {
-            type->enumeration = e;
-            e->travels = true;
-            return;
-        }
-    }
-    type->broken = true;
-    ctc__error(contract->ctc, type->enum_name.pos, "unknown-type",
-               "'%s' is no type, expected a scalar (bool, int8..int64, uint8..uint64, float32, "
-               "float64), an enum of this contract, 'block T', or an endpoint 'Contract.Exp:State'",
-               type->enum_name.text);
-}
-
-static void resolve_endpoint(struct ctc_contract *contract, struct ctc__type *type)
-{
-    const char *name = type->contract_name.text;
-
-    type->contract = ctc__contract(contract->ctc, name, contract->name.pos.file);
-    if (type->contract == NULL) {
-        type->broken = true;
-        ctc__error(contract->ctc, type->contract_name.pos, "unknown-contract",
-                   "there is no contract '%s', expected one in the given files or in %s.contract "
-                   "beside this file or in a search folder",
-                   name, name);
-        return;
-    }
-    type->state = type->contract->states;
-    if (type->state_name.text != NULL) {
-        while (type->state != NULL && strcmp(type->state->name.text, type->state_name.text) != 0) {
-            type->state = type->state->next;
-        }
-    }
-    if (type->state == NULL) {
-        type->broken = true;
-        if (!type->contract->broken) {
-            ctc__error(
-                contract->ctc, type->state_name.text == NULL ? type->pos : type->state_name.pos,
-                "unknown-state", "contract '%s' has no state '%s', expected one of its states",
-                name, type->state_name.text == NULL ? "" : type->state_name.text);
-        }
-        return;
-    }
-    type->state->entered = true;
-}
-
-static void check_messages(struct ctc_contract *contract)
-{
-    uint32_t count = 0;
-
-    for (struct ctc__message *m = contract->messages; m != NULL; m = m->next) {
-        if (++count == CT_MESSAGES_MAX + 1) {
-            ctc__error(contract->ctc, m->name.pos, "limit",
-                       "too many messages, expected at most %u in one contract", CT_MESSAGES_MAX);
-        }
-        if (m->arg_count > CT_ARGS_MAX) {
-            ctc__error(contract->ctc, m->name.pos, "limit",
-                       "message '%s' has %u arguments, expected at most %u", m->name.text,
-                       m->arg_count, CT_ARGS_MAX);
-        }
-        for (struct ctc__arg *a = m->args; a != NULL; a = a->next) {
-            if (a->type.enum_name.text != NULL) {
-                resolve_enum(contract, &a->type);
-            }
-            if (a->type.kind == CT_ARG_ENDPOINT) {
-                resolve_endpoint(contract, &a->type);
-            }
-        }
-    }
-    for (const struct ctc__enum *e = contract->enums; e != NULL; e = e->next) {
-        if (e->value_count == 0 || e->value_count > CT_BLOB_ENUM_VALUES_MAX) {
-            ctc__error(contract->ctc, e->name.pos, "limit",
-                       "enum '%s' has %u values, expected 1 to %u", e->name.text, e->value_count,
-                       CT_BLOB_ENUM_VALUES_MAX);
         }
     }
 }
@@ -228,42 +153,55 @@ static void check_action(struct ctc_contract *contract, struct ctc__action *acti
     }
 }
 
+static struct ctc__state *find_state(struct ctc_contract *contract, const struct ctc__name *name)
+{
+    struct ctc__state *state = contract->states;
+
+    while (state != NULL && strcmp(state->name.text, name->text) != 0) {
+        state = state->next;
+    }
+    if (state != NULL) {
+        return state;
+    }
+    if (find_message(contract, name->text) != NULL) {
+        ctc__error(contract->ctc, name->pos, "missing-sign",
+                   "'%s' is a message, expected '%s?' or '%s!', and a state at the end of the "
+                   "step",
+                   name->text, name->text, name->text);
+    } else {
+        ctc__error(contract->ctc, name->pos, "unknown-state",
+                   "there is no state '%s', expected one declared in contract '%s'", name->text,
+                   contract->name.text);
+    }
+    contract->broken = true;
+    return NULL;
+}
+
 static void check_step(struct ctc_contract *contract, struct ctc__step *step)
 {
-    const struct ctc__state *state = contract->states;
-
     for (struct ctc__item *i = step->items; i != NULL; i = i->next) {
+        if (i->actions == NULL) {
+            i->called = find_state(contract, &i->call);
+        }
         for (struct ctc__action *a = i->actions; a != NULL; a = a->next) {
             check_action(contract, a);
         }
     }
-    while (state != NULL && strcmp(state->name.text, step->target.text) != 0) {
-        state = state->next;
-    }
-    if (state == NULL) {
-        if (find_message(contract, step->target.text) != NULL) {
-            ctc__error(contract->ctc, step->target.pos, "missing-sign",
-                       "'%s' is a message, expected '%s? -> State' or '%s! -> State' at the end "
-                       "of a step",
-                       step->target.text, step->target.text, step->target.text);
-        } else {
-            ctc__error(contract->ctc, step->target.pos, "unknown-state",
-                       "there is no state '%s', expected one declared in contract '%s'",
-                       step->target.text, contract->name.text);
-        }
-        contract->broken = true;
+    if (step->target.text != NULL) {
+        step->to = find_state(contract, &step->target);
     }
 }
 
 void ctc__check_names(struct ctc_contract *contract)
 {
+    ctc__inherit(contract);
     if (contract->states == NULL && !contract->broken) {
         ctc__error(contract->ctc, contract->name.pos, "no-state",
                    "contract '%s' has no state, expected at least a start state",
                    contract->name.text);
     }
+    ctc__check_types(contract);
     check_twice(contract);
-    check_messages(contract);
     for (struct ctc__state *s = contract->states; s != NULL; s = s->next) {
         for (struct ctc__step *step = s->steps; step != NULL; step = step->next) {
             check_step(contract, step);

@@ -2,9 +2,11 @@
 /*
  * ctc.h - what the compiler's stages share. Private to contracts/compiler.
  *
- * Stages: lex.c (text to tokens), parse.c (tokens to declarations), check.c (names, types,
- * directions), machine.c (steps to a graph of states, and the rules of the graph), canon.c
- * (numbers, body, identity), emit_*.c (text). unit.c holds a compilation together.
+ * Stages: lex.c (text to tokens), parse*.c (tokens to declarations; parse.h), inherit.c (what a
+ * contract has from its base), types.c (types, structs), check.c (names, directions),
+ * subroutines.c (which states are called), machine.c (steps to a graph of states, and the rules of
+ * the graph), canon.c (numbers, body, identity), emit_*.c (text). unit.c holds a compilation
+ * together.
  *
  * Memory: one arena a compilation; nothing is freed before it. Lists are linked, in source order.
  */
@@ -28,12 +30,15 @@ struct ctc__name {
 
 struct ctc__type {
     struct ctc__pos pos;
-    uint8_t kind; /* enum ct_arg_kind */
-    uint8_t element;
+    uint8_t kind;    /* enum ct_arg_kind; STRUCT: a struct by value, flattened by types.c */
+    uint8_t element; /* BLOCK; of structs: UINT8 and `structure` */
     bool optional;
+    bool marked; /* has ! or ? */
     uint8_t side;
-    struct ctc__name enum_name; /* of a scalar or of elements; resolved by check */
+    struct ctc__name qualifier; /* the Q of `Q.Name`; may be absent */
+    struct ctc__name type_name; /* an enum or struct, by value or as elements; see types.c */
     struct ctc__enum *enumeration;
+    struct ctc__struct *structure;
     struct ctc__name contract_name; /* ENDPOINT */
     struct ctc__name state_name;    /* ENDPOINT; absent: the start state */
     struct ctc_contract *contract;
@@ -47,12 +52,31 @@ struct ctc__arg {
     struct ctc__type type;
 };
 
+/* A struct type. Fields are arguments in their order in memory. */
+struct ctc__struct {
+    struct ctc__struct *next;
+    struct ctc__name name;
+    const char *doc;
+    struct ctc_contract *owner; /* contract it was declared in; NULL: outside of contracts */
+    struct ctc__struct *origin; /* what this is a contract's own copy of; NULL: declared as it is */
+    struct ctc__arg *fields;
+    uint32_t field_count;
+    bool tracked;   /* `: ITracked`: may hold blocks */
+    bool synthetic; /* made for a vector of vectors */
+    bool resolved, nested;
+    bool travels; /* blocks of it do */
+    uint8_t colour;
+    uint16_t index; /* canon.c: 1 + index of its layout, if it travels */
+};
+
 struct ctc__message {
     struct ctc__message *next;
     struct ctc__name name;
     const char *doc; /* "" if none; lines end in \n */
     uint8_t direction;
-    struct ctc__arg *args;
+    struct ctc_contract *owner; /* contract it was declared in */
+    struct ctc__arg *written;   /* as in the source */
+    struct ctc__arg *args;      /* structs by value flattened; before ctc__check_names as written */
     uint32_t arg_count;
     bool used;
     uint8_t tag; /* canon.c */
@@ -71,6 +95,8 @@ struct ctc__enum {
     const char *doc;
     struct ctc__value *values;
     uint32_t value_count;
+    struct ctc_contract *owner; /* as in structs */
+    struct ctc__enum *origin;
     bool travels; /* some argument has this type */
     uint16_t index;
 };
@@ -94,13 +120,17 @@ struct ctc__action {
 
 struct ctc__item {
     struct ctc__item *next;
-    struct ctc__action *actions; /* one, or the alternatives of (A! or B!) */
+    struct ctc__action *actions; /* one, or the alternatives of (A! or B!); NULL: a call */
+    struct ctc__name call;       /* the state that is called; never first in a step */
+    struct ctc__state *called;   /* NULL: unknown, reported */
 };
 
 struct ctc__step {
     struct ctc__step *next;
     struct ctc__item *items;
-    struct ctc__name target;
+    struct ctc__name target; /* absent: the step returns to the caller of its state */
+    struct ctc__pos end;
+    struct ctc__state *to; /* NULL: unknown, reported; or the step returns */
 };
 
 struct ctc__state {
@@ -108,8 +138,13 @@ struct ctc__state {
     struct ctc__name name;
     const char *doc;
     struct ctc__step *steps;
-    struct ctc__node *node;
-    bool entered; /* start state, or an endpoint travels in it */
+    struct ctc_contract *owner; /* contract it was declared in */
+    bool overrides;
+    enum ctc__yield { YIELD_NONE, YIELD_SENDS_FIRST, YIELD_RECEIVES_FIRST } yield;
+    bool ordinary, subroutine; /* subroutines.c: entered by a channel; called */
+    uint16_t number;           /* subroutines.c: in the list */
+    struct ctc__node *node;    /* NULL: a subroutine, copied to where it is called */
+    bool entered;              /* start state, or an endpoint travels in it */
 };
 
 /* --- the machine ------------------------------------------------------------------------------ */
@@ -123,12 +158,15 @@ struct ctc__edge {
 struct ctc__node {
     struct ctc__node *next;
     const struct ctc__state *state; /* the named state, or the one an implicit state lies in */
-    const struct ctc__step *step;   /* implicit states: the step; NULL: named */
-    uint32_t item;                  /* implicit states: number in the step, from 1 */
+    bool implicit;
+    const struct ctc__node *before;   /* implicit states: the one before in its step */
+    const struct ctc__action *said;   /* and how it was left; NULL: */
+    const struct ctc__state *copy_of; /* a copy of this called state */
+    bool mixed;                       /* both sides send; declared so */
     struct ctc__pos pos;
     struct ctc__edge *edges;
     enum ct_side sender;
-    bool reached, ends;
+    bool reached, ends, numbered;
     char name[CT_NAME_BYTES_MAX + 1]; /* canon.c */
     uint16_t index;
 };
@@ -140,8 +178,13 @@ struct ctc_contract {
     const char *doc;
     bool given;
     bool broken; /* parts of it are missing: rules about the whole would say nonsense */
+    bool mixed;  /* has a mixed state: checked, but there is no table */
+    struct ctc__name base_name; /* absent: none */
+    struct ctc_contract *base;
+    uint8_t inherited; /* inherit.c: 0 not yet, 1 at it, 2 done */
     struct ctc__const *consts;
-    struct ctc__enum *enums;
+    struct ctc__enum *enums;     /* declared here, and copies of those that are used */
+    struct ctc__struct *structs; /* likewise */
     struct ctc__message *messages;
     struct ctc__state *states;
     struct ctc__node *nodes;
@@ -159,6 +202,20 @@ struct ctc_contract {
     struct ct_contract *table;
 };
 
+/* What other languages put around contracts; see ctc__read_past. */
+enum ctc__past {
+    PAST_ATTRIBUTE,
+    PAST_USING,
+    PAST_NAMESPACE,
+    PAST_ACCESS,
+    PAST_CODE,
+    PAST_DIRECTIVE,
+    PAST_REQUIRES,
+    PAST_METHOD,
+    PAST_BASE,
+    CTC__PAST_COUNT
+};
+
 struct ctc__file {
     struct ctc__file *next;
     const char *path;
@@ -166,6 +223,13 @@ struct ctc__file {
     size_t text_bytes;
     uint32_t order;
     bool given;
+    bool read_past[CTC__PAST_COUNT]; /* said already */
+    uint64_t device, inode;          /* 0, 0: not from a file */
+};
+
+struct ctc__import {
+    struct ctc__import *next;
+    const struct ctc__file *from, *to;
 };
 
 struct ctc__chunk;
@@ -175,6 +239,13 @@ struct ctc {
     struct ctc__chunk *chunks;
     struct ctc__file *files;
     struct ctc_contract *contracts;
+    struct ctc__enum *enums;     /* declared outside of contracts */
+    struct ctc__struct *structs; /* likewise */
+    struct ctc__import *imports;
+    struct ctc__type_note {
+        struct ctc__type_note *next;
+        struct ctc__name name;
+    } * code_types; /* classes and the like that were read past */
     struct ctc__folder {
         struct ctc__folder *next;
         const char *path;
@@ -184,8 +255,10 @@ struct ctc {
         uint32_t file_order, order;
     } * diagnostics;
     size_t diagnostic_count, diagnostic_capacity;
+    size_t last; /* the diagnostic reported last */
     size_t error_count;
     bool checked;
+    bool allow_mixed;
 };
 
 /* --- unit.c ----------------------------------------------------------------------------------- */
@@ -198,6 +271,10 @@ void ctc__warn(struct ctc *ctc, struct ctc__pos pos, const char *rule, const cha
     __attribute__((format(printf, 4, 5)));
 /* Adds whole lines to what was reported last. */
 void ctc__explain(struct ctc *ctc, const char *lines);
+/* Says once for each file that such a thing is read past. */
+void ctc__read_past(struct ctc *ctc, struct ctc__pos pos, enum ctc__past past);
+/* Reads the file of `import "path";`, once. */
+void ctc__import(struct ctc *ctc, struct ctc__pos pos, const char *path);
 /* Contract by name, read from the folder of `from` (may be NULL) or a search folder if need be. */
 struct ctc_contract *ctc__contract(struct ctc *ctc, const char *name, const struct ctc__file *from);
 
@@ -238,11 +315,22 @@ struct ctc__lexer {
 };
 
 void ctc__lex(struct ctc__lexer *lexer, struct ctc__token *out_token);
+/*
+ * Reads past text of other languages, up to and with `end` outside of brackets, strings and
+ * comments; `end` ';' also stops after a block in braces. False: there is no such end.
+ */
+bool ctc__lex_past(struct ctc__lexer *lexer, char end);
 
 /* --- the other stages: each reports what it finds -----------------------------------------------
  */
 
 void ctc__parse(struct ctc *ctc, const struct ctc__file *file);
+/* Adds what a contract has from its base, that one's first. Once. */
+void ctc__inherit(struct ctc_contract *contract);
+/* Resolves and flattens the arguments of all messages; loads contracts. */
+void ctc__check_types(struct ctc_contract *contract);
+/* Which states are called, and that calls are finite. False: errors, do not build the machine. */
+bool ctc__check_subroutines(struct ctc_contract *contract);
 /* Resolves names; loads contracts that are named but not given. */
 void ctc__check_names(struct ctc_contract *contract);
 void ctc__check_machine(struct ctc_contract *contract);
@@ -286,5 +374,6 @@ void ctc__emit_json(const struct ctc_contract *contract, struct ctc__text *text)
 bool ctc__emit_svg(const struct ctc_contract *contract, struct ctc__text *text);
 /* What both headers have: constants, enums, tags, states. */
 void ctc__emit_words(const struct ctc_contract *contract, struct ctc__text *text);
+const char *ctc__c_type(uint8_t kind); /* of a scalar kind */
 
 #endif

@@ -5,15 +5,15 @@
 
 static const char *const side_names[] = {"Imp", "Exp"};
 
-static const char *scalar_type(uint8_t kind)
+/* What a block holds, without the '*'. */
+static void put_element(const struct ctc_contract *contract, const struct ctc__type *type,
+                        struct ctc__text *text)
 {
-    static const char *const types[] = {
-        [CT_ARG_BOOL] = "bool",       [CT_ARG_INT8] = "int8_t",     [CT_ARG_UINT8] = "uint8_t",
-        [CT_ARG_INT16] = "int16_t",   [CT_ARG_UINT16] = "uint16_t", [CT_ARG_INT32] = "int32_t",
-        [CT_ARG_UINT32] = "uint32_t", [CT_ARG_INT64] = "int64_t",   [CT_ARG_UINT64] = "uint64_t",
-        [CT_ARG_FLOAT32] = "float",   [CT_ARG_FLOAT64] = "double",
-    };
-    return types[kind];
+    if (type->structure != NULL) {
+        ctc__put(text, "struct %s_%s", contract->name.text, type->structure->name.text);
+    } else {
+        ctc__put(text, "%s", ctc__c_type(type->element));
+    }
 }
 
 static bool sends(const struct ctc__message *message, enum ct_side side)
@@ -22,32 +22,36 @@ static bool sends(const struct ctc__message *message, enum ct_side side)
            message->direction == (side == CT_IMP ? CT_DIR_IN : CT_DIR_OUT);
 }
 
-static void put_param(const struct ctc__arg *arg, struct ctc__text *text)
+static void put_param(const struct ctc_contract *contract, const struct ctc__arg *arg,
+                      struct ctc__text *text)
 {
     const char *name = arg->name.text;
 
     if (arg->type.kind == CT_ARG_BLOCK) {
-        ctc__put(text, "%s *%s, uint32_t %s_bytes", scalar_type(arg->type.element), name, name);
+        put_element(contract, &arg->type, text);
+        ctc__put(text, " *%s, uint32_t %s_bytes", name, name);
     } else if (arg->type.kind == CT_ARG_ENDPOINT) {
         ctc__put(text, "struct %s_%s %s", arg->type.contract->name.text, side_names[arg->type.side],
                  name);
     } else {
-        ctc__put(text, "%s %s", scalar_type(arg->type.kind), name);
+        ctc__put(text, "%s %s", ctc__c_type(arg->type.kind), name);
     }
 }
 
-static void put_field(const struct ctc__arg *arg, struct ctc__text *text)
+static void put_field(const struct ctc_contract *contract, const struct ctc__arg *arg,
+                      struct ctc__text *text)
 {
     const char *name = arg->name.text;
 
     ctc__put(text, "            ");
     if (arg->type.kind == CT_ARG_BLOCK) {
-        ctc__put(text, "%s *%s;", scalar_type(arg->type.element), name);
+        put_element(contract, &arg->type, text);
+        ctc__put(text, " *%s;", name);
         ctc__put(text, arg->type.optional ? " /* NULL: absent */\n" : "\n");
         ctc__put(text, "            uint32_t %s_bytes;\n", name);
         return;
     }
-    put_param(arg, text);
+    put_param(contract, arg, text);
     ctc__put(text, ";");
     if (arg->type.enumeration != NULL) {
         ctc__put(text, " /* enum %s */", arg->type.enumeration->name.text);
@@ -87,16 +91,17 @@ static void put_arg_out(const struct ctc__arg *arg, uint32_t index, struct ctc__
     }
 }
 
-static void put_arg_in(const struct ctc__message *message, const struct ctc__arg *arg,
-                       uint32_t index, struct ctc__text *text)
+static void put_arg_in(const struct ctc_contract *contract, const struct ctc__message *message,
+                       const struct ctc__arg *arg, uint32_t index, struct ctc__text *text)
 {
     const char *m = message->name.text;
     const char *name = arg->name.text;
 
     switch (arg->type.kind) {
     case CT_ARG_BLOCK:
-        ctc__put(text, "        msg_->%s.%s = (%s *)(uintptr_t)(uint32_t)raw_.args[%u];\n", m, name,
-                 scalar_type(arg->type.element), index);
+        ctc__put(text, "        msg_->%s.%s = (", m, name);
+        put_element(contract, &arg->type, text);
+        ctc__put(text, " *)(uintptr_t)(uint32_t)raw_.args[%u];\n", index);
         ctc__put(text, "        msg_->%s.%s_bytes = (uint32_t)(raw_.args[%u] >> 32);\n", m, name,
                  index);
         break;
@@ -106,14 +111,14 @@ static void put_arg_in(const struct ctc__message *message, const struct ctc__arg
     case CT_ARG_FLOAT32:
     case CT_ARG_FLOAT64:
         ctc__put(text, "        __builtin_memcpy(&msg_->%s.%s, &raw_.args[%u], sizeof(%s));\n", m,
-                 name, index, scalar_type(arg->type.kind));
+                 name, index, ctc__c_type(arg->type.kind));
         break;
     case CT_ARG_BOOL:
         ctc__put(text, "        msg_->%s.%s = raw_.args[%u] != 0;\n", m, name, index);
         break;
     default:
         ctc__put(text, "        msg_->%s.%s = (%s)raw_.args[%u];\n", m, name,
-                 scalar_type(arg->type.kind), index);
+                 ctc__c_type(arg->type.kind), index);
         break;
     }
 }
@@ -134,7 +139,7 @@ static void put_send(const struct ctc_contract *contract, const struct ctc__mess
              c, s);
     for (const struct ctc__arg *a = message->args; a != NULL; a = a->next) {
         ctc__put(text, ", ");
-        put_param(a, text);
+        put_param(contract, a, text);
     }
     ctc__put(text, ")\n{\n    struct nk_msg msg_ = {.tag = %s_tag_%s, .arg_count = %u};\n", c,
              message->name.text, message->arg_count);
@@ -172,7 +177,7 @@ static void put_message_struct(const struct ctc_contract *contract, enum ct_side
             }
             ctc__put(text, "        struct {\n");
             for (const struct ctc__arg *a = m->args; a != NULL; a = a->next) {
-                put_field(a, text);
+                put_field(contract, a, text);
             }
             ctc__put(text, "        } %s;\n", m->name.text);
         }
@@ -205,7 +210,7 @@ static void put_recv(const struct ctc_contract *contract, enum ct_side side, str
             }
             ctc__put(text, "    case %s_tag_%s:\n", c, m->name.text);
             for (const struct ctc__arg *a = m->args; a != NULL; a = a->next) {
-                put_arg_in(m, a, index++, text);
+                put_arg_in(contract, m, a, index++, text);
             }
             ctc__put(text, "        break;\n");
         }

@@ -113,6 +113,24 @@ static void block_comment(struct ctc__lexer *lexer, struct ctc__text *doc)
     step(lexer);
 }
 
+/* Only blanks before it in its line, as in `#if`. */
+static bool begins_line(const struct ctc__lexer *lexer)
+{
+    size_t at = lexer->at;
+
+    while (at > 0 && (lexer->file->text[at - 1] == ' ' || lexer->file->text[at - 1] == '\t')) {
+        at--;
+    }
+    return at == 0 || lexer->file->text[at - 1] == '\n';
+}
+
+static void skip_line(struct ctc__lexer *lexer)
+{
+    while (peek(lexer, 0) >= 0 && peek(lexer, 0) != '\n') {
+        step(lexer);
+    }
+}
+
 static void skip_blank(struct ctc__lexer *lexer, struct ctc__text *doc)
 {
     for (;;) {
@@ -123,6 +141,9 @@ static void skip_blank(struct ctc__lexer *lexer, struct ctc__text *doc)
             line_comment(lexer, doc);
         } else if (c == '/' && peek(lexer, 1) == '*') {
             block_comment(lexer, doc);
+        } else if (c == '#' && begins_line(lexer)) {
+            ctc__read_past(lexer->ctc, here(lexer), PAST_DIRECTIVE);
+            skip_line(lexer);
         } else {
             return;
         }
@@ -151,10 +172,17 @@ static void lex_number(struct ctc__lexer *lexer, struct ctc__token *token)
     uint64_t value = 0;
     bool hex = peek(lexer, 0) == '0' && (peek(lexer, 1) == 'x' || peek(lexer, 1) == 'X');
     bool good = true;
+    bool suffixed = false;
 
     while (peek(lexer, 0) >= 0 && is_name(peek(lexer, 0))) {
         int c = tolower(peek(lexer, 0));
         size_t place = lexer->at - start;
+        if ((c == 'u' || c == 'l') && place > 0) {
+            step(lexer); /* as in 1u, 0x10UL */
+            suffixed = true;
+            continue;
+        }
+        good = good && !suffixed;
         if (!hex || place >= 2) {
             uint64_t base = hex ? 16 : 10;
             uint64_t digit = c <= '9' ? (uint64_t)(c - '0') : (uint64_t)(c - 'a' + 10);
@@ -186,9 +214,12 @@ static void lex_string(struct ctc__lexer *lexer, struct ctc__token *token)
         if (c == '\\') {
             step(lexer);
             c = (char)peek(lexer, 0);
-            if (c != '"' && c != '\\') {
+            const char *known = c == 0 ? NULL : strchr("n\nt\tr\r", c);
+            if (known != NULL && isalpha((unsigned char)c)) {
+                c = known[1];
+            } else if (c != '"' && c != '\\') {
                 ctc__error(lexer->ctc, here(lexer), "syntax",
-                           "unknown escape in a string, expected \\\" or \\\\");
+                           "unknown escape in a string, expected one of \\\" \\\\ \\n \\t \\r");
                 c = '?';
             }
             if (peek(lexer, 0) < ' ') {
@@ -230,7 +261,7 @@ void ctc__lex(struct ctc__lexer *lexer, struct ctc__token *out_token)
             step(lexer);
             out_token->kind = TOKEN_ARROW;
             out_token->text = "->";
-        } else if (c < 128 && c > 0 && strchr("{}()[].:;,?!=*-<>", c) != NULL) {
+        } else if (c < 128 && c > 0 && strchr("{}()[].:;,?!=*-<>|+", c) != NULL) {
             out_token->kind = TOKEN_PUNCT;
             out_token->text = ctc__copy(lexer->ctc, lexer->file->text + lexer->at, 1);
             step(lexer);
@@ -248,4 +279,80 @@ void ctc__lex(struct ctc__lexer *lexer, struct ctc__token *out_token)
     }
     out_token->doc = doc.length == 0 ? "" : ctc__copy(lexer->ctc, doc.bytes, doc.length);
     free(doc.bytes);
+}
+
+/* --- text of other languages
+ * ------------------------------------------------------------------------ */
+
+/* Past a string or character; `verbatim`: doubled quotes instead of escapes, over lines. */
+static void past_quotes(struct ctc__lexer *lexer, bool verbatim)
+{
+    int quote = peek(lexer, 0);
+
+    step(lexer);
+    while (peek(lexer, 0) >= 0) {
+        int c = peek(lexer, 0);
+        if (!verbatim && c == '\n') {
+            return; /* not a literal after all */
+        }
+        step(lexer);
+        if (c == quote) {
+            if (!verbatim || peek(lexer, 0) != quote) {
+                return;
+            }
+            step(lexer);
+        } else if (!verbatim && c == '\\' && peek(lexer, 0) >= 0) {
+            step(lexer);
+        }
+    }
+}
+
+/* Past one character, literal, comment or directive. Answers the character, or 0 for the others. */
+static int past_one(struct ctc__lexer *lexer)
+{
+    struct ctc__text ignored = {0};
+    int c = peek(lexer, 0);
+
+    if (c == '/' && peek(lexer, 1) == '/') {
+        skip_line(lexer);
+    } else if (c == '/' && peek(lexer, 1) == '*') {
+        block_comment(lexer, &ignored);
+        free(ignored.bytes);
+    } else if (c == '#' && begins_line(lexer)) {
+        skip_line(lexer);
+    } else if (c == '@' && peek(lexer, 1) == '"') {
+        step(lexer);
+        past_quotes(lexer, true);
+    } else if (c == '"' || c == '\'') {
+        past_quotes(lexer, false);
+    } else {
+        step(lexer);
+        return c;
+    }
+    return 0;
+}
+
+bool ctc__lex_past(struct ctc__lexer *lexer, char end)
+{
+    uint32_t depth = 0;
+
+    while (peek(lexer, 0) >= 0) {
+        int c = peek(lexer, 0);
+        if (depth == 0 && c != end && (c == ')' || c == ']' || c == '}')) {
+            return false;
+        }
+        c = past_one(lexer);
+        if (depth == 0 && c == end) {
+            return true;
+        }
+        if (c == '(' || c == '[' || c == '{') {
+            depth++;
+        } else if (c == ')' || c == ']' || c == '}') {
+            depth--;
+            if (depth == 0 && c == '}' && end == ';') {
+                return true;
+            }
+        }
+    }
+    return false;
 }

@@ -10,97 +10,182 @@ static char sign(enum ct_side sender)
     return sender == CT_IMP ? '?' : '!';
 }
 
-static struct ctc__node *add_node(struct ctc_contract *contract, const struct ctc__state *state,
-                                  const struct ctc__step *step, uint32_t item, struct ctc__pos pos)
-{
-    struct ctc__node *node = ctc__alloc(contract->ctc, sizeof(*node));
+/* A subroutine as it is built for one call. */
+struct call {
+    struct ctc__node *after; /* where it returns to */
+    struct copy {
+        struct copy *next;
+        const struct ctc__state *state;
+        struct ctc__node *node;
+    } * copies;
+};
 
+/* NULL: over the limit, which is reported when all is built. */
+static struct ctc__node *add_node(struct ctc_contract *contract, const struct ctc__state *state,
+                                  bool implicit, struct ctc__pos pos)
+{
+    if (contract->state_count > CT_STATES_MAX) {
+        return NULL;
+    }
+    struct ctc__node *node = ctc__alloc(contract->ctc, sizeof(*node));
     node->state = state;
-    node->step = step;
-    node->item = item;
+    node->implicit = implicit;
     node->pos = pos;
     CTC__APPEND(contract->nodes, node);
+    contract->state_count++;
     return node;
+}
+
+static void report_same(struct ctc_contract *contract, const struct ctc__action *action,
+                        const struct ctc__action *before)
+{
+    ctc__error(contract->ctc, action->name.pos, "nondeterministic-choice",
+               "'%s%c' already begins another step here (line %u), so the state after it is not "
+               "known; expected one step, as in 'A? -> (B! or C!) -> T' or with a state after "
+               "'%s%c'",
+               action->name.text, sign(action->sender), before->name.pos.line, action->name.text,
+               sign(action->sender));
+}
+
+/* Both sides may send: only where a state says who goes first. */
+static void mix(struct ctc_contract *contract, struct ctc__node *node,
+                const struct ctc__action *action)
+{
+    const struct ctc__action *first = node->edges->action;
+    bool declared = !node->implicit && node->state->yield != YIELD_NONE;
+
+    if (declared && contract->ctc->allow_mixed) {
+        node->mixed = true;
+        contract->mixed = true;
+        return;
+    }
+    ctc__error(contract->ctc, action->name.pos, "mixed-state",
+               declared ? "'%s%c' and '%s%c' (line %u) are offered in one state; it says who goes "
+                          "first, so it can be checked, but kernels have no tables for it; "
+                          "expected only one side to send in a state"
+                        : "'%s%c' and '%s%c' (line %u) are offered in one state, so both sides "
+                          "could send at once; expected only one side to send in a state, or "
+                          "'sends first' or 'receives first'",
+               action->name.text, sign(action->sender), first->name.text, sign(first->sender),
+               first->name.pos.line);
 }
 
 static void add_edge(struct ctc_contract *contract, struct ctc__node *from, struct ctc__node *to,
                      const struct ctc__action *action)
 {
-    struct ctc__edge *edge = ctc__alloc(contract->ctc, sizeof(*edge));
-
     for (const struct ctc__edge *e = from->edges; e != NULL; e = e->next) {
         if (strcmp(e->action->name.text, action->name.text) == 0 &&
             e->action->sender == action->sender) {
-            ctc__error(contract->ctc, action->name.pos, "nondeterministic-choice",
-                       "'%s%c' already begins another step here (line %u), so the state after it "
-                       "is not known; expected one step, as in 'A? -> (B! or C!) -> T' or with a "
-                       "state after '%s%c'",
-                       action->name.text, sign(action->sender), e->action->name.pos.line,
-                       action->name.text, sign(action->sender));
+            report_same(contract, action, e->action);
             return;
         }
     }
-    if (from->edges != NULL && from->edges->action->sender != action->sender) {
-        const struct ctc__action *first = from->edges->action;
-        ctc__error(contract->ctc, action->name.pos, "mixed-state",
-                   "'%s%c' and '%s%c' (line %u) are offered in one state, so both sides could "
-                   "send at once; expected only one side to send in a state",
-                   action->name.text, sign(action->sender), first->name.text, sign(first->sender),
-                   first->name.pos.line);
+    if (from->edges != NULL && !from->mixed && from->edges->action->sender != action->sender) {
+        mix(contract, from, action);
         /* The edge is kept all the same: running both sides shows what happens then. */
     }
+    struct ctc__edge *edge = ctc__alloc(contract->ctc, sizeof(*edge));
     edge->action = action;
     edge->to = to;
-    from->sender = action->sender;
+    from->sender = from->edges == NULL ? action->sender : from->sender;
     CTC__APPEND(from->edges, edge);
 }
 
-static struct ctc__node *find_target(const struct ctc_contract *contract, const char *name)
+static void build_step(struct ctc_contract *contract, struct ctc__node *from,
+                       const struct ctc__step *step, struct call *call);
+
+/* The node of a state: its own, or a copy for this call. */
+static struct ctc__node *node_of(struct ctc_contract *contract, const struct ctc__node *outer,
+                                 const struct ctc__state *state, struct call *call)
 {
-    for (const struct ctc__state *s = contract->states; s != NULL; s = s->next) {
-        if (strcmp(s->name.text, name) == 0) {
-            return s->node;
+    if (state == NULL) {
+        return NULL; /* unknown, reported */
+    }
+    if (call == NULL) {
+        return state->node;
+    }
+    for (const struct copy *c = call->copies; c != NULL; c = c->next) {
+        if (c->state == state) {
+            return c->node;
         }
     }
-    return NULL;
+    struct copy *copy = ctc__alloc(contract->ctc, sizeof(*copy));
+    copy->state = state;
+    copy->node = add_node(contract, outer->state, true, state->name.pos);
+    if (copy->node != NULL) {
+        copy->node->copy_of = state;
+    }
+    CTC__APPEND(call->copies, copy);
+    for (const struct ctc__step *s = state->steps; copy->node != NULL && s != NULL; s = s->next) {
+        build_step(contract, copy->node, s, call);
+    }
+    return copy->node;
 }
 
-static void build_step(struct ctc_contract *contract, const struct ctc__state *state,
-                       const struct ctc__step *step)
+/* Where the channel goes through the calls from `item` up to `rest`, and then to `after`. */
+static struct ctc__node *enter(struct ctc_contract *contract, const struct ctc__node *outer,
+                               const struct ctc__item *item, const struct ctc__item *rest,
+                               struct ctc__node *after)
 {
-    struct ctc__node *from = state->node;
-    uint32_t number = 0;
+    if (item == rest) {
+        return after;
+    }
+    struct call call = {.after = enter(contract, outer, item->next, rest, after)};
+    return node_of(contract, outer, item->called, &call);
+}
 
-    for (const struct ctc__item *item = step->items; item != NULL; item = item->next) {
-        struct ctc__node *to;
-        if (item->next == NULL) {
-            to = find_target(contract, step->target.text);
-        } else {
-            to = add_node(contract, state, step, ++number, item->next->actions->name.pos);
+static struct ctc__node *end_of(struct ctc_contract *contract, const struct ctc__node *outer,
+                                const struct ctc__step *step, struct call *call)
+{
+    if (step->target.text == NULL) {
+        return call == NULL ? NULL : call->after; /* NULL: reported */
+    }
+    return node_of(contract, outer, step->to, call);
+}
+
+static void build_step(struct ctc_contract *contract, struct ctc__node *from,
+                       const struct ctc__step *step, struct call *call)
+{
+    const struct ctc__item *item = step->items;
+
+    while (item != NULL && from != NULL) {
+        const struct ctc__item *rest = item->next;
+        while (rest != NULL && rest->actions == NULL) {
+            rest = rest->next;
         }
+        struct ctc__node *after = NULL;
+        if (rest == NULL) {
+            after = end_of(contract, from, step, call);
+        } else {
+            after = add_node(contract, from->state, true, rest->actions->name.pos);
+            if (after != NULL) {
+                after->before = from;
+                after->said = item->actions;
+            }
+        }
+        struct ctc__node *to = enter(contract, from, item->next, rest, after);
         for (const struct ctc__action *a = item->actions; a != NULL; a = a->next) {
             add_edge(contract, from, to, a);
         }
-        from = to;
+        item = rest;
+        from = after;
     }
 }
 
-static uint32_t build(struct ctc_contract *contract)
+static void build(struct ctc_contract *contract)
 {
-    uint32_t count = 0;
-
+    contract->state_count = 0;
     for (struct ctc__state *s = contract->states; s != NULL; s = s->next) {
-        s->node = add_node(contract, s, NULL, 0, s->name.pos);
-    }
-    for (const struct ctc__state *s = contract->states; s != NULL; s = s->next) {
-        for (const struct ctc__step *step = s->steps; step != NULL; step = step->next) {
-            build_step(contract, s, step);
+        if (!s->subroutine) {
+            s->node = add_node(contract, s, false, s->name.pos);
         }
     }
-    for (const struct ctc__node *n = contract->nodes; n != NULL; n = n->next) {
-        count++;
+    for (const struct ctc__state *s = contract->states; s != NULL; s = s->next) {
+        for (const struct ctc__step *step = s->steps; s->node != NULL && step != NULL;
+             step = step->next) {
+            build_step(contract, s->node, step, NULL);
+        }
     }
-    return count;
 }
 
 /* --- cycles in one direction --------------------------------------------------------------------
@@ -162,24 +247,56 @@ static void check_cycles(struct ctc_contract *contract, enum ct_side sender)
     }
 }
 
+/* --- states in which both sides may send
+ * ----------------------------------------------------------- */
+
+static void check_mixed(struct ctc_contract *contract)
+{
+    for (const struct ctc__node *n = contract->nodes; n != NULL; n = n->next) {
+        if (n->mixed) {
+            ctc__warn(contract->ctc, n->state->name.pos, "mixed-unmonitored",
+                      "both sides may send in state '%s'; the %s goes first; kernels have no "
+                      "tables for such contracts",
+                      n->state->name.text,
+                      n->state->yield == YIELD_SENDS_FIRST ? "exporter" : "importer");
+        }
+    }
+    for (const struct ctc__state *s = contract->states; s != NULL; s = s->next) {
+        bool both[2] = {false, false};
+        for (const struct ctc__step *step = s->steps; step != NULL; step = step->next) {
+            both[step->items->actions->sender] = true;
+        }
+        if (s->yield != YIELD_NONE && !(both[CT_IMP] && both[CT_EXP])) {
+            ctc__error(contract->ctc, s->name.pos, "yield",
+                       "only one side sends in state '%s', expected 'sends first' or 'receives "
+                       "first' only where both do",
+                       s->name.text);
+        }
+    }
+}
+
 void ctc__check_machine(struct ctc_contract *contract)
 {
-    uint32_t count = build(contract);
     uint16_t index = 0;
 
-    if (count > CT_STATES_MAX) {
+    if (!ctc__check_subroutines(contract)) {
+        return;
+    }
+    build(contract);
+    if (contract->state_count > CT_STATES_MAX) {
         ctc__error(contract->ctc, contract->name.pos, "limit",
-                   "contract '%s' has %u states (with those inside steps), expected at most %u",
-                   contract->name.text, count, CT_STATES_MAX);
+                   "contract '%s' has too many states (with those inside steps and calls), "
+                   "expected at most %u",
+                   contract->name.text, CT_STATES_MAX);
         contract->broken = true;
         return;
     }
     for (struct ctc__node *n = contract->nodes; n != NULL; n = n->next) {
         n->index = index++;
     }
-    contract->state_count = count;
     check_cycles(contract, CT_IMP);
     check_cycles(contract, CT_EXP);
+    check_mixed(contract);
 }
 
 /* --- rules about the whole
@@ -190,7 +307,7 @@ static void spread_reached(struct ctc_contract *contract)
     bool changed = true;
 
     for (struct ctc__node *n = contract->nodes; n != NULL; n = n->next) {
-        n->reached = n->step == NULL && n->state->entered;
+        n->reached = !n->implicit && n->state->entered;
     }
     while (changed) {
         changed = false;
@@ -232,7 +349,7 @@ static void check_ends(struct ctc_contract *contract)
 
     spread_ends(contract);
     for (const struct ctc__state *s = contract->states; s != NULL; s = s->next) {
-        if (!s->node->ends) {
+        if (s->node != NULL && !s->node->ends) {
             ctc__put(&list, "%s'%s'", first == NULL ? "" : ", ", s->name.text);
             first = first == NULL ? s : first;
         }
@@ -253,13 +370,15 @@ static void check_endpoint_states(struct ctc_contract *contract)
                 continue;
             }
             const struct ctc__node *node = a->type.state->node;
-            if (node->edges == NULL || node->sender != a->type.side) {
+            if (node->edges == NULL || node->mixed || node->sender != a->type.side) {
                 ctc__error(contract->ctc, a->type.pos, "endpoint-state",
                            "the holder of '%s.%s' %s in state '%s', so a message could be under "
                            "way to the endpoint while it travels; expected a state in which the "
                            "%s sends next",
                            a->type.contract_name.text, a->type.side == CT_IMP ? "Imp" : "Exp",
-                           node->edges == NULL ? "sends nothing" : "receives",
+                           node->edges == NULL ? "sends nothing"
+                           : node->mixed       ? "may receive"
+                                               : "receives",
                            a->type.state->name.text,
                            a->type.side == CT_IMP ? "importer" : "exporter");
             }
@@ -275,7 +394,7 @@ void ctc__check_after(struct ctc_contract *contract)
     }
     spread_reached(contract);
     for (const struct ctc__state *s = contract->states; s != NULL; s = s->next) {
-        if (!s->node->reached) {
+        if (s->node != NULL && !s->node->reached) {
             ctc__error(contract->ctc, s->name.pos, "unreachable-state",
                        "state '%s' is never reached, expected a step that leads to it, or an "
                        "endpoint argument that starts in it",

@@ -163,13 +163,27 @@ static void show_arg(const struct ct_contract *table, const struct ct_arg *arg)
     };
 
     if (arg->kind == CT_ARG_BLOCK) {
-        printf("block %s%s %s", arg->element == CT_ARG_UINT8 ? "bytes" : kinds[arg->element],
-               arg->optional ? "?" : "", arg->name);
+        const char *element = arg->layout > 0                ? table->layouts[arg->layout - 1].name
+                              : arg->element == CT_ARG_UINT8 ? "bytes"
+                                                             : kinds[arg->element];
+        printf("block %s%s %s", element, arg->optional ? "?" : "", arg->name);
     } else if (arg->kind == CT_ARG_ENDPOINT) {
         printf("%s.%s%s %s", arg->ref == CT_REF_SELF ? table->name : table->refs[arg->ref].name,
                arg->side == CT_IMP ? "Imp" : "Exp", arg->optional ? "?" : "", arg->name);
     } else {
         printf("%s %s", kinds[arg->kind], arg->name);
+    }
+}
+
+static void show_layouts(const struct ct_contract *table)
+{
+    for (uint16_t l = 0; l < table->layout_count; l++) {
+        const struct ct_layout *layout = &table->layouts[l];
+        printf("struct %s: %u bytes, aligned to %u%s\n", layout->name, layout->bytes, layout->align,
+               layout->nested ? ", refers to blocks" : "");
+        for (uint8_t f = 0; f < layout->field_count; f++) {
+            printf("          %3u %s\n", layout->fields[f].offset, layout->fields[f].name);
+        }
     }
 }
 
@@ -221,6 +235,7 @@ static void show(const struct ctc_contract *contract)
         }
         printf(")\n");
     }
+    show_layouts(table);
     show_states(table);
 }
 
@@ -359,6 +374,9 @@ static int work(int argc, char **argv, struct ctc *ctc)
     }
     if (strcmp(command, "compat") == 0) {
         return compat(ctc, argc - optind, argv + optind, &options);
+    }
+    if (strcmp(command, "check") == 0) {
+        ctc_allow_mixed(ctc);
     }
     for (; optind < argc; optind++) {
         (void)ctc_add_file(ctc, argv[optind]); /* errors are kept as diagnostics */

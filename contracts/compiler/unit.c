@@ -10,6 +10,7 @@
 
 #define CONTRACTS_MAX 1000u
 #define DIAGNOSTICS_MAX 1000u
+#define FILES_MAX 200u /* imports: each is read while the one that names it is being read */
 
 struct ctc__chunk {
     struct ctc__chunk *next;
@@ -73,10 +74,29 @@ void ctc_destroy(struct ctc *ctc)
 /* --- diagnostics --------------------------------------------------------------------------------
  */
 
+/* What a base contract has wrong is not said again for those derived from it. */
+static bool said(struct ctc *ctc, struct ctc__pos pos, const char *rule, const char *text)
+{
+    for (size_t i = 0; pos.file != NULL && i < ctc->diagnostic_count; i++) {
+        const struct ctc_diagnostic *d = &ctc->diagnostics[i].public;
+        if (d->line == pos.line && d->column == pos.column && d->file == pos.file->path &&
+            strcmp(d->rule, rule) == 0 && strcmp(d->text, text) == 0) {
+            ctc->last = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void report(struct ctc *ctc, struct ctc__pos pos, bool warning, const char *rule,
                    const char *format, va_list args)
 {
     char text[1024];
+
+    vsnprintf(text, sizeof(text), format, args);
+    if (said(ctc, pos, rule, text)) {
+        return;
+    }
 
     if (ctc->diagnostic_count == DIAGNOSTICS_MAX) {
         ctc->error_count += !warning;
@@ -87,7 +107,6 @@ static void report(struct ctc *ctc, struct ctc__pos pos, bool warning, const cha
         ctc->diagnostics = checked(
             realloc(ctc->diagnostics, ctc->diagnostic_capacity * sizeof(*ctc->diagnostics)));
     }
-    vsnprintf(text, sizeof(text), format, args);
     ctc->diagnostics[ctc->diagnostic_count] = (struct ctc__diagnostic){
         .public = {.file = pos.file == NULL ? "" : pos.file->path,
                    .line = pos.line,
@@ -99,7 +118,7 @@ static void report(struct ctc *ctc, struct ctc__pos pos, bool warning, const cha
         .file_order = pos.file == NULL ? 0 : pos.file->order,
         .order = (uint32_t)ctc->diagnostic_count,
     };
-    ctc->diagnostic_count++;
+    ctc->last = ctc->diagnostic_count++;
     ctc->error_count += !warning;
 }
 
@@ -124,8 +143,38 @@ void ctc__warn(struct ctc *ctc, struct ctc__pos pos, const char *rule, const cha
 void ctc__explain(struct ctc *ctc, const char *lines)
 {
     if (ctc->diagnostic_count > 0 && ctc->diagnostic_count < DIAGNOSTICS_MAX) {
-        ctc->diagnostics[ctc->diagnostic_count - 1].public.lines =
-            ctc__copy(ctc, lines, strlen(lines));
+        ctc->diagnostics[ctc->last].public.lines = ctc__copy(ctc, lines, strlen(lines));
+    }
+}
+
+void ctc__read_past(struct ctc *ctc, struct ctc__pos pos, enum ctc__past past)
+{
+    static const char *const what[] = {
+        [PAST_ATTRIBUTE] = "attributes in '[...]' are",
+        [PAST_USING] = "'using' is",
+        [PAST_NAMESPACE] = "'namespace' is",
+        [PAST_ACCESS] = "access words are",
+        [PAST_CODE] = "code around contracts is",
+        [PAST_DIRECTIVE] = "lines that begin with '#' are",
+        [PAST_REQUIRES] = "'requires' is",
+        [PAST_METHOD] = "members of structs that are no fields are",
+        [PAST_BASE] = "bases of structs and types of enums are",
+    };
+    struct ctc__file *file = ctc->files;
+
+    while (file != NULL && file != pos.file) {
+        file = file->next;
+    }
+    assert(file != NULL);
+    if (file->read_past[past]) {
+        return;
+    }
+    file->read_past[past] = true;
+    size_t before = ctc->diagnostic_count;
+    ctc__warn(ctc, pos, "read-past", "%s read past in this file: they mean nothing to a contract",
+              what[past]);
+    if (ctc->diagnostic_count > before) {
+        ctc->diagnostics[before].public.note = true;
     }
 }
 
@@ -178,7 +227,8 @@ void ctc_print(const struct ctc *ctc, FILE *stream)
         } else {
             fprintf(stream, "%s%s", d->file, d->file[0] == 0 ? "" : ": ");
         }
-        fprintf(stream, "%s: %s [%s]\n", d->warning ? "warning" : "error", d->text, d->rule);
+        const char *severity = d->note ? "note" : d->warning ? "warning" : "error";
+        fprintf(stream, "%s: %s [%s]\n", severity, d->text, d->rule);
         fputs(d->lines, stream);
     }
     if (ctc->diagnostic_count == DIAGNOSTICS_MAX) {
@@ -190,7 +240,7 @@ void ctc_print(const struct ctc *ctc, FILE *stream)
  */
 
 static sf_status add(struct ctc *ctc, const char *path, const char *text, size_t text_bytes,
-                     bool given)
+                     bool given, const struct stat *info)
 {
     struct ctc__file *file = ctc__alloc(ctc, sizeof(*file));
     size_t errors = ctc->error_count;
@@ -204,6 +254,8 @@ static sf_status add(struct ctc *ctc, const char *path, const char *text, size_t
     file->text_bytes = text_bytes;
     file->order = order;
     file->given = given;
+    file->device = info == NULL ? 0 : info->st_dev;
+    file->inode = info == NULL ? 0 : info->st_ino;
     CTC__APPEND(ctc->files, file);
     ctc__parse(ctc, file);
     sort_diagnostics(ctc);
@@ -213,7 +265,7 @@ static sf_status add(struct ctc *ctc, const char *path, const char *text, size_t
 sf_status ctc_add_text(struct ctc *ctc, const char *file_name, const char *text, size_t text_bytes)
 {
     assert(!ctc->checked);
-    return add(ctc, file_name, ctc__copy(ctc, text, text_bytes), text_bytes, true);
+    return add(ctc, file_name, ctc__copy(ctc, text, text_bytes), text_bytes, true, NULL);
 }
 
 static void whole_file_error(struct ctc *ctc, const char *path, const char *why)
@@ -251,14 +303,18 @@ static sf_status add_file(struct ctc *ctc, const char *path, bool given)
         whole_file_error(ctc, path, "read error");
         return SF_IO;
     }
-    return add(ctc, path, text, length, given);
+    return add(ctc, path, text, length, given, &stat);
 }
 
-/* The same file twice (by path, or found before it was given) is read once. */
+/* The same file twice (given, imported or found, whatever it is called) is read once. */
 static struct ctc__file *known_file(struct ctc *ctc, const char *path)
 {
+    struct stat info;
+    bool there = stat(path, &info) == 0;
+
     for (struct ctc__file *f = ctc->files; f != NULL; f = f->next) {
-        if (strcmp(f->path, path) == 0) {
+        if (strcmp(f->path, path) == 0 ||
+            (there && f->inode == info.st_ino && f->device == info.st_dev && f->inode != 0)) {
             return f;
         }
     }
@@ -296,6 +352,65 @@ sf_status ctc_add_path(struct ctc *ctc, const char *path)
         return SF_OK;
     }
     return ctc_add_file(ctc, path);
+}
+
+/* <folder>/<path>, or <path> if it begins at the root; malloced. */
+static char *join(const char *folder, size_t folder_bytes, const char *path)
+{
+    struct ctc__text text = {0};
+
+    if (path[0] != '/') {
+        ctc__put_bytes(&text, folder, folder_bytes);
+        ctc__put(&text, "%s", folder_bytes > 0 ? "/" : "");
+    }
+    ctc__put(&text, "%s", path);
+    return text.bytes;
+}
+
+/* Imports a file that is there. */
+static bool import_from(struct ctc *ctc, const struct ctc__file *from, const char *folder,
+                        size_t folder_bytes, const char *path)
+{
+    char *full = join(folder, folder_bytes, path);
+    struct stat info;
+    bool there = full != NULL && stat(full, &info) == 0 && S_ISREG(info.st_mode);
+
+    if (there && known_file(ctc, full) == NULL) {
+        (void)add_file(ctc, full, false); /* errors are in the diagnostics */
+    }
+    const struct ctc__file *to = there ? known_file(ctc, full) : NULL;
+    if (to != NULL) {
+        struct ctc__import *import = ctc__alloc(ctc, sizeof(*import));
+        *import = (struct ctc__import){.from = from, .to = to};
+        CTC__APPEND(ctc->imports, import);
+    }
+    free(full);
+    return there;
+}
+
+void ctc__import(struct ctc *ctc, struct ctc__pos pos, const char *path)
+{
+    const char *slash = strrchr(pos.file->path, '/');
+    size_t folder_bytes = slash == NULL ? 0 : (size_t)(slash - pos.file->path);
+    uint32_t count = 0;
+
+    for (const struct ctc__file *f = ctc->files; f != NULL; f = f->next) {
+        count++;
+    }
+    if (count > FILES_MAX) {
+        ctc__error(ctc, pos, "limit", "too many files, expected at most %u", FILES_MAX);
+        return;
+    }
+    if (path[0] != 0 && import_from(ctc, pos.file, pos.file->path, folder_bytes, path)) {
+        return;
+    }
+    for (const struct ctc__folder *f = ctc->folders; f != NULL && path[0] != 0; f = f->next) {
+        if (import_from(ctc, pos.file, f->path, strlen(f->path), path)) {
+            return;
+        }
+    }
+    ctc__error(ctc, pos, "unknown-import",
+               "there is no file '%s', expected it beside this file or in a search folder", path);
 }
 
 /* Reads <folder>/<name>.contract if it is there. */
@@ -364,6 +479,15 @@ sf_status ctc_load(struct ctc *ctc, const char *name)
 /* --- all together -------------------------------------------------------------------------------
  */
 
+void ctc_allow_mixed(struct ctc *ctc)
+{
+    assert(!ctc->checked);
+    ctc->allow_mixed = true;
+}
+
+/* --- all together -------------------------------------------------------------------------------
+ */
+
 /* Other errors leave holes in the graph, and a run through a hole says nothing. */
 static bool only_mixed_states(const struct ctc *ctc)
 {
@@ -377,6 +501,8 @@ static bool only_mixed_states(const struct ctc *ctc)
 
 sf_status ctc_check(struct ctc *ctc)
 {
+    bool mixed = false;
+
     assert(!ctc->checked);
     ctc->checked = true;
     /* Checking names may append contracts that are read from folders. */
@@ -388,17 +514,18 @@ sf_status ctc_check(struct ctc *ctc)
     }
     for (struct ctc_contract *c = ctc->contracts; c != NULL; c = c->next) {
         ctc__check_after(c);
+        mixed = mixed || c->mixed;
     }
     bool whole = only_mixed_states(ctc);
     for (struct ctc_contract *c = ctc->contracts; whole && c != NULL; c = c->next) {
         ctc__check_both_sides(c);
     }
-    if (ctc->error_count == 0) {
+    if (ctc->error_count == 0 && !mixed) {
         for (struct ctc_contract *c = ctc->contracts; c != NULL; c = c->next) {
             ctc__canon_bodies(c);
         }
     }
-    if (ctc->error_count == 0) {
+    if (ctc->error_count == 0 && !mixed) {
         for (struct ctc_contract *c = ctc->contracts; c != NULL; c = c->next) {
             ctc__canon_blob(c);
         }

@@ -16,7 +16,7 @@
 #ifndef Other_WORDS
 #define Other_WORDS
 /* Short identity of the contract: how it is named at run time. */
-#define Other_ID 0x99656a14c0d26831ULL
+#define Other_ID 0xfe6af1bac439b503ULL
 
 enum Other_tag {
     Other_tag_Ask = 0,

@@ -4,7 +4,7 @@
 #include "walk.h"
 
 static const struct walk_arg args_Tell[] = {
-    {.name = "who", .kind = WALK_ARG_ENDPOINT, .contract = 0x4408a235a981286cULL, .side = 0, .state = 0},
+    {.name = "who", .kind = WALK_ARG_ENDPOINT, .contract = 0x01d54d5d33694535ULL, .side = 0, .state = 0},
 };
 
 static const struct walk_message messages[] = {
@@ -31,7 +31,7 @@ static const uint8_t next[] = {
 
 const struct walk_contract walk_contract = {
     .name = "Other",
-    .id = 0x99656a14c0d26831ULL,
+    .id = 0xfe6af1bac439b503ULL,
     .message_count = 3,
     .state_count = 3,
     .messages = messages,

@@ -21,7 +21,7 @@
 #ifndef Sample_WORDS
 #define Sample_WORDS
 /* Short identity of the contract: how it is named at run time. */
-#define Sample_ID 0x4408a235a981286cULL
+#define Sample_ID 0x01d54d5d33694535ULL
 /* Where it listens. */
 #define Sample_Name "/service/sample \"quoted\" \\"
 #define Sample_Port 8080

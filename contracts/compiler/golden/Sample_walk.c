@@ -13,13 +13,13 @@ static const struct walk_arg args_Blocks[] = {
     {.name = "four", .kind = WALK_ARG_BLOCK},
 };
 static const struct walk_arg args_Endpoints[] = {
-    {.name = "self", .kind = WALK_ARG_ENDPOINT, .contract = 0x4408a235a981286cULL, .side = 0, .state = 0},
-    {.name = "other", .kind = WALK_ARG_ENDPOINT, .contract = 0x99656a14c0d26831ULL, .side = 1, .state = 2},
-    {.name = "maybe", .kind = WALK_ARG_ENDPOINT, .contract = 0x99656a14c0d26831ULL, .side = 0, .state = 0},
+    {.name = "self", .kind = WALK_ARG_ENDPOINT, .contract = 0x01d54d5d33694535ULL, .side = 0, .state = 0},
+    {.name = "other", .kind = WALK_ARG_ENDPOINT, .contract = 0xfe6af1bac439b503ULL, .side = 1, .state = 2},
+    {.name = "maybe", .kind = WALK_ARG_ENDPOINT, .contract = 0xfe6af1bac439b503ULL, .side = 0, .state = 0},
 };
 static const struct walk_arg args_Give[] = {
     {.name = "data", .kind = WALK_ARG_BLOCK},
-    {.name = "peer", .kind = WALK_ARG_ENDPOINT, .contract = 0x99656a14c0d26831ULL, .side = 1, .state = 2},
+    {.name = "peer", .kind = WALK_ARG_ENDPOINT, .contract = 0xfe6af1bac439b503ULL, .side = 1, .state = 2},
 };
 static const struct walk_arg args_More[] = {
     {.name = "a", .kind = WALK_ARG_UINT64},
@@ -92,7 +92,7 @@ static const uint8_t next[] = {
 
 const struct walk_contract walk_contract = {
     .name = "Sample",
-    .id = 0x4408a235a981286cULL,
+    .id = 0x01d54d5d33694535ULL,
     .message_count = 10,
     .state_count = 8,
     .messages = messages,

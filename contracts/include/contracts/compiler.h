@@ -51,6 +51,13 @@ sf_status ctc_add_path(struct ctc *ctc, const char *path);
 /* Makes sure a contract of that name is among the sources. NOTFOUND (no diagnostic), IO, FORMAT. */
 SF_MUST_CHECK sf_status ctc_load(struct ctc *ctc, const char *name);
 
+/*
+ * Before ctc_check: accept states in which both sides may send and which say who goes first. They
+ * are checked, but have no table: after ctc_check of such contracts nothing may be asked but the
+ * diagnostics. (Without this they are an error.)
+ */
+void ctc_allow_mixed(struct ctc *ctc);
+
 /* Checks everything. FORMAT: there are errors, no contract can be used. Call once. */
 SF_MUST_CHECK sf_status ctc_check(struct ctc *ctc);
 
@@ -58,6 +65,7 @@ struct ctc_diagnostic {
     const char *file;
     uint32_t line, column; /* from 1; 0: the file as a whole */
     bool warning;
+    bool note;        /* then warning is set too: said only for completeness */
     const char *rule; /* e.g. "message-direction"; docs/contracts.md lists them */
     const char *text;
     const char *lines; /* more of it, whole lines, such as a run; "" if none */

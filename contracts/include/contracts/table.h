@@ -12,6 +12,15 @@
  * contract that passed contractc are positional: in one state only one side may send. A state
  * with no successor is final.
  *
+ * Structs: a struct by value travels flattened: each of its fields is an argument of its own, named
+ * `argument_field`, so that it needs no more than any arguments do (CT_ARGS_MAX words in all). A
+ * block of structs (`block S`, `S[] in ExHeap`, `S* in ExHeap`) has a layout: fields at their
+ * natural alignment in their order, little endian, no other padding; a field that is itself a
+ * block is 8 bytes, as an argument of that kind (length << 32 | address). A layout with such a
+ * field, its own or an inner struct's, is `nested`: blocks that refer to blocks. Contracts with
+ * them are checked and compiled; sending such a block answers SF_UNSUPPORTED today. A vector of
+ * vectors (`T[][]`) is a block of a struct `block_T` with the one field `items`.
+ *
  * Identity: BLAKE2b-256 of the canonical form of the contract and of all contracts its endpoint
  * arguments reach. Messages and states are numbered in canonical order (start state is 0, then by
  * name; messages by name), so comments and order of declaration do not change the identity.
@@ -36,6 +45,9 @@
 #define CT_ARGS_MAX 8u
 #define CT_QUEUE_SLOTS_MAX 64u /* bound of one direction's queue */
 #define CT_BLOB_BYTES_MAX (256u << 10)
+#define CT_LAYOUTS_MAX 100u
+#define CT_FIELDS_MAX 100u        /* of one layout */
+#define CT_LAYOUT_BYTES_MAX 4096u /* of one struct */
 #define CT_ILLEGAL 0xffu
 
 enum ct_side { CT_IMP = 0, CT_EXP = 1 };
@@ -60,22 +72,45 @@ enum ct_arg_kind {
     CT_ARG_FLOAT64,
     CT_ARG_BLOCK,    /* a block of the exchange heap: `block T name` (T = element type) */
     CT_ARG_ENDPOINT, /* an endpoint: `C.Imp:S name` or `C.Exp:S name` */
+    CT_ARG_STRUCT,   /* a field of a layout, or the elements of a field: never an argument's kind */
 };
 
 struct ct_arg {
     char name[CT_NAME_BYTES_MAX + 1];
     uint8_t kind;     /* enum ct_arg_kind */
-    uint8_t element;  /* BLOCK: kind of its elements, a scalar kind (bytes = UINT8) */
+    uint8_t element;  /* BLOCK: kind of its elements, a scalar kind (bytes and structs = UINT8) */
     uint8_t optional; /* BLOCK, ENDPOINT: may be absent */
     uint8_t side;     /* ENDPOINT: enum ct_side of the endpoint that travels */
     uint8_t state;    /* ENDPOINT: state index (in the other contract) it travels in */
+    uint8_t nested;   /* BLOCK: 1: of structs that refer to blocks */
     uint16_t ref;     /* ENDPOINT: index into refs, or CT_REF_SELF */
+    uint16_t layout;  /* BLOCK: 0, or of structs: 1 + index into layouts */
+    uint16_t bytes;   /* BLOCK: size of one struct; 0: that of the element kind */
 };
 #define CT_REF_SELF 0xffffu
 
 struct ct_ref {
     char name[CT_NAME_BYTES_MAX + 1];
     uint8_t id[CT_ID_BYTES];
+};
+
+struct ct_field {
+    char name[CT_NAME_BYTES_MAX + 1];
+    uint8_t kind;     /* enum ct_arg_kind: a scalar kind, BLOCK or STRUCT */
+    uint8_t element;  /* BLOCK: kind of its elements, a scalar kind or STRUCT */
+    uint8_t optional; /* BLOCK: may be absent */
+    uint16_t layout;  /* STRUCT, BLOCK of STRUCT: 1 + index into layouts */
+    uint16_t offset;  /* in the struct, in bytes */
+};
+
+/* A struct as it lies in a block. */
+struct ct_layout {
+    char name[CT_NAME_BYTES_MAX + 1];
+    uint16_t bytes; /* size, a multiple of align */
+    uint8_t align;  /* 1, 2, 4 or 8 */
+    uint8_t nested; /* 1: it refers to blocks */
+    uint8_t field_count;
+    const struct ct_field *fields;
 };
 
 struct ct_message {
@@ -98,11 +133,13 @@ struct ct_contract {
     uint16_t message_count;
     uint16_t state_count;
     uint16_t ref_count;
+    uint16_t layout_count;
     uint8_t slots[2]; /* queue slots needed at the importer's and at the exporter's end */
     const struct ct_message *messages;
     const struct ct_state *states;
     const struct ct_ref *refs;
-    const uint8_t *next[2]; /* [sender][state * message_count + tag] */
+    const struct ct_layout *layouts; /* of blocks of structs and all that is in them; by name */
+    const uint8_t *next[2];          /* [sender][state * message_count + tag] */
 };
 
 /*

@@ -4,6 +4,8 @@
 
 #include "compat.h"
 
+#define STRUCT_DEPTH_MAX 8u
+
 static const char *const kinds[] = {
     [CT_ARG_BOOL] = "bool",       [CT_ARG_INT8] = "int8",       [CT_ARG_UINT8] = "uint8",
     [CT_ARG_INT16] = "int16",     [CT_ARG_UINT16] = "uint16",   [CT_ARG_INT32] = "int32",
@@ -20,7 +22,8 @@ static void put_type(struct ctc__text *out, const struct ctc__type *type)
                  type->state->name.text, mark);
     } else if (type->kind == CT_ARG_BLOCK) {
         ctc__put(out, "block %s%s",
-                 type->enumeration != NULL       ? type->enumeration->name.text
+                 type->structure != NULL         ? type->structure->name.text
+                 : type->enumeration != NULL     ? type->enumeration->name.text
                  : type->element == CT_ARG_UINT8 ? "bytes"
                                                  : kinds[type->element],
                  mark);
@@ -83,6 +86,32 @@ static bool endpoints_fit(struct compat_pairs *pairs, const struct ctc__type *se
     return false;
 }
 
+/* Structs lie in memory as they are: the same fields in their places, whatever their names. */
+static bool structs_fit(const struct ctc__struct *sender, const struct ctc__struct *receiver,
+                        struct ctc__text *why, unsigned depth)
+{
+    const struct ctc__arg *r = receiver->fields;
+
+    if (depth == STRUCT_DEPTH_MAX) { /* a list, or as good as one */
+        return strcmp(sender->name.text, receiver->name.text) == 0;
+    }
+    for (const struct ctc__arg *s = sender->fields; s != NULL || r != NULL;
+         s = s->next, r = r->next) {
+        if (s == NULL || r == NULL || s->type.kind != r->type.kind ||
+            s->type.element != r->type.element || (s->type.optional && !r->type.optional) ||
+            (s->type.structure == NULL) != (r->type.structure == NULL) ||
+            (s->type.structure != NULL &&
+             !structs_fit(s->type.structure, r->type.structure, why, depth + 1)) ||
+            !enums_fit(&s->type, &r->type, why)) {
+            if (why->length == 0) {
+                ctc__put(why, "struct '%s' has other fields there", receiver->name.text);
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool arg_fits(struct compat_pairs *pairs, const struct ctc__type *sender,
                      const struct ctc__type *receiver, struct ctc__text *why)
 {
@@ -93,6 +122,10 @@ static bool arg_fits(struct compat_pairs *pairs, const struct ctc__type *sender,
     if (sender->kind == CT_ARG_ENDPOINT) {
         return endpoints_fit(pairs, sender, receiver, why);
     }
+    if (sender->structure != NULL || receiver->structure != NULL) {
+        return sender->structure != NULL && receiver->structure != NULL &&
+               structs_fit(sender->structure, receiver->structure, why, 0);
+    }
     return enums_fit(sender, receiver, why);
 }
 
@@ -100,24 +133,28 @@ bool compat__message_fits(struct compat_pairs *pairs, const struct ctc__message 
                           const struct ctc__message *receiver, struct ctc__text *why)
 {
     const struct ctc__arg *r = receiver->args;
-    size_t before = why->length;
+    struct ctc__text detail = {0};
 
     if (sender->arg_count != receiver->arg_count) {
         ctc__put(why, "it has %u arguments there, not %u", receiver->arg_count, sender->arg_count);
         return false;
     }
     for (const struct ctc__arg *s = sender->args; s != NULL; s = s->next, r = r->next) {
-        if (arg_fits(pairs, &s->type, &r->type, why)) {
+        if (arg_fits(pairs, &s->type, &r->type, &detail)) {
             continue;
         }
-        if (why->length == before) {
+        if (detail.length > 0) {
+            ctc__put(why, "%s", detail.bytes);
+        } else {
             ctc__put(why, "argument '%s' is '", r->name.text);
             put_type(why, &r->type);
             ctc__put(why, "' there, not '");
             put_type(why, &s->type);
             ctc__put(why, "'");
         }
+        free(detail.bytes);
         return false;
     }
+    free(detail.bytes);
     return true;
 }

@@ -163,6 +163,32 @@ static void each_answer_with_its_reason(void **state)
     }
 }
 
+static void structs_fit_field_by_field(void **state)
+{
+    static const char text[] =
+        "contract C { struct P { int x; uint y; } in message Put(block P b);\n"
+        "state Start : Put? -> End; state End : final; }\n";
+    enum ctc_compatible worst = CTC_COMPATIBLE_NO;
+    char *renamed = replace(text, "int x; uint y;", "int column; uint row;");
+    char *swapped = replace(text, "int x; uint y;", "uint y; int x;");
+    struct ctc *old = compile(text);
+    struct ctc *same = compile(renamed);
+    struct ctc *other = compile(swapped);
+
+    (void)state;
+    free(ctc_compat(old, same, CTC_FORMAT_TEXT, &worst));
+    assert_int_equal(worst, CTC_COMPATIBLE_YES);
+    char *answer = ctc_compat(old, other, CTC_FORMAT_TEXT, &worst);
+    assert_int_equal(worst, CTC_COMPATIBLE_NO);
+    assert_non_null(strstr(answer, "struct 'P' has other fields there"));
+    free(answer);
+    free(renamed);
+    free(swapped);
+    ctc_destroy(old);
+    ctc_destroy(same);
+    ctc_destroy(other);
+}
+
 static void endpoints_are_followed_into_their_contracts(void **state)
 {
     static const char parts[] =
@@ -209,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounds_count_slots_blocks_and_endpoints),
         cmocka_unit_test(each_answer_with_its_reason),
+        cmocka_unit_test(structs_fit_field_by_field),
         cmocka_unit_test(endpoints_are_followed_into_their_contracts),
     };
     return cmocka_run_group_tests_name("bounds and compatibility", tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "../test_support.h"
 
 #include "contracts/bounds.h"
+#include "contracts/cause.h"
 #include "contracts/reports.h"
 
 static struct ctc *compile(const char *text)
@@ -163,6 +164,27 @@ static void each_answer_with_its_reason(void **state)
     }
 }
 
+static void a_broken_contract_is_named(void **state)
+{
+    struct ctc *ctc = compile(base);
+    const struct ct_contract *table = table_of(ctc, "C");
+    struct sf_cause cause = SF_CAUSE_OF(CONTRACT_VIOLATED);
+    char text[256];
+
+    (void)state;
+    cause.tag = (uint8_t)ct_message_find(table, "Bye");
+    cause.state = (uint8_t)ct_state_find(table, "Asked");
+    assert_string_equal(ct_cause_format(table, cause, text, sizeof(text)),
+                        "contract violated: C: message 'Bye' in state 'Asked'");
+    cause.tag = 200;
+    cause.state = 201;
+    assert_string_equal(ct_cause_format(table, cause, text, sizeof(text)),
+                        "contract violated: C: message 200 in state 201");
+    assert_string_equal(ct_cause_format(table, SF_CAUSE_OF(PEER_EXITED), text, sizeof(text)),
+                        sf_cause_text(SF_CAUSE_PEER_EXITED));
+    ctc_destroy(ctc);
+}
+
 static void structs_fit_field_by_field(void **state)
 {
     static const char text[] =
@@ -235,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounds_count_slots_blocks_and_endpoints),
         cmocka_unit_test(each_answer_with_its_reason),
+        cmocka_unit_test(a_broken_contract_is_named),
         cmocka_unit_test(structs_fit_field_by_field),
         cmocka_unit_test(endpoints_are_followed_into_their_contracts),
     };

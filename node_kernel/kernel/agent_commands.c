@@ -8,6 +8,7 @@
 
 #include "abi/nk_abi.h"
 #include "agent_private.h"
+#include "contracts/cause.h"
 #include "log.h"
 #include "services/services.h"
 
@@ -293,7 +294,7 @@ static void answer_send(struct agent *agent, const Sf__Control__Envelope *envelo
 /* --- channels ------------------------------------------------------------------------------------
  */
 
-#define CAUSE_BYTES 128u
+#define CAUSE_BYTES 256u
 
 struct channel_row {
     Sf__Control__ChannelInfo info;
@@ -345,8 +346,8 @@ static void channel_fill(void *arg, const struct fab_ep *ep)
         row->cause.fault = info.cause.fault;
         row->cause.state = info.cause.state;
         row->cause.tag = info.cause.tag;
-        row->cause.text =
-            (char *)sf_cause_format(info.cause, row->cause_text, sizeof(row->cause_text));
+        row->cause.text = (char *)ct_cause_format(info.contract, info.cause, row->cause_text,
+                                                  sizeof(row->cause_text));
         row->info.cause = &row->cause;
     }
     list->count++;

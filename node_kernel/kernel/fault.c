@@ -8,6 +8,7 @@
  */
 #include "internal.h"
 
+#include "contracts/cause.h"
 #include "image.pb-c.h"
 
 #include <assert.h>
@@ -270,7 +271,7 @@ static void report_stack(struct report *report, const struct nk_sip *sip)
 static void report_port(struct report *report, const struct nk_port *port)
 {
     struct fab_ep_info info;
-    char cause[96];
+    char cause[256];
 
     fab_ep_query(port->ep, &info);
     report_add(report, "\n  endpoint %u%s%s: %s %s, state %s, %u queued", port->handle,
@@ -286,7 +287,8 @@ static void report_port(struct report *report, const struct nk_port *port)
         report_add(report, ", last received %s", info.contract->messages[port->received_tag].name);
     }
     if (info.cause.kind != SF_CAUSE_NONE) {
-        report_add(report, ", %s", sf_cause_format(info.cause, cause, sizeof(cause)));
+        report_add(report, ", %s",
+                   ct_cause_format(info.contract, info.cause, cause, sizeof(cause)));
     }
 }
 

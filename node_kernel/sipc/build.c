@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "abi/nk_abi.h"
+#include "check.h"
 #include "image.pb-c.h"
 #include "image/image.h"
 #include "manifest.h"
@@ -95,6 +96,7 @@ static sf_status stage_clang(struct job *job)
         "--target=wasm32",
         "-std=gnu11",
         "-O2",
+        "-gline-tables-only", /* for the static check's messages; stripped with the names */
         "-ffreestanding",
         "-nostdlib",
         "-nostdlibinc",
@@ -200,6 +202,23 @@ static sf_status stage_verify(struct job *job)
                          job->options->sources.items[0]);
     }
     return st;
+}
+
+/* The module against its contracts: flow.h. */
+static sf_status stage_check(struct job *job)
+{
+    const bool from_c = ends_with(job->options->sources.items[0], ".c");
+    char path[WORK_PATH_MAX];
+    const struct flow_report report = {
+        .module =
+            from_c ? work_path(&job->work, "linked.wasm", path) : job->options->sources.items[0],
+        .shown = job->options->sources.items[0],
+        .stream = job->options->check_only ? stdout : stderr,
+        .all = job->options->check_only || job->options->verbose,
+        .strict = job->options->strict,
+    };
+
+    return check_module(job->wasm, job->wasm_bytes, &job->protocols, &job->source, &report);
 }
 
 /* --- WebAssembly to native -----------------------------------------------------------------------
@@ -529,7 +548,7 @@ static sf_status stage_image(struct job *job)
 static sf_status run_stages(struct job *job)
 {
     static sf_status (*const stages[])(struct job *) = {
-        stage_manifest, stage_protocols, stage_module, stage_verify, plan_memory,
+        stage_manifest, stage_protocols, stage_module, stage_verify, stage_check, plan_memory,
     };
     sf_status st;
 
@@ -556,6 +575,20 @@ static sf_status run_stages(struct job *job)
     return st;
 }
 
+/* `sipc check`: the first stages only. */
+static sf_status run_check(struct job *job)
+{
+    static sf_status (*const stages[])(struct job *) = {
+        stage_manifest, stage_protocols, stage_module, stage_verify, stage_check,
+    };
+    sf_status st = SF_OK;
+
+    for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]) && st == SF_OK; i++) {
+        st = stages[i](job);
+    }
+    return st;
+}
+
 sf_status build(const struct build_options *options)
 {
     struct job *job = calloc(1, sizeof(*job));
@@ -567,7 +600,7 @@ sf_status build(const struct build_options *options)
     job->options = options;
     st = work_open(&job->work, options->keep, options->verbose);
     if (st == SF_OK) {
-        st = run_stages(job);
+        st = options->check_only ? run_check(job) : run_stages(job);
     }
     work_close(&job->work);
     free_symbols(job);

@@ -3,8 +3,9 @@
  * build.h - `sipc build`: from C or WebAssembly to a sealed image.
  *
  * Stages, each a function in build.c; the first that fails ends the build with its message:
- * manifest and contracts -> clang -> verifier -> strip -> wasm-validate -> wasm2c -> gcc ->
- * ELF check -> manifest -> image_open of the result. The output file appears only on success.
+ * manifest and contracts -> clang -> verifier -> strip -> wasm-validate -> static check (flow.h) ->
+ * wasm2c -> gcc -> ELF check -> manifest -> image_open of the result. The output file appears only
+ * on success.
  */
 #ifndef SIPC_BUILD_H
 #define SIPC_BUILD_H
@@ -32,6 +33,8 @@ struct build_options {
     const char *keep;     /* NULL, or the folder for what the stages write */
     int64_t place;        /* -1: from the hash */
     bool verbose;
+    bool strict;     /* operations left to the monitor are errors */
+    bool check_only; /* ends after the static check; no output file */
 };
 
 SF_MUST_CHECK sf_status build(const struct build_options *options);

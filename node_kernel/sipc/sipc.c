@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sipc.c - the command line of sipc: build, verify, inspect.
+ * sipc.c - the command line of sipc: build, check, verify, inspect.
  *
  * Exit codes: 0 done; 1 the input was refused or a tool failed; 2 wrong use. Data on stdout,
  * messages on stderr.
@@ -25,18 +25,21 @@ static const char help[] =
     "\n"
     "  sipc build FILE.c... -o X.sip [options]   compile, verify and seal\n"
     "  sipc build FILE.wasm -o X.sip [options]\n"
+    "  sipc check FILE... [options]              only compile, verify, and check against "
+    "contracts\n"
     "  sipc verify FILE.wasm|FILE.sip            check it; says which rule is broken\n"
     "  sipc inspect FILE.sip [-o text|json]      what is in an image\n"
     "  sipc --help, --version\n"
     "\n"
-    "Options of build:\n"
+    "Options of build and check:\n"
     "  -o, --output FILE      the image to write\n"
     "      --manifest FILE    name, imports, exports, memory (docs/formats.md)\n"
     "      --contracts PATH   a .contract file, or a folder of them; may be given again\n"
     "  -I DIR, -D NAME[=V]    as for a C compiler\n"
     "      --place N          image place 0..524287; default: from the hash\n"
+    "      --strict           an operation that is left to the monitor is an error\n"
     "      --keep DIR         leave what every stage writes in DIR\n"
-    "  -v, --verbose          show the commands that are run\n"
+    "  -v, --verbose          show the commands that are run, and every operation checked\n"
     "\n"
     "Examples:\n"
     "  sipc build hello.c -o hello.sip\n"
@@ -44,7 +47,7 @@ static const char help[] =
     "  sipc verify module.wasm && echo fine\n"
     "  sipc inspect web.sip -o json | jq .digest\n";
 
-enum { OPTION_MANIFEST = 256, OPTION_CONTRACTS, OPTION_KEEP, OPTION_PLACE };
+enum { OPTION_MANIFEST = 256, OPTION_CONTRACTS, OPTION_KEEP, OPTION_PLACE, OPTION_STRICT };
 
 static int usage(const char *what)
 {
@@ -95,6 +98,9 @@ static bool take_option(struct build_options *options, int option)
     case OPTION_KEEP:
         options->keep = optarg;
         return true;
+    case OPTION_STRICT:
+        options->strict = true;
+        return true;
     case OPTION_PLACE:
         return parse_place(optarg, &options->place);
     default:
@@ -110,24 +116,29 @@ static int command_build(int argc, char **argv)
         {"contracts", required_argument, NULL, OPTION_CONTRACTS},
         {"keep", required_argument, NULL, OPTION_KEEP},
         {"place", required_argument, NULL, OPTION_PLACE},
+        {"strict", no_argument, NULL, OPTION_STRICT},
         {"verbose", no_argument, NULL, 'v'},
         {0},
     };
     static struct build_options options = {.place = -1};
     int option;
 
+    options.check_only = strcmp(argv[0], "check") == 0;
     while ((option = getopt_long(argc, argv, "o:I:D:v", table, NULL)) >= 0) {
         if (!take_option(&options, option)) {
-            return usage("build: an option is not known, lacks its value, or is there too often");
+            return usage("an option is not known, lacks its value, or is there too often");
         }
     }
     for (; optind < argc; optind++) {
         if (!add(&options.sources, argv[optind])) {
-            return usage("build: too many files");
+            return usage("too many files");
         }
     }
     if (options.sources.count == 0) {
-        return usage("build: no input file");
+        return usage("no input file");
+    }
+    if (options.out == NULL && options.check_only) {
+        options.out = options.sources.items[0]; /* for the name only */
     }
     if (options.out == NULL) {
         return usage("build: no output file (-o X.sip)");
@@ -232,6 +243,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {
         {"build", command_build},
+        {"check", command_build},
         {"verify", command_verify},
         {"inspect", command_inspect},
     };
@@ -257,5 +269,5 @@ int main(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
         }
     }
-    return usage("that command is not known: build, verify, inspect");
+    return usage("that command is not known: build, check, verify, inspect");
 }

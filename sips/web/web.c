@@ -309,10 +309,11 @@ int sip_main(void)
 {
     struct connection *active[CONNECTIONS_MAX];
     const uint16_t port = (uint16_t)sip_config_u32("port", 8080);
-    int32_t result = TcpContract_Imp_take("tcp", &service);
+    int32_t result;
 
     (void)sip_identity(SIP_NAME, sip_name, sizeof(sip_name));
     (void)sip_identity(SIP_NODE, node_name, sizeof(node_name));
+    result = TcpContract_Imp_take("tcp", &service);
     if (result < 0) {
         sip_log("no channel tcp: %s", sip_status_text(result));
         return 1;

@@ -338,6 +338,7 @@ static void run_call(struct flow_run *r, const struct flow_insn *insn, struct fl
 {
     const uint32_t index = (uint32_t)insn->value;
     const struct flow_function *f = &r->module->functions[index];
+    const uint32_t caller = r->caller;
 
     if (f->import) {
         struct flow_set out = {0};
@@ -354,7 +355,9 @@ static void run_call(struct flow_run *r, const struct flow_insn *insn, struct fl
     } else if (f->quiet) {
         run_quiet(r, index, cur, floor);
     } else {
+        r->caller = insn->offset;
         run_body(r, index, cur, floor);
+        r->caller = caller;
     }
 }
 

@@ -90,6 +90,7 @@ static void note_event(struct step *step, struct flow_state *s, const struct flo
         .before = s->event,
         .contract = e->contract,
         .offset = step->offset,
+        .caller = step->r->caller,
         .call = step->call,
         .side = e->side,
         .from = from,
@@ -299,8 +300,9 @@ static enum parts check_parts(struct step *step, const struct flow_state *s,
 
     for (uint8_t i = 0; i < message->arg_count; i++) {
         const struct ct_arg *arg = &message->args[i];
-        struct flow_value value;
+        const struct ct_contract *wanted;
         const struct flow_endpoint *e;
+        struct flow_value value;
         if (arg->kind != CT_ARG_ENDPOINT) {
             continue;
         }
@@ -313,12 +315,12 @@ static enum parts check_parts(struct step *step, const struct flow_state *s,
             continue;
         }
         e = &s->endpoints[value.number];
-        if (e->life == FLOW_LOST) {
+        wanted = contract_by_id(step->r, over->contract, arg->ref);
+        if (e->life == FLOW_LOST || wanted == NULL) {
             parts = parts == PARTS_WRONG ? parts : PARTS_UNKNOWN;
             *given |= 1u << value.number;
         } else if (e->life != FLOW_OPEN || e == over || e->side != arg->side ||
-                   e->contract != contract_by_id(step->r, over->contract, arg->ref) ||
-                   (e->state != arg->state && !e->shaky)) {
+                   e->contract != wanted || (e->state != arg->state && !e->shaky)) {
             parts = PARTS_WRONG;
         } else {
             parts = e->shaky && parts == PARTS_RIGHT ? PARTS_UNKNOWN : parts;
@@ -369,6 +371,20 @@ static void send_unknown(struct step *step, struct flow_state *s, struct flow_en
     }
 }
 
+/*
+ * May a send that the contract allows fail? Blocks, endpoints and numbers can be wrong; a message
+ * without any cannot: there is room for it, and the peer's end is no failure of a send.
+ */
+static bool can_fail(const struct ct_message *message)
+{
+    for (uint8_t i = 0; i < message->arg_count; i++) {
+        if (message->args[i].kind != CT_ARG_INT64 && message->args[i].kind != CT_ARG_UINT64) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void send_known(struct step *step, struct flow_state *s, struct flow_endpoint *e,
                        uint32_t tag, int64_t address)
 {
@@ -408,7 +424,7 @@ static void send_known(struct step *step, struct flow_state *s, struct flow_endp
     } else {
         step->op->legal++;
     }
-    failed = another(step, s);
+    failed = arg_count.kind != FLOW_CONST || can_fail(message) ? another(step, s) : NULL;
     note_event(step, s, e, from, next, (int)tag);
     e->state = next;
     e->shaky = 0;

@@ -85,9 +85,12 @@ static void find_line(const char *module, uint32_t address, char place[PLACE_BYT
 }
 
 static void place_of(const struct flow_report *report, const struct flow_result *result,
-                     uint32_t offset, char place[PLACE_BYTES])
+                     uint32_t offset, uint32_t caller, char place[PLACE_BYTES])
 {
     find_line(report->module, offset - result->code_offset, place);
+    if (place[0] == '\0' && caller != 0) {
+        find_line(report->module, caller - result->code_offset, place);
+    }
     if (place[0] == '\0') {
         (void)snprintf(place, PLACE_BYTES, "%s: offset 0x%x", report->shown, offset);
     }
@@ -121,7 +124,7 @@ static void print_event(const struct flow_report *report, const struct flow_resu
     const char *side = event->side == CT_IMP ? "Imp" : "Exp";
     char place[PLACE_BYTES];
 
-    place_of(report, result, event->offset, place);
+    place_of(report, result, event->offset, event->caller, place);
     if (event->tag >= 0) {
         (void)fprintf(stderr, "    %s: %s %s.%s %s: %s -> %s\n", place, verb(event->call), c->name,
                       side, c->messages[event->tag].name, c->states[event->from].name,
@@ -163,7 +166,7 @@ static void print_operation(const struct flow_report *report, const struct flow_
     if (!wrong && !report->all) {
         return;
     }
-    place_of(report, result, op->offset, place);
+    place_of(report, result, op->offset, 0, place);
     if (op->verdict == FLOW_REFUTED) {
         (void)fprintf(stderr, "%s: error: %s [refuted]\n", place, op->reason);
         print_path(report, result, op->path);
@@ -180,6 +183,9 @@ sf_status flow_report(const struct flow_result *result, const struct flow_report
 {
     for (uint32_t i = 0; i < result->count; i++) {
         print_operation(report, result, &result->operations[i]);
+    }
+    if (result->count == 0 && !report->all) {
+        return SF_OK;
     }
     (void)fprintf(report->stream,
                   "contracts: %u operations: %u proven, %u refuted, %u left to the monitor%s%s\n",

@@ -14,8 +14,9 @@ struct flow_run {
     const struct flow_ports *ports;
     struct flow_result *result;
     uint32_t depth;
-    uint32_t quiet; /* inside a function from which no operation is reached */
-    uint8_t *open;  /* by function: is it being run? */
+    uint32_t quiet;  /* inside a function from which no operation is reached */
+    uint8_t *open;   /* by function: is it being run? */
+    uint32_t caller; /* offset of the call to the function that is being run */
     const char *over;
 };
 

@@ -60,6 +60,7 @@ struct flow_event {
     const struct flow_event *before;
     const struct ct_contract *contract;
     uint32_t offset; /* of the call */
+    uint32_t caller; /* of the call to the function it is in; 0: none */
     uint8_t call;    /* enum flow_call */
     uint8_t side, from, to;
     int16_t tag; /* -1: none */

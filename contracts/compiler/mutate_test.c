@@ -441,6 +441,143 @@ static void limits(const struct bench *bench)
     insert_after(bench, "limit", bench->map.open, text);
 }
 
+/* --- structs, bases, called states --------------------------------------------------------------
+ */
+
+/* A struct that cannot travel, and a message it travels in. */
+static void structs(const struct bench *bench)
+{
+    static const struct {
+        const char *rule, *text;
+    } bad[] = {
+        {"struct-untracked",
+         " struct ZzS { uint n; block bytes b; } in message ZzPut(block ZzS s);"},
+        {"struct-untracked", " struct ZzS { block uint b; } in message ZzPut(ZzS s);"},
+        {"struct-cycle", " struct ZzS { uint n; ZzS s; } in message ZzPut(block ZzS s);"},
+        {"struct-cycle", " struct ZzS { ZzT t; } struct ZzT { ZzS s; } in message ZzPut(ZzS s);"},
+    };
+    char *name = token_text(&bench->map, bench->map.name);
+    char *text = NULL;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        insert_after(bench, bad[i].rule, bench->map.open, bad[i].text);
+    }
+    assert_true(asprintf(&text, " struct ZzS { %s.Imp e; } in message ZzPut(block ZzS s);", name) >
+                0);
+    insert_after(bench, "struct-endpoint", bench->map.open, text);
+    free(text);
+    free(name);
+}
+
+/* A contract derived from this one, with `body`. */
+static void derive(const struct bench *bench, const char *rule, const char *body)
+{
+    char *name = token_text(&bench->map, bench->map.name);
+    char *text = NULL;
+
+    assert_true(asprintf(&text, "\ncontract ZzDerived : %s { out message ZzMore(); %s }\n", name,
+                         body) > 0);
+    insert_after(bench, rule, bench->map.close, text);
+    free(text);
+    free(name);
+}
+
+/*
+ * Derived contracts that override a state the base does not have; do not say override; override a
+ * state that, by the base's table, is not one of sends only; or do so with a step that begins with
+ * a message of the base.
+ */
+static void derived(const struct bench *bench)
+{
+    char body[400];
+
+    derive(bench, "override-unknown", "override state ZzNone : ZzMore! -> ZzEnd; state ZzEnd : {}");
+    for (uint16_t s = 0; s < bench->table->state_count; s++) {
+        const struct ct_state *state = &bench->table->states[s];
+        if (strchr(state->name, '.') != NULL) {
+            continue;
+        }
+        snprintf(body, sizeof(body), "state %s : ZzMore! -> ZzEnd; state ZzEnd : { }", state->name);
+        derive(bench, "override-missing", body);
+        snprintf(body, sizeof(body), "override state %s : ZzMore! -> ZzEnd; state ZzEnd : { }",
+                 state->name);
+        if (state->final || state->sender == CT_IMP) {
+            derive(bench, "override-base", body);
+            continue;
+        }
+        uint16_t tag = 0;
+        while (ct_step(bench->table, (uint8_t)s, CT_EXP, tag) == CT_ILLEGAL) {
+            tag++;
+        }
+        snprintf(body, sizeof(body),
+                 "override state %s : { ZzMore! -> ZzEnd; %s! -> ZzEnd; } state ZzEnd : { }",
+                 state->name, bench->table->messages[tag].name);
+        derive(bench, "override-step", body);
+    }
+    if (bench->map.open == bench->map.name + 1) {
+        char *name = token_text(&bench->map, bench->map.name);
+        snprintf(body, sizeof(body), " : %s", name);
+        insert_after(bench, "inheritance-cycle", bench->map.name, body);
+        free(name);
+    }
+}
+
+/* New messages, a first step of a state, and a state that it calls. */
+static void add_call(const struct bench *bench, const char *rule, const struct state_place *state,
+                     const char *step, const char *called)
+{
+    size_t top = bench->map.tokens[bench->map.open].end;
+    size_t body = bench->map.tokens[state->open].end;
+    size_t end = bench->map.tokens[bench->map.close].at;
+    const struct edit edits[] = {
+        {top, top, " in message ZzGo(); in message ZzToo(); out message ZzYes(); "},
+        {body, body, step},
+        {end, end, called},
+    };
+
+    must_break(bench, rule, edits, 3);
+}
+
+/* A called state that calls itself, that never returns, or that is entered as well. */
+static void calls(const struct bench *bench)
+{
+    for (int i = 0; i < bench->map.state_count; i++) {
+        const struct state_place *state = &bench->map.states[i];
+        int index = state_index(bench, i);
+        char step[2][200];
+        if (state->open < 0 || index < 0 || bench->table->states[index].final ||
+            bench->table->states[index].sender != CT_IMP) {
+            continue;
+        }
+        char *name = token_text(&bench->map, state->name);
+        snprintf(step[0], sizeof(step[0]), " ZzGo? -> ZzSub -> %s;", name);
+        snprintf(step[1], sizeof(step[1]), " ZzGo? -> ZzSub -> %s; ZzToo? -> ZzSub;", name);
+        add_call(bench, "subroutine-cycle", state, step[0],
+                 " state ZzSub : { ZzYes!; ZzYes! -> ZzGo? -> ZzSub -> ZzGo?; }");
+        add_call(bench, "subroutine-end", state, step[0],
+                 " state ZzSub : ZzYes! -> ZzGo? -> ZzSub;");
+        add_call(bench, "subroutine-level", state, step[1], " state ZzSub : ZzYes!;");
+        free(name);
+    }
+}
+
+/* What only makes sense where both sides send, and what the language has not. */
+static void words(const struct bench *bench)
+{
+    for (int i = 0; i < bench->map.state_count; i++) {
+        const struct state_place *state = &bench->map.states[i];
+        int index = state_index(bench, i);
+        if (state->open < 0 || index < 0 || bench->table->states[index].final ||
+            !token_is(&bench->map, state->open - 1, ":")) {
+            continue;
+        }
+        insert_before(bench, "yield", state->open, i % 2 == 0 ? "sends first " : "receives first ");
+        insert_before(bench, "unsupported", state->open, "all ");
+    }
+    const struct edit edit = {0, 0, "import \"zz_missing.contract\";\n"};
+    must_break(bench, "unknown-import", &edit, 1);
+}
+
 /* ------------------------------------------------------------------------------------------------
  */
 
@@ -478,6 +615,10 @@ static void mutate(const char *name)
     states(bench);
     no_state(bench);
     limits(bench);
+    structs(bench);
+    derived(bench);
+    calls(bench);
+    words(bench);
 
     ctc_destroy(bench->ctc);
     free(bench->path);
@@ -511,7 +652,7 @@ static void every_mutant_is_rejected_by_its_rule(void **state)
     printf("# %-24s %4u mutants of %u contracts, all rejected by their rule\n", "total", total,
            contracts);
     assert_true(total >= 200);
-    assert_true(count_count >= 20);
+    assert_true(count_count >= 35);
 }
 
 int main(void)

@@ -83,6 +83,14 @@ const char *sip_cause_text(int32_t cause);
 void sip_sleep_ns(int64_t ns);
 
 /*
+ * For <Name>_typed.h. A value of such a type carries a number, which is good for one operation:
+ * sip_use_is says whether it still is, sip_use_next ends all values of the handle that there are
+ * and answers the number of the new one. Costs 16 KiB of the SIP's memory if it is used.
+ */
+bool sip_use_is(uint32_t handle, uint32_t use);
+uint32_t sip_use_next(uint32_t handle);
+
+/*
  * Memory of this SIP, 16-byte aligned, from the end of its data up to the manifest's limit. NULL:
  * none left, or bytes is 0. sip_free takes NULL; a pointer that is not allocated faults.
  */

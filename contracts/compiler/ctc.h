@@ -364,6 +364,10 @@ void ctc__put_doc(struct ctc__text *text, const char *indent, const char *doc);
  */
 
 void ctc__emit_sip_c(const struct ctc_contract *contract, struct ctc__text *text);
+void ctc__emit_sip_typed(const struct ctc_contract *contract, struct ctc__text *text);
+/* An argument as C declares it: a parameter (separator ", ") or fields of a struct. */
+void ctc__put_c_declaration(const struct ctc_contract *contract, const struct ctc__arg *arg,
+                            const char *separator, struct ctc__text *text);
 void ctc__emit_monitor_h(const struct ctc_contract *contract, struct ctc__text *text);
 void ctc__emit_monitor_c(const struct ctc_contract *contract, struct ctc__text *text);
 void ctc__emit_dot(const struct ctc_contract *contract, struct ctc__text *text);

@@ -15,7 +15,7 @@ const char *ctc__kind_name(uint8_t kind)
         [CT_ARG_INT16] = "int16",       [CT_ARG_UINT16] = "uint16",   [CT_ARG_INT32] = "int32",
         [CT_ARG_UINT32] = "uint32",     [CT_ARG_INT64] = "int64",     [CT_ARG_UINT64] = "uint64",
         [CT_ARG_FLOAT32] = "float32",   [CT_ARG_FLOAT64] = "float64", [CT_ARG_BLOCK] = "block",
-        [CT_ARG_ENDPOINT] = "endpoint",
+        [CT_ARG_ENDPOINT] = "endpoint", [CT_ARG_STRUCT] = "struct",
     };
     return names[kind];
 }
@@ -32,7 +32,9 @@ void ctc__put_type(const struct ctc__type *type, struct ctc__text *text)
     if (type->kind == CT_ARG_BLOCK) {
         ctc__put(text, "block ");
     }
-    if (type->enumeration != NULL) {
+    if (type->structure != NULL) {
+        ctc__put(text, "%s%s", type->structure->name.text, mark);
+    } else if (type->enumeration != NULL) {
         ctc__put(text, "%s%s", type->enumeration->name.text, mark);
     } else if (type->kind == CT_ARG_BLOCK) {
         ctc__put(text, "%s%s",

@@ -21,6 +21,7 @@ static const struct {
     [CTC_EMIT_TABLE] = {".table", emit_table},
     [CTC_EMIT_DOT] = {".dot", ctc__emit_dot},
     [CTC_EMIT_TEST] = {"_walk.c", ctc__emit_test},
+    [CTC_EMIT_SIP_TYPED] = {"_typed.h", ctc__emit_sip_typed},
     [CTC_EMIT_MD] = {".md", ctc__emit_md},
     [CTC_EMIT_JSON] = {".json", ctc__emit_json},
     [CTC_EMIT_SVG] = {".svg", NULL}, /* can fail */

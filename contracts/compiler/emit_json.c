@@ -96,6 +96,9 @@ static void put_arg(const struct ctc__arg *arg, struct ctc__text *text)
     if (type->kind == CT_ARG_BLOCK) {
         ctc__put(text, ", \"element\": \"%s\"", ctc__kind_name(type->element));
     }
+    if (type->structure != NULL) {
+        ctc__put(text, ", \"struct\": \"%s\"", type->structure->name.text);
+    }
     if (type->enumeration != NULL) {
         ctc__put(text, ", \"enum\": \"%s\"", type->enumeration->name.text);
     }
@@ -105,6 +108,39 @@ static void put_arg(const struct ctc__arg *arg, struct ctc__text *text)
     }
     ctc__put(text, ", \"optional\": %s}%s", type->optional ? "true" : "false",
              arg->next != NULL ? "," : "\n    ");
+}
+
+static void put_fields(const struct ct_contract *table, const struct ct_layout *layout,
+                       struct ctc__text *text)
+{
+    for (uint8_t f = 0; f < layout->field_count; f++) {
+        const struct ct_field *field = &layout->fields[f];
+        ctc__put(text, "\n      {\"name\": \"%s\", \"offset\": %u, \"kind\": \"%s\"", field->name,
+                 field->offset, ctc__kind_name(field->kind));
+        if (field->kind == CT_ARG_BLOCK) {
+            ctc__put(text, ", \"element\": \"%s\"", ctc__kind_name(field->element));
+        }
+        if (field->layout != 0) {
+            ctc__put(text, ", \"struct\": \"%s\"", table->layouts[field->layout - 1].name);
+        }
+        ctc__put(text, ", \"optional\": %s}%s", field->optional ? "true" : "false",
+                 f + 1 < layout->field_count ? "," : "\n    ");
+    }
+}
+
+static void put_structs(const struct ct_contract *table, struct ctc__text *text)
+{
+    ctc__put(text, "  \"structs\": [");
+    for (uint16_t i = 0; i < table->layout_count; i++) {
+        const struct ct_layout *layout = &table->layouts[i];
+        ctc__put(text,
+                 "\n    {\"name\": \"%s\", \"bytes\": %u, \"align\": %u, \"refers_to_blocks\": %s, "
+                 "\"fields\": [",
+                 layout->name, layout->bytes, layout->align, layout->nested ? "true" : "false");
+        put_fields(table, layout, text);
+        ctc__put(text, "]}%s", i + 1 < table->layout_count ? "," : "\n  ");
+    }
+    ctc__put(text, "],\n");
 }
 
 static void put_messages(const struct ctc_contract *contract, struct ctc__text *text)
@@ -205,6 +241,7 @@ void ctc__emit_json(const struct ctc_contract *contract, struct ctc__text *text)
         put_enum(e, text);
     }
     ctc__put(text, "],\n");
+    put_structs(table, text);
     put_messages(contract, text);
     put_states(contract, text);
     put_refs(table, text);

@@ -84,6 +84,26 @@ static void put_values(const struct ctc_contract *contract, struct ctc__text *te
     }
 }
 
+static void put_structs(const struct ct_contract *table, struct ctc__text *text)
+{
+    for (uint16_t i = 0; i < table->layout_count; i++) {
+        const struct ct_layout *layout = &table->layouts[i];
+        ctc__put(text,
+                 "\n## Struct %s\n\n%u bytes, as it lies in blocks.\n\n"
+                 "| offset | field | type |\n|---|---|---|\n",
+                 layout->name, layout->bytes);
+        for (uint8_t f = 0; f < layout->field_count; f++) {
+            const struct ct_field *field = &layout->fields[f];
+            bool block = field->kind == CT_ARG_BLOCK;
+            ctc__put(text, "| %u | `%s` | %s%s%s |\n", field->offset, field->name,
+                     block ? "block " : "",
+                     field->layout != 0 ? table->layouts[field->layout - 1].name
+                                        : ctc__kind_name(block ? field->element : field->kind),
+                     field->optional ? "?" : "");
+        }
+    }
+}
+
 static const char *sender_word(const struct ct_state *state)
 {
     return state->final ? "nobody: final" : ctc__side_words[state->sender];
@@ -139,6 +159,7 @@ void ctc__emit_md(const struct ctc_contract *contract, struct ctc__text *text)
                  bound.bytes, bound.blocks, bound.endpoints);
     }
     put_values(contract, text);
+    put_structs(table, text);
     put_messages(contract, text);
     put_states(contract, text);
 }

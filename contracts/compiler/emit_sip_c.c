@@ -22,20 +22,26 @@ static bool sends(const struct ctc__message *message, enum ct_side side)
            message->direction == (side == CT_IMP ? CT_DIR_IN : CT_DIR_OUT);
 }
 
-static void put_param(const struct ctc_contract *contract, const struct ctc__arg *arg,
-                      struct ctc__text *text)
+void ctc__put_c_declaration(const struct ctc_contract *contract, const struct ctc__arg *arg,
+                            const char *separator, struct ctc__text *text)
 {
     const char *name = arg->name.text;
 
     if (arg->type.kind == CT_ARG_BLOCK) {
         put_element(contract, &arg->type, text);
-        ctc__put(text, " *%s, uint32_t %s_bytes", name, name);
+        ctc__put(text, " *%s%suint32_t %s_bytes", name, separator, name);
     } else if (arg->type.kind == CT_ARG_ENDPOINT) {
         ctc__put(text, "struct %s_%s %s", arg->type.contract->name.text, side_names[arg->type.side],
                  name);
     } else {
         ctc__put(text, "%s %s", ctc__c_type(arg->type.kind), name);
     }
+}
+
+static void put_param(const struct ctc_contract *contract, const struct ctc__arg *arg,
+                      struct ctc__text *text)
+{
+    ctc__put_c_declaration(contract, arg, ", ", text);
 }
 
 static void put_field(const struct ctc_contract *contract, const struct ctc__arg *arg,

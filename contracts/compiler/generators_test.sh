@@ -24,7 +24,7 @@ twice() { # EMITTER: into $work/EMITTER and $work/EMITTER.again, must be equal
     ok "$1: one file a contract, the same bytes in a second run" $?
 }
 
-for emitter in md json svg; do
+for emitter in sip-c-typed md json svg; do
     twice "$emitter"
 done
 
@@ -58,4 +58,39 @@ PATH="$work/nothing" "$contractc" compile -w --emit svg "$std/HelloContract.cont
     >"$work/out" 2>"$work/err"
 [ $? -eq 1 ] && [ ! -s "$work/out" ] && grep -q 'graphviz' "$work/err"
 ok "svg: without Graphviz, an error that names its package" $?
+
+# Typed calls: files that must compile, and files that must not, each with what the compiler says.
+"$contractc" compile -w --emit sip-c -o "$work/sip-c-typed" "$std"/*.contract &&
+    "$contractc" compile -w --emit sip-c -o "$work/sip-c-typed" "$root"/contracts/compiler/golden/*.contract &&
+    "$contractc" compile -w --emit sip-c-typed -o "$work/sip-c-typed" \
+        "$root"/contracts/compiler/golden/*.contract
+ok "sip-c-typed: headers for the samples" $?
+compile() { # FILE
+    clang --target=wasm32 -std=gnu11 -ffreestanding -O2 -Wall -Wextra -Werror -I"$work/sip-c-typed" \
+        -I"$root/sips" -I"$root/node_kernel/abi/include" -I"$root/base/include" -c "$1" \
+        -o "$work/snippet.o" >"$work/out" 2>"$work/err"
+}
+for header in "$work"/sip-c-typed/*_typed.h; do
+    echo "#include \"$(basename "$header")\""
+done >"$work/all.c"
+compile "$work/all.c"
+answer=$?
+sed 's/^/# /' "$work/err"
+ok "sip-c-typed: all headers together compile for wasm32" $answer
+for file in "$root"/contracts/compiler/typed/*.c; do
+    name=$(basename "$file" .c)
+    expected=$(awk 'NR >= 2 { print } NR >= 2 && /\*\/$/ { exit }' "$file" | tr '\n' ' ' |
+        sed 's,^/\* *,,; s, *\*/ *$,,; s, \* , ,g; s,  *, ,g')
+    compile "$file"
+    answer=$?
+    if [ "$expected" = compiles ]; then
+        [ $answer -eq 0 ]
+    else
+        [ $answer -ne 0 ] && [ -n "$expected" ] && grep -qF "$expected" "$work/err" &&
+            [ "$(grep -c 'error: ' "$work/err")" -eq 1 ]
+    fi
+    answer=$?
+    ok "sip-c-typed: $name: $expected" $answer
+    if [ $answer -ne 0 ]; then sed 's/^/# /' "$work/err"; fi
+done
 echo "1..$number"

@@ -27,6 +27,7 @@ static const char help_text[] =
     "  check     report errors and warnings as file:line:col\n"
     "  compile   write, for each contract in the given files, one of:\n"
     "              sip-c     Name.h, typed calls for SIPs in C\n"
+    "              sip-c-typed  Name_typed.h, the same with the state in the type\n"
     "              monitor   Name_monitor.h and Name_monitor.c, for kernel code\n"
     "              table     Name.table, the compiled contract as it travels in images\n"
     "              dot       Name.dot, a picture of the states (for Graphviz)\n"
@@ -80,8 +81,9 @@ static int find_emitters(const char *name, enum ctc_emitter emitters[2])
     } known[] = {
         {"sip-c", {CTC_EMIT_SIP_C}, 1}, {"monitor", {CTC_EMIT_MONITOR_H, CTC_EMIT_MONITOR_C}, 2},
         {"table", {CTC_EMIT_TABLE}, 1}, {"dot", {CTC_EMIT_DOT}, 1},
-        {"test", {CTC_EMIT_TEST}, 1},   {"md", {CTC_EMIT_MD}, 1},
-        {"json", {CTC_EMIT_JSON}, 1},   {"svg", {CTC_EMIT_SVG}, 1},
+        {"test", {CTC_EMIT_TEST}, 1},   {"sip-c-typed", {CTC_EMIT_SIP_TYPED}, 1},
+        {"md", {CTC_EMIT_MD}, 1},       {"json", {CTC_EMIT_JSON}, 1},
+        {"svg", {CTC_EMIT_SVG}, 1},
     };
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {

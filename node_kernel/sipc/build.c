@@ -104,6 +104,8 @@ static sf_status stage_clang(struct job *job)
         "-fvisibility=hidden",
         "-Wall",
         "-Werror=date-time",
+        "-Werror=implicit-function-declaration", /* a typed call that the contract does not have */
+        "-Werror=incompatible-pointer-types",
         "-Wno-unused-command-line-argument",
         "-Wl,--no-entry",
         "-Wl,--export=sip_main",
@@ -111,7 +113,8 @@ static sf_status stage_clang(struct job *job)
         "-Wl,-z,stack-size=65536",
         "-Wl,--fatal-warnings",
     };
-    static const char *const library[] = {"libsip/memory.c", "libsip/text.c", "libsip/kernel.c"};
+    static const char *const library[] = {"libsip/memory.c", "libsip/text.c", "libsip/kernel.c",
+                                          "libsip/use.c"};
     const struct build_options *options = job->options;
     struct work_args args = {0};
     char paths[8][WORK_PATH_MAX + 4];

@@ -63,6 +63,9 @@ sf_status protocols_load(struct protocols *p, const struct build_options *option
     }
     for (size_t i = 0; i < ctc_contract_count(p->ctc) && st == SF_OK; i++) {
         st = ctc_emit_file(ctc_contract(p->ctc, i), CTC_EMIT_SIP_C, folder);
+        if (st == SF_OK) {
+            st = ctc_emit_file(ctc_contract(p->ctc, i), CTC_EMIT_SIP_TYPED, folder);
+        }
     }
     return st == SF_OK ? SF_OK : sipc_fail(st, "%s: cannot write headers", folder);
 }

@@ -304,6 +304,15 @@ static void hello_greets_its_client(void **state)
     assert_false(world.ends[2].over);
 }
 
+static void typed_endpoints_are_good_for_one_use(void **state)
+{
+    (void)state;
+    world_make(false);
+    sip_create(2, "typed", "tests/sips/typed.sip", NULL, 0);
+    wire_and_start(2, NULL, NULL);
+    expect_exit(2, 0);
+}
+
 static void a_client_without_server_says_why(void **state)
 {
     (void)state;
@@ -579,6 +588,7 @@ int main(void)
         TEST(promises_hold),
         TEST(faults_are_named),
         TEST(hello_greets_its_client),
+        TEST(typed_endpoints_are_good_for_one_use),
         TEST(a_client_without_server_says_why),
         TEST(web_answers_with_what_it_knows),
         TEST(a_request_too_long_is_refused),

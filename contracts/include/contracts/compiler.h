@@ -101,6 +101,7 @@ enum ctc_emitter {
     CTC_EMIT_TABLE,     /* <Name>.table: the blob as it is */
     CTC_EMIT_DOT,       /* <Name>.dot: a picture of the states */
     CTC_EMIT_TEST,      /* <Name>_walk.c: tables with which sips/walk walks an exporter */
+    CTC_EMIT_SIP_TYPED, /* <Name>_typed.h: the same, with the state in the type */
     CTC_EMIT_MD,        /* <Name>.md: documentation */
     CTC_EMIT_JSON,      /* <Name>.json: everything, for other programs; docs/contracts.md */
     CTC_EMIT_SVG,       /* <Name>.svg: that picture, drawn by Graphviz (the program dot) */
@@ -113,7 +114,8 @@ enum ctc_emitter {
 char *ctc_emit(const struct ctc_contract *contract, enum ctc_emitter emitter, size_t *out_bytes);
 /* "<Name>.h" and so on, malloced. */
 char *ctc_emit_file_name(const struct ctc_contract *contract, enum ctc_emitter emitter);
-/* Writes that file into a folder (only if its content differs). IO; UNSUPPORTED: no text, as above. */
+/* Writes that file into a folder (only if its content differs). IO; UNSUPPORTED: no text, as above.
+ */
 SF_MUST_CHECK sf_status ctc_emit_file(const struct ctc_contract *contract, enum ctc_emitter emitter,
                                       const char *folder);
 

@@ -71,7 +71,12 @@ static void twice(struct ctc_contract *contract, const struct ctc__name *name, c
 
 static void check_args_twice(struct ctc_contract *contract, const struct ctc__message *message)
 {
-    CHECK_TWICE(message->args, ctc__arg, "duplicate-name", "argument")
+    size_t errors = contract->ctc->error_count;
+
+    CHECK_TWICE(message->written, ctc__arg, "duplicate-name", "argument")
+    if (contract->ctc->error_count == errors) { /* `p_x`, and `x` of a struct `p` */
+        CHECK_TWICE(message->args, ctc__arg, "duplicate-name", "argument")
+    }
     for (const struct ctc__arg *a = message->args; a != NULL; a = a->next) {
         size_t length = strlen(a->name.text);
         for (const struct ctc__arg *b = message->args; b != NULL; b = b->next) {

@@ -106,6 +106,21 @@ static void check_override(struct ctc_contract *contract, const struct ctc__stat
     }
 }
 
+/* Merging would make one state of both; states that are new are looked at later. */
+static void check_overridden_twice(struct ctc_contract *contract)
+{
+    for (const struct ctc__state *s = contract->states; s != NULL; s = s->next) {
+        const struct ctc__state *before = find_state(contract->states, s->name.text);
+        if (s->overrides && before != s && before->overrides) {
+            ctc__error(contract->ctc, s->name.pos, "duplicate-state",
+                       "state '%s' was overridden before, at line %u, expected one override with "
+                       "all new steps",
+                       s->name.text, before->name.pos.line);
+            contract->broken = true;
+        }
+    }
+}
+
 /* The base's states, each with the steps that an overriding state adds; then the new ones. */
 static void merge_states(struct ctc_contract *contract)
 {
@@ -215,6 +230,7 @@ void ctc__inherit(struct ctc_contract *contract)
     }
     contract->broken = contract->broken || unknown;
     if (contract->base != NULL) {
+        check_overridden_twice(contract);
         merge_messages(contract);
         merge_states(contract);
         merge_consts(contract);

@@ -164,6 +164,7 @@ sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
     }
     *out_info = session->info;
     out_info->rtt_ns = session->rtt_ns;
+    out_info->drained = fab__in_flight(session) == 0 && fab__outbox_empty(session);
     return SF_OK;
 }
 

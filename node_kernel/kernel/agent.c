@@ -221,6 +221,17 @@ static void kernel_session_lost(void *arg, uint16_t peer_id, struct sf_cause cau
 /* --- the kernel's life ---------------------------------------------------------------------------
  */
 
+/* Ends what runs, and lets the nodes that had channels to it know. */
+static void kernel_stop(struct agent *agent)
+{
+    if (agent->kernel == NULL) {
+        return;
+    }
+    agent->ending = true;
+    nk_kernel_stop(agent->kernel);
+    pump_flush(agent->options.pump, AGENT_FLUSH_MS);
+}
+
 static void kernel_end(struct agent *agent)
 {
     if (agent->kernel == NULL) {
@@ -603,6 +614,7 @@ void agent_destroy(struct agent *agent)
     if (agent == NULL) {
         return;
     }
+    kernel_stop(agent);
     kernel_end(agent);
     notes_drop(agent);
     control_stream_finish(agent->stream);

@@ -25,6 +25,7 @@
 #define AGENT_BACKOFF_MS_MIN 100u
 #define AGENT_BACKOFF_MS_MAX 2000u
 #define AGENT_CONNECT_MS 5000u /* until a welcome; then the connection is given up */
+#define AGENT_FLUSH_MS 200u
 #define AGENT_NOTES_MAX 1024u
 #define AGENT_NOTES_BYTES_MAX (4u << 20)
 #define AGENT_LINKS_MAX 8u
@@ -67,9 +68,10 @@ struct agent_options {
 
 SF_MUST_CHECK sf_status agent_create(const struct agent_options *options, struct agent **out_agent);
 /*
- * Stops all SIPs and closes the connection. Nothing is sent to other nodes any more: their channels
- * to this one close with NODE_LOST when fabricd tells them. The loop must run once more before it
- * is closed. Takes NULL.
+ * Stops all SIPs and closes the connection. Channels of other nodes to this one close with
+ * SHUTDOWN; for that, frames are sent for at most AGENT_FLUSH_MS. What a peer did not hear by then
+ * closes with NODE_LOST when fabricd tells it. The loop must run once more before it is closed.
+ * Takes NULL.
  */
 void agent_destroy(struct agent *agent);
 /* Why the last attempt to join failed; "" if none has. */

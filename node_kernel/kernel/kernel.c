@@ -217,14 +217,22 @@ static void sips_stop(struct nk_kernel *kernel)
     }
 }
 
+void nk_kernel_stop(struct nk_kernel *kernel)
+{
+    assert(nk__cpu.kernel == NULL); /* not from inside nk_run */
+    sips_stop(kernel);
+    nk__services_fini(kernel);
+    while (kernel->refused_count > 0) {
+        fab_ep_close(kernel->refused[--kernel->refused_count], SF_CAUSE_OF(SHUTDOWN));
+    }
+}
+
 void nk_kernel_destroy(struct nk_kernel *kernel)
 {
     if (kernel == NULL) {
         return;
     }
-    assert(nk__cpu.kernel == NULL); /* not from inside nk_run */
-    sips_stop(kernel);
-    nk__services_fini(kernel);
+    nk_kernel_stop(kernel);
     fab_node_destroy(kernel->fabric);
     nk__images_fini(kernel);
     for (uint32_t i = 0; i < kernel->contract_count; i++) {

@@ -71,7 +71,13 @@ struct nk_options {
 SF_MUST_CHECK sf_status nk_kernel_create(const struct nk_options *options,
                                          struct nk_kernel **out_kernel, char *text,
                                          size_t text_capacity);
-/* Stops all SIPs and services (peers see SHUTDOWN) and frees everything. Takes NULL. */
+/*
+ * Ends all SIPs and services, and with them all channels: peers see SHUTDOWN, those on other nodes
+ * when the fabric's frames have reached them. Of the functions here, only nk_kernel_fabric and
+ * nk_kernel_destroy may be called afterwards.
+ */
+void nk_kernel_stop(struct nk_kernel *kernel);
+/* Stops, and frees everything. Takes NULL. What the fabric has not sent by then is lost. */
 void nk_kernel_destroy(struct nk_kernel *kernel);
 
 struct xh_heap *nk_kernel_heap(struct nk_kernel *kernel);

@@ -512,6 +512,42 @@ void pump_stop(struct pump *pump)
     pump->running = false;
 }
 
+static bool pump_drained(const struct pump *pump)
+{
+    struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
+
+    for (uint16_t id = pump_peer_next(pump, 0); id != 0; id = pump_peer_next(pump, id)) {
+        struct pump_link *l = pump->peer_links[id];
+        struct fab_peer_info info;
+
+        if (fab_peer_query(fabric, id, &info) == SF_OK && info.alive && !info.drained &&
+            l->link.ops->is_up(&l->link)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void pump_flush(struct pump *pump, uint32_t ms)
+{
+    static const struct timespec pause = {.tv_nsec = SLEEP_FIRST_NS};
+    uint64_t now_ns = node_now_ns();
+    uint64_t end_ns = now_ns + ms * 1000000ull;
+
+    if (pump->kernel == NULL) {
+        return;
+    }
+    while (!pump_drained(pump) && now_ns < end_ns) {
+        bool any = pump_rx(pump, now_ns);
+
+        (void)fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
+        if (!pump_tx(pump, now_ns) && !any) {
+            (void)nanosleep(&pause, NULL);
+        }
+        now_ns = node_now_ns();
+    }
+}
+
 void pump_query(const struct pump *pump, struct pump_stats *out_stats)
 {
     *out_stats = pump->stats;

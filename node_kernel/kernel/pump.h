@@ -54,6 +54,11 @@ void pump_run(struct pump *pump);
 /* One turn, and a sleep if there is nothing to do. For tests. */
 void pump_turn(struct pump *pump);
 void pump_stop(struct pump *pump);
+/*
+ * Moves frames, and nothing else (no SIP runs, no callback of libuv), until each peer that was ever
+ * heard and whose link is up has acknowledged everything, at most ms. Only before the end.
+ */
+void pump_flush(struct pump *pump, uint32_t ms);
 
 /*
  * Opens a link. If one of that number is open with the same driver, device and side: OK, nothing

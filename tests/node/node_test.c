@@ -294,6 +294,59 @@ static void a_lost_node_closes_its_channels(void **state)
     node_shut_down(b);
 }
 
+/* hello-client on b talks to hello on a, and both will not end by themselves. */
+static void talk(struct controller_node *a, struct controller_node *b)
+{
+    nodes_connect(a, 1, 1, b, 2, 2, 4);
+    hello_create(a, 1, b, "100000000");
+    node_sip_start(a, 11);
+    node_sip_start(b, 12);
+    CONTROLLER_UNTIL(node_said(b, 12, "hello, world"));
+}
+
+/* The controller says nothing of it: what the client learns came over the fabric. */
+static void expect_client_told_of_shutdown(struct controller_node *b)
+{
+    CONTROLLER_UNTIL(node_reported(b, 12, SF__CONTROL__SIP_STATE__EXITED));
+    assert_true(node_said(b, 12, "shutdown"));
+    assert_false(node_said(b, 12, "node lost"));
+    CONTROLLER_UNTIL(b->endpoint_count == 0 && b->block_count == 0);
+}
+
+static void a_node_that_ends_by_signal_tells_its_peers(void **state)
+{
+    struct controller_node *a = node_join("node1", 1, 1), *b = node_join("node2", 2, 2);
+    (void)state;
+    talk(a, b);
+    kill(a->pid, SIGTERM);
+    assert_int_equal(node_wait_end(a), 0);
+    expect_client_told_of_shutdown(b);
+    node_shut_down(b);
+}
+
+static void a_node_that_is_shut_down_tells_its_peers(void **state)
+{
+    struct controller_node *a = node_join("node1", 1, 1), *b = node_join("node2", 2, 2);
+    (void)state;
+    talk(a, b);
+    node_shut_down(a);
+    expect_client_told_of_shutdown(b);
+    node_shut_down(b);
+}
+
+/* A peer that does not answer holds nobody up for long. */
+static void a_silent_peer_does_not_keep_a_node_from_ending(void **state)
+{
+    struct controller_node *a = node_join("node1", 1, 1), *b = node_join("node2", 2, 2);
+    (void)state;
+    talk(a, b);
+    kill(b->pid, SIGSTOP);
+    node_shut_down(a); /* fails after 20 s */
+    kill(b->pid, SIGCONT);
+    CONTROLLER_UNTIL(node_reported(b, 12, SF__CONTROL__SIP_STATE__EXITED));
+    node_shut_down(b);
+}
+
 static uint16_t free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
@@ -408,6 +461,9 @@ int main(int argc, char *argv[])
         CASE(a_node_runs_on_without_its_controller),
         CASE(hello_crosses_memif),
         CASE(a_lost_node_closes_its_channels),
+        CASE(a_node_that_ends_by_signal_tells_its_peers),
+        CASE(a_node_that_is_shut_down_tells_its_peers),
+        CASE(a_silent_peer_does_not_keep_a_node_from_ending),
         CASE(a_web_page_crosses_memif),
         CASE(an_idle_node_leaves_the_core_alone),
     };

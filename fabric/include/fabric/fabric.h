@@ -213,7 +213,8 @@ uint64_t fab_tick(struct fab_node *node, uint64_t now_ns);
 struct fab_peer_info {
     uint16_t peer_id;
     uint16_t epoch;
-    bool alive; /* something was heard from it since the session began */
+    bool alive;   /* something was heard from it since the session began */
+    bool drained; /* all that was to be sent is sent and acknowledged */
     uint64_t frames_sent, frames_resent, frames_received, frames_duplicate, frames_rejected;
     uint64_t bytes_sent, bytes_received;
     uint64_t rtt_ns;   /* smoothed; 0: not known yet */

@@ -267,6 +267,7 @@ static void generated_files_are_as_expected(void **state)
             check_golden(contract, CTC_EMIT_DOT);
             check_golden(contract, CTC_EMIT_TEST);
             check_golden(contract, CTC_EMIT_SIP_TYPED);
+            check_golden(contract, CTC_EMIT_DISSECTOR);
             check_golden(contract, CTC_EMIT_MD);
             check_golden(contract, CTC_EMIT_JSON);
         }

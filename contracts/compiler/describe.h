@@ -9,6 +9,9 @@ extern const char *const ctc__side_names[];      /* Imp, Exp */
 extern const char *const ctc__side_words[];      /* importer, exporter */
 extern const char *const ctc__direction_names[]; /* in, out, both; by enum ct_direction */
 
+/* dissector_lua.c */
+extern const char ctc__dissector_lua[];
+
 /* The language's name of an argument kind; "block" and "endpoint" for those. */
 const char *ctc__kind_name(uint8_t kind);
 /* A type as it is written in the language. */

@@ -24,6 +24,7 @@ static const struct {
     [CTC_EMIT_SIP_TYPED] = {"_typed.h", ctc__emit_sip_typed},
     [CTC_EMIT_MD] = {".md", ctc__emit_md},
     [CTC_EMIT_JSON] = {".json", ctc__emit_json},
+    [CTC_EMIT_DISSECTOR] = {".lua", ctc__emit_dissector},
     [CTC_EMIT_SVG] = {".svg", NULL}, /* can fail */
 };
 

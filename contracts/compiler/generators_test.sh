@@ -24,7 +24,7 @@ twice() { # EMITTER: into $work/EMITTER and $work/EMITTER.again, must be equal
     ok "$1: one file a contract, the same bytes in a second run" $?
 }
 
-for emitter in sip-c-typed md json svg; do
+for emitter in sip-c-typed md json dissector svg; do
     twice "$emitter"
 done
 

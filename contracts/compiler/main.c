@@ -34,6 +34,7 @@ static const char help_text[] =
     "              svg       Name.svg, that picture drawn (by dot, Debian package graphviz)\n"
     "              md        Name.md, documentation\n"
     "              json      Name.json, everything, for other programs\n"
+    "              dissector Name.lua, for Wireshark and tshark\n"
     "              test      Name_walk.c, tables for a SIP that walks an exporter\n"
     "  show      messages, states, transitions, queue bounds and identity\n"
     "  bounds    the most that can wait at either end: slots, bytes, blocks, endpoints\n"
@@ -79,10 +80,15 @@ static int find_emitters(const char *name, enum ctc_emitter emitters[2])
         enum ctc_emitter emitters[2];
         int count;
     } known[] = {
-        {"sip-c", {CTC_EMIT_SIP_C}, 1}, {"monitor", {CTC_EMIT_MONITOR_H, CTC_EMIT_MONITOR_C}, 2},
-        {"table", {CTC_EMIT_TABLE}, 1}, {"dot", {CTC_EMIT_DOT}, 1},
-        {"test", {CTC_EMIT_TEST}, 1},   {"sip-c-typed", {CTC_EMIT_SIP_TYPED}, 1},
-        {"md", {CTC_EMIT_MD}, 1},       {"json", {CTC_EMIT_JSON}, 1},
+        {"sip-c", {CTC_EMIT_SIP_C}, 1},
+        {"monitor", {CTC_EMIT_MONITOR_H, CTC_EMIT_MONITOR_C}, 2},
+        {"table", {CTC_EMIT_TABLE}, 1},
+        {"dot", {CTC_EMIT_DOT}, 1},
+        {"test", {CTC_EMIT_TEST}, 1},
+        {"sip-c-typed", {CTC_EMIT_SIP_TYPED}, 1},
+        {"dissector", {CTC_EMIT_DISSECTOR}, 1},
+        {"md", {CTC_EMIT_MD}, 1},
+        {"json", {CTC_EMIT_JSON}, 1},
         {"svg", {CTC_EMIT_SVG}, 1},
     };
 

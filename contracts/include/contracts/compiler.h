@@ -104,6 +104,7 @@ enum ctc_emitter {
     CTC_EMIT_SIP_TYPED, /* <Name>_typed.h: the same, with the state in the type */
     CTC_EMIT_MD,        /* <Name>.md: documentation */
     CTC_EMIT_JSON,      /* <Name>.json: everything, for other programs; docs/contracts.md */
+    CTC_EMIT_DISSECTOR, /* <Name>.lua: for Wireshark */
     CTC_EMIT_SVG,       /* <Name>.svg: that picture, drawn by Graphviz (the program dot) */
     CTC_EMIT_COUNT,     /* how many there are */
 };

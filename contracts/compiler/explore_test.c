@@ -90,6 +90,162 @@ static void other_errors_come_first(void **state)
     ctc_destroy(ctc);
 }
 
+/* --- contracts that nobody wrote ----------------------------------------------------------------
+ */
+
+static uint64_t random_state = 0xc0de;
+
+static uint32_t any(uint32_t below)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random_state >> 33) % below;
+}
+
+/* Steps of one side in each state, but here and there, if `mixed`, one of the other side. */
+static void put_contract(struct ctc__text *text, bool mixed)
+{
+    uint32_t state_count = 2 + any(mixed ? 2 : 5);
+
+    ctc__put(text, "contract C { in message A(); in message B(); in message N();\n"
+                   "out message P(); out message Q(); state S0 : {");
+    for (uint32_t s = 0; s < state_count; s++) {
+        const char *const steps[2][2] = {{"A?", "B?"}, {"P!", "Q!"}};
+        uint32_t side = any(2);
+        if (s > 0) {
+            ctc__put(text, "state S%u : {", s);
+        }
+        for (uint32_t n = 0; n < 2; n++) {
+            if (any(4) > 0) {
+                bool other = mixed && any(2) == 0;
+                ctc__put(text, " %s -> S%u;", steps[other ? !side : side][n], any(state_count));
+            }
+        }
+        ctc__put(text, " }\n");
+    }
+    ctc__put(text, "}\n");
+}
+
+static size_t count_findings(const struct ctc *ctc)
+{
+    size_t at = 0;
+
+    return count_rule(ctc, "unspecified-reception", &at) + count_rule(ctc, "deadlock", &at) +
+           count_rule(ctc, "queue-overflow", &at) + count_rule(ctc, "explored-partly", &at);
+}
+
+/* What the rules about one machine are for: if they hold, nothing goes wrong between two. */
+static void where_one_side_sends_nothing_goes_wrong(void **state)
+{
+    unsigned whole = 0;
+    unsigned found = 0;
+
+    (void)state;
+    for (int round = 0; round < 6000; round++) {
+        struct ctc__text text = {0};
+        struct ctc *ctc = ctc_create();
+        size_t at = 0;
+        put_contract(&text, round % 2 == 1);
+        (void)ctc_add_text(ctc, "random", text.bytes, text.length);
+        (void)!ctc_check(ctc);
+        if (count_rule(ctc, "mixed-state", &at) == 0 && count_findings(ctc) > 0) {
+            ctc_print(ctc, stderr);
+            fail_msg("%s", text.bytes);
+        }
+        whole += ctc_error_count(ctc) == 0;
+        found += count_findings(ctc) > 0;
+        ctc_destroy(ctc);
+        free(text.bytes);
+    }
+    printf("# %u without error, %u with a run that goes wrong\n", whole, found);
+    assert_true(whole > 30); /* of each kind there were some */
+    assert_true(found > 5);
+}
+
+static bool reaches_final(const struct ct_contract *table, uint16_t from)
+{
+    bool reached[CT_STATES_MAX] = {false};
+    bool changed = true;
+
+    reached[from] = true;
+    while (changed) {
+        changed = false;
+        for (uint16_t s = 0; s < table->state_count; s++) {
+            for (uint16_t cell = 0; reached[s] && cell < 2 * table->message_count; cell++) {
+                uint8_t next =
+                    ct_step(table, (uint8_t)s, cell % 2 == 0 ? CT_IMP : CT_EXP, cell / 2);
+                changed = changed || (next != CT_ILLEGAL && !reached[next]);
+                if (next != CT_ILLEGAL) {
+                    reached[next] = true;
+                }
+            }
+            if (reached[s] && table->states[s].final) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_sent(const struct ct_contract *table, uint16_t tag)
+{
+    for (uint16_t s = 0; s < table->state_count; s++) {
+        if (ct_step(table, (uint8_t)s, CT_IMP, tag) != CT_ILLEGAL ||
+            ct_step(table, (uint8_t)s, CT_EXP, tag) != CT_ILLEGAL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool warned(const struct ctc *ctc, const char *rule, const char *name)
+{
+    char quoted[CT_NAME_BYTES_MAX + 3];
+
+    snprintf(quoted, sizeof(quoted), "'%s'", name);
+    for (size_t i = 0; i < ctc_diagnostic_count(ctc); i++) {
+        const struct ctc_diagnostic *d = ctc_diagnostic(ctc, i);
+        if (strcmp(d->rule, rule) == 0 && strstr(d->text, quoted) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The warnings no-end and unused-message, against the tables. */
+static void warnings_are_what_the_tables_say(void **state)
+{
+    unsigned ends = 0;
+    unsigned endless = 0;
+    unsigned unused = 0;
+
+    (void)state;
+    for (int round = 0; round < 1500; round++) {
+        struct ctc__text text = {0};
+        struct ctc *ctc = ctc_create();
+        put_contract(&text, false);
+        (void)ctc_add_text(ctc, "random", text.bytes, text.length);
+        if (ctc_check(ctc) == SF_OK) {
+            const struct ct_contract *table = table_of(ctc, "C");
+            for (uint16_t s = 0; s < table->state_count; s++) {
+                bool reaches = reaches_final(table, s);
+                assert_int_equal(warned(ctc, "no-end", table->states[s].name), !reaches);
+                ends += reaches;
+                endless += !reaches;
+            }
+            for (uint16_t tag = 0; tag < table->message_count; tag++) {
+                bool sent = is_sent(table, tag);
+                assert_int_equal(warned(ctc, "unused-message", table->messages[tag].name), !sent);
+                unused += !sent;
+            }
+        }
+        ctc_destroy(ctc);
+        free(text.bytes);
+    }
+    assert_true(ends > 30);
+    assert_true(endless > 30);
+    assert_true(unused > 30);
+}
+
 /* --- the engine by itself -----------------------------------------------------------------------
  */
 
@@ -162,6 +318,8 @@ int main(void)
         cmocka_unit_test(both_may_act_and_the_run_is_printed),
         cmocka_unit_test(a_race_that_the_protocol_settles_is_no_finding),
         cmocka_unit_test(other_errors_come_first),
+        cmocka_unit_test(where_one_side_sends_nothing_goes_wrong),
+        cmocka_unit_test(warnings_are_what_the_tables_say),
         cmocka_unit_test(machines_that_differ),
     };
     return cmocka_run_group_tests_name("exploration of both sides", tests, NULL, NULL);

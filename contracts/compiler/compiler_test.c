@@ -251,14 +251,20 @@ static void check_golden(const struct ctc_contract *contract, enum ctc_emitter e
 
 static void generated_files_are_as_expected(void **state)
 {
-    static const char *const names[] = {"Other", "Sample"};
+    static const struct {
+        const char *file, *contract;
+    } all[] = {
+        {"compiler/golden/Sample.contract", "Other"},
+        {"compiler/golden/Sample.contract", "Sample"},
+        {"compiler/golden/Whole.contract", "Whole"},
+    };
 
     (void)state;
     /* A second compilation must write the same bytes: nothing depends on addresses. */
     for (int round = 0; round < 2; round++) {
-        struct ctc *ctc = compile_file("compiler/golden/Sample.contract");
-        for (int n = 0; n < 2; n++) {
-            const struct ctc_contract *contract = ctc_find(ctc, names[n]);
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+            struct ctc *ctc = compile_file(all[i].file);
+            const struct ctc_contract *contract = ctc_find(ctc, all[i].contract);
             assert_non_null(contract);
             check_golden(contract, CTC_EMIT_SIP_C);
             check_golden(contract, CTC_EMIT_MONITOR_H);
@@ -270,8 +276,8 @@ static void generated_files_are_as_expected(void **state)
             check_golden(contract, CTC_EMIT_DISSECTOR);
             check_golden(contract, CTC_EMIT_MD);
             check_golden(contract, CTC_EMIT_JSON);
+            ctc_destroy(ctc);
         }
-        ctc_destroy(ctc);
     }
 }
 
@@ -416,14 +422,15 @@ static void long_queues_are_refused(void **state)
 /* Damaged text ends in diagnostics, never in a crash (this test also runs with sanitizers). */
 static void damaged_text_never_crashes(void **state)
 {
-    static const char *const files[] = {"compiler/golden/Sample.contract",
-                                        "std/TcpConnectionContract.contract"};
+    static const char *const files[] = {
+        "compiler/golden/Sample.contract", "std/TcpConnectionContract.contract",
+        "compiler/golden/Whole.contract", "compiler/golden/SingSharp.sg"};
     uint64_t seed = 0xc0ffee;
 
     (void)state;
     for (int round = 0; round < 1200; round++) {
         size_t length = 0;
-        char *path = source_path(files[round % 2]);
+        char *path = source_path(files[round % 4]);
         char *text = read_all(path, &length);
         struct ctc *ctc = ctc_create();
         for (int change = 0; change < 1 + round % 7; change++) {

@@ -38,6 +38,15 @@ expect 0 "check of all standard contracts" "$contractc" check "$root"/contracts/
 expect 1 "check of a bad one" "$contractc" check "$root/contracts/compiler/bad/several.contract"
 [ "$(grep -c ':[0-9]*:[0-9]*: error: ' "$work/err")" -eq 3 ]
 ok "an error for each of three broken contracts in one run" $?
+expect 0 "check of a Sing# source" "$contractc" check "$root/contracts/compiler/golden/SingSharp.sg"
+[ "$(grep -c ': note: .*\[read-past\]$' "$work/err")" -eq 9 ]
+ok "a note for each kind of thing that is read past" $?
+expect 0 "check of a mixed state" "$contractc" check \
+    "$root/contracts/compiler/bad/mixed_unmonitored.contract"
+grep -q 'warning: .*\[mixed-unmonitored\]$' "$work/err"
+ok "it is checked with a warning" $?
+expect 1 "a mixed state has no table" "$contractc" compile --emit table -o "$work" \
+    "$root/contracts/compiler/bad/mixed_unmonitored.contract"
 expect 1 "a missing file" "$contractc" check "$work/missing.contract"
 expect 0 "show" "$contractc" show "$root/contracts/std/TcpConnectionContract.contract"
 grep -q '^messages 31, named states 19, states inside steps 18, actions 85$' "$work/out"

@@ -437,6 +437,7 @@ static void flatten(struct ctc_contract *contract, struct ctc__message *message,
             }
         }
     } else if (name.length > CT_NAME_BYTES_MAX) {
+        message->arg_count = CT_ARGS_MAX + 1; /* enough: two fields a level are a mountain */
         ctc__error(contract->ctc, pos, "limit",
                    "the field's argument would be called '%s', expected at most %u characters",
                    name.bytes, CT_NAME_BYTES_MAX);

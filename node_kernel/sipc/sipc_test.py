@@ -422,6 +422,56 @@ def test_every_operator():
     check("and is in the image", symbols and int(symbols.group(1)) >= count, out.stdout)
 
 
+# (what, body of sip_main with `struct HelloContract_Imp h` taken, what `sipc check` says)
+FLOWS = [
+    ("a send out of turn", "HelloContract_Imp_send_Bye(h);\nHelloContract_Imp_send_Bye(h);",
+     r"flow\.c:9: error: HelloContract: the importer may not send Bye in state Done \[refuted\]\n"
+     r".*flow\.c:6: take HelloContract\.Imp in state Start\n"
+     r".*flow\.c:8: send HelloContract\.Imp Bye: Start -> Done\n"),
+    ("a receive where nothing can come", "HelloContract_Imp_recv(h, &m, SIP_FOREVER);",
+     r"flow\.c:8: error: HelloContract: nothing can come in state Start"),
+    ("that receive with a time limit", "HelloContract_Imp_recv(h, &m, SIP_MS(1));",
+     r"flow\.c:8: note: recv is left to the monitor"),
+    ("use after close", "nk_close(h.h);\nHelloContract_Imp_send_Bye(h);",
+     r"flow\.c:9: error: the endpoint of HelloContract \(importer\) was closed before"),
+    ("a receive in a final state", "HelloContract_Imp_send_Bye(h);\nHelloContract_Imp_recv(h, &m, SIP_FOREVER);",
+     r"2 proven, 0 refuted, 0 left"),
+    ("a message on one of two ways", "if (nk_clock_ns() > 5) HelloContract_Imp_send_Bye(h);\n"
+     "HelloContract_Imp_send_Bye(h);",
+     r"flow\.c:9: note: send is left to the monitor: .* may not send Bye in state Done"),
+    ("a handle out of an array", "all[nk_clock_ns() & 3] = h;\nHelloContract_Imp_send_Bye(all[nk_clock_ns() & 3]);",
+     r"flow\.c:9: note: send is left to the monitor: its handle comes out of memory"),
+    ("an operation on an unknown handle", "HelloContract_Imp_send_Bye(all[nk_clock_ns() & 3]);\n"
+     "HelloContract_Imp_send_Bye(h);", r"0 proven, 0 refuted, 2 left"),
+    ("a send that may have failed", "HelloContract_Imp_send_Hello(h, nk_block_alloc(1), 1);\n"
+     "HelloContract_Imp_recv(h, &m, SIP_FOREVER);",
+     r"flow\.c:9: note: recv is left to the monitor: HelloContract: nothing can come in state Start"),
+    ("a tag that is looked at", "if (HelloContract_Imp_send_Hello(h, nk_block_alloc(1), 1) < 0) return 2;\n"
+     "if (HelloContract_Imp_recv(h, &m, SIP_FOREVER) == 0 && m.tag != HelloContract_tag_Greeting)\n"
+     "HelloContract_Imp_recv(h, &m, SIP_FOREVER);", r"3 operations: 3 proven"),
+]
+
+
+def test_static_check():
+    folder = WORK / "flow"
+    folder.mkdir()
+    (folder / "flow.yaml").write_text("name: flow\nimports:\n  hello: HelloContract\n")
+    options = ["--manifest", folder / "flow.yaml", "--contracts", SOURCE / "contracts/std"]
+    for what, body, said in FLOWS:
+        (folder / "flow.c").write_text(
+            '#include "HelloContract.h"\nstruct HelloContract_Imp all[4];\nint sip_main(void)\n{\n'
+            "struct HelloContract_Imp h; struct HelloContract_Imp_msg m;\n"
+            'if (HelloContract_Imp_take("hello", &h) < 0) return 1;\n(void)m;\n' + body + "\nreturn 0;\n}\n")
+        out = run(SIPC, "check", folder / "flow.c", *options)
+        refused = "error" in said
+        check(f"static check: {what}", re.search(said, out.stdout + out.stderr) and
+              out.returncode == (1 if refused else 0), out.stdout + out.stderr)
+        if "note" in said:
+            out = run(SIPC, "check", "--strict", folder / "flow.c", *options)
+            check(f"static check: {what}, --strict", out.returncode == 1 and ": error: " in out.stderr,
+                  out.stdout + out.stderr)
+
+
 def test_readme():
     """The tutorial's programs build with the tutorial's commands."""
     folder = WORK / "readme"
@@ -466,6 +516,7 @@ def main():
         test_build()
         test_build_errors()
         test_every_operator()
+        test_static_check()
         test_readme()
         test_interrupt()
         left = sorted(p.name for p in PRIVATE.iterdir())

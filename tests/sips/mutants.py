@@ -5,12 +5,14 @@
 mutants.py SIPC CONTRACTC MUTANTS_RUN SOURCE_ROOT [WORD]. Prints TAP. WORD: only mutants whose name
 has it, with what was said of each.
 
-Each mutant is given to `sipc check`. It counts as
+web needs a TCP service and is not run: of its mutants those count that are refuted, and the others
+are named "unrun". Each mutant is given to `sipc check`. It counts as
   refuted   when that is an error that says [refuted];
   stopped   otherwise, if in a real kernel, with the unchanged example on the other side, it tried at
             least one thing that its contract forbids, and each of these was answered with an error,
             or (a receive where nothing can come) was never answered;
-  legal     if it tried none: it is another program, not a wrong one, and does not count;
+  legal     if it asked the kernel for nothing that is forbidden: it is another program, not a wrong
+            one (or the numbers in typed calls ended it before the kernel), and does not count;
   through   if one thing that the contract forbids was done. There must be none.
 What a mutant tries is seen by watch.h, which is compiled into it: before each kernel call it looks
 into a table that contractc wrote (as JSON) and compares that with what the kernel then answers.
@@ -137,7 +139,7 @@ def arguments(message):
 
 def calls(text, name, side):
     """(kind, message, handle, arguments, begin, end) of each call on an endpoint, in order."""
-    pattern = re.compile(rf"\b{name}_{side}_(?:send_(\w+)|(recv)|(close))\(")
+    pattern = re.compile(rf"\b{name}_{side}(?:_\w+?)?_(?:send_(\w+)|(recv)|(close))\(")
     for match in pattern.finditer(text):
         depth, at, parts, begin = 1, match.end(), [], match.end()
         while depth:
@@ -156,7 +158,7 @@ def sends(table, name, side, handle, but=None):
         args = arguments(message)
         if args is None or message["name"] == but:
             continue
-        if message["direction"] in (("in", "inout") if side == "Imp" else ("out", "inout")):
+        if message["direction"] != ("out" if side == "Imp" else "in"):
             yield message["name"], f"{name}_{side}_send_{message['name']}({', '.join([handle] + args)})"
 
 
@@ -166,8 +168,9 @@ def mutants_of_call(table, name, side, call, text):
     same = text[begin:end]
     other = "Exp" if side == "Imp" else "Imp"
     wrong = f"(struct {name}_{other}){{.h = ({handle}).h}}"
+    handle = f"(struct {name}_{side}){{.h = ({handle}).h}}"  # also where the types have states
     listen = f"({{ struct {name}_{side}_msg m_; (void){name}_{side}_recv({handle}, &m_, SIP_FOREVER); }})"
-    peer_tags = [m for m in table["messages"] if m["direction"] != ("in" if side == "Imp" else "out")]
+    peer_sends = [m for m in table["messages"] if m["direction"] != ("in" if side == "Imp" else "out")]
     if kind == "close":
         yield "close twice", f"((void){same}, {same})"
         for what, send in sends(table, name, side, handle):
@@ -187,7 +190,7 @@ def mutants_of_call(table, name, side, call, text):
         yield "recv twice", f"((void){same}, {same})"
         for what, send in sends(table, name, side, handle):
             yield f"{what} before recv", f"((void){send}, {same})"
-        for m in peer_tags:
+        for m in peer_sends:
             clear = f"memset({args[0]}, 0, sizeof(*({args[0]})))"
             yield f"no recv, but {m['name']}", f"({clear}, ({args[0]})->tag = {m['tag']}, 0)"
 
@@ -196,6 +199,7 @@ def mutants():
     """(sip, what, mutated text), always in the same order."""
     for sip, (source, _, name, side) in SIPS.items():
         text = (SOURCE / source).read_text()
+        text = text.replace(f'#include "{name}_typed.h"', f'#include "{name}.h"\n#include "{name}_typed.h"')
         table = contract(name)
         for call in calls(text, name, side):
             line = text.count("\n", 0, call[4]) + 1

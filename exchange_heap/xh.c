@@ -141,7 +141,7 @@ uint32_t xh__bucket_of(const struct xh_heap *heap, uint64_t owner)
     return (uint32_t)((owner * 0x9e3779b97f4a7c15ull) >> heap->bucket_shift);
 }
 
-static void owner_link(struct xh_heap *heap, uint32_t index, uint64_t owner)
+static inline void owner_link(struct xh_heap *heap, uint32_t index, uint64_t owner)
 {
     struct xh__header *header = &heap->headers[index];
     uint32_t *head = &heap->owners[xh__bucket_of(heap, owner)];
@@ -156,7 +156,7 @@ static void owner_link(struct xh_heap *heap, uint32_t index, uint64_t owner)
     *head = index;
 }
 
-static void owner_unlink(struct xh_heap *heap, struct xh__header *header)
+static inline void owner_unlink(struct xh_heap *heap, struct xh__header *header)
 {
     if (header->prev != 0) {
         heap->headers[header->prev].next = header->next;
@@ -282,7 +282,7 @@ sf_status xh_free(struct xh_heap *heap, struct xh_block *block, uint64_t owner)
 
 sf_status xh_give(struct xh_heap *heap, struct xh_block *block, uint64_t from, uint64_t to)
 {
-    if (from == 0 || block->owner != from) {
+    if (__builtin_expect(from == 0 || block->owner != from, 0)) {
         return SF_NOTOWNER;
     }
     uint32_t index = header_index(heap, block);

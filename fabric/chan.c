@@ -67,7 +67,7 @@ static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const st
             return SF_CONTRACT;
         }
         slot = fab__queue_at(&ep->out, ep->out.count);
-        *slot = *msg;
+        fab__msg_copy(slot, msg);
         fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(ep), true);
         ep->out.count++;
         fab__schedule(ep);
@@ -82,7 +82,7 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
     uint8_t next = ep_step(ep, ep->state, ep->side, msg->tag);
     struct fab_ep *peer = ep->peer;
     const struct fab__plan *plan;
-    bool moves;
+    sf_status st;
 
     assert(ep->life == FAB__LIVE);
     assert(!ep->in_message);
@@ -93,12 +93,9 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
     if (msg->arg_count != plan->arg_count) {
         return SF_CONTRACT;
     }
-    moves = (plan->blocks | plan->eps) != 0;
-    if (moves || plan->narrow != 0) {
-        sf_status st = fab__msg_check(ep, msg, owner);
-        if (st != SF_OK) {
-            return st;
-        }
+    st = fab__msg_check(ep, plan, msg, owner);
+    if (__builtin_expect(st != SF_OK, 0)) {
+        return st;
     }
     if (__builtin_expect(peer == NULL, 0)) {
         return send_away(ep, msg, owner, next);
@@ -106,10 +103,8 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
     if (__builtin_expect(fab__queue_full(&peer->in), 0)) {
         return SF_CONTRACT;
     }
-    *fab__queue_at(&peer->in, peer->in.count) = *msg;
-    if (moves) {
-        fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(peer), true);
-    }
+    fab__msg_copy(fab__queue_at(&peer->in, peer->in.count), msg);
+    fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(peer), true);
     peer->in.count++;
     peer->arrival_state = next;
     ep->state = ep->arrival_state = next;
@@ -134,10 +129,8 @@ sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner
     next = ep_step(ep, ep->state, ct_other(ep->side), msg->tag);
     assert(next != CT_ILLEGAL);
     plan = &ep->plans[msg->tag];
-    *out_msg = *msg;
-    if ((plan->blocks | plan->eps) != 0) {
-        fab__msg_give(ep->node, plan, msg, fab__ep_owner(ep), owner, false);
-    }
+    fab__msg_copy(out_msg, msg);
+    fab__msg_give(ep->node, plan, msg, fab__ep_owner(ep), owner, false);
     fab__queue_pop(&ep->in);
     ep->state = next;
     ep->received++;

@@ -110,14 +110,22 @@ static void plan_make(struct fab__plan *plan, const struct ct_message *message)
         uint8_t kind = message->args[i].kind;
         uint8_t bit = (uint8_t)(1u << i);
         plan->kinds[i] = kind;
+        if (message->args[i].optional) {
+            plan->optional |= bit;
+        }
         if (kind == CT_ARG_BLOCK) {
             plan->blocks |= bit;
+            if (message->args[i].bytes == 0 && !message->args[i].nested) {
+                plan->plain |= bit;
+                plan->grains[i] = (uint8_t)(fab__kind_bytes(message->args[i].element) - 1);
+            }
         } else if (kind == CT_ARG_ENDPOINT) {
             plan->eps |= bit;
         } else if (fab__kind_bytes(kind) < 8) {
             plan->narrow |= bit;
         }
     }
+    plan->several = __builtin_popcount(plan->blocks | plan->eps) > 1;
 }
 
 static struct fab__contract **bucket_of(struct fab_node *node, uint64_t short_id)

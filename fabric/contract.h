@@ -3,7 +3,7 @@
  * contract.h - private to fabric: contracts a node knows, with what sending needs laid out densely.
  *
  * A contract table describes each argument in some 70 bytes; a send needs one. So each message gets
- * a 12-byte plan when the contract becomes known. Contracts come from images, which are untrusted:
+ * a 23-byte plan when the contract becomes known. Contracts come from images, which are untrusted:
  * what the fabric relies on (positional states, indices in range) is checked here once.
  */
 #ifndef FABRIC_CONTRACT_H
@@ -13,10 +13,14 @@
 
 struct fab__plan {
     uint8_t arg_count;
-    uint8_t narrow; /* bit i: argument i is a scalar with fewer than 64 bits */
-    uint8_t blocks; /* bit i: argument i is a block */
-    uint8_t eps;    /* bit i: argument i is an endpoint */
+    uint8_t narrow;   /* bit i: argument i is a scalar with fewer than 64 bits */
+    uint8_t blocks;   /* bit i: argument i is a block */
+    uint8_t eps;      /* bit i: argument i is an endpoint */
+    uint8_t optional; /* bit i: argument i may be absent */
+    uint8_t plain;    /* bit i: argument i is a block of scalars */
+    bool several;     /* more than one block or endpoint */
     uint8_t kinds[CT_ARGS_MAX];
+    uint8_t grains[CT_ARGS_MAX]; /* plain: bytes of an element, less one; a mask */
 };
 
 struct fab__contract {

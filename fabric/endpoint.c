@@ -139,15 +139,6 @@ void fab__ep_free(struct fab_ep *ep)
     record_give(ep->node, ep);
 }
 
-void fab__ep_notify(struct fab_ep *ep)
-{
-    const struct fab_node *node = ep->node;
-
-    if (node->events.ready != NULL && !ep->in_message) {
-        node->events.ready(node->events_arg, ep);
-    }
-}
-
 void fab__ep_join(struct fab_ep *a, struct fab_ep *b)
 {
     a->peer = b;

@@ -22,7 +22,14 @@ struct fab_ep *fab__ep_first(const struct fab_node *node, uint64_t id);
 struct fab_ep *fab__ep_next(const struct fab_ep *ep);
 
 /* Tells the holder that there is something to receive. */
-void fab__ep_notify(struct fab_ep *ep);
+static inline void fab__ep_notify(struct fab_ep *ep)
+{
+    const struct fab_node *node = ep->node;
+
+    if (node->events.ready != NULL && !ep->in_message) {
+        node->events.ready(node->events_arg, ep);
+    }
+}
 
 /* Makes two records of this node each other's peer. */
 void fab__ep_join(struct fab_ep *a, struct fab_ep *b);

@@ -55,8 +55,7 @@ static sf_status ep_check(const struct fab_ep *ep, uint8_t tag, uint32_t index,
                : SF_CONTRACT;
 }
 
-/* One thing cannot be given away twice. */
-static bool given_twice(const struct fab__plan *plan, const struct fab_msg *msg)
+bool fab__msg_gives_twice(const struct fab__plan *plan, const struct fab_msg *msg)
 {
     uint8_t owned = plan->blocks | plan->eps;
 
@@ -71,41 +70,17 @@ static bool given_twice(const struct fab__plan *plan, const struct fab_msg *msg)
     return false;
 }
 
-sf_status fab__msg_check(const struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner)
+sf_status fab__arg_check(const struct fab_ep *ep, const struct fab_msg *msg, uint32_t index,
+                         uint64_t owner)
 {
     const struct fab__plan *plan = &ep->plans[msg->tag];
-    sf_status st = SF_OK;
 
-    for (uint32_t i = 0; i < plan->arg_count && st == SF_OK; i++) {
-        switch (plan->kinds[i]) {
-        case CT_ARG_BLOCK:
-            st = block_check(arg_of(ep, msg->tag, i), msg->args[i].block, owner);
-            break;
-        case CT_ARG_ENDPOINT:
-            st = ep_check(ep, msg->tag, i, msg->args[i].ep);
-            break;
-        default:
-            st = fab__scalar_fits(plan->kinds[i], msg->args[i].scalar) ? SF_OK : SF_CONTRACT;
-            break;
-        }
-    }
-    if (st == SF_OK && given_twice(plan, msg)) {
-        st = SF_NOTOWNER;
-    }
-    return st;
-}
-
-void fab__msg_give(struct fab_node *node, const struct fab__plan *plan, const struct fab_msg *msg,
-                   uint64_t from, uint64_t to, bool in_message)
-{
-    for (uint32_t i = 0; i < plan->arg_count; i++) {
-        if ((plan->blocks >> i & 1u) && msg->args[i].block != NULL) {
-            sf_status st = xh_give(node->heap, msg->args[i].block, from, to);
-            assert(st == SF_OK);
-            (void)st;
-        } else if ((plan->eps >> i & 1u) && msg->args[i].ep != NULL) {
-            msg->args[i].ep->in_message = in_message;
-            msg->args[i].ep->holder = NULL;
-        }
+    switch (plan->kinds[index]) {
+    case CT_ARG_BLOCK:
+        return block_check(arg_of(ep, msg->tag, index), msg->args[index].block, owner);
+    case CT_ARG_ENDPOINT:
+        return ep_check(ep, msg->tag, index, msg->args[index].ep);
+    default:
+        return fab__scalar_fits(plan->kinds[index], msg->args[index].scalar) ? SF_OK : SF_CONTRACT;
     }
 }

@@ -26,6 +26,21 @@ struct parcel {
     struct nk_port *ports[NK_ARGS_MAX];
 };
 
+/* A refused message should leave its blocks as they were: looks before trimming. */
+static __attribute__((noinline)) sf_status pack_trim(struct nk_sip *sip, const struct nk_port *port,
+                                                     uint32_t tag, struct xh_block *block,
+                                                     uint32_t bytes)
+{
+    sf_status st;
+
+    if (ct_step(port->contract, fab_ep_state(port->ep), port->side, tag) == CT_ILLEGAL) {
+        return SF_CONTRACT;
+    }
+    st = xh_trim(sip->kernel->heap, block, bytes);
+    assert(st == SF_OK);
+    return st;
+}
+
 static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint32_t tag,
                             uint64_t value, struct parcel *parcel, struct xh_block **out_block)
 {
@@ -49,15 +64,11 @@ static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint
         }
     }
     if (bytes < block->bytes) {
-        sf_status st;
+        sf_status st = pack_trim(sip, port, tag, block, bytes);
 
-        /* A refused message should leave its blocks as they were: look before trimming. */
-        if (ct_step(port->contract, fab_ep_state(port->ep), port->side, tag) == CT_ILLEGAL) {
-            return SF_CONTRACT;
+        if (st != SF_OK) {
+            return st;
         }
-        st = xh_trim(sip->kernel->heap, block, bytes);
-        assert(st == SF_OK);
-        (void)st;
     }
     memcpy(block->data, sip->memory + address, bytes);
     parcel->addresses[parcel->block_count] = address;
@@ -66,8 +77,10 @@ static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint
     return SF_OK;
 }
 
-static sf_status pack_endpoint(struct nk_sip *sip, const struct nk_port *port, uint64_t value,
-                               struct parcel *parcel, struct fab_ep **out_ep)
+static __attribute__((noinline)) sf_status pack_endpoint(struct nk_sip *sip,
+                                                         const struct nk_port *port, uint64_t value,
+                                                         struct parcel *parcel,
+                                                         struct fab_ep **out_ep)
 {
     struct nk_port *given;
 
@@ -194,7 +207,8 @@ static int unpack_block(struct nk_sip *sip, struct xh_block *block, uint64_t *ou
     return 1;
 }
 
-static int unpack_endpoint(struct nk_sip *sip, struct fab_ep *ep, uint64_t *out_value)
+static __attribute__((noinline)) int unpack_endpoint(struct nk_sip *sip, struct fab_ep *ep,
+                                                     uint64_t *out_value)
 {
     struct nk_port *port;
 
@@ -211,8 +225,10 @@ static int unpack_endpoint(struct nk_sip *sip, struct fab_ep *ep, uint64_t *out_
 }
 
 /* Takes back what was unpacked of a message before there was no more room. */
-static void unpack_undo(struct nk_sip *sip, const struct ct_message *message,
-                        const struct fab_msg *msg, const uint64_t *values, uint32_t count)
+static __attribute__((noinline)) void unpack_undo(struct nk_sip *sip,
+                                                  const struct ct_message *message,
+                                                  const struct fab_msg *msg, const uint64_t *values,
+                                                  uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (values[i] == 0) {
@@ -254,7 +270,8 @@ static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const st
     return SF_OK;
 }
 
-static sf_status recv_stashed(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
+static __attribute__((noinline)) sf_status recv_stashed(struct nk_sip *sip, struct nk_port *port,
+                                                        nk_msg_unaligned *out)
 {
     sf_status st = unpack(sip, port, port->stash, out);
 
@@ -266,7 +283,8 @@ static sf_status recv_stashed(struct nk_sip *sip, struct nk_port *port, nk_msg_u
 }
 
 /* The message stays in the port. If not even that is possible, the channel ends. */
-static void recv_stash(struct nk_sip *sip, struct nk_port *port, struct fab_msg *msg)
+static __attribute__((noinline)) void recv_stash(struct nk_sip *sip, struct nk_port *port,
+                                                 struct fab_msg *msg)
 {
     port->stash = malloc(sizeof(*port->stash));
     if (port->stash != NULL) {

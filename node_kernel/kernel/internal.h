@@ -295,8 +295,38 @@ static inline struct nk_port *nk__port(const struct nk_sip *sip, uint32_t handle
 /* --- window.c --- */
 /* Room for `bytes` in the window, for this block. Answers the window address, or 0. */
 uint32_t nk__window_add(struct nk_sip *sip, struct xh_block *block, uint32_t bytes);
+/* As nk__window_at, if span `index` holds no cells. */
+struct xh_block *nk__window_at_run(const struct nk_window *window, uint32_t index, uint32_t address,
+                                   uint32_t *out_offset);
+/* The live block that `address` lies in, and how far from its start; NULL if none. */
+static inline struct xh_block *nk__window_at(const struct nk_sip *sip, uint32_t address,
+                                             uint32_t *out_offset)
+{
+    const struct nk_window *window = &sip->window;
+    uint32_t index = (address - NK_WINDOW_OFFSET) >> NK_SPAN_SHIFT; /* below the window: huge */
+    const struct nk_span *span;
+
+    if (index >= window->span_capacity) {
+        return NULL;
+    }
+    span = &window->spans[index];
+    if (__builtin_expect(span->kind == NK_SPAN_CELLS, 1)) {
+        uint32_t cell = (address & ((1u << NK_SPAN_SHIFT) - 1)) >> span->shift;
+        uintptr_t entry = span->u.cells[cell];
+
+        *out_offset = address & ((1u << span->shift) - 1);
+        return (entry & 1) != 0 ? NULL : (struct xh_block *)entry;
+    }
+    return nk__window_at_run(window, index, address, out_offset);
+}
 /* The block that starts at exactly this address, or NULL. */
-struct xh_block *nk__window_find(const struct nk_sip *sip, uint32_t address);
+static inline struct xh_block *nk__window_find(const struct nk_sip *sip, uint32_t address)
+{
+    uint32_t offset;
+    struct xh_block *block = nk__window_at(sip, address, &offset);
+
+    return block != NULL && offset == 0 ? block : NULL;
+}
 void nk__window_remove(struct nk_sip *sip, uint32_t address);
 /* True if [address, address + bytes) lies inside one live block. */
 int nk__window_covers(const struct nk_sip *sip, uint32_t address, uint32_t bytes);

@@ -138,7 +138,7 @@ static uint32_t run_take(struct nk_sip *sip, uint32_t count, uint32_t bytes)
     return index;
 }
 
-static int cells_add(struct nk_sip *sip, uint32_t shift)
+static __attribute__((noinline)) int cells_add(struct nk_sip *sip, uint32_t shift)
 {
     uint32_t count = SPAN_BYTES >> shift;
     uintptr_t *cells = malloc(count * sizeof(*cells));
@@ -162,7 +162,8 @@ static int cells_add(struct nk_sip *sip, uint32_t shift)
     return 1;
 }
 
-static uint32_t run_add(struct nk_sip *sip, struct xh_block *block, uint32_t bytes)
+static __attribute__((noinline)) uint32_t run_add(struct nk_sip *sip, struct xh_block *block,
+                                                  uint32_t bytes)
 {
     uint32_t count = (bytes + SPAN_BYTES - 1) >> NK_SPAN_SHIFT;
     uint32_t index;
@@ -210,29 +211,11 @@ uint32_t nk__window_add(struct nk_sip *sip, struct xh_block *block, uint32_t byt
     return NK_WINDOW_OFFSET + (index << NK_SPAN_SHIFT) + (cell << shift);
 }
 
-/* The live block that `address` lies in, and how far from its start; NULL if none. */
-static struct xh_block *block_at(const struct nk_sip *sip, uint32_t address, uint32_t *out_offset)
+struct xh_block *nk__window_at_run(const struct nk_window *window, uint32_t index, uint32_t address,
+                                   uint32_t *out_offset)
 {
-    const struct nk_window *window = &sip->window;
-    uint32_t index, cell, first;
-    uintptr_t entry;
+    uint32_t first = index;
 
-    if (address < NK_WINDOW_OFFSET || address >= NK_MEMORY_BYTES) {
-        return NULL;
-    }
-    index = (address - NK_WINDOW_OFFSET) >> NK_SPAN_SHIFT;
-    if (index >= window->span_capacity) {
-        return NULL;
-    }
-    if (window->spans[index].kind == NK_SPAN_CELLS) {
-        uint32_t shift = window->spans[index].shift;
-
-        cell = (address & (SPAN_BYTES - 1)) >> shift;
-        entry = window->spans[index].u.cells[cell];
-        *out_offset = address & ((1u << shift) - 1);
-        return (entry & 1) != 0 ? NULL : (struct xh_block *)entry;
-    }
-    first = index;
     while (window->spans[first].kind == NK_SPAN_REST) {
         first--;
     }
@@ -243,18 +226,10 @@ static struct xh_block *block_at(const struct nk_sip *sip, uint32_t address, uin
     return window->spans[first].u.block;
 }
 
-struct xh_block *nk__window_find(const struct nk_sip *sip, uint32_t address)
-{
-    uint32_t offset;
-    struct xh_block *block = block_at(sip, address, &offset);
-
-    return block != NULL && offset == 0 ? block : NULL;
-}
-
 int nk__window_covers(const struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
     uint32_t offset;
-    const struct xh_block *block = block_at(sip, address, &offset);
+    const struct xh_block *block = nk__window_at(sip, address, &offset);
 
     return block != NULL && (uint64_t)offset + bytes <= block->bytes;
 }

@@ -35,8 +35,7 @@ static int64_t call_yield(struct nk_sip *sip)
 {
     struct nk_kernel *kernel = sip->kernel;
 
-    if (nk_list_empty(&kernel->run) && nk_list_empty(&kernel->service_ready) &&
-        nk__cpu.budget > 0) {
+    if (nk__run_empty(kernel) && nk_list_empty(&kernel->service_ready) && nk__cpu.budget > 0) {
         nk__cpu.budget--; /* nobody else wants to run, but a loop of yields must end */
         return 0;
     }

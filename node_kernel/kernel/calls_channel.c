@@ -523,7 +523,9 @@ void nk__wait_clear(struct nk_sip *sip)
         }
     }
     sip->wait = NK_WAIT_NONE;
-    nk__timer_remove(sip);
+    if (sip->timer_index != 0) {
+        nk__timer_remove(sip);
+    }
 }
 
 /* --- the small ones -----------------------------------------------------------------------------

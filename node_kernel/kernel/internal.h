@@ -219,7 +219,7 @@ struct nk_kernel {
     struct nk_list run;
     struct nk_list service_ready; /* nk_port.link */
     uint32_t front_count;
-    struct nk_sip *front; /* first in `run` because the running SIP woke it, or NULL */
+    struct nk_sip *front; /* comes before all of `run`, because the running SIP woke it; or NULL */
     struct nk_sip *dead;  /* left the worker for good; the loop finishes it */
     uint64_t switches, messages, calls;
     struct xh_heap *heap;
@@ -343,8 +343,12 @@ static inline uint8_t *nk__memory(const struct nk_sip *sip, uint32_t address, ui
 }
 
 /* --- sched.c --- */
+static inline int nk__run_empty(const struct nk_kernel *kernel)
+{
+    return kernel->front == NULL && nk_list_empty(&kernel->run);
+}
 void nk__wake(struct nk_sip *sip);
-void nk__timer_remove(struct nk_sip *sip);
+void nk__timer_remove(struct nk_sip *sip); /* which has one */
 /* Blocks the SIP that called; timeout_ns < 0: for ever. */
 _Noreturn void nk__block(struct nk_sip *sip, int64_t timeout_ns);
 /* The SIP that called has ended (end_how and so on are set): nk_run finishes it. */

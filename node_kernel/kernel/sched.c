@@ -70,9 +70,7 @@ void nk__timer_remove(struct nk_sip *sip)
     uint32_t at = sip->timer_index;
     struct nk_sip *last;
 
-    if (at == 0) {
-        return;
-    }
+    assert(at > 0);
     at--;
     sip->timer_index = 0;
     last = kernel->timers[--kernel->timer_count];
@@ -114,24 +112,23 @@ void nk__wake(struct nk_sip *sip)
         return;
     }
     if (kernel->front != NULL) {
-        nk_list_remove(&kernel->front->run);
         nk_list_insert(kernel->run.prev, &kernel->front->run);
     }
     kernel->front = sip;
-    nk_list_insert(&kernel->run, &sip->run);
 }
 
 /* Takes the next SIP that really can go on off the queue; NULL if there is none. */
 static struct nk_sip *run_pick(struct nk_kernel *kernel, uint64_t *out_result)
 {
-    while (!nk_list_empty(&kernel->run)) {
-        struct nk_sip *sip = NK_CONTAINER(kernel->run.next, struct nk_sip, run);
+    while (!nk__run_empty(kernel)) {
+        struct nk_sip *sip = kernel->front;
 
-        nk_list_remove(&sip->run);
-        if (kernel->front == sip) {
+        if (sip != NULL) {
             kernel->front = NULL;
             kernel->front_count++;
         } else {
+            sip = NK_CONTAINER(kernel->run.next, struct nk_sip, run);
+            nk_list_remove(&sip->run);
             kernel->front_count = 0;
         }
         if (sip->wait == NK_WAIT_NONE) {
@@ -264,7 +261,7 @@ bool nk_run(struct nk_kernel *kernel, uint32_t budget, uint64_t now_ns)
 
 uint64_t nk_next_deadline(const struct nk_kernel *kernel)
 {
-    if (!nk_list_empty(&kernel->run) || !nk_list_empty(&kernel->service_ready) ||
+    if (!nk__run_empty(kernel) || !nk_list_empty(&kernel->service_ready) ||
         kernel->refused_count > 0) {
         return 0;
     }

@@ -296,6 +296,11 @@ static __attribute__((noinline)) void recv_stash(struct nk_sip *sip, struct nk_p
     nk__port_free(port);
 }
 
+static int port_readable(const struct nk_port *port)
+{
+    return port->stash != NULL || fab_ep_readable(port->ep);
+}
+
 static sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
 {
     struct fab_msg msg;
@@ -321,7 +326,6 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
 {
     struct nk_port *port = nk__port(sip, handle);
     nk_msg_unaligned *out;
-    sf_status st;
 
     if (port == NULL) {
         return -SF_BADHANDLE;
@@ -330,9 +334,8 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
     if (out == NULL || timeout_ns < -1) {
         return -SF_BADARG;
     }
-    st = recv_try(sip, port, out);
-    if (st != SF_AGAIN) {
-        return -(int64_t)st;
+    if (port_readable(port)) {
+        return -(int64_t)recv_try(sip, port, out);
     }
     if (timeout_ns == 0) {
         return -SF_TIMEOUT;
@@ -346,11 +349,6 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
 
 /* --- select and accept --------------------------------------------------------------------------
  */
-
-static int port_readable(const struct nk_port *port)
-{
-    return port->stash != NULL || fab_ep_readable(port->ep);
-}
 
 static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
 {

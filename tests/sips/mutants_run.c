@@ -4,6 +4,8 @@
  *
  *   mutants_run SIP...     SIP: NAME IMAGE IMPORT TARGET KEY VALUE ("-" for none)
  *
+ * The TCP service is there too, as "tcp.tcp".
+ *
  * Ends when the last SIP given has ended, when nothing has happened for QUIET_MS, or after RUN_MS.
  * Lines on stdout: "log NAME: text", "ended NAME how H code C", "audit ok". Exit code 0 if the
  * kernel's audits are clean with all SIPs gone.
@@ -12,17 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <uv.h>
 
 #include "nk.h"
+#include "services/services.h"
 
 #define NODE 4u
 #define QUIET_MS 400u
 #define RUN_MS 4000u
 #define WORDS 6
 #define LINES_MAX 100u
+#define TCP_NUMBER 1u
 #define FIRST 2u
 
 static struct nk_kernel *kernel;
+static uv_loop_t loop; /* of the TCP service */
 static char **names;
 static uint64_t last; /* number of the last SIP given */
 static uint32_t lines;
@@ -45,7 +51,7 @@ static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
 {
     (void)arg;
     active = true;
-    if (lines++ < LINES_MAX) {
+    if (sip >= FIRST && lines++ < LINES_MAX) {
         (void)printf("log %s: %.*s\n", name_of(sip), (int)bytes, text);
     }
 }
@@ -119,6 +125,7 @@ static void run(void)
            now_ns() - begin < RUN_MS * 1000000ull) {
         struct timespec rest = {.tv_nsec = 50000};
         active = false;
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
         while (nk_run(kernel, 64, now_ns()) && now_ns() - begin < RUN_MS * 1000000ull) {
         }
         nk_query(kernel, &stats);
@@ -138,7 +145,9 @@ static int finish(uint64_t count)
     for (uint64_t i = 0; i < count; i++) {
         (void)!nk_sip_stop(kernel, FIRST + i, SF_CAUSE_OF(SHUTDOWN));
     }
+    (void)!nk_service_destroy(kernel, TCP_NUMBER);
     for (uint32_t i = 0; i < 1000; i++) {
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
         (void)nk_run(kernel, 64, now_ns());
     }
     nk_query(kernel, &stats);
@@ -176,6 +185,10 @@ int main(int argc, char **argv)
     last = FIRST + count - 1;
     if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
         return fail("kernel", text);
+    }
+    if (uv_loop_init(&loop) != 0 || nk_service_create(kernel, &nk_tcp_ops, TCP_NUMBER, "tcp", &loop,
+                                                      NULL, 0, text, sizeof(text)) != SF_OK) {
+        return fail("tcp service", text);
     }
     for (uint64_t i = 0; i < count && code == 0; i++) {
         code = create(FIRST + i, names + i * WORDS);

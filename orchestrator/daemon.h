@@ -63,7 +63,7 @@ struct daemon {
     struct pair_work *pairs;
     uint64_t started_ms;
     uint32_t heartbeat_ms; /* of all nodes; 0: as their mode is */
-    uint64_t stop_at_ms; /* 0: not stopping */
+    uint64_t stop_at_ms;   /* 0: not stopping */
 };
 
 /* Monotonic milliseconds, as the loop sees them. */

@@ -36,11 +36,12 @@ struct pump {
     uint32_t link_count;
     struct pump_link *peer_links[FAB_NODES_MAX]; /* NULL: not a peer */
     uint32_t peer_count;
-    uint64_t loop_ns;  /* last pass of libuv */
-    uint64_t run_ns;   /* when a SIP or service ran last */
-    uint64_t idle_ns;  /* since when nothing happened; 0: something did */
-    uint64_t tick_ns;  /* when the fabric wants to be called */
-    uint64_t sleep_ns; /* length of the next sleep */
+    uint64_t loop_ns;        /* last pass of libuv */
+    uint64_t run_ns;         /* when a SIP or service ran last */
+    uint64_t idle_ns;        /* since when nothing happened; 0: something did */
+    uint64_t tick_ns;        /* when the fabric wants to be called */
+    uint64_t sleep_ns;       /* length of the next sleep */
+    uint64_t content_frames; /* in and out, that were more than a header */
     bool running;
     bool tx_stuck; /* a driver had no room in the last turn: spinning would not make any */
     struct pump_stats stats;
@@ -288,6 +289,7 @@ static bool pump_rx(struct pump *pump, uint64_t now_ns)
         uint16_t count = l->link.ops->rx_burst(&l->link, frames, l->caps.burst_max);
         for (uint16_t k = 0; k < count; k++) {
             uint16_t peer = frames[k].peer;
+            pump->content_frames += frames[k].length > FAB_HEADER_BYTES;
             /* A node's frames are taken only from the link it was added on. */
             if (pump->kernel != NULL && peer > 0 && peer < FAB_NODES_MAX &&
                 pump->peer_links[peer] == l) {
@@ -360,6 +362,7 @@ static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t pee
     if (frame->length > 0) {
         frame->peer = peer;
         l->filled++;
+        pump->content_frames += frame->length > FAB_HEADER_BYTES;
     }
     return true;
 }
@@ -391,8 +394,16 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
 /* --- turns and sleeps ---------------------------------------------------------------------------
  */
 
+/* No SIP or service has run for a while: whoever talks to us next waits for a longer sleep. */
+static bool pump_quiet(const struct pump *pump, uint64_t now_ns)
+{
+    return now_ns - pump->run_ns >= PUMP_QUIET_NS;
+}
+
+/* True if there may be more to do soon: on a quiet node, heart-beats are no reason to stay up. */
 static bool pump_work(struct pump *pump, uint64_t now_ns)
 {
+    uint64_t content = pump->content_frames;
     bool any = pump_rx(pump, now_ns);
 
     if (pump->kernel != NULL) {
@@ -405,7 +416,7 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
         }
         any |= pump_tx(pump, now_ns);
     }
-    return any;
+    return any && (!pump_quiet(pump, now_ns) || pump->content_frames != content);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -418,7 +429,10 @@ static uint64_t pump_sleep_max_ns(const struct pump *pump, uint64_t now_ns)
     if (pump->peer_count == 0) {
         return PUMP_SLEEP_IDLE_NS;
     }
-    return now_ns - pump->run_ns < PUMP_QUIET_NS ? PUMP_SLEEP_SESSION_NS : PUMP_SLEEP_QUIET_NS;
+    if (!pump_quiet(pump, now_ns)) {
+        return PUMP_SLEEP_SESSION_NS;
+    }
+    return now_ns - pump->run_ns < PUMP_STILL_NS ? PUMP_SLEEP_QUIET_NS : PUMP_SLEEP_STILL_NS;
 }
 
 /* How long nothing needs us; 0: there is something to do now. */

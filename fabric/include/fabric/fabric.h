@@ -44,6 +44,7 @@
 
 #define FAB_NODES_MAX 1024u     /* node ids 1..1023; 0 means none */
 #define FAB_NAME_BYTES_MAX 127u /* export names: "<sip>.<export>" */
+#define FAB_HEADER_BYTES 40u    /* a frame no longer than that has no records in it */
 #define FAB_MTU_BYTES_MIN 512u
 #define FAB_MTU_BYTES_MAX 9216u
 #define FAB_MESSAGE_BLOCK_BYTES_MAX XH_BLOCK_BYTES_MAX

@@ -32,6 +32,23 @@ for argument in "$@"; do
     esac
 done
 
+# A shell that waits for a child forgets a Ctrl-C that the child did not die of; `wait` does not.
+# So the demo runs in the background, and Ctrl-C becomes a SIGTERM to it.
+if [ -z "${DEMO_INNER:-}" ]; then
+    signalled=
+    DEMO_INNER=1 "$0" "$@" &
+    inner=$!
+    trap 'signalled=130; kill -TERM "$inner" 2>/dev/null' INT
+    trap 'signalled=143; kill -TERM "$inner" 2>/dev/null' TERM HUP
+    wait "$inner"
+    code=$?
+    while kill -0 "$inner" 2>/dev/null; do
+        wait "$inner"
+        code=$?
+    done
+    exit "${signalled:-$code}"
+fi
+
 export SIPFABRIC_CLUSTER=demo-$$
 netns=sipfabric-$SIPFABRIC_CLUSTER
 work=$(mktemp -d "${TMPDIR:-/tmp}/sipfabric-demo.XXXXXX") || exit 1

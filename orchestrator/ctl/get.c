@@ -53,6 +53,19 @@ static cJSON *new_list(const char *name, cJSON **out_items)
     return root;
 }
 
+/* What was gathered, as -o wants it; names were printed as they came. Takes root. */
+static void print_list(const struct ctl_context *context, cJSON *root, struct ctl_table *table)
+{
+    if (context->output == CTL_JSON) {
+        ctl_print_json(root);
+        return;
+    }
+    cJSON_Delete(root);
+    if (context->output != CTL_NAME) {
+        ctl_table_print(table);
+    }
+}
+
 static cJSON *new_item(cJSON *items)
 {
     cJSON *item = cJSON_CreateObject();
@@ -242,14 +255,7 @@ static void print_nodes(struct ctl_context *context, const Sf__Control__Envelope
             node_row(context, &table, node);
         }
     }
-    if (context->output == CTL_JSON) {
-        ctl_print_json(root);
-        return;
-    }
-    cJSON_Delete(root);
-    if (context->output != CTL_NAME) {
-        ctl_table_print(&table);
-    }
+    print_list(context, root, &table);
 }
 
 /* --- SIPs ---------------------------------------------------------------------------------------
@@ -338,14 +344,7 @@ static void print_sips(struct ctl_context *context, const Sf__Control__Envelope 
             sip_row(context, &table, sip);
         }
     }
-    if (context->output == CTL_JSON) {
-        ctl_print_json(root);
-        return;
-    }
-    cJSON_Delete(root);
-    if (context->output != CTL_NAME) {
-        ctl_table_print(&table);
-    }
+    print_list(context, root, &table);
 }
 
 /* --- channels -----------------------------------------------------------------------------------
@@ -437,14 +436,7 @@ static void print_channels(struct ctl_context *context, const Sf__Control__Envel
             edge_row(context, &table, edge);
         }
     }
-    if (context->output == CTL_JSON) {
-        ctl_print_json(root);
-        return;
-    }
-    cJSON_Delete(root);
-    if (context->output != CTL_NAME) {
-        ctl_table_print(&table);
-    }
+    print_list(context, root, &table);
 }
 
 /* --- all of them --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "check.h"
 #include "image.pb-c.h"
 #include "image/image.h"
+#include "keys.h"
 #include "manifest.h"
 #include "native.h"
 #include "protocols.h"
@@ -527,7 +528,7 @@ static sf_status stage_image(struct job *job)
     struct image *image = NULL;
     uint8_t *bytes = NULL;
     size_t length = 0;
-    char text[512];
+    char text[512] = "";
     sf_status st = fill_symbols(job);
 
     if (st != SF_OK) {
@@ -536,6 +537,13 @@ static sf_status stage_image(struct job *job)
     st = image_seal(&job->manifest, job->native.elf, job->native.elf_bytes, &bytes, &length);
     if (st != SF_OK) {
         return sipc_fail(st, "the image is larger than %u bytes", IMAGE_BYTES_MAX);
+    }
+    if (job->options->key != NULL) {
+        st = keys_sign(&bytes, &length, job->options->key);
+        if (st != SF_OK) {
+            free(bytes);
+            return st;
+        }
     }
     st = image_open(bytes, length, &image, text, sizeof(text));
     if (st != SF_OK) {

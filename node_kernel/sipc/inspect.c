@@ -9,6 +9,7 @@
 
 #include "image.pb-c.h"
 #include "image/image.h"
+#include "keys.h"
 #include "work.h"
 
 static const char *protection_text(int protection)
@@ -72,7 +73,28 @@ static void add_segments(cJSON *object, const struct image *image)
     }
 }
 
-static sf_status print_json(const struct image *image)
+/* state: "unsigned"; "signed" (by a key nobody vouches for here); "trusted". */
+static void add_signature(cJSON *object, const struct image *image, const struct image_trust *trust)
+{
+    cJSON *signature = cJSON_AddObjectToObject(object, "signature");
+    const struct image_key *key =
+        image->is_signed && trust != NULL ? image_trust_find(trust, image->signer) : NULL;
+    char id[IMAGE_KEY_ID_CHARS + 1];
+
+    (void)cJSON_AddStringToObject(signature, "state",
+                                  !image->is_signed ? "unsigned"
+                                  : key != NULL     ? "trusted"
+                                                    : "signed");
+    if (image->is_signed) {
+        image_key_id(image->signer, id);
+        (void)cJSON_AddStringToObject(signature, "key_id", id);
+    }
+    if (key != NULL) {
+        (void)cJSON_AddStringToObject(signature, "key_name", key->name);
+    }
+}
+
+static sf_status print_json(const struct image *image, const struct image_trust *trust)
 {
     const Sf__Image__Manifest *m = image->manifest;
     cJSON *object = cJSON_CreateObject();
@@ -82,6 +104,7 @@ static sf_status print_json(const struct image *image)
     image_digest_hex(image->digest, buffer);
     (void)cJSON_AddStringToObject(object, "digest", buffer);
     (void)cJSON_AddStringToObject(object, "name", m->name);
+    add_signature(object, image, trust);
     (void)cJSON_AddNumberToObject(object, "abi_version", m->abi_version);
     (void)snprintf(buffer, sizeof(buffer), "0x%llx", (unsigned long long)m->base_address);
     (void)cJSON_AddStringToObject(object, "base_address", buffer);
@@ -113,14 +136,15 @@ static void print_ports(const char *kind, Sf__Image__Port *const ports[], size_t
     }
 }
 
-static void print_text(const struct image *image)
+static void print_text(const struct image *image, const struct image_trust *trust)
 {
     const Sf__Image__Manifest *m = image->manifest;
-    char buffer[65];
+    char buffer[65], signer[KEYS_SIGNER_BYTES];
 
     (void)printf("name       %s\n", m->name);
     image_digest_hex(image->digest, buffer);
     (void)printf("digest     %s\n", buffer);
+    (void)printf("signature  %s\n", keys_signer(image, trust, signer));
     (void)printf("module     %s\n", hex(&m->module_hash, buffer));
     (void)printf("built by   %s, abi %u\n", m->built_by, m->abi_version);
     (void)printf("memory     %u KiB at start, %u KiB at most, class %s\n", m->memory_pages * 64,
@@ -142,7 +166,7 @@ static void print_text(const struct image *image)
     }
 }
 
-sf_status inspect(const char *path, bool json)
+sf_status inspect(const char *path, bool json, const struct image_trust *trust)
 {
     struct image *image = NULL;
     char text[512];
@@ -157,9 +181,9 @@ sf_status inspect(const char *path, bool json)
     if (st != SF_OK) {
         st = sipc_fail(st, "%s: rule %s", path, text);
     } else if (json) {
-        st = print_json(image);
+        st = print_json(image, trust);
     } else {
-        print_text(image);
+        print_text(image, trust);
     }
     image_close(image);
     free(bytes);

@@ -173,13 +173,14 @@ def check(name, ok, detail=""):
     results.append((name, bool(ok), detail))
 
 
-def environment():
-    return dict(os.environ, TMPDIR=str(PRIVATE), LC_ALL="C")
+def environment(**more):
+    inherited = {name: value for name, value in os.environ.items() if name != "SIPC_KEY"}
+    return dict(inherited, TMPDIR=str(PRIVATE), LC_ALL="C", **more)
 
 
-def run(*args, **options):
+def run(*args, env=None, **options):
     return subprocess.run([str(a) for a in args], capture_output=True, text=True,
-                          env=environment(), timeout=120, **options)
+                          env=env or environment(), timeout=120, **options)
 
 
 def write_module(name, content):
@@ -295,6 +296,131 @@ def test_build():
         out = run(SIPC, command, WORK / "d.sip")
         check(f"{command} a tampered image", out.returncode == 1 and "rule image-hash" in out.stderr and
               out.stdout == "", out.stderr)
+
+
+def test_keys():
+    folder = WORK / "keys"
+    folder.mkdir()
+    out = run(SIPC, "keygen", folder / "ours")
+    secret, public = folder / "ours.key", folder / "ours.pub"
+    check("keygen", out.returncode == 0 and re.fullmatch(r"[0-9a-f]{16}\n", out.stdout), out.stderr)
+    check("only its owner may read a secret key", secret.stat().st_mode & 0o777 == 0o600)
+    check("key files are as documented",
+          re.fullmatch(r"sip-secret-key-1 [0-9a-f]{64} ours\n", secret.read_text()) and
+          re.fullmatch(r"sip-public-key-1 [0-9a-f]{64} ours\n", public.read_text()))
+    before = secret.read_text(), public.read_text()
+    out = run(SIPC, "keygen", folder / "ours")
+    check("keygen does not overwrite a key", out.returncode == 1 and "ours.key is there already" in
+          out.stderr and (secret.read_text(), public.read_text()) == before, out.stderr)
+    out = run(SIPC, "keygen", "--if-missing", folder / "ours")
+    check("keygen --if-missing leaves a key", out.returncode == 0 and
+          (secret.read_text(), public.read_text()) == before, out.stderr)
+    public.unlink()
+    out = run(SIPC, "keygen", "--if-missing", folder / "ours")
+    check("keygen --if-missing makes the public half again", out.returncode == 0 and
+          public.read_text() == before[1], out.stderr)
+    secret.rename(folder / "away.key")
+    for words in ((), ("--if-missing",)):
+        out = run(SIPC, "keygen", *words, folder / "ours")
+        check(f"keygen {' '.join(words)} does not overwrite a public key", out.returncode == 1 and
+              "ours.pub is there already" in out.stderr and not secret.exists() and
+              public.read_text() == before[1], out.stderr)
+    (folder / "away.key").rename(secret)
+    out = run(SIPC, "keygen", folder / "a key: x")
+    check("a key's name is made to fit", " a-key--x\n" in (folder / "a key: x.pub").read_text(), out.stderr)
+    out = run(SIPC, "keygen", folder / "no" / "such")
+    check("keygen where there is no folder", out.returncode == 1 and "No such file" in out.stderr, out.stderr)
+
+
+def test_reproducible(folder, key):
+    """Same input and same key, same bytes: in another folder, by option, environment, or later."""
+    made = []
+    for name in ("one", "two/deep"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "x.c").write_text(HELLO)
+        out = run(SIPC, "build", "x.c", "-o", "x.sip", "--key", key, cwd=folder / name)
+        check(f"signed build in {name}", out.returncode == 0, out.stderr)
+        made.append((folder / name / "x.sip").read_bytes())
+    out = run(SIPC, "build", folder / "one/x.c", "-o", folder / "x.sip", env=environment(SIPC_KEY=str(key)))
+    check("signed build by SIPC_KEY", out.returncode == 0, out.stderr)
+    made.append((folder / "x.sip").read_bytes())
+    out = run(SIPC, "build", folder / "one/x.c", "-o", folder / "x.sip", env=environment(SIPC_KEY=""))
+    check("without a key an image is not signed", out.returncode == 0, out.stderr)
+    bare = (folder / "x.sip").read_bytes()
+    out = run(SIPC, "sign", folder / "x.sip", "--key", key)
+    check("sign", out.returncode == 0 and out.stderr == "", out.stderr)
+    made.append((folder / "x.sip").read_bytes())
+    out = run(SIPC, "sign", folder / "x.sip", "--key", key)
+    check("signing again says so", out.returncode == 0 and "replaced: signed with key" in out.stderr, out.stderr)
+    made.append((folder / "x.sip").read_bytes())
+    check("same input, same key, same bytes", all(one == made[0] for one in made))
+    check("a signature adds 112 bytes and changes nothing but a size", len(made[0]) == len(bare) + 112 and
+          made[0][:12] == bare[:12] and made[0][16:len(bare)] == bare[16:])
+    return bare, made[0]
+
+
+def test_signing():
+    folder = WORK / "signing"
+    folder.mkdir()
+    ids = {}
+    for name in ("ours", "theirs"):
+        ids[name] = run(SIPC, "keygen", folder / name).stdout.strip()
+    key, pub = folder / "ours.key", folder / "ours.pub"
+    bare, signed = test_reproducible(folder, key)
+    tampered = bytearray(signed)
+    tampered[len(bare) - 1] ^= 1
+    forged = signed[:-1] + bytes([signed[-1] ^ 1])
+    for name, content in {"bare": bare, "x": signed, "tampered": tampered, "forged": forged}.items():
+        (folder / f"{name}.sip").write_bytes(content)
+    run(SIPC, "sign", folder / "x.sip", "--key", folder / "theirs.key", "-o", folder / "foreign.sip")
+
+    def verify(what, code, said, *args):
+        out = run(SIPC, "verify", *args, cwd=folder)
+        check(f"verify: {what}", out.returncode == code and said in out.stderr and out.stdout == "",
+              f"exit {out.returncode}: {out.stderr}")
+
+    verify("trusted", 0, f"signed with key {ids['ours']} (ours), trusted", "x.sip", "--trust", pub)
+    verify("one of two keys", 0, "(ours), trusted", "x.sip", "--trust", folder / "theirs.pub", "--trust", pub)
+    verify("the right name", 0, "trusted", "x.sip", "--trust", pub, "--name", "x")
+    verify("without --trust nobody is vouched for", 0, "give --trust FILE", "x.sip")
+    verify("unsigned without --trust", 0, "bare.sip: not signed", "bare.sip")
+    verify("unsigned", 1, "rule signature-missing: image is not signed", "bare.sip", "--trust", pub)
+    verify("another's key", 1, f"rule signature-key: image is signed with key {ids['theirs']}", "foreign.sip",
+           "--trust", pub)
+    verify("another name", 1, "rule image-name: ", "x.sip", "--trust", pub, "--name", "web")
+    verify("tampered", 1, "rule image-hash: ", "tampered.sip", "--trust", pub)
+    verify("a changed signature", 1, "rule signature: ", "forged.sip", "--trust", pub)
+    verify("a changed signature, nobody trusted", 1, "rule signature: ", "forged.sip")
+    verify("the secret key as --trust", 1, "that is the secret key", "x.sip", "--trust", key)
+    verify("no such key file", 1, "none.pub: No such file", "x.sip", "--trust", "none.pub")
+    verify("a module with --trust", 1, "not a SIP image", write_module("m.wasm", GOOD), "--trust", pub)
+    for args, said in (((), '"state":\t"signed"'), (("--trust", pub), '"state":\t"trusted"')):
+        out = run(SIPC, "inspect", folder / "x.sip", "-o", "json", *args)
+        check(f"inspect says who signed {' '.join(map(str, args[:1]))}", said in out.stdout and ids["ours"] in out.stdout,
+              out.stdout + out.stderr)
+    out = run(SIPC, "inspect", folder / "bare.sip")
+    check("inspect says that nobody signed", "signature  not signed\n" in out.stdout, out.stdout)
+
+    def sign_fails(what, said, *args, code=1):
+        before = (folder / "x.sip").read_bytes()
+        out = run(SIPC, "sign", *args, cwd=folder)
+        check(f"sign: {what}", out.returncode == code and said in out.stderr and
+              (folder / "x.sip").read_bytes() == before, f"exit {out.returncode}: {out.stderr}")
+
+    sign_fails("a broken image is not signed", "tampered.sip is not signed", "tampered.sip", "--key", key)
+    sign_fails("no key", "no key", "x.sip", code=2)
+    sign_fails("no such key", "none.key: No such file", "x.sip", "--key", "none.key")
+    (folder / "half.key").write_text(pub.read_text())
+    (folder / "half.key").chmod(0o600)
+    sign_fails("the public key", "not a file of one secret key", "x.sip", "--key", "half.key")
+    key.chmod(0o640)
+    sign_fails("a key that others may read", "chmod 600", "x.sip", "--key", key)
+    out = run(SIPC, "build", folder / "one/x.c", "-o", folder / "y.sip", "--key", key)
+    check("build: a key that others may read", out.returncode == 1 and not (folder / "y.sip").exists(), out.stderr)
+    for args in (("keygen",), ("keygen", "a", "b"), ("keygen", "x", "-o", "y"), ("sign", "x.sip", "--trust", pub),
+                 ("verify", "x.sip", "-o", "y"), ("verify", "x.sip", "--trust"), ("sign",)):
+        out = run(SIPC, *args, cwd=folder)
+        check(f"usage: {' '.join(map(str, args))[:30]}", out.returncode == 2 and "sipc" in out.stderr, out.stderr)
 
 
 def place(image):
@@ -514,6 +640,8 @@ def main():
         test_rules_are_covered_and_documented()
         test_injection_hole()
         test_build()
+        test_keys()
+        test_signing()
         test_build_errors()
         test_every_operator()
         test_static_check()

@@ -2,13 +2,15 @@
 /*
  * image.h - a .sip file: header, manifest, native code.
  *
- * Layout (little endian): 8 bytes magic "SIPIMG\0\1"; u32 manifest bytes; u32 reserved 0; u64 ELF
- * offset (multiple of 4096); u64 ELF bytes; 32 bytes BLAKE2b-256 of all that follows the 64-byte
- * header (manifest, padding, ELF); then the manifest (protobuf, image.proto), zeros, the ELF.
+ * Layout (little endian): 8 bytes magic "SIPIMG\0\1"; u32 manifest bytes; u32 signature bytes (0:
+ * not signed, or 112); u64 ELF offset (multiple of 4096); u64 ELF bytes; 32 bytes BLAKE2b-256 of
+ * manifest, padding and ELF, which follow the 64-byte header: the manifest (protobuf, image.proto),
+ * zeros, the ELF; then the signature (trust.h), which signs the header and so all of it.
  * The digest of an image (its name everywhere in the system) is BLAKE2b-256 of the whole file.
  *
  * Untrusted: image_open checks sizes, hashes, names, contract tables and the ELF rules (below)
- * and answers with the rule that was broken. It never trips an assert.
+ * and answers with the rule that was broken. It never trips an assert. A signature must be right,
+ * but it may be anyone's: who is trusted is decided by image_open_trusted.
  *
  * ELF rules: ET_EXEC x86-64, nothing but PT_LOADs (no interpreter, dynamic section, relocation,
  * section), inside [base, base + NK_IMAGE_STRIDE), page aligned, none writable: all that a SIP can
@@ -36,6 +38,7 @@
 #define IMAGE_PORTS_MAX 64u
 #define IMAGE_CONTRACTS_MAX 64u
 #define IMAGE_NAME_BYTES_MAX 31u
+#define IMAGE_KEY_BYTES 32u
 
 struct Sf__Image__Manifest; /* protobuf-c type, image.pb-c.h */
 
@@ -51,6 +54,9 @@ struct image_segment {
 struct image {
     const struct Sf__Image__Manifest *manifest;
     uint8_t digest[IMAGE_DIGEST_BYTES];
+    uint8_t content[IMAGE_DIGEST_BYTES]; /* hash of all but the signature: same image, same hash */
+    bool is_signed;
+    uint8_t signer[IMAGE_KEY_BYTES]; /* public key, if it is signed; the signature is right */
     struct ct_contract *contracts[IMAGE_CONTRACTS_MAX]; /* decoded, ids verified */
     uint32_t contract_count;
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
@@ -73,6 +79,9 @@ void image_close(struct image *image); /* takes NULL */
  */
 SF_MUST_CHECK sf_status image_seal(struct Sf__Image__Manifest *manifest, const uint8_t *elf,
                                    size_t elf_bytes, uint8_t **out_bytes, size_t *out_length);
+
+/* BLAKE2b-256 of a whole file: what its digest is. */
+void image_digest(const uint8_t *bytes, size_t length, uint8_t out_digest[IMAGE_DIGEST_BYTES]);
 
 /* Contract by name among the image's; NULL if none. */
 const struct ct_contract *image_contract(const struct image *image, const char *name);

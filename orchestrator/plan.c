@@ -120,6 +120,14 @@ static void check_source(struct planner *planner, struct item *item)
     uint32_t index;
 
     item->ports = world_ports_of(planner->world, spec);
+    if (item->ports != NULL && strcmp(item->ports->image_name, spec->image_name) != 0) {
+        refuse(planner, SF_TRUST, spec->source_line,
+               "SIP '%s': image '%s' was built and signed as '%s', not as '%s'; write image-name: "
+               "%s if it is the one you mean",
+               spec->name, spec->image_path, item->ports->image_name, spec->image_name,
+               item->ports->image_name);
+        return;
+    }
     if (item->ports != NULL) {
         return;
     }

@@ -40,11 +40,13 @@ static struct world_ports ports_of(const char *import, uint8_t import_id, const 
     return ports;
 }
 
-static void add_image(uint8_t byte, struct world_ports ports)
+/* Its digest is the first letter of its name, many times. */
+static void add_image(const char *name, struct world_ports ports)
 {
     uint8_t digest[WORLD_DIGEST_BYTES];
 
-    memset(digest, byte, sizeof(digest));
+    memset(digest, name[0], sizeof(digest));
+    snprintf(ports.image_name, sizeof(ports.image_name), "%s", name);
     assert_int_equal(world_image_add(&world, digest, malloc(1), 1, &ports), SF_OK);
 }
 
@@ -63,10 +65,10 @@ static int set_up(void **state)
         node->memory_bytes = 40 * MIB; /* room for two */
     }
     world_pair_get(&world, 1, 2)->state = WORLD_PAIR_UP;
-    add_image('w', ports_of("tcp", 1, NULL, 0));     /* web.sip */
-    add_image('h', ports_of(NULL, 0, "hello", 2));   /* hello.sip */
-    add_image('c', ports_of("peer", 2, "chain", 2)); /* chain.sip */
-    add_image('o', ports_of("tcp", 9, NULL, 0));     /* old.sip: another version of C1 */
+    add_image("web", ports_of("tcp", 1, NULL, 0));
+    add_image("hello", ports_of(NULL, 0, "hello", 2));
+    add_image("chain", ports_of("peer", 2, "chain", 2));
+    add_image("old", ports_of("tcp", 9, NULL, 0)); /* another version of C1 */
     snprintf(world.services[0].name, sizeof(world.services[0].name), "tcp");
     world.services[0].ports = ports_of(NULL, 0, "tcp", 1);
     world.service_count = 1;
@@ -305,6 +307,19 @@ static void a_graph_may_import_from_another(void **state)
             "unique in the cell");
 }
 
+static void an_image_must_have_the_name_that_was_asked_for(void **state)
+{
+    (void)state;
+    apply("graph: g\nsips:\n  a: {image: hx.sip, image-name: hello, node: node1}\n",
+          "image hx.sip node1\ncreate a node1\nstart a node1\n", "");
+    refused("graph: h\nsips:\n  b:\n    image: helo.sip\n    node: node1\n", SF_TRUST,
+            "g.yaml:4: error: SIP 'b': image 'helo.sip' was built and signed as 'hello', not as "
+            "'helo'; write image-name: hello if it is the one you mean");
+    refused("graph: h\nsips:\n  b:\n    image: hello.sip\n    image-name: web\n", SF_TRUST,
+            "g.yaml:4: error: SIP 'b': image 'hello.sip' was built and signed as 'hello', not as "
+            "'web'; write image-name: hello if it is the one you mean");
+}
+
 static void placement_takes_the_first_that_fits(void **state)
 {
     (void)state;
@@ -431,13 +446,21 @@ static void images_in_use_are_not_trimmed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(first_apply_makes_all_in_order),         CASE(same_graph_again_does_nothing),
-        CASE(an_ended_sip_is_made_again_alone),       CASE(importers_go_with_their_exporter),
-        CASE(changed_and_gone_are_told_apart),        CASE(a_chain_is_made_again_to_its_end),
-        CASE(a_graph_may_import_from_another),        CASE(placement_takes_the_first_that_fits),
-        CASE(each_wrong_thing_is_said_with_its_line), CASE(versions_of_a_contract_are_not_mixed),
-        CASE(nodes_without_a_link_are_refused),       CASE(stopping_all_goes_backwards),
-        CASE(logs_keep_the_last_thousand_lines),      CASE(images_in_use_are_not_trimmed),
+        CASE(first_apply_makes_all_in_order),
+        CASE(same_graph_again_does_nothing),
+        CASE(an_ended_sip_is_made_again_alone),
+        CASE(importers_go_with_their_exporter),
+        CASE(changed_and_gone_are_told_apart),
+        CASE(a_chain_is_made_again_to_its_end),
+        CASE(a_graph_may_import_from_another),
+        CASE(placement_takes_the_first_that_fits),
+        CASE(an_image_must_have_the_name_that_was_asked_for),
+        CASE(each_wrong_thing_is_said_with_its_line),
+        CASE(versions_of_a_contract_are_not_mixed),
+        CASE(nodes_without_a_link_are_refused),
+        CASE(stopping_all_goes_backwards),
+        CASE(logs_keep_the_last_thousand_lines),
+        CASE(images_in_use_are_not_trimmed),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

@@ -53,6 +53,8 @@ struct world_port {
 
 /* What a SIP of an image or service offers and needs. */
 struct world_ports {
+    char image_name[ORCH_NAME_BYTES_MAX + 1]; /* of its manifest; "" for a service */
+    char signer[96];                          /* "KEY-ID NAME", "unsigned"; "" for a service */
     struct world_port imports[WORLD_PORTS_MAX];
     struct world_port exports[WORLD_PORTS_MAX];
     uint32_t import_count;

@@ -402,6 +402,7 @@ int main(int argc, char **argv)
     struct nk_options options = {.node_name = "bench",
                                  .node_id = NODE,
                                  .epoch = 1,
+                                 .trust = &image_trust_anyone,
                                  .slot_count = 16,
                                  .heap_bytes = 16u << 20,
                                  .events = {.ended = on_ended}};

@@ -191,7 +191,8 @@ struct nk_image {
     uint8_t *bytes; /* what it was opened from */
     const struct nk_desc *desc;
     uint64_t code_first, code_end;
-    uint32_t memory_bytes; /* linear memory a SIP of this image may use */
+    uint32_t memory_bytes;  /* linear memory a SIP of this image may use */
+    uint8_t shares_mapping; /* another image, with other signature only, has mapped it */
 };
 
 struct nk_slot {
@@ -233,6 +234,7 @@ struct nk_kernel {
     uint32_t slot_free_count;
     uint32_t slot_first, slot_count, slot_warm_count;
     struct nk_image *images, *images_refused;
+    struct image_trust trust;
     struct nk_service *services;
     struct ct_contract **contracts; /* of services */
     uint32_t contract_count;

@@ -3,6 +3,9 @@
  * Images: checked by image_open, then copied to their fixed address. All SIPs of an image share its
  * pages, so nothing of an image may be writable: a writable segment would be a channel between SIPs
  * that no contract describes. Images stay until the kernel ends.
+ *
+ * The same image signed by another key is another file with another digest, but the same code at
+ * the same address: it uses the mapping that is there.
  */
 #include "internal.h"
 
@@ -17,6 +20,17 @@ struct nk_image *nk__image_find(struct nk_kernel *kernel, const uint8_t *digest)
     for (struct nk_image *image = kernel->images; image != NULL; image = image->next) {
         if (memcmp(image->image->digest, digest, IMAGE_DIGEST_BYTES) == 0) {
             return image;
+        }
+    }
+    return NULL;
+}
+
+/* One that is mapped already and differs from image in its signature only; or NULL. */
+static const struct nk_image *image_twin(const struct nk_kernel *kernel, const struct image *image)
+{
+    for (const struct nk_image *known = kernel->images; known != NULL; known = known->next) {
+        if (memcmp(known->image->content, image->content, sizeof(image->content)) == 0) {
+            return known;
         }
     }
     return NULL;
@@ -104,8 +118,12 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
                             size_t text_capacity)
 {
     struct image *image = known->image;
-    sf_status st = segments_map(image, text, text_capacity);
+    sf_status st = SF_OK;
 
+    known->shares_mapping = image_twin(kernel, image) != NULL;
+    if (!known->shares_mapping) {
+        st = segments_map(image, text, text_capacity);
+    }
     if (st != SF_OK) {
         return st;
     }
@@ -124,14 +142,26 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
                     image->contracts[i]->name, sf_status_text(st));
         }
     }
-    if (st != SF_OK) {
+    if (st != SF_OK && !known->shares_mapping) {
         segments_unmap(image, image->segment_count);
     }
     return st;
 }
 
+void nk_trust_set(struct nk_kernel *kernel, const struct image_trust *trust)
+{
+    kernel->trust = *trust;
+}
+
 sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t length,
                        uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text, size_t text_capacity)
+{
+    return nk_image_add_named(kernel, NULL, bytes, length, out_digest, text, text_capacity);
+}
+
+sf_status nk_image_add_named(struct nk_kernel *kernel, const char *name, const uint8_t *bytes,
+                             size_t length, uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text,
+                             size_t text_capacity)
 {
     struct nk_image *known;
     sf_status st;
@@ -150,7 +180,8 @@ sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t le
         goto free_known;
     }
     memcpy(known->bytes, bytes, length);
-    st = image_open(known->bytes, length, &known->image, text, text_capacity);
+    st = image_open_trusted(known->bytes, length, &kernel->trust, name, &known->image, text,
+                            text_capacity);
     if (st != SF_OK) {
         goto free_bytes;
     }
@@ -187,7 +218,7 @@ static void images_free(struct nk_image *image, int mapped)
     while (image != NULL) {
         struct nk_image *next = image->next;
 
-        if (mapped) {
+        if (mapped && !image->shares_mapping) {
             segments_unmap(image->image, image->image->segment_count);
         }
         image_close(image->image);

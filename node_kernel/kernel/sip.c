@@ -229,7 +229,9 @@ static sf_status options_check(struct nk_kernel *kernel, const struct nk_sip_opt
         nk__say(text, text_capacity, "sip %s: its image is not on this node", options->name);
         return SF_NOTFOUND;
     }
-    return SF_OK;
+    /* The trust list may have changed since the image was added. */
+    return image_check_trust((*out_image)->image, &kernel->trust, options->image_name, text,
+                             text_capacity);
 }
 
 sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *options, char *text,

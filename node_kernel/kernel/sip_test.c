@@ -119,6 +119,7 @@ static int world_make(void **state)
         .node_name = "testnode",
         .node_id = 5,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .slot_first = 100,
         .slot_count = 32,
         .heap_bytes = 64u << 20,

@@ -298,6 +298,7 @@ static void sip_row(struct ctl_context *context, struct ctl_table *table,
     ctl_cell(table, "%s", ctl_age(sip->age_ms, age));
     if (context->output == CTL_WIDE) {
         ctl_cell(table, "%" PRIu64, sip->sip);
+        ctl_cell(table, "%s", sip->signer);
     }
     ctl_cell(table, "%s", cause_text(sip->cause));
 }
@@ -311,6 +312,7 @@ static void sip_json(cJSON *items, const Sf__Control__SipInfo *sip)
     cJSON_AddStringToObject(item, "graph", sip->graph);
     cJSON_AddStringToObject(item, "node", sip->node);
     cJSON_AddStringToObject(item, "image", sip->image);
+    cJSON_AddStringToObject(item, "signer", sip->signer);
     cJSON_AddStringToObject(item, "state", ctl_sip_state(sip->state));
     cJSON_AddNumberToObject(item, "exit_code", sip->exit_code);
     cJSON_AddNumberToObject(item, "age_ms", (double)sip->age_ms);
@@ -322,8 +324,8 @@ static void print_sips(struct ctl_context *context, const Sf__Control__Envelope 
 {
     static const char *const narrow[] = {"NAME",  "GRAPH", "NODE",  "IMAGE",
                                          "STATE", "AGE",   "CAUSE", NULL};
-    static const char *const wide[] = {"NAME", "GRAPH",  "NODE",  "IMAGE", "STATE",
-                                       "AGE",  "NUMBER", "CAUSE", NULL};
+    static const char *const wide[] = {"NAME", "GRAPH",  "NODE",   "IMAGE", "STATE",
+                                       "AGE",  "NUMBER", "SIGNER", "CAUSE", NULL};
     const Sf__Control__SipList *list = reply->sip_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;

@@ -110,6 +110,11 @@ static const char *list_keys(const struct image_trust *trust, char *buffer, size
     return buffer;
 }
 
+bool image_vouched_for(const struct image *image, const struct image_trust *trust)
+{
+    return image->is_signed && image_trust_find(trust, image->signer) != NULL;
+}
+
 sf_status image__check_signer(const struct image *image, const struct image_trust *trust,
                               const char *name, struct image_report *report)
 {
@@ -118,8 +123,7 @@ sf_status image__check_signer(const struct image *image, const struct image_trus
     char keys[128];
 
     name = name != NULL ? name : "";
-    if (trust->allow_unsigned ||
-        (image->is_signed && image_trust_find(trust, image->signer) != NULL)) {
+    if (trust->allow_unsigned || image_vouched_for(image, trust)) {
         return SF_OK;
     }
     if (!image->is_signed) {
@@ -140,6 +144,9 @@ sf_status image__check_name(const struct image *image, const char *name,
 {
     if (name == NULL || strcmp(image->manifest->name, name) == 0) {
         return SF_OK;
+    }
+    if (!image__name_ok(name)) {
+        return image__broken(report, SF_TRUST, "image-name", "what was asked for is no image name");
     }
     return image__broken(report, SF_TRUST, "image-name",
                          "the image was built and signed as '%s', but '%.40s' was asked for; name "

@@ -335,6 +335,10 @@ static void a_later_list_decides_again(void **state)
     assert_non_null(strstr(text, "signature-key: image web "));
     assert_int_equal(image_check_trust(image, &trust_a, "hello", text, sizeof(text)), SF_TRUST);
     assert_non_null(strstr(text, "image-name: "));
+    assert_int_equal(image_check_trust(image, &trust_a, "a\x1b[2J", text, sizeof(text)), SF_TRUST);
+    assert_null(strchr(text, '\x1b'));
+    assert_true(image_vouched_for(image, &trust_a) && !image_vouched_for(image, &trust_b));
+    assert_false(image_vouched_for(image, &image_trust_anyone));
     image_close(image);
 }
 

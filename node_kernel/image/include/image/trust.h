@@ -109,6 +109,8 @@ SF_MUST_CHECK sf_status image_open_trusted(const uint8_t *bytes, size_t length,
                                            const struct image_trust *trust, const char *name,
                                            struct image **out_image, char *text,
                                            size_t text_capacity);
+/* A trusted key has signed it, whatever else the list allows. */
+bool image_vouched_for(const struct image *image, const struct image_trust *trust);
 /* The same decision about an open image, for a trust list or a name that came later. */
 SF_MUST_CHECK sf_status image_check_trust(const struct image *image,
                                           const struct image_trust *trust, const char *name,

@@ -142,6 +142,16 @@ bool fab_ep_readable(const struct fab_ep *ep)
     return ep->in.count != 0 || ep->cause.kind != SF_CAUSE_NONE;
 }
 
+bool fab_ep_brings_endpoint(const struct fab_ep *ep)
+{
+    return ep->in.count != 0 && ep->plans[fab__queue_at(&ep->in, 0)->tag].eps != 0;
+}
+
+struct fab_ep *fab_ep_local_peer(const struct fab_ep *ep)
+{
+    return ep->peer;
+}
+
 /* --- closing -------------------------------------------------------------------------------- */
 
 void fab_ep_close(struct fab_ep *ep, struct sf_cause cause)

@@ -24,7 +24,7 @@ typedef struct nk_msg nk_msg_unaligned __attribute__((aligned(1)));
 struct parcel {
     uint32_t block_count, port_count;
     uint32_t addresses[NK_ARGS_MAX];
-    uint32_t capacities[NK_ARGS_MAX];
+    struct xh_block *blocks[NK_ARGS_MAX];
     struct nk_port *ports[NK_ARGS_MAX];
 };
 
@@ -43,6 +43,7 @@ static __attribute__((noinline)) sf_status pack_trim(struct nk_sip *sip, const s
     return st;
 }
 
+/* Finds the block that the SIP means; its bytes stay where they are for now. */
 static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint32_t tag,
                             uint64_t value, struct parcel *parcel, struct xh_block **out_block)
 {
@@ -72,9 +73,8 @@ static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint
             return st;
         }
     }
-    memcpy(block->data, sip->memory + address, bytes);
     parcel->addresses[parcel->block_count] = address;
-    parcel->capacities[parcel->block_count++] = block->capacity;
+    parcel->blocks[parcel->block_count++] = block;
     *out_block = block;
     return SF_OK;
 }
@@ -111,32 +111,36 @@ static __attribute__((noinline)) sf_status pack_endpoint(struct nk_sip *sip,
 }
 
 /* Translates what the SIP wrote; nothing has changed hands yet. */
-static sf_status pack(struct nk_sip *sip, const struct nk_port *port, const nk_msg_unaligned *in,
-                      struct fab_msg *msg, struct parcel *parcel)
+static inline sf_status pack(struct nk_sip *sip, const struct nk_port *port,
+                             const nk_msg_unaligned *in, struct fab_msg *msg, struct parcel *parcel)
 {
-    const struct ct_message *message;
-    uint32_t tag = in->tag;
+    const struct fab_plan *plan;
+    uint32_t tag = in->tag, count = in->arg_count;
 
-    if (tag >= port->contract->message_count) {
+    if (__builtin_expect(tag >= port->message_count, 0)) {
         return SF_CONTRACT;
     }
-    message = &port->contract->messages[tag];
-    if (in->arg_count != message->arg_count) {
+    plan = &port->plans[tag];
+    if (__builtin_expect(count != plan->arg_count, 0)) {
         return SF_CONTRACT;
     }
     msg->tag = (uint8_t)tag;
-    msg->arg_count = message->arg_count;
-    for (uint32_t i = 0; i < message->arg_count; i++) {
-        uint8_t kind = message->args[i].kind;
-        sf_status st = SF_OK;
+    msg->arg_count = (uint8_t)count;
+    for (uint32_t i = 0; i < count; i++) {
+        msg->args[i].scalar = in->args[i];
+    }
+    for (uint32_t left = plan->blocks; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
+        sf_status st = pack_block(sip, port, tag, msg->args[i].scalar, parcel, &msg->args[i].block);
 
-        if (__builtin_expect(kind < CT_ARG_BLOCK, 1)) {
-            msg->args[i].scalar = in->args[i];
-        } else if (kind == CT_ARG_BLOCK) {
-            st = pack_block(sip, port, tag, in->args[i], parcel, &msg->args[i].block);
-        } else {
-            st = pack_endpoint(sip, port, in->args[i], parcel, &msg->args[i].ep);
+        if (st != SF_OK) {
+            return st;
         }
+    }
+    for (uint32_t left = plan->eps; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
+        sf_status st = pack_endpoint(sip, port, msg->args[i].scalar, parcel, &msg->args[i].ep);
+
         if (st != SF_OK) {
             return st;
         }
@@ -144,14 +148,32 @@ static sf_status pack(struct nk_sip *sip, const struct nk_port *port, const nk_m
     return SF_OK;
 }
 
-/* Hands a packed message to the fabric. Blocks and ports of the parcel are gone if it is OK. */
-static sf_status send_packed(struct nk_sip *sip, struct nk_port *port, const struct fab_msg *msg,
+/* Blocks of a parcel leave the window for good. `capacities` were theirs: they may be gone. */
+static void parcel_leave(struct nk_sip *sip, const struct parcel *parcel,
+                         const uint32_t *capacities)
+{
+    for (uint32_t i = 0; i < parcel->block_count; i++) {
+        nk__window_remove(sip, parcel->addresses[i]);
+        sip->block_bytes -= capacities[i];
+        sip->block_count--;
+    }
+}
+
+/* To the fabric. Blocks and ports of the parcel are gone if it is OK. */
+static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const struct fab_msg *msg,
                              const struct parcel *parcel)
 {
     struct nk_kernel *kernel = sip->kernel;
     int locked = !port->local || parcel->port_count > 0;
+    uint32_t capacities[NK_ARGS_MAX];
     sf_status st;
 
+    for (uint32_t i = 0; i < parcel->block_count; i++) {
+        struct xh_block *block = parcel->blocks[i];
+
+        capacities[i] = block->capacity;
+        memcpy(block->data, sip->memory + parcel->addresses[i], block->bytes);
+    }
     if (locked) {
         nk__lock(kernel);
     }
@@ -169,7 +191,94 @@ static sf_status send_packed(struct nk_sip *sip, struct nk_port *port, const str
     if (locked) {
         nk__unlock(kernel);
     }
+    if (st == SF_OK) {
+        parcel_leave(sip, parcel, capacities);
+    }
     return st;
+}
+
+/* memcpy, without the call for the sizes that come most. */
+static inline void copy_small(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    if (bytes > 128 || bytes % 16 != 0) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (uint32_t at = 0; at < bytes; at += 16) {
+        memcpy(to + at, from + at, 16);
+    }
+}
+
+/* Does the SIP at the other end wait for exactly this port, with nothing in between? */
+static inline int mate_waits(const struct nk_port *mate)
+{
+    return mate != NULL && mate->waiting && mate->sip->wait == NK_WAIT_RECV &&
+           mate->sip->wait_port == mate && mate->sip->state == NK_SIP_WAITING &&
+           mate->stash == NULL;
+}
+
+/*
+ * Straight into the hands of the SIP that waits for it. AGAIN: not possible, nothing has changed;
+ * it has to go through the queue.
+ */
+static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const struct fab_msg *msg,
+                               const struct parcel *parcel)
+{
+    struct nk_port *mate = port->mate;
+    struct nk_sip *to = mate->sip;
+    nk_msg_unaligned *out = (nk_msg_unaligned *)to->wait_out;
+    struct xh_block *block = NULL;
+    uint32_t address = 0;
+    sf_status st;
+
+    if (parcel->block_count > 0) {
+        block = parcel->blocks[0];
+        address = to->block_bytes + block->capacity > to->block_bytes_max
+                      ? 0
+                      : nk__window_add(to, block, block->bytes);
+        if (address == 0) {
+            return SF_AGAIN;
+        }
+    }
+    st = fab_ep_pass(port->ep, msg, sip->owner, to->owner);
+    if (__builtin_expect(st != SF_OK, 0)) {
+        if (address != 0) {
+            nk__window_remove(to, address);
+        }
+        return st;
+    }
+    out->tag = msg->tag;
+    out->arg_count = msg->arg_count;
+    for (uint32_t i = 0; i < msg->arg_count; i++) {
+        out->args[i] = msg->args[i].scalar;
+    }
+    if (address != 0) {
+        uint32_t i = (uint32_t)__builtin_ctz(port->plans[msg->tag].blocks);
+
+        copy_small(to->memory + address, sip->memory + parcel->addresses[0], block->bytes);
+        out->args[i] = (uint64_t)block->bytes << 32 | address;
+        to->block_bytes += block->capacity;
+        to->block_count++;
+        parcel_leave(sip, parcel, &block->capacity);
+    }
+    mate->received_tag = msg->tag;
+    mate->has_received = 1;
+    mate->waiting = 0;
+    to->wait = NK_WAIT_NONE;
+    if (__builtin_expect(to->timer_index != 0, 0)) {
+        nk__timer_remove(to);
+    }
+    to->result = SF_OK;
+    nk__wake_next(to);
+    return SF_OK;
+}
+
+/* One block at most, small, and present; no endpoint. */
+static inline int parcel_is_plain(const struct parcel *parcel, const struct fab_plan *plan)
+{
+    return plan->eps == 0 && (plan->blocks & (plan->blocks - 1)) == 0 &&
+           (plan->blocks == 0 ||
+            (parcel->block_count == 1 && parcel->blocks[0]->bytes <= NK_CELL_BYTES_MAX));
 }
 
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
@@ -180,31 +289,32 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     struct parcel parcel;
     sf_status st;
 
-    if (port == NULL) {
+    if (__builtin_expect(port == NULL, 0)) {
         return -SF_BADHANDLE;
     }
     in = (const nk_msg_unaligned *)nk__memory(sip, message, sizeof(struct nk_msg));
-    if (in == NULL) {
+    if (__builtin_expect(in == NULL, 0)) {
         return -SF_BADARG;
     }
     parcel.block_count = 0;
     parcel.port_count = 0;
     st = pack(sip, port, in, &msg, &parcel);
-    if (st != SF_OK) {
+    if (__builtin_expect(st != SF_OK, 0)) {
         return -(int64_t)st;
     }
-    st = send_packed(sip, port, &msg, &parcel);
-    if (st != SF_OK) {
+    st = SF_AGAIN;
+    if (mate_waits(port->mate) && parcel_is_plain(&parcel, &port->plans[msg.tag])) {
+        st = send_straight(sip, port, &msg, &parcel);
+    }
+    if (st == SF_AGAIN) {
+        st = send_queued(sip, port, &msg, &parcel);
+    }
+    if (__builtin_expect(st != SF_OK, 0)) {
         return -(int64_t)st;
     }
     port->sent_tag = msg.tag;
     port->has_sent = 1;
     sip->worker->messages++;
-    for (uint32_t i = 0; i < parcel.block_count; i++) {
-        nk__window_remove(sip, parcel.addresses[i]);
-        sip->block_bytes -= parcel.capacities[i];
-        sip->block_count--;
-    }
     return SF_OK;
 }
 
@@ -352,49 +462,61 @@ static int port_readable(const struct nk_port *port)
     return port->stash != NULL || fab_ep_readable(port->ep);
 }
 
-/* Locked, if port_locks says so. */
-static sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
+/* What a received message is for the SIP. */
+static sf_status recv_unpack(struct nk_sip *sip, struct nk_port *port, struct fab_msg *msg,
+                             nk_msg_unaligned *out)
 {
-    struct fab_msg msg;
     sf_status st;
 
-    if (__builtin_expect(port->stash != NULL, 0)) {
-        return recv_stashed(sip, port, out);
-    }
-    st = fab_ep_recv(port->ep, &msg, sip->owner);
-    if (st != SF_OK) {
-        return st;
-    }
-    port->received_tag = msg.tag;
+    port->received_tag = msg->tag;
     port->has_received = 1;
-    st = unpack(sip, port, &msg, out);
+    st = unpack(sip, port, msg, out);
     if (__builtin_expect(st != SF_OK, 0)) {
-        recv_stash(sip, port, &msg);
+        recv_stash(sip, port, msg);
     }
     return st;
 }
 
-/* Must the lock be held to receive from it? */
-static int port_locks(const struct nk_port *port)
+/* AGAIN: there is nothing, and `waiting` (0 or 1) is noted in the port. */
+static __attribute__((noinline)) sf_status recv_locked(struct nk_sip *sip, struct nk_port *port,
+                                                       nk_msg_unaligned *out, uint8_t waiting)
 {
-    return !port->local || port->stash != NULL || fab_ep_brings_endpoint(port->ep);
-}
-
-/* AGAIN: there is nothing, and the SIP is noted as one that waits. */
-static sf_status recv_or_wait(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
-{
-    int locked = port_locks(port);
+    struct fab_msg msg;
     sf_status st;
 
-    if (locked) {
-        nk__lock(sip->kernel);
+    nk__lock(sip->kernel);
+    if (port->stash != NULL) {
+        st = recv_stashed(sip, port, out);
+    } else {
+        st = fab_ep_recv(port->ep, &msg, sip->owner);
+        if (st == SF_OK) {
+            st = recv_unpack(sip, port, &msg, out);
+        } else if (st == SF_AGAIN) {
+            port->waiting = waiting;
+        }
     }
-    st = recv_try(sip, port, out);
+    nk__unlock(sip->kernel);
+    return st;
+}
+
+static inline sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out,
+                                 uint8_t waiting)
+{
+    struct fab_msg msg;
+    sf_status st;
+
+    if (__builtin_expect(!port->local || port->stash != NULL, 0)) {
+        return recv_locked(sip, port, out, waiting);
+    }
+    st = fab_ep_recv_plain(port->ep, &msg, sip->owner);
+    if (st == SF_OK) {
+        return recv_unpack(sip, port, &msg, out);
+    }
+    if (st == SF_UNSUPPORTED) {
+        return recv_locked(sip, port, out, waiting);
+    }
     if (st == SF_AGAIN) {
-        port->waiting = 1;
-    }
-    if (locked) {
-        nk__unlock(sip->kernel);
+        port->waiting = waiting;
     }
     return st;
 }
@@ -412,17 +534,16 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
     if (out == NULL || timeout_ns < -1) {
         return -SF_BADARG;
     }
-    st = recv_or_wait(sip, port, out);
+    st = recv_try(sip, port, out, timeout_ns != 0);
     if (st != SF_AGAIN) {
         return -(int64_t)st;
     }
     if (timeout_ns == 0) {
-        port->waiting = 0;
         return -SF_TIMEOUT;
     }
     sip->wait = NK_WAIT_RECV;
     sip->wait_port = port;
-    sip->wait_address = message;
+    sip->wait_out = (uint8_t *)out;
     nk__block(sip, timeout_ns);
 }
 
@@ -600,25 +721,6 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
     }
 }
 
-static int64_t recv_finish(struct nk_sip *sip)
-{
-    nk_msg_unaligned *out =
-        (nk_msg_unaligned *)nk__memory(sip, sip->wait_address, sizeof(struct nk_msg));
-    struct nk_port *port = sip->wait_port;
-    int locked = port_locks(port);
-    sf_status st;
-
-    assert(out != NULL); /* a blocked SIP's memory does not change */
-    if (locked) {
-        nk__lock(sip->kernel);
-    }
-    st = recv_try(sip, port, out);
-    if (locked) {
-        nk__unlock(sip->kernel);
-    }
-    return -(int64_t)st;
-}
-
 static int64_t accept_finish(struct nk_sip *sip)
 {
     int64_t result;
@@ -635,7 +737,7 @@ int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result)
 
     switch ((enum nk_wait)sip->wait) {
     case NK_WAIT_RECV:
-        result = recv_finish(sip);
+        result = -(int64_t)recv_try(sip, sip->wait_port, (nk_msg_unaligned *)sip->wait_out, 1);
         break;
     case NK_WAIT_SELECT:
         result = select_try(sip, sip->wait_handles, sip->wait_count, 0);

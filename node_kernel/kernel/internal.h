@@ -46,24 +46,27 @@ enum nk_port_state {
 };
 
 struct nk_port {
+    uint32_t handle; /* generation << 12 | index; of the next holder while FREE */
+    uint8_t state;   /* enum nk_port_state */
+    uint8_t side;    /* enum ct_side */
+    uint8_t waiting; /* the SIP waits for this port; under the lock, if the port is not local */
+    uint8_t local;   /* both ends are in the hands of SIPs of one worker: see worker.h */
     struct fab_ep *ep;
+    const struct fab_plan *plans; /* by tag */
+    struct nk_port *mate;         /* LOCAL: the port at the other end; NULL: it has closed */
+    struct nk_sip *sip;           /* NULL: held by a service */
+    struct fab_msg *stash;        /* received, but there was no room for its blocks or endpoints */
+    uint8_t sent_tag, received_tag;
+    uint8_t has_sent, has_received;
+    uint32_t message_count;
     const struct ct_contract *contract;
-    struct nk_sip *sip;         /* NULL: held by a service */
     struct nk_service *service; /* NULL: held by a SIP */
     void *user;                 /* service's */
     const char *name;           /* of the import or export, or "" */
-    struct fab_msg *stash;      /* received, but there was no room for its blocks or endpoints */
     struct nk_list link;        /* PENDING: the export's; SERVICE: nk_kernel.service_ready */
     struct nk_list held;        /* SERVICE: nk_service.ports */
-    uint32_t handle;            /* generation << 12 | index; of the next holder while FREE */
     uint32_t free_next;
-    uint8_t state;     /* enum nk_port_state */
-    uint8_t side;      /* enum ct_side */
-    uint8_t waiting;   /* the SIP waits for this port; under the lock, if the port is not local */
-    uint8_t local;     /* both ends are in the hands of SIPs of one worker: see worker.h */
     uint8_t announced; /* SERVICE: opened() has been called, or it was held */
-    uint8_t sent_tag, received_tag;
-    uint8_t has_sent, has_received;
 };
 #define NK_HANDLE_INDEX(handle) ((handle) & (NK_HANDLES_MAX - 1))
 
@@ -137,7 +140,7 @@ struct nk_sip {
     uint8_t wait;       /* enum nk_wait */
     uint8_t timed_out;
     uint32_t wait_count;
-    uint32_t wait_address; /* RECV: where the struct nk_msg goes */
+    uint8_t *wait_out; /* RECV: where the struct nk_msg goes */
     struct nk_port *wait_port;
     struct nk_export *wait_export;
     uint32_t *wait_handles; /* SELECT: NK_SELECT_MAX of them, allocated when first needed */
@@ -357,6 +360,23 @@ static inline int nk__run_empty(const struct nk_worker *worker)
 }
 /* All of these: on the thread of the SIP's worker. */
 void nk__wake(struct nk_sip *sip);
+/* nk__wake of a waiting SIP by the running one. */
+static inline void nk__wake_next(struct nk_sip *sip)
+{
+    struct nk_worker *worker = sip->worker;
+
+    sip->state = NK_SIP_READY;
+    worker->ready++;
+    if (__builtin_expect(worker->front_count >= NK_FRONT_MAX, 0)) {
+        worker->front_count = 0;
+        nk_list_insert(worker->run.prev, &sip->run);
+        return;
+    }
+    if (worker->front != NULL) {
+        nk_list_insert(worker->run.prev, &worker->front->run);
+    }
+    worker->front = sip;
+}
 void nk__unready(struct nk_sip *sip); /* takes it out of the run queue, if it is there */
 void nk__timer_add(struct nk_sip *sip, uint64_t deadline); /* which has none */
 void nk__timer_remove(struct nk_sip *sip);                 /* which has one */

@@ -106,17 +106,14 @@ void nk__wake(struct nk_sip *sip)
     if (sip->state != NK_SIP_WAITING) {
         return;
     }
-    sip->state = NK_SIP_READY;
-    worker->ready++;
-    if (nk__cpu.sip == NULL || worker->front_count >= NK_FRONT_MAX) {
-        worker->front_count = 0;
-        nk_list_insert(worker->run.prev, &sip->run);
+    if (nk__cpu.sip != NULL) {
+        nk__wake_next(sip);
         return;
     }
-    if (worker->front != NULL) {
-        nk_list_insert(worker->run.prev, &worker->front->run);
-    }
-    worker->front = sip;
+    sip->state = NK_SIP_READY;
+    worker->ready++;
+    worker->front_count = 0;
+    nk_list_insert(worker->run.prev, &sip->run);
 }
 
 /* Takes the next SIP that really can go on off the queue; NULL if there is none. */

@@ -62,6 +62,8 @@ struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port
     fab_ep_query(ep, &info);
     handle = port->handle;
     *port = (struct nk_port){.ep = ep,
+                             .plans = fab_ep_plans(ep),
+                             .message_count = info.contract->message_count,
                              .contract = info.contract,
                              .side = (uint8_t)info.side,
                              .sip = sip,
@@ -76,6 +78,14 @@ struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port
     return port;
 }
 
+static void mates_part(struct nk_port *port)
+{
+    if (port->mate != NULL) {
+        port->mate->mate = NULL;
+        port->mate = NULL;
+    }
+}
+
 void nk__port_free(struct nk_port *port)
 {
     struct nk_sip *sip = port->sip;
@@ -84,6 +94,7 @@ void nk__port_free(struct nk_port *port)
     nk_list_remove(&port->link);
     free(port->stash);
     port->stash = NULL;
+    mates_part(port);
     port->ep = NULL;
     port->state = NK_PORT_FREE;
     /* The next holder gets the next generation; never 0, never a negative handle. */
@@ -119,22 +130,25 @@ void nk__port_settle(struct nk_port *port)
 
     assert(nk__mine(worker));
     port->local = other != NULL && port_is_near(port, worker) && port_is_near(other, worker);
+    port->mate = NULL;
     if (port->local) {
         other->local = 1;
+        port->mate = other;
+        other->mate = port;
     } else if (other != NULL) {
         assert(other->sip->worker == worker || !other->local);
         other->local = 0;
+        other->mate = NULL;
     }
 }
 
 void nk__port_share(struct nk_port *port)
 {
-    struct nk_port *other = port->local ? port_other(port) : NULL;
-
-    port->local = 0;
-    if (other != NULL) {
-        other->local = 0;
+    if (port->mate != NULL) {
+        port->mate->local = 0;
     }
+    mates_part(port);
+    port->local = 0;
 }
 
 void nk__port_close(struct nk_port *port, struct sf_cause cause)

@@ -71,12 +71,18 @@ void nk__kick(struct nk_kernel *kernel, uint64_t workers)
     }
 }
 
-/* Says that this worker will sleep. False: there is something to do after all. */
+/*
+ * Says that this worker will sleep. False: there is something to do after all. Attention alone does
+ * not tell: what was asked with it (a pause, the end) may still stand after it was looked at.
+ */
 static bool sleep_announce(struct nk_worker *worker)
 {
+    const struct nk_kernel *kernel = worker->kernel;
+
     __atomic_store_n(&worker->asleep, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&worker->attention, __ATOMIC_SEQ_CST) == 0 &&
-        (worker->index == 0 || __atomic_load_n(&worker->kernel->pause, __ATOMIC_SEQ_CST) == 0)) {
+        (worker->index == 0 || (__atomic_load_n(&kernel->pause, __ATOMIC_SEQ_CST) == 0 &&
+                                !__atomic_load_n(&kernel->quit, __ATOMIC_SEQ_CST)))) {
         return true;
     }
     __atomic_store_n(&worker->asleep, 0, __ATOMIC_SEQ_CST);
@@ -477,7 +483,7 @@ static void worker_destroy(struct nk_worker *worker)
 
 void nk__workers_fini(struct nk_kernel *kernel)
 {
-    __atomic_store_n(&kernel->quit, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&kernel->quit, 1, __ATOMIC_SEQ_CST);
     for (uint32_t i = 1; i < kernel->worker_count; i++) {
         struct nk_worker *worker = kernel->workers[i];
 

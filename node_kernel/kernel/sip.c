@@ -285,6 +285,19 @@ free_sip:
     return st;
 }
 
+/* The port that was wired for an import and that the SIP has not taken yet, or NULL. */
+static struct nk_port *port_untaken(struct nk_sip *sip, const char *import)
+{
+    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
+        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+
+        if (port->state == NK_PORT_WIRED && port->name == import) {
+            return port;
+        }
+    }
+    return NULL;
+}
+
 sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *import,
                       uint16_t exporter_node, const char *export_name, char *text,
                       size_t text_capacity)
@@ -293,6 +306,7 @@ sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *imp
     const struct Sf__Image__Manifest *manifest;
     const struct ct_contract *contract = NULL;
     const char *name = NULL;
+    struct nk_port *stale;
     struct fab_ep *ep;
     sf_status st;
 
@@ -311,23 +325,19 @@ sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *imp
         nk__say(text, text_capacity, "sip %s: its image has no import %s", sip->name, import);
         return SF_NOTFOUND;
     }
-    if (sip->state != NK_SIP_CREATED) {
-        nk__say(text, text_capacity, "sip %s has started", sip->name);
+    stale = port_untaken(sip, name);
+    if (stale != NULL && sip->state == NK_SIP_CREATED) {
+        nk__say(text, text_capacity, "sip %s: import %s is wired already", sip->name, import);
         return SF_EXISTS;
-    }
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
-
-        if (port->state == NK_PORT_WIRED && port->name == name) {
-            nk__say(text, text_capacity, "sip %s: import %s is wired already", sip->name, import);
-            return SF_EXISTS;
-        }
     }
     st = fab_open(kernel->fabric, exporter_node, export_name, contract, &ep);
     if (st != SF_OK) {
         nk__say(text, text_capacity, "sip %s: import %s: cannot open %s on node %u: %s", sip->name,
                 import, export_name, exporter_node, sf_status_text(st));
         return st;
+    }
+    if (stale != NULL) {
+        nk__port_close(stale, SF_CAUSE_OF(CLOSED_BY_PEER));
     }
     if (nk__port_add(sip, ep, NK_PORT_WIRED, name) == NULL) {
         fab_ep_close(ep, SF_CAUSE_OF(QUOTA));

@@ -114,7 +114,7 @@ static sf_status stage_clang(struct job *job)
         "-Wl,--fatal-warnings",
     };
     static const char *const library[] = {"libsip/memory.c", "libsip/text.c", "libsip/kernel.c",
-                                          "libsip/use.c"};
+                                          "libsip/use.c", "libsip/wait.c"};
     const struct build_options *options = job->options;
     struct work_args args = {0};
     char paths[8][WORK_PATH_MAX + 4];

@@ -68,7 +68,7 @@ static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const st
         }
         slot = fab__queue_at(&ep->out, ep->out.count);
         fab__msg_copy(slot, msg);
-        fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(ep), true);
+        fab__msg_give(plan, msg, owner, fab__ep_owner(ep), true);
         ep->out.count++;
         fab__schedule(ep);
     }
@@ -104,7 +104,7 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
         return SF_CONTRACT;
     }
     fab__msg_copy(fab__queue_at(&peer->in, peer->in.count), msg);
-    fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(peer), true);
+    fab__msg_give(plan, msg, owner, fab__ep_owner(peer), true);
     peer->in.count++;
     peer->arrival_state = next;
     ep->state = ep->arrival_state = next;
@@ -130,7 +130,7 @@ sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner
     assert(next != CT_ILLEGAL);
     plan = &ep->plans[msg->tag];
     fab__msg_copy(out_msg, msg);
-    fab__msg_give(ep->node, plan, msg, fab__ep_owner(ep), owner, false);
+    fab__msg_give(plan, msg, fab__ep_owner(ep), owner, false);
     fab__queue_pop(&ep->in);
     ep->state = next;
     ep->received++;
@@ -140,6 +140,16 @@ sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner
 bool fab_ep_readable(const struct fab_ep *ep)
 {
     return ep->in.count != 0 || ep->cause.kind != SF_CAUSE_NONE;
+}
+
+bool fab_ep_brings_endpoint(const struct fab_ep *ep)
+{
+    return ep->in.count != 0 && ep->plans[fab__queue_at(&ep->in, 0)->tag].eps != 0;
+}
+
+struct fab_ep *fab_ep_local_peer(const struct fab_ep *ep)
+{
+    return ep->peer;
 }
 
 /* --- closing -------------------------------------------------------------------------------- */

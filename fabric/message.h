@@ -65,14 +65,13 @@ static inline void fab__msg_copy(struct fab_msg *to, const struct fab_msg *from)
 }
 
 /* Gives blocks from one owner to the next, and marks endpoints as inside a message or not. */
-static inline void fab__msg_give(struct fab_node *node, const struct fab__plan *plan,
-                                 const struct fab_msg *msg, uint64_t from, uint64_t to,
-                                 bool in_message)
+static inline void fab__msg_give(const struct fab__plan *plan, const struct fab_msg *msg,
+                                 uint64_t from, uint64_t to, bool in_message)
 {
     for (uint32_t left = plan->blocks; left != 0; left &= left - 1) {
         struct xh_block *block = msg->args[__builtin_ctz(left)].block;
         if (block != NULL) {
-            sf_status st = xh_give(node->heap, block, from, to);
+            sf_status st = xh_give(block, from, to);
             assert(st == SF_OK);
             (void)st;
         }

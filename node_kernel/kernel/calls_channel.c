@@ -6,6 +6,8 @@
  * of the exchange heap, and back. Bytes are copied between window and block. A received message
  * for which the SIP has no room (window or quota full, no handle) is kept in its port and offered
  * again by the next receive.
+ *
+ * The lock is taken unless the port is local and the message carries no endpoint (worker.h).
  */
 #include "internal.h"
 
@@ -142,6 +144,34 @@ static sf_status pack(struct nk_sip *sip, const struct nk_port *port, const nk_m
     return SF_OK;
 }
 
+/* Hands a packed message to the fabric. Blocks and ports of the parcel are gone if it is OK. */
+static sf_status send_packed(struct nk_sip *sip, struct nk_port *port, const struct fab_msg *msg,
+                             const struct parcel *parcel)
+{
+    struct nk_kernel *kernel = sip->kernel;
+    int locked = !port->local || parcel->port_count > 0;
+    sf_status st;
+
+    if (locked) {
+        nk__lock(kernel);
+    }
+    for (uint32_t i = 0; i < parcel->port_count; i++) {
+        nk__port_share(parcel->ports[i]);
+    }
+    st = fab_ep_send(port->ep, msg, sip->owner);
+    for (uint32_t i = 0; i < parcel->port_count; i++) {
+        if (st == SF_OK) {
+            nk__port_free(parcel->ports[i]);
+        } else {
+            nk__port_settle(parcel->ports[i]);
+        }
+    }
+    if (locked) {
+        nk__unlock(kernel);
+    }
+    return st;
+}
+
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
 {
     struct nk_port *port = nk__port(sip, handle);
@@ -163,20 +193,17 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     if (st != SF_OK) {
         return -(int64_t)st;
     }
-    st = fab_ep_send(port->ep, &msg, sip->owner);
+    st = send_packed(sip, port, &msg, &parcel);
     if (st != SF_OK) {
         return -(int64_t)st;
     }
     port->sent_tag = msg.tag;
     port->has_sent = 1;
-    sip->kernel->messages++;
+    sip->worker->messages++;
     for (uint32_t i = 0; i < parcel.block_count; i++) {
         nk__window_remove(sip, parcel.addresses[i]);
         sip->block_bytes -= parcel.capacities[i];
         sip->block_count--;
-    }
-    for (uint32_t i = 0; i < parcel.port_count; i++) {
-        nk__port_free(parcel.ports[i]);
     }
     return SF_OK;
 }
@@ -239,8 +266,11 @@ static __attribute__((noinline)) void unpack_undo(struct nk_sip *sip,
             sip->block_bytes -= msg->args[i].block->capacity;
             sip->block_count--;
         } else if (message->args[i].kind == CT_ARG_ENDPOINT) {
+            struct nk_port *port = nk__port(sip, (uint32_t)values[i]);
+
+            nk__port_share(port);
             fab_ep_hold(msg->args[i].ep, NULL);
-            nk__port_free(nk__port(sip, (uint32_t)values[i]));
+            nk__port_free(port);
         }
     }
 }
@@ -282,18 +312,39 @@ static __attribute__((noinline)) sf_status recv_stashed(struct nk_sip *sip, stru
     return st;
 }
 
+/* Does it carry an endpoint? Then whoever received it holds the lock. */
+static int brings_endpoint(const struct nk_port *port, const struct fab_msg *msg)
+{
+    const struct ct_message *message = &port->contract->messages[msg->tag];
+
+    for (uint32_t i = 0; i < msg->arg_count; i++) {
+        if (message->args[i].kind == CT_ARG_ENDPOINT) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* The message stays in the port. If not even that is possible, the channel ends. */
 static __attribute__((noinline)) void recv_stash(struct nk_sip *sip, struct nk_port *port,
                                                  struct fab_msg *msg)
 {
+    int locked = !port->local || brings_endpoint(port, msg);
+
     port->stash = malloc(sizeof(*port->stash));
     if (port->stash != NULL) {
         *port->stash = *msg;
         return;
     }
+    if (!locked) {
+        nk__lock(sip->kernel);
+    }
     fab_msg_drop(sip->kernel->fabric, port->contract, msg, sip->owner, SF_CAUSE_OF(QUOTA));
     fab_ep_close(port->ep, SF_CAUSE_OF(QUOTA));
     nk__port_free(port);
+    if (!locked) {
+        nk__unlock(sip->kernel);
+    }
 }
 
 static int port_readable(const struct nk_port *port)
@@ -301,6 +352,7 @@ static int port_readable(const struct nk_port *port)
     return port->stash != NULL || fab_ep_readable(port->ep);
 }
 
+/* Locked, if port_locks says so. */
 static sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
 {
     struct fab_msg msg;
@@ -322,10 +374,36 @@ static sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unali
     return st;
 }
 
+/* Must the lock be held to receive from it? */
+static int port_locks(const struct nk_port *port)
+{
+    return !port->local || port->stash != NULL || fab_ep_brings_endpoint(port->ep);
+}
+
+/* AGAIN: there is nothing, and the SIP is noted as one that waits. */
+static sf_status recv_or_wait(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
+{
+    int locked = port_locks(port);
+    sf_status st;
+
+    if (locked) {
+        nk__lock(sip->kernel);
+    }
+    st = recv_try(sip, port, out);
+    if (st == SF_AGAIN) {
+        port->waiting = 1;
+    }
+    if (locked) {
+        nk__unlock(sip->kernel);
+    }
+    return st;
+}
+
 int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int64_t timeout_ns)
 {
     struct nk_port *port = nk__port(sip, handle);
     nk_msg_unaligned *out;
+    sf_status st;
 
     if (port == NULL) {
         return -SF_BADHANDLE;
@@ -334,35 +412,62 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
     if (out == NULL || timeout_ns < -1) {
         return -SF_BADARG;
     }
-    if (port_readable(port)) {
-        return -(int64_t)recv_try(sip, port, out);
+    st = recv_or_wait(sip, port, out);
+    if (st != SF_AGAIN) {
+        return -(int64_t)st;
     }
     if (timeout_ns == 0) {
+        port->waiting = 0;
         return -SF_TIMEOUT;
     }
     sip->wait = NK_WAIT_RECV;
     sip->wait_port = port;
     sip->wait_address = message;
-    port->waiting = 1;
     nk__block(sip, timeout_ns);
 }
 
 /* --- select and accept --------------------------------------------------------------------------
  */
 
-static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
+/* Looks at ports in order; those of other workers' business under the lock, taken at most once. */
+static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count,
+                          int wait)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        const struct nk_port *port = nk__port(sip, handles[i]);
+    int64_t result = -SF_AGAIN;
+    int locked = 0;
+
+    for (uint32_t i = 0; i < count && result == -SF_AGAIN; i++) {
+        struct nk_port *port = nk__port(sip, handles[i]);
 
         if (port == NULL) {
-            return -SF_BADHANDLE;
+            result = -SF_BADHANDLE;
+            break;
+        }
+        if (!port->local && !locked) {
+            nk__lock(sip->kernel);
+            locked = 1;
         }
         if (port_readable(port)) {
-            return i;
+            result = i;
+        } else if (wait) {
+            port->waiting = 1;
         }
     }
-    return -SF_AGAIN;
+    if (locked) {
+        nk__unlock(sip->kernel);
+    }
+    return result;
+}
+
+static void select_forget(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct nk_port *port = nk__port(sip, handles[i]);
+
+        if (port != NULL) {
+            port->waiting = 0;
+        }
+    }
 }
 
 int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, int64_t timeout_ns)
@@ -384,23 +489,21 @@ int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, in
             return -SF_BADHANDLE;
         }
     }
-    result = select_try(sip, copy, count);
-    if (result != -SF_AGAIN) {
-        return result;
-    }
-    if (timeout_ns == 0) {
-        return -SF_TIMEOUT;
-    }
-    if (sip->wait_handles == NULL) {
+    if (timeout_ns != 0 && sip->wait_handles == NULL) {
         sip->wait_handles = malloc(sizeof(copy));
         if (sip->wait_handles == NULL) {
             return -SF_NOMEM;
         }
     }
-    memcpy(sip->wait_handles, copy, count * sizeof(copy[0]));
-    for (uint32_t i = 0; i < count; i++) {
-        nk__port(sip, copy[i])->waiting = 1;
+    result = select_try(sip, copy, count, timeout_ns != 0);
+    if (result != -SF_AGAIN) {
+        select_forget(sip, copy, result >= 0 ? (uint32_t)result : 0);
+        return result;
     }
+    if (timeout_ns == 0) {
+        return -SF_TIMEOUT;
+    }
+    memcpy(sip->wait_handles, copy, count * sizeof(copy[0]));
     sip->wait = NK_WAIT_SELECT;
     sip->wait_count = count;
     nk__block(sip, timeout_ns);
@@ -417,17 +520,22 @@ static struct nk_export *export_find(const struct nk_sip *sip, const char *name,
     return NULL;
 }
 
-static int64_t accept_try(struct nk_export *export)
+/* Locked. */
+static int64_t accept_try(struct nk_sip *sip, struct nk_export *export)
 {
-    struct nk_port *port;
+    struct nk_port *pending, *port;
 
     if (nk_list_empty(&export->pending)) {
         return -SF_AGAIN;
     }
-    port = NK_CONTAINER(export->pending.next, struct nk_port, link);
-    nk_list_remove(&port->link);
+    pending = NK_CONTAINER(export->pending.next, struct nk_port, link);
+    port = nk__port_add(sip, pending->ep, NK_PORT_OPEN, export->name);
+    if (port == NULL) {
+        return -SF_LIMIT; /* it stays pending until there is a handle for it */
+    }
+    nk_list_remove(&pending->link);
     export->pending_count--;
-    port->state = NK_PORT_OPEN;
+    free(pending);
     return port->handle;
 }
 
@@ -444,15 +552,19 @@ int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64
     if (export == NULL) {
         return -SF_NOTFOUND;
     }
-    result = accept_try(export);
+    nk__lock(sip->kernel);
+    result = accept_try(sip, export);
+    if (result == -SF_AGAIN && timeout_ns != 0) {
+        sip->wait = NK_WAIT_ACCEPT;
+        sip->wait_export = export;
+    }
+    nk__unlock(sip->kernel);
     if (result != -SF_AGAIN) {
         return result;
     }
     if (timeout_ns == 0) {
         return -SF_TIMEOUT;
     }
-    sip->wait = NK_WAIT_ACCEPT;
-    sip->wait_export = export;
     nk__block(sip, timeout_ns);
 }
 
@@ -464,35 +576,72 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
     struct nk_port *port = NULL;
 
     if (export != NULL && export->pending_count < NK_BACKLOG_MAX) {
-        port = nk__port_add(sip, ep, NK_PORT_PENDING, export->name);
+        port = calloc(1, sizeof(*port));
     }
     if (port == NULL) {
         nk__refuse(sip->kernel, ep);
         return;
     }
+    *port = (struct nk_port){.ep = ep,
+                             .contract = fab_ep_contract(ep),
+                             .sip = sip,
+                             .name = export->name,
+                             .state = NK_PORT_PENDING};
+    fab_ep_hold(ep, port);
     export->pending_count++;
     nk_list_insert(export->pending.prev, &port->link);
-    if (sip->wait == NK_WAIT_ACCEPT && sip->wait_export == export) {
-        nk__wake(sip);
+    if (sip->wait != NK_WAIT_ACCEPT || sip->wait_export != export) {
+        return;
     }
+    if (nk__mine(sip->worker)) {
+        nk__wake(sip);
+    } else {
+        nk__post(sip);
+    }
+}
+
+static int64_t recv_finish(struct nk_sip *sip)
+{
+    nk_msg_unaligned *out =
+        (nk_msg_unaligned *)nk__memory(sip, sip->wait_address, sizeof(struct nk_msg));
+    struct nk_port *port = sip->wait_port;
+    int locked = port_locks(port);
+    sf_status st;
+
+    assert(out != NULL); /* a blocked SIP's memory does not change */
+    if (locked) {
+        nk__lock(sip->kernel);
+    }
+    st = recv_try(sip, port, out);
+    if (locked) {
+        nk__unlock(sip->kernel);
+    }
+    return -(int64_t)st;
+}
+
+static int64_t accept_finish(struct nk_sip *sip)
+{
+    int64_t result;
+
+    nk__lock(sip->kernel);
+    result = accept_try(sip, sip->wait_export);
+    nk__unlock(sip->kernel);
+    return result;
 }
 
 int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result)
 {
-    nk_msg_unaligned *out;
     int64_t result = -SF_AGAIN;
 
     switch ((enum nk_wait)sip->wait) {
     case NK_WAIT_RECV:
-        out = (nk_msg_unaligned *)nk__memory(sip, sip->wait_address, sizeof(struct nk_msg));
-        assert(out != NULL); /* a blocked SIP's memory does not change */
-        result = -(int64_t)recv_try(sip, sip->wait_port, out);
+        result = recv_finish(sip);
         break;
     case NK_WAIT_SELECT:
-        result = select_try(sip, sip->wait_handles, sip->wait_count);
+        result = select_try(sip, sip->wait_handles, sip->wait_count, 0);
         break;
     case NK_WAIT_ACCEPT:
-        result = accept_try(sip->wait_export);
+        result = accept_finish(sip);
         break;
     case NK_WAIT_NONE:
         break;
@@ -512,13 +661,7 @@ void nk__wait_clear(struct nk_sip *sip)
     if (sip->wait == NK_WAIT_RECV) {
         sip->wait_port->waiting = 0;
     } else if (sip->wait == NK_WAIT_SELECT) {
-        for (uint32_t i = 0; i < sip->wait_count; i++) {
-            struct nk_port *port = nk__port(sip, sip->wait_handles[i]);
-
-            if (port != NULL) {
-                port->waiting = 0;
-            }
-        }
+        select_forget(sip, sip->wait_handles, sip->wait_count);
     }
     sip->wait = NK_WAIT_NONE;
     if (sip->timer_index != 0) {
@@ -541,11 +684,41 @@ int64_t nk__call_endpoint(struct nk_sip *sip, uint32_t name, uint32_t bytes)
 
         if (port->state == NK_PORT_WIRED && strlen(port->name) == bytes &&
             memcmp(port->name, text, bytes) == 0) {
+            nk__lock(sip->kernel);
             port->state = NK_PORT_OPEN;
+            nk__port_settle(port);
+            nk__unlock(sip->kernel);
             return port->handle;
         }
     }
     return -SF_NOTFOUND;
+}
+
+/* Locked. */
+static int64_t channel_make(struct nk_sip *sip, const struct ct_contract *contract, uint8_t state,
+                            uint8_t *out_handles)
+{
+    struct fab_ep *eps[2];
+    struct nk_port *ports[2];
+    sf_status st = fab_chan_create(sip->kernel->fabric, contract, state, &eps[0], &eps[1]);
+
+    if (st != SF_OK) {
+        return -(int64_t)st;
+    }
+    ports[0] = nk__port_add(sip, eps[0], NK_PORT_OPEN, "");
+    ports[1] = ports[0] == NULL ? NULL : nk__port_add(sip, eps[1], NK_PORT_OPEN, "");
+    if (ports[1] == NULL) {
+        if (ports[0] != NULL) {
+            nk__port_close(ports[0], SF_CAUSE_OF(QUOTA));
+        } else {
+            fab_ep_close(eps[0], SF_CAUSE_OF(QUOTA));
+        }
+        fab_ep_close(eps[1], SF_CAUSE_OF(QUOTA));
+        return -SF_LIMIT;
+    }
+    memcpy(out_handles, &ports[0]->handle, sizeof(uint32_t));
+    memcpy(out_handles + sizeof(uint32_t), &ports[1]->handle, sizeof(uint32_t));
+    return SF_OK;
 }
 
 int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, uint32_t handles)
@@ -553,9 +726,7 @@ int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, 
     uint8_t *out = nk__memory(sip, handles, 2 * sizeof(uint32_t));
     const struct ct_contract *known = NULL;
     const struct image *image = sip->image->image;
-    struct fab_ep *eps[2];
-    struct nk_port *ports[2];
-    sf_status st;
+    int64_t result;
 
     if (out == NULL) {
         return -SF_BADARG;
@@ -571,24 +742,10 @@ int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, 
     if (state >= known->state_count) {
         return -SF_BADARG;
     }
-    st = fab_chan_create(sip->kernel->fabric, known, (uint8_t)state, &eps[0], &eps[1]);
-    if (st != SF_OK) {
-        return -(int64_t)st;
-    }
-    ports[0] = nk__port_add(sip, eps[0], NK_PORT_OPEN, "");
-    ports[1] = ports[0] == NULL ? NULL : nk__port_add(sip, eps[1], NK_PORT_OPEN, "");
-    if (ports[1] == NULL) {
-        if (ports[0] != NULL) {
-            nk__port_close(ports[0], SF_CAUSE_OF(QUOTA));
-        } else {
-            fab_ep_close(eps[0], SF_CAUSE_OF(QUOTA));
-        }
-        fab_ep_close(eps[1], SF_CAUSE_OF(QUOTA));
-        return -SF_LIMIT;
-    }
-    memcpy(out, &ports[0]->handle, sizeof(uint32_t));
-    memcpy(out + sizeof(uint32_t), &ports[1]->handle, sizeof(uint32_t));
-    return SF_OK;
+    nk__lock(sip->kernel);
+    result = channel_make(sip, known, (uint8_t)state, out);
+    nk__unlock(sip->kernel);
+    return result;
 }
 
 int64_t nk__call_close(struct nk_sip *sip, uint32_t handle)
@@ -598,7 +755,9 @@ int64_t nk__call_close(struct nk_sip *sip, uint32_t handle)
     if (port == NULL) {
         return -SF_BADHANDLE;
     }
+    nk__lock(sip->kernel);
     nk__port_close(port, SF_CAUSE_OF(CLOSED_BY_PEER));
+    nk__unlock(sip->kernel);
     return SF_OK;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Imports of SIPs that run are wired again after their exporter was made again, as fabricd does it.
- * argv[1] is rewire.sip (test_sips/). Each test ends with clean audits and nothing left.
+ * argv[1] is rewire.sip (test_sips/). Each test ends with clean audits and nothing left. Importers
+ * run on the last worker, exporters on the first: with one worker, and with two.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,9 +40,12 @@ static void on_ended(void *arg, const struct nk_sip_end *end)
                                                         : -3;
 }
 
+static uint32_t worker_count;
+
 static int set_up(void **state)
 {
     struct nk_options options = {
+        .worker_count = worker_count,
         .node_name = "testnode",
         .node_id = NODE,
         .epoch = 1,
@@ -67,6 +71,18 @@ static int set_up(void **state)
     return 0;
 }
 
+static int set_up_one(void **state)
+{
+    worker_count = 1;
+    return set_up(state);
+}
+
+static int set_up_two(void **state)
+{
+    worker_count = 2;
+    return set_up(state);
+}
+
 static void count_ep(void *arg, const struct fab_ep *ep)
 {
     (void)ep;
@@ -82,9 +98,10 @@ static int tear_down(void **state)
     (void)state;
     nk_query(kernel, &stats);
     assert_int_equal(stats.sip_count, 0);
-    assert_int_equal(fab_audit(nk_kernel_fabric(kernel), &text), SF_OK);
-    assert_int_equal(xh_audit(nk_kernel_heap(kernel), &text), SF_OK);
+    nk_pause(kernel);
+    assert_int_equal(nk_audit(kernel, &text), SF_OK);
     fab_ep_walk(nk_kernel_fabric(kernel), count_ep, &count);
+    nk_resume(kernel);
     assert_int_equal(count, 0);
     nk_kernel_destroy(kernel);
     return 0;
@@ -129,7 +146,8 @@ static void create(uint64_t number, const char *name, const char *mode)
                                      .name = name,
                                      .image_digest = digest,
                                      .config = config,
-                                     .config_count = 2};
+                                     .config_count = 2,
+                                     .worker = number == 1 ? worker_count : 1};
     char text[256] = "";
 
     if (nk_sip_create(kernel, &options, text, sizeof(text)) != SF_OK) {
@@ -216,7 +234,11 @@ static void what_cannot_be_wired_changes_nothing(void **state)
     stop(2);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name)                                                                                 \
+    {#name "_one_worker", name, set_up_one, tear_down, NULL},                                      \
+    {                                                                                              \
+#name "_two_workers", name, set_up_two, tear_down, NULL                                    \
+    }
 
 int main(int argc, char **argv)
 {

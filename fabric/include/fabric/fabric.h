@@ -26,7 +26,10 @@
  * its peer is on a third node, that node is told (PEER_MOVED), and a tombstone forwards control
  * records until that is acknowledged.
  *
- * Threads: one fab_node belongs to one thread.
+ * Threads: no lock inside. One thread at a time may use a fab_node, with one exception: sending on
+ * and receiving from endpoints whose peer is on this node (fab_ep_local_peer), messages that carry no
+ * endpoint, touches those two records, their queues, and the blocks in the message, and nothing else
+ * but the heap; so two threads may do that at once on two different channels.
  * Callbacks are called from inside fab_ functions and must only take notes (no fab_ calls).
  * Ownership: an endpoint belongs to its node until closed by its holder (fab_ep_close) or sent
  * away; then the pointer is dead. Blocks in a message change owner with it.
@@ -125,6 +128,12 @@ SF_MUST_CHECK sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, 
 
 /* True if fab_ep_recv would answer something else than AGAIN. */
 bool fab_ep_readable(const struct fab_ep *ep);
+
+/* True if the next message to receive carries an endpoint. */
+bool fab_ep_brings_endpoint(const struct fab_ep *ep);
+
+/* The record at the other end, if that is on this node and joined to this one; else NULL. */
+struct fab_ep *fab_ep_local_peer(const struct fab_ep *ep);
 
 /* Gives the endpoint up. The peer sees `cause` after the messages already sent. ep is dead. */
 void fab_ep_close(struct fab_ep *ep, struct sf_cause cause);

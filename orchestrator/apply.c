@@ -466,6 +466,7 @@ static void do_create(struct operation *operation, uint32_t index)
     body.name = spec->name;
     body.image = spec->image;
     body.service = spec->service;
+    body.cpu_percent = spec->cpu_percent;
     body.config = spec->config;
     body.n_config = spec->n_config;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_SIP_CREATE;

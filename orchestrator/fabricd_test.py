@@ -787,6 +787,18 @@ def a_policy_can_be_changed_while_it_runs(place):
     running_anew(place, "web2", numbers["web2"])
 
 
+def a_cpu_quota_reaches_the_node_also_in_a_restart(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("on-fault").replace("  web2:\n", "  web2:\n    cpu: 30%\n"))
+    expect(kinds(nodes[1].heard(), "quota") == ["quota web2 30"], "at first")
+    expect(not kinds(nodes[0].heard(), "quota"), "web3 has none")
+    number = sip_of(place, "web2")["number"]
+    nodes[1].order("fault web2")
+    running_anew(place, "web2", number)
+    expect(kinds(nodes[1].heard() + nodes[1].lines, "quota") == ["quota web2 30"], "again")
+
+
 def a_follower_of_the_log_stays_over_a_restart(place):
     place.start()
     nodes = place.join()
@@ -1089,6 +1101,7 @@ CASES = [
     restarts_go_where_there_is_a_node,
     an_importer_waits_for_its_exporter,
     a_policy_can_be_changed_while_it_runs,
+    a_cpu_quota_reaches_the_node_also_in_a_restart,
     a_follower_of_the_log_stays_over_a_restart,
     logs_are_kept_and_followed,
     a_walk_is_followed_judged_and_removed,

@@ -448,12 +448,43 @@ static sf_status read_restart(struct reader *reader, Sf__Control__GraphSip *sip)
     return SF_OK;
 }
 
+/* "25%": of one core. */
+static sf_status read_cpu(struct reader *reader, Sf__Control__GraphSip *sip)
+{
+    const char *text = NULL;
+    unsigned long number = 0;
+    size_t digits;
+    sf_status status;
+
+    if (sip->cpu_percent != 0) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'cpu' is there twice");
+    }
+    status = expect(reader, YAML_SCALAR_EVENT, "cpu");
+    if (status == SF_OK) {
+        status = scalar_text(reader, "cpu", 20, &text);
+    }
+    if (status != SF_OK) {
+        return status;
+    }
+    digits = strspn(text, "0123456789");
+    if (digits >= 1 && digits <= 3 && strcmp(text + digits, "%") == 0) {
+        number = strtoul(text, NULL, 10);
+    }
+    if (number < 1 || number > 100) {
+        return fail_at(reader, line_of(reader), SF_FORMAT,
+                       "cpu: '%s' is no share of one core: 1%% to 100%%", text);
+    }
+    sip->cpu_percent = (uint32_t)number;
+    return SF_OK;
+}
+
 /* --- SIPs ---------------------------------------------------------------------------------------
  */
 
 static sf_status read_sip_field(struct reader *reader, Sf__Control__GraphSip *sip, const char *key)
 {
-    static const char *const known[] = {"image", "service", "node", "config", "restart", NULL};
+    static const char *const known[] = {"image",   "service", "node", "config",
+                                        "restart", "cpu",     NULL};
     sf_status status;
 
     if (strcmp(key, "image") == 0) {
@@ -478,6 +509,9 @@ static sf_status read_sip_field(struct reader *reader, Sf__Control__GraphSip *si
     }
     if (strcmp(key, "restart") == 0) {
         return read_restart(reader, sip);
+    }
+    if (strcmp(key, "cpu") == 0) {
+        return read_cpu(reader, sip);
     }
     return unknown_key(reader, key, "a SIP", known);
 }
@@ -531,6 +565,10 @@ static sf_status read_sip(struct reader *reader, Sf__Control__Graph *graph, cons
         return fail_at(reader, sip->line, SF_FORMAT,
                        "SIP '%s' needs either an image or a service%s", sip->name,
                        sip->service[0] != '\0' ? ", not both" : "");
+    }
+    if (status == SF_OK && sip->service[0] != '\0' && sip->cpu_percent != 0) {
+        return fail_at(reader, sip->line, SF_FORMAT,
+                       "SIP '%s' is a service of the kernel, which has no cpu quota", sip->name);
     }
     return status;
 }

@@ -45,6 +45,9 @@ static void print_graph(const Sf__Control__Graph *graph, FILE *out)
         for (entry = 0; entry < sip->n_config; entry++) {
             fprintf(out, "  %s = '%s'\n", sip->config[entry]->key, sip->config[entry]->value);
         }
+        if (sip->cpu_percent != 0) {
+            fprintf(out, "  cpu %u %%\n", sip->cpu_percent);
+        }
         if (sip->restart != NULL) {
             const Sf__Control__RestartPolicy *policy = sip->restart;
             fprintf(out, "  restart %d backoff %u to %u ms, limit %u in %u ms%s, line %u\n",
@@ -82,6 +85,7 @@ static void good_file_is_read_as_written(void **state)
 
 #define SIPS "graph: g\nsips:\n  a: {image: a.sip}\n  bcd: {service: tcp}\n"
 
+#define CPU "graph: g\nsips:\n  a: {image: a.sip, cpu: "
 #define RESTART "graph: g\nsips:\n  a: {image: a.sip, restart: "
 
 static const struct {
@@ -155,6 +159,14 @@ static const struct {
      "f:3: error: restart of SIP 'a': window is 1s to 24h"},
     {RESTART "{policy: always, escalate: node}}\n",
      "f:3: error: escalate: 'node' is not none or graph"},
+    {CPU "25}\n", "f:3: error: cpu: '25' is no share of one core: 1% to 100%"},
+    {CPU "0%}\n", "f:3: error: cpu: '0%' is no share of one core: 1% to 100%"},
+    {CPU "101%}\n", "f:3: error: cpu: '101%' is no share of one core: 1% to 100%"},
+    {CPU "99999999999999999999%}\n", "f:3: error: cpu has 21 bytes, at most 20 are allowed"},
+    {CPU "[1%]}\n", "f:3: error: cpu is a plain value here, found a list"},
+    {CPU "1%, cpu: 1%}\n", "f:3: error: 'cpu' is there twice"},
+    {"graph: g\nsips:\n  t: {service: tcp, cpu: 5%}\n",
+     "f:3: error: SIP 't' is a service of the kernel, which has no cpu quota"},
     {SIPS "channels: {}\n", "f:5: error: channels is a list here, found a mapping"},
     {SIPS "channels:\n  - a.b\n",
      "f:6: error: a channel is written {from: <sip>.<import>, to: <sip>.<export>}"},

@@ -92,6 +92,9 @@ static const char *why_not_keep(const struct planner *planner, const struct item
     if (!config_same(made, item->spec)) {
         return "its config changed";
     }
+    if (made->cpu_percent != item->spec->cpu_percent) {
+        return "its cpu quota changed";
+    }
     if (item->spec->node[0] != '\0' && strcmp(item->spec->node, sip->node->name) != 0) {
         return "its node changed";
     }

@@ -9,9 +9,9 @@
  *
  * Model: the actions come in phases, in the order of enum plan_kind; those of one phase do not
  * depend on each other. A SIP of the graph is kept if it runs, its entry in the file (image,
- * service, config, node) and its channels are the same, and the SIPs it imports from are kept too;
- * otherwise it is made (again): a channel is wired before its importer starts, so an importer
- * cannot outlive its exporter. SIPs of the graph that are not in the file any more are stopped. A
+ * service, config, node, cpu; not its restart policy) and its channels are the same, and the SIPs
+ * it imports from are kept too; otherwise it is made (again), so that it need not know how to take
+ * an import a second time. SIPs of the graph that are not in the file any more are stopped. A
  * SIP that has ended (exited, faulted, killed, lost with its node) is made again.
  *
  * A restart makes SIPs that have ended again, and leaves all others as they are; their exporters

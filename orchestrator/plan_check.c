@@ -150,6 +150,15 @@ static void check_restart(struct planner *planner, const struct item *item)
     }
 }
 
+static void check_cpu(struct planner *planner, const struct item *item)
+{
+    if (item->spec->cpu_percent > 100) {
+        plan__refuse(planner, SF_BADARG, item->spec->line,
+                     "SIP '%s': a cpu quota of %u%%; it is 1%% to 100%% of one core",
+                     item->spec->name, item->spec->cpu_percent);
+    }
+}
+
 static void check_item(struct planner *planner, struct item *item)
 {
     const Sf__Control__GraphSip *spec = item->spec;
@@ -177,6 +186,7 @@ static void check_item(struct planner *planner, struct item *item)
     check_source(planner, item);
     check_node(planner, item);
     check_restart(planner, item);
+    check_cpu(planner, item);
 }
 
 /* Finds the exporting SIP; NULL after it said why not. */

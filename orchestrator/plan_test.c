@@ -594,6 +594,24 @@ static void a_changed_restart_policy_leaves_a_sip_alone(void **state)
           "");
 }
 
+static void a_changed_cpu_quota_makes_a_sip_again(void **state)
+{
+    Sf__Control__Graph *graph = parse("graph: g\nsips:\n  a: {image: hello.sip}\n");
+    struct plan *plan = NULL;
+
+    (void)state;
+    apply("graph: g\nsips:\n  a: {image: hello.sip}\n",
+          "image hello.sip node1\ncreate a node1\nstart a node1\n", "");
+    apply("graph: g\nsips:\n  a: {image: hello.sip, cpu: 20%}\n",
+          "stop a node1\ncreate a node1\nstart a node1\n", "");
+    apply("graph: g\nsips:\n  a: {image: hello.sip, cpu: 20%}\n", "", "");
+    graph->sips[0]->cpu_percent = 101; /* as only a stranger would send it */
+    assert_int_equal(plan_make(&world, graph, &plan, text, sizeof(text)), SF_BADARG);
+    assert_string_equal(
+        text, "g.yaml:3: error: SIP 'a': a cpu quota of 101%; it is 1% to 100% of one core");
+    sf__control__graph__free_unpacked(graph, NULL);
+}
+
 static void a_policy_out_of_range_is_refused(void **state)
 {
     Sf__Control__Graph *graph =
@@ -671,6 +689,7 @@ int main(void)
         CASE(a_restart_minds_only_what_it_is_for),
         CASE(a_whole_graph_is_made_again),
         CASE(a_changed_restart_policy_leaves_a_sip_alone),
+        CASE(a_changed_cpu_quota_makes_a_sip_again),
         CASE(a_policy_out_of_range_is_refused),
         CASE(logs_keep_the_last_thousand_lines),
         CASE(images_in_use_are_not_trimmed),

@@ -119,6 +119,7 @@ struct nk_sip_options {
     const uint8_t *image_digest; /* of an image added before */
     const struct nk_config *config;
     uint32_t config_count;
+    uint32_t cpu_percent; /* quota, of one core; 0: as its image's manifest says */
     uint32_t worker; /* where it runs for good: index + 1; 0: the kernel chooses, and may move it */
 };
 

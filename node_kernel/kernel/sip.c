@@ -321,6 +321,8 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
     sip->deadline = UINT64_MAX;
     sip->memory_bytes = (uint64_t)image->memory_bytes;
     sip->block_bytes_max = image->image->manifest->block_bytes_max;
+    sip->cpu_percent =
+        options->cpu_percent != 0 ? options->cpu_percent : image->image->manifest->cpu_percent;
     if (sip->block_bytes_max == 0) {
         sip->block_bytes_max = NK_BLOCK_BYTES_QUOTA;
     }

@@ -407,6 +407,7 @@ static void fill_manifest(struct job *job)
     m->memory_pages = job->facts.pages;
     m->memory_pages_max = job->pages_max;
     m->block_bytes_max = job->source.block_bytes_max;
+    m->cpu_percent = job->source.cpu_percent;
     m->module_hash =
         (ProtobufCBinaryData){.len = sizeof(job->module_hash), .data = job->module_hash};
     m->built_by = (char *)(uintptr_t) "sipc " SIPFABRIC_VERSION;

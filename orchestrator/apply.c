@@ -537,39 +537,6 @@ static void (*const doers[])(struct operation *operation, uint32_t index) = {
     [PLAN_WIRE] = do_wire, [PLAN_START] = do_start, [PLAN_REWIRE] = do_rewire,
 };
 
-/* SIPs that only this operation knew of, and that did not come to be, leave no record. */
-static void drop_remains(struct operation *operation)
-{
-    struct world *world = &operation->daemon->world;
-    struct world_graph *graph = world_graph_find(world, operation->graph);
-    uint32_t index = 0;
-    size_t spec;
-
-    if (graph != NULL && graph->desired == NULL) {
-        for (index = 0; index < world->sip_count; index++) {
-            if (world->sips[index]->graph == graph && world_sip_live(world->sips[index])) {
-                return; /* could not be stopped: it stays to be seen and deleted */
-            }
-        }
-        world_graph_drop(world, graph);
-        return;
-    }
-    while (graph != NULL && index < world->sip_count) {
-        struct world_sip *sip = world->sips[index];
-        for (spec = 0; spec < graph->desired->n_sips; spec++) {
-            if (strcmp(graph->desired->sips[spec]->name, sip->name) == 0) {
-                break;
-            }
-        }
-        if (sip->graph == graph && sip->number >= operation->sip_first && !world_sip_live(sip) &&
-            spec == graph->desired->n_sips) {
-            world_sip_drop(world, sip);
-        } else {
-            index += 1;
-        }
-    }
-}
-
 static void undo(struct operation *operation)
 {
     struct world *world = &operation->daemon->world;
@@ -645,7 +612,7 @@ static void finish_undone(struct operation *operation)
     bool was_there = graph->desired != NULL;
 
     restart_owed(operation->daemon, graph, operation->sip_first);
-    drop_remains(operation);
+    world_graph_drop_remains(&operation->daemon->world, graph, operation->sip_first);
     if (operation->undo_failed) {
         finish(
             operation, operation->status,
@@ -741,9 +708,29 @@ static void run(struct operation *operation)
 /* --- the beginning ------------------------------------------------------------------------------
  */
 
+static const char *object_of(const struct world *world, const Sf__Control__Graph *desired,
+                             const struct plan_action *action)
+{
+    switch (action->kind) {
+    case PLAN_STOP:
+        return world_sip_by_number(world, action->sip)->name;
+    case PLAN_IMAGE:
+        return desired->sips[action->spec]->image_path;
+    case PLAN_WIRE:
+        return desired->channels[action->channel]->importer;
+    case PLAN_REWIRE:
+        return world_sip_by_number(world, action->sip)->made->channels[action->channel]->importer;
+    case PLAN_CREATE:
+    case PLAN_START:
+        break;
+    }
+    return desired->sips[action->spec]->name;
+}
+
 static void tell_dry_run(struct operation *operation)
 {
-    static const char *const verbs[] = {"stop", "send image", "create", "wire", "start", "wire"};
+    static const char *const verbs[] = {"stop", "send image", "create",
+                                        "wire", "start",      "wire again"};
     const struct plan *plan = operation->plan;
     const Sf__Control__Graph *desired = operation->desired;
     struct world *world = &operation->daemon->world;
@@ -752,11 +739,7 @@ static void tell_dry_run(struct operation *operation)
     for (index = 0; index < plan->action_count; index++) {
         const struct plan_action *action = &plan->actions[index];
         const char *node = world_node_by_id(world, action->node)->name;
-        const char *what = action->kind == PLAN_STOP ? world_sip_by_number(world, action->sip)->name
-                           : action->kind == PLAN_IMAGE ? desired->sips[action->spec]->image_path
-                           : action->kind == PLAN_WIRE
-                               ? desired->channels[action->channel]->importer
-                               : desired->sips[action->spec]->name;
+        const char *what = object_of(world, desired, action);
         progress(operation, "would %s %s on %s%s%s", verbs[action->kind], what, node,
                  action->kind == PLAN_STOP ? ": " : "",
                  action->kind == PLAN_STOP ? action->why : "");

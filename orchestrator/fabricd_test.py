@@ -331,6 +331,18 @@ def another_graph_may_use_an_exporter(place):
     place.apply(guest)
     edges = {edge["importer"]: edge for edge in place.get("channels")}
     expect(edges["guest.tcp"]["exporter_node"] == "node1", edges)
+    number = sip_of(place, "guest")["number"]
+    moved = WEB.replace("    service: tcp\n    node: node1\n", "    service: tcp\n    node: node2\n")
+    _, err = place.apply(moved, 0, "--dry-run")
+    expect("would wire again guest.tcp on node3" in err, err)
+    _, err = place.apply(moved)
+    expect("guest.tcp of graph guest loses its exporter tcp; it is wired again to the new one" in err
+           and "wired guest.tcp again to tcp.tcp" in err, err)
+    edges = {edge["importer"]: edge for edge in place.get("channels")}
+    expect(edges["guest.tcp"]["exporter_node"] == "node2", edges)
+    expect(sip_of(place, "guest")["number"] == number, "guest was made again")
+    out, _ = place.apply(guest)
+    expect("unchanged" in out, out)
     _, err = place.ctl("delete", "graph/web")
     expect("channel guest.tcp of graph guest loses its exporter tcp" in err, err)
 

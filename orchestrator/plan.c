@@ -330,9 +330,9 @@ static struct plan_action *add_action(struct plan *plan, enum plan_kind kind,
     return action;
 }
 
-/* Whose channels of other graphs end when `sip` does. */
+/* Whose channels of other graphs end when `sip` does. again: it is made again. */
 static void note_importers(const struct world *world, struct plan *plan,
-                           const struct world_sip *sip)
+                           const struct world_sip *sip, bool again)
 {
     size_t bytes = strlen(plan->notes);
     uint32_t index;
@@ -344,24 +344,26 @@ static void note_importers(const struct world *world, struct plan *plan,
             continue;
         }
         for (channel = 0; channel < other->made->n_channels; channel++) {
-            if (other->exporters[channel] == sip->number) {
-                plan__append(plan->notes, sizeof(plan->notes), &bytes,
-                             "%schannel %s of graph %s loses its exporter %s; apply graph %s again",
-                             bytes > 0 ? "\n" : "", other->made->channels[channel]->importer,
-                             other->graph->name, sip->name, other->graph->name);
+            if (other->exporters[channel] != sip->number) {
+                continue;
             }
+            plan__append(
+                plan->notes, sizeof(plan->notes), &bytes,
+                "%schannel %s of graph %s loses its exporter %s; %s", bytes > 0 ? "\n" : "",
+                other->made->channels[channel]->importer, other->graph->name, sip->name,
+                again ? "it is wired again to the new one" : "it is wired again when there is one");
         }
     }
 }
 
 static void add_stop(const struct world *world, struct plan *plan, const struct world_sip *sip,
-                     const char *why)
+                     const char *why, bool again)
 {
     struct plan_action *action = add_action(plan, PLAN_STOP, sip->node);
 
     action->sip = sip->number;
     action->why = why;
-    note_importers(world, plan, sip);
+    note_importers(world, plan, sip, again);
 }
 
 static void add_stops(struct planner *planner)
@@ -377,10 +379,10 @@ static void add_stops(struct planner *planner)
         }
         item = plan__item_find(planner, sip->name);
         if (item == NULL) {
-            add_stop(planner->world, planner->plan, sip, "it is not in the graph any more");
+            add_stop(planner->world, planner->plan, sip, "it is not in the graph any more", false);
             planner->plan->stopped += 1;
         } else if (!item->keep) {
-            add_stop(planner->world, planner->plan, sip, item->why);
+            add_stop(planner->world, planner->plan, sip, item->why, true);
         }
     }
 }
@@ -490,7 +492,7 @@ static size_t action_count_max(const struct planner *planner)
     size_t count = 3 * planner->desired->n_sips + planner->desired->n_channels + world->sip_count;
     uint32_t index;
 
-    for (index = 0; planner->scope != SCOPE_CHANGED && index < world->sip_count; index++) {
+    for (index = 0; index < world->sip_count; index++) {
         count += world->sips[index]->made->n_channels;
     }
     return count;
@@ -514,9 +516,7 @@ static sf_status decide(struct planner *planner, struct plan **out_plan)
         return planner->status;
     }
     add_actions(planner);
-    if (planner->scope != SCOPE_CHANGED) {
-        add_rewires(planner);
-    }
+    add_rewires(planner);
     *out_plan = planner->plan;
     planner->plan = NULL;
     return SF_OK;
@@ -592,7 +592,7 @@ sf_status plan_stop(const struct world *world, const struct world_graph *graph, 
     while (index-- > 0) {
         const struct world_sip *sip = world->sips[index];
         if (sip->graph == graph && sip->number >= sip_first && world_sip_live(sip)) {
-            add_stop(world, plan, sip, why);
+            add_stop(world, plan, sip, why, false);
             plan->stopped += 1;
         }
     }

@@ -15,8 +15,9 @@
  * SIP that has ended (exited, faulted, killed, lost with its node) is made again.
  *
  * A restart makes SIPs that have ended again, and leaves all others as they are; their exporters
- * must run. SIPs that run and import from them are wired again (last phase), in every graph: they
- * keep what they had, and take the new channel when they like.
+ * must run. In all plans, SIPs that stay and import from one that is made (again) are wired to it
+ * (last phase): they keep what they had, and take the new channel when they like. For an apply,
+ * those are SIPs of other graphs.
  *
  * Placement: the node the file names; else, in a restart, the node it was on, if it fits there;
  * else the first by id that is joined, has a free slot, and has room: the memory that its SIPs may

@@ -354,9 +354,15 @@ static void a_graph_may_import_from_another(void **state)
           "create tcp node1\nstart tcp node1\n", "");
     apply(guest, "image web.sip node2\ncreate w node2\nwire w.tcp node2\nstart w node2\n", "");
     apply("graph: base\nsips:\n  tcp: {service: tcp, node: node2}\n",
-          "stop tcp node1\ncreate tcp node2\nstart tcp node2\n",
-          "channel w.tcp of graph guest loses its exporter tcp; apply graph guest again");
-    apply(guest, "stop w node2\ncreate w node2\nwire w.tcp node2\nstart w node2\n", "");
+          "stop tcp node1\ncreate tcp node2\nstart tcp node2\nrewire w.tcp node2\n",
+          "channel w.tcp of graph guest loses its exporter tcp; it is wired again to the new one");
+    apply(guest, "", "");
+    apply("graph: base\nsips:\n  other: {service: tcp, node: node2}\n",
+          "stop tcp node2\ncreate other node2\nstart other node2\n",
+          "channel w.tcp of graph guest loses its exporter tcp; it is wired again when there is "
+          "one");
+    apply("graph: base\nsips:\n  tcp: {service: tcp, node: node1}\n",
+          "stop other node2\ncreate tcp node1\nstart tcp node1\nrewire w.tcp node2\n", "");
     refused("graph: third\nsips:\n  tcp: {service: tcp}\n", SF_EXISTS,
             "g.yaml:3: error: SIP 'tcp': graph base runs a SIP of that name already; names are "
             "unique in the cell");

@@ -627,6 +627,36 @@ void world_sip_end(struct world_sip *sip, Sf__Control__SipState state, int32_t e
     }
 }
 
+void world_graph_drop_remains(struct world *world, struct world_graph *graph, uint64_t sip_first)
+{
+    uint32_t index = 0;
+    size_t spec;
+
+    if (graph->desired == NULL) {
+        for (index = 0; index < world->sip_count; index++) {
+            if (world->sips[index]->graph == graph && world_sip_live(world->sips[index])) {
+                return; /* could not be stopped: it stays to be seen and deleted */
+            }
+        }
+        world_graph_drop(world, graph);
+        return;
+    }
+    while (index < world->sip_count) {
+        struct world_sip *sip = world->sips[index];
+        for (spec = 0; spec < graph->desired->n_sips; spec++) {
+            if (strcmp(graph->desired->sips[spec]->name, sip->name) == 0) {
+                break;
+            }
+        }
+        if (sip->graph == graph && sip->number >= sip_first && !world_sip_live(sip) &&
+            spec == graph->desired->n_sips) {
+            world_sip_drop(world, sip);
+        } else {
+            index += 1;
+        }
+    }
+}
+
 /* --- pairs --------------------------------------------------------------------------------------
  */
 

@@ -199,6 +199,9 @@ struct world_graph *world_graph_find(const struct world *world, const char *name
 struct world_graph *world_graph_add(struct world *world, const char *name);
 /* Drops it, its desired state, and all its SIP records with their logs. */
 void world_graph_drop(struct world *world, struct world_graph *graph);
+/* Drops what a failed apply leaves: SIPs from sip_first on that do not live and that the graph as
+ * applied before does not have; a graph that was never applied, unless one of its SIPs lives. */
+void world_graph_drop_remains(struct world *world, struct world_graph *graph, uint64_t sip_first);
 /* "sip" alone as an exporter means its only export. What cannot be told is left as it is. */
 void world_graph_complete(const struct world *world, Sf__Control__Graph *desired);
 

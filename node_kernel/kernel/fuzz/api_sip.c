@@ -131,8 +131,11 @@ static void call_named(bool accept)
 {
     uint32_t bytes;
     const char *name = fuzz_name(&bytes);
-    const int32_t result = accept ? fuzz_answer(9, nk_accept(name, bytes, fuzz_timeout()))
+    const int64_t timeout_ns = fuzz_timeout();
+    const int32_t result = accept ? fuzz_answer(9, nk_accept(name, bytes, timeout_ns))
                                   : fuzz_answer(8, nk_endpoint(name, bytes));
+
+    FUZZ_CHECK(!accept || timeout_ns >= -1 || result == -SF_BADARG, result, timeout_ns, bytes);
 
     if (result >= 0) {
         fuzz_handle_add((uint32_t)result, accept ? FUZZ_EXP : FUZZ_IMP);
@@ -146,7 +149,9 @@ static void call_select(void)
     const uint32_t count = fuzz_any(20) == 0 ? fuzz_length(wild, 70) : fuzz_any(65);
     const bool own = count <= NK_SELECT_MAX && fuzz_any(10) != 0;
     const bool clean = fuzz_any(4) != 0;
+    const int64_t timeout_ns = fuzz_timeout();
     uint32_t at = wild;
+    bool bad = false;
     int32_t result;
 
     if (own) {
@@ -155,11 +160,15 @@ static void call_select(void)
             for (uint32_t tries = 0; clean && tries < 20 && nk_state(list[i]) < 0; tries++) {
                 list[i] = fuzz_handle();
             }
+            bad = bad || !fuzz_handle_live(list[i]);
         }
         at = fuzz_any(2) == 0 ? (uint32_t)(uintptr_t)list : SCRATCH + fuzz_any(1000);
         memcpy((void *)(uintptr_t)at, list, count * sizeof(list[0]));
     }
-    result = fuzz_answer(13, nk_select((const uint32_t *)(uintptr_t)at, count, fuzz_timeout()));
+    result = fuzz_answer(13, nk_select((const uint32_t *)(uintptr_t)at, count, timeout_ns));
+    FUZZ_CHECK(timeout_ns >= -1 || result == -SF_BADARG, result, timeout_ns, count);
+    /* A wrong one is told even if another is ready. */
+    FUZZ_CHECK(!bad || timeout_ns < -1 || result == -SF_BADHANDLE, result, count, 0);
     FUZZ_CHECK(result < 0 || (uint32_t)result < count, result, count, at);
 }
 
@@ -174,12 +183,15 @@ static void call_close(void)
 
 static void call_look(void)
 {
-    const uint32_t handle = fuzz_handle();
+    const uint32_t handle =
+        fuzz_any(2) == 0 ? fuzz_handle() : (1 + fuzz_any(2)) * NK_HANDLES_MAX + fuzz_any(40);
     const int32_t state = fuzz_answer(15, nk_state(handle));
     const int32_t cause = nk_cause(handle);
 
     FUZZ_CHECK(state == -SF_BADHANDLE || (state >= 0 && state < 9), handle, state, cause);
     FUZZ_CHECK((state < 0) == (cause == -SF_BADHANDLE), handle, state, cause);
+    /* What was not yet taken with endpoint or accept is not there. */
+    FUZZ_CHECK((state >= 0) == fuzz_handle_live(handle), handle, state, cause);
 }
 
 static uint32_t block_size(void)
@@ -192,11 +204,11 @@ static uint32_t block_size(void)
     case 2:
         return (32u << 20) + fuzz_any(2);
     case 3:
-        return fuzz_any(3u << 20);
+        return fuzz_any(QUOTA);
     case 4:
     case 5:
     case 6:
-        return fuzz_any(200000);
+        return fuzz_any(QUOTA / 4);
     default:
         return 1u << fuzz_any(13) | fuzz_any(70);
     }
@@ -211,7 +223,7 @@ static bool block_make(void)
     if (block == NULL) {
         return false;
     }
-    FUZZ_CHECK(bytes > 0 && bytes <= 3u << 20, bytes, made.address, 0);
+    FUZZ_CHECK(bytes > 0 && bytes <= QUOTA, bytes, made.address, 0);
     fuzz_pattern_put(&made);
     fuzz_block_add(made.address, bytes);
     return true;

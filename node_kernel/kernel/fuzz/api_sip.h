@@ -23,6 +23,7 @@
 #define FUZZ_DIRTY 0xee /* first byte of a block whose content is not the pattern */
 #define SCRATCH (512u << 10)
 #define MEMORY_END (1024u << 10)
+#define QUOTA (1u << 20)
 #define WINDOW NK_WINDOW_OFFSET
 #define WINDOW_END (64u << 20)
 #define HANDLES 96u
@@ -73,6 +74,7 @@ const char *fuzz_name(uint32_t *out_bytes);
 /* --- api_sip_own.c: what the SIP owns --------------------------------------------------------- */
 void fuzz_handle_add(uint32_t handle, enum fuzz_side side);
 void fuzz_handle_gone(uint32_t handle);
+bool fuzz_handle_live(uint32_t handle);
 struct fuzz_block *fuzz_block_find(uint32_t address);
 void fuzz_block_add(uint32_t address, uint32_t bytes);
 void fuzz_block_gone(uint32_t address);

@@ -100,6 +100,8 @@ static void message_fill(struct nk_msg *msg, uint32_t handle)
 /* What was sent is gone: both from here and from the kernel's tables. */
 static void message_gone(const struct nk_msg *msg)
 {
+    FUZZ_CHECK(msg->tag < TAGS && msg->arg_count == strlen(kinds[msg->tag]), msg->tag,
+               msg->arg_count, 0);
     for (uint32_t i = 0; kinds[msg->tag][i] != 0; i++) {
         if (msg->args[i] == 0 || kinds[msg->tag][i] == 'n') {
             continue;
@@ -196,6 +198,7 @@ static void message_take(const struct nk_msg *msg)
 void fuzz_recv(void)
 {
     const uint32_t handle = fuzz_handle_to_recv();
+    const int64_t timeout_ns = fuzz_timeout();
     uint32_t at = fuzz_target(sizeof(struct nk_msg));
     struct nk_msg msg;
     int32_t result;
@@ -203,7 +206,9 @@ void fuzz_recv(void)
     if (fuzz_any(8) != 0) {
         at = SCRATCH + fuzz_any(MEMORY_END - SCRATCH - sizeof(msg) + 1);
     }
-    result = fuzz_answer(12, nk_recv(handle, (struct nk_msg *)(uintptr_t)at, fuzz_timeout()));
+    result = fuzz_answer(12, nk_recv(handle, (struct nk_msg *)(uintptr_t)at, timeout_ns));
+    FUZZ_CHECK(timeout_ns >= -1 || result == -SF_BADARG || result == -SF_BADHANDLE, result,
+               timeout_ns, at);
     if (result == -SF_NOMEM && nk_state(handle) < 0) {
         fuzz_handle_gone(handle); /* the kernel itself had no memory: the channel has ended */
     }
@@ -225,7 +230,8 @@ void fuzz_channel(void)
     uint32_t ends[2];
     const uint32_t at = fuzz_target(sizeof(ends));
     const int64_t id = fuzz_any(12) == 0 ? (int64_t)fuzz_any64() : (int64_t)FuzzContract_ID;
-    const uint32_t state = fuzz_any(8) == 0 ? (uint32_t)fuzz_any64() : fuzz_any(3);
+    const uint32_t state =
+        fuzz_any(8) == 0 ? (uint32_t)fuzz_any64() : fuzz_any(fuzz_any(3) == 0 ? 12 : 3);
 
     if (fuzz_answer(10, nk_channel(id, state, (uint32_t *)(uintptr_t)at)) == 0) {
         memcpy(ends, (const void *)(uintptr_t)at, sizeof(ends));

@@ -29,6 +29,16 @@ void fuzz_handle_gone(uint32_t handle)
     FUZZ_CHECK(nk_state(handle) == -SF_BADHANDLE, handle, 0, 0);
 }
 
+bool fuzz_handle_live(uint32_t handle)
+{
+    for (uint32_t i = 0; i < HANDLES; i++) {
+        if (fuzz_handles[i].live && fuzz_handles[i].handle == handle) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct fuzz_block *fuzz_block_find(uint32_t address)
 {
     for (uint32_t i = 0; i < BLOCKS; i++) {
@@ -72,15 +82,19 @@ void fuzz_pattern_check(const struct fuzz_block *block)
 
 void fuzz_block_add(uint32_t address, uint32_t bytes)
 {
+    uint32_t held = bytes;
+
     FUZZ_CHECK(address >= WINDOW && (uint64_t)address + bytes <= WINDOW_END && bytes > 0, address,
                bytes, 0);
     for (uint32_t i = 0; i < BLOCKS; i++) {
         const struct fuzz_block *block = &fuzz_blocks[i];
+        held += block->live ? block->bytes : 0;
         FUZZ_CHECK(!block->live || address >= block->address + block->bytes ||
                        address + bytes <= block->address,
                    address, block->address, block->bytes);
     }
     FUZZ_CHECK(nk_block_bytes((void *)(uintptr_t)address) == (int32_t)bytes, address, bytes, 0);
+    FUZZ_CHECK(held <= QUOTA, held, address, bytes);
     for (uint32_t i = 0, at = fuzz_any(BLOCKS); i < BLOCKS; i++, at++) {
         if (!fuzz_blocks[at % BLOCKS].live) {
             fuzz_blocks[at % BLOCKS] = (struct fuzz_block){address, bytes, true};

@@ -333,6 +333,9 @@ static sf_status stage_gcc(struct job *job)
         "-nostdlib",
         "-static",
         "-no-pie",
+#ifdef NK_SANITIZED_MAP
+        "-DNK_SANITIZED_MAP",
+#endif
         "-Wl,-T,rt/image.ld",
         "-Wl,--gc-sections",
         "-Wl,--build-id=none",

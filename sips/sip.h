@@ -5,7 +5,8 @@
  * A SIP is plain, straight-line C compiled to wasm32 with no operating system below it: define
  * `int sip_main(void)`. Blocking calls block this SIP only. Results below 0 are -(sf_status).
  * Typed calls for a contract come from the header that contractc writes for it
- * (#include "TcpContract.h"); this file is what they are made of.
+ * (#include "TcpContract.h"); this file is what they are made of. What a server needs besides lies
+ * in sip_*.h beside this file; what a SIP does not use is not in its image.
  */
 #ifndef SIP_H
 #define SIP_H
@@ -18,14 +19,22 @@
 #include "abi/nk_abi.h"
 #include "base/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define SIP_FOREVER ((int64_t)-1)
 #define SIP_MS(n) ((int64_t)(n)*1000000)
 
 /* The entry point that every SIP defines; what it returns is its exit code. */
 int sip_main(void);
 
+#ifdef __wasm__
 #define SIP__IMPORT(name) __attribute__((import_module("nk"), import_name(name)))
-SIP__IMPORT("exit") _Noreturn void nk_exit(int32_t code);
+#else
+#define SIP__IMPORT(name)
+#endif
+SIP__IMPORT("exit") __attribute__((noreturn)) void nk_exit(int32_t code);
 SIP__IMPORT("yield") void nk_yield(void);
 SIP__IMPORT("log") int32_t nk_log(const char *text, uint32_t bytes);
 SIP__IMPORT("clock_ns") int64_t nk_clock_ns(void);
@@ -46,6 +55,7 @@ SIP__IMPORT("cause") int32_t nk_cause(uint32_t handle);
 SIP__IMPORT("block_alloc") void *nk_block_alloc(uint32_t bytes);
 SIP__IMPORT("block_free") int32_t nk_block_free(void *block);
 SIP__IMPORT("block_bytes") int32_t nk_block_bytes(const void *block);
+SIP__IMPORT("listen") int32_t nk_listen(const char *name, uint32_t bytes);
 
 /* --- libsip: small, freestanding -------------------------------------------------------------- */
 
@@ -58,9 +68,12 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t bytes);
 
 /*
- * Formats into buffer (always terminated when capacity > 0); answers the full length. Knows
- * %d %i %u %x %X %c %s %p %%, the l, ll and z lengths, width, precision of %s (both also as *), and
- * the 0 and - flags.
+ * Formats into buffer (always terminated when capacity > 0); answers the full length, or -SF_LIMIT
+ * if that is more than an int holds. As C's printf does it: conversions  %d %i %u %o %x %X %c %s %p
+ * %%, and %f in a SIP that says so (sip_double.h) lengths      hh h l ll j z t flags        - 0 +
+ * space # width, precision   also as *; at most 100,000,000 %s of NULL is "(null)"; %p is 0x and
+ * digits. Anything else is shown as it stands and takes no argument. There is no %n, no wide text,
+ * no place of arguments ("1$").
  */
 int sip_format(char *buffer, size_t capacity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -71,6 +84,11 @@ void sip_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Start-up endpoint of an import; negative if the manifest or the graph has none of that name. */
 int32_t sip_endpoint(const char *name);
 int32_t sip_accept(const char *export_name, int64_t timeout_ns);
+/*
+ * A handle that says when a channel can be accepted, for nk_select and sip_loop.h only; not to be
+ * closed. -SF_NOTFOUND: the manifest has no export of that name.
+ */
+int32_t sip_listen(const char *export_name);
 /* Value from the graph, or fallback. buffer is terminated. Answers buffer. */
 const char *sip_config(const char *key, char *buffer, size_t capacity, const char *fallback);
 uint32_t sip_config_u32(const char *key, uint32_t fallback);
@@ -96,5 +114,13 @@ uint32_t sip_use_next(uint32_t handle);
  */
 void *sip_alloc(size_t bytes);
 void sip_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+
+#include "sip_log.h"
+#include "sip_memory.h"
+#include "sip_text.h"
 
 #endif

@@ -350,19 +350,40 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
 /* --- select and accept --------------------------------------------------------------------------
  */
 
+/* The export that `listen` answered this handle for, or NULL. */
+static const struct nk_export *listen_export(const struct nk_sip *sip, uint32_t handle)
+{
+    const uint32_t export = (handle - NK_LISTEN_HANDLE(0)) >> 12;
+
+    return NK_HANDLE_INDEX(handle) == 0 && export < sip->export_count ? &sip->exports[export]
+                                                                      : NULL;
+}
+
 static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct nk_port *port = nk__port(sip, handles[i]);
+        const struct nk_export *export = port == NULL ? listen_export(sip, handles[i]) : NULL;
 
-        if (port == NULL) {
+        if (port == NULL && export == NULL) {
             return -SF_BADHANDLE;
         }
-        if (port_readable(port)) {
+        if (port != NULL ? port_readable(port) : !nk_list_empty(&export->pending)) {
             return i;
         }
     }
     return -SF_AGAIN;
+}
+
+/* Does the SIP, which waits in select, wait for channels to this export? */
+static bool select_listens(const struct nk_sip *sip, const struct nk_export *export)
+{
+    for (uint32_t i = 0; i < sip->wait_count; i++) {
+        if (listen_export(sip, sip->wait_handles[i]) == export) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, int64_t timeout_ns)
@@ -380,7 +401,7 @@ int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, in
     }
     memcpy(copy, from, count * sizeof(copy[0]));
     for (uint32_t i = 0; i < count; i++) { /* a wrong one is told even if another is ready */
-        if (nk__port(sip, copy[i]) == NULL) {
+        if (nk__port(sip, copy[i]) == NULL && listen_export(sip, copy[i]) == NULL) {
             return -SF_BADHANDLE;
         }
     }
@@ -399,7 +420,11 @@ int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, in
     }
     memcpy(sip->wait_handles, copy, count * sizeof(copy[0]));
     for (uint32_t i = 0; i < count; i++) {
-        nk__port(sip, copy[i])->waiting = 1;
+        struct nk_port *port = nk__port(sip, copy[i]);
+
+        if (port != NULL) {
+            port->waiting = 1;
+        }
     }
     sip->wait = NK_WAIT_SELECT;
     sip->wait_count = count;
@@ -456,6 +481,19 @@ int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64
     nk__block(sip, timeout_ns);
 }
 
+int64_t nk__call_listen(struct nk_sip *sip, uint32_t name, uint32_t bytes)
+{
+    const char *text = (const char *)nk__memory(sip, name, bytes);
+    const struct nk_export *export;
+
+    if (text == NULL) {
+        return -SF_BADARG;
+    }
+    export = export_find(sip, text, bytes);
+    return export == NULL ? -SF_NOTFOUND
+                          : (int64_t)NK_LISTEN_HANDLE((uint32_t)(export - sip->exports));
+}
+
 void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep)
 {
     const char *dot = strchr(export_name, '.');
@@ -472,7 +510,8 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
     }
     export->pending_count++;
     nk_list_insert(export->pending.prev, &port->link);
-    if (sip->wait == NK_WAIT_ACCEPT && sip->wait_export == export) {
+    if ((sip->wait == NK_WAIT_ACCEPT && sip->wait_export == export) ||
+        (sip->wait == NK_WAIT_SELECT && select_listens(sip, export))) {
         nk__wake(sip);
     }
 }

@@ -158,6 +158,7 @@ FINE = [
     ("8192 locals", main_body(f"(local {'i64 ' * 8192}) (i32.const 0)")),
     ("an offset just below 2 GiB", main_body("(i32.load offset=0x7fffffff (i32.const 0))")),
     ("bulk memory and passive data", main_body("(memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1)) (data.drop 0) (memory.copy (i32.const 0) (i32.const 1) (i32.const 2)) (memory.fill (i32.const 0) (i32.const 1) (i32.const 2)) (i32.const 0)")[:-1] + '(data "x"))'),
+    ("numbers that a linker exports", wat(f'{MEMORY} {MAIN} (global (export "__heap_base") i32 (i32.const 9)) (global (export "__data_end") (mut i32) (i32.const 9))')),
     ("sign extension and saturation", main_body("(i32.extend8_s (i32.trunc_sat_f64_s (f64.const 1e300)))")),
 ]
 
@@ -295,6 +296,23 @@ def test_build():
         out = run(SIPC, command, WORK / "d.sip")
         check(f"{command} a tampered image", out.returncode == 1 and "rule image-hash" in out.stderr and
               out.stdout == "", out.stderr)
+
+
+def test_exported_numbers():
+    """What linkers export besides is left out: nothing of it reaches wasm2c or the image."""
+    numbers = '(global i32 (i32.const 9)) {} (global (mut i32) (i32.const 7))'
+    plain = write_module("plain.wasm", wat(f"{MEMORY} {MAIN} {numbers.format('')}"))
+    more = write_module("more.wasm", wat(f"""{MEMORY} {MAIN} {numbers.format('')}
+        (export "__heap_base" (global 0)) (export "__x" (global 1)) (export "__heap" (global 0))"""))
+    for name in (plain, more):
+        out = run(SIPC, "build", name, "-o", WORK / "n.sip", "--keep", WORK / f"{name.stem}.kept")
+        check(f"exported numbers: {name.stem} builds", out.returncode == 0, out.stderr)
+    check("exported numbers: the same module is left", (WORK / "plain.kept/module.wasm").read_bytes() ==
+          (WORK / "more.kept/module.wasm").read_bytes() != more.read_bytes())
+    for what, text in (("a function", f'(func (export "__f"))'), ("a number", '(global (export "g") i32 (i32.const 0))')):
+        out = run(SIPC, "verify", write_module("refused.wasm", wat(f"{MEMORY} {MAIN} {text}")))
+        check(f"exported numbers: but not {what}", out.returncode == 1 and "rule exports" in out.stderr,
+              out.stderr)
 
 
 def place(image):
@@ -514,6 +532,7 @@ def main():
         test_rules_are_covered_and_documented()
         test_injection_hole()
         test_build()
+        test_exported_numbers()
         test_build_errors()
         test_every_operator()
         test_static_check()

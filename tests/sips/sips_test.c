@@ -313,6 +313,46 @@ static void typed_endpoints_are_good_for_one_use(void **state)
     expect_exit(2, 0);
 }
 
+static void libsip_works_in_a_sip(void **state)
+{
+    (void)state;
+    world_make(false);
+    sip_create(2, "library", "tests/sips/library.sip", NULL, 0);
+    wire_and_start(2, NULL, NULL);
+    expect_exit(2, 0);
+}
+
+/* One loop, many clients: they are greeted in turn, and one that says nothing is let go. */
+static void one_loop_greets_many_clients(void **state)
+{
+    static const struct nk_config idle[] = {{"idle_ms", "300"}, {"log_level", "debug"}};
+    static const struct nk_config config[] = {{"name", "fabric"}, {"count", "40"}};
+    static const struct nk_config quiet[] = {{"do", "quiet"}};
+
+    (void)state;
+    world_make(false);
+    sip_create(2, "hello", "sips/hello-many.sip", idle, 2);
+    wire_and_start(2, NULL, NULL);
+    sip_create(3, "quiet", "tests/sips/library.sip", quiet, 1);
+    wire_and_start(3, "hello", "hello.hello");
+    for (uint64_t number = 4; number < 8; number++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "client%u", (unsigned)number);
+        sip_create(number, name, "sips/hello-client.sip", config, 2);
+        wire_and_start(number, "hello", "hello.hello");
+    }
+    for (uint64_t number = 4; number < 8; number++) {
+        expect_exit(number, 0);
+    }
+    assert_non_null(strstr(world.log, ": hello, fabric (1)\n"));
+    assert_non_null(strstr(world.log, ": hello, fabric (160)\n"));
+    assert_false(world.ends[3].over);
+    expect_exit(3, 0);
+    assert_non_null(strstr(world.log, "3: let go: closed by peer\n"));
+    assert_non_null(strstr(world.log, "idle for too long\n"));
+    assert_false(world.ends[2].over);
+}
+
 static void a_client_without_server_says_why(void **state)
 {
     (void)state;
@@ -589,6 +629,8 @@ int main(void)
         TEST(faults_are_named),
         TEST(hello_greets_its_client),
         TEST(typed_endpoints_are_good_for_one_use),
+        TEST(libsip_works_in_a_sip),
+        TEST(one_loop_greets_many_clients),
         TEST(a_client_without_server_says_why),
         TEST(web_answers_with_what_it_knows),
         TEST(a_request_too_long_is_refused),

@@ -51,7 +51,7 @@ struct sip_span {
 };
 
 /* A terminated text as a span. */
-struct sip_span sip_span(const char *text);
+struct sip_span sip_span_of(const char *text);
 bool sip_span_is(struct sip_span span, const char *text);
 bool sip_span_is_nocase(struct sip_span span, const char *text);
 /* Offset of the first such byte, or of the first such part; SIZE_MAX: not there. */

@@ -56,7 +56,7 @@ char *strrchr(const char *text, int letter)
 
 char *strstr(const char *text, const char *part)
 {
-    const size_t at = sip_span_find_part(sip_span(text), sip_span(part));
+    const size_t at = sip_span_find_part(sip_span_of(text), sip_span_of(part));
 
     return at == SIZE_MAX ? NULL : (char *)(uintptr_t)(text + at);
 }
@@ -112,7 +112,7 @@ bool sip_ends_with(const char *text, const char *end)
     return length >= end_length && strcmp(text + (length - end_length), end) == 0;
 }
 
-struct sip_span sip_span(const char *text)
+struct sip_span sip_span_of(const char *text)
 {
     const struct sip_span span = {text, strlen(text)};
 

@@ -77,7 +77,7 @@ static void copies_end_where_room_ends(void **state)
 
 static void spans_are_cut_and_trimmed(void **state)
 {
-    struct sip_span rest = sip_span("GET  /x,,y,"), piece;
+    struct sip_span rest = sip_span_of("GET  /x,,y,"), piece;
     const char *wanted[] = {"GET  /x", "", "y"};
 
     (void)state;
@@ -86,16 +86,16 @@ static void spans_are_cut_and_trimmed(void **state)
         assert_true(sip_span_is(piece, wanted[i]));
     }
     assert_false(sip_span_split(&rest, ',', &piece));
-    assert_true(sip_span_is(sip_span_trim(sip_span(" \t a b\r\n")), "a b"));
-    assert_int_equal(sip_span_trim(sip_span(" \n ")).bytes, 0);
-    assert_true(sip_span_is_nocase(sip_span("Content-Length"), "content-length"));
-    assert_false(sip_span_is_nocase(sip_span("Content-Lengt"), "content-length"));
-    assert_int_equal(sip_span_find(sip_span("abc"), 'c'), 2);
-    assert_int_equal(sip_span_find(sip_span("abc"), 'd'), SIZE_MAX);
+    assert_true(sip_span_is(sip_span_trim(sip_span_of(" \t a b\r\n")), "a b"));
+    assert_int_equal(sip_span_trim(sip_span_of(" \n ")).bytes, 0);
+    assert_true(sip_span_is_nocase(sip_span_of("Content-Length"), "content-length"));
+    assert_false(sip_span_is_nocase(sip_span_of("Content-Lengt"), "content-length"));
+    assert_int_equal(sip_span_find(sip_span_of("abc"), 'c'), 2);
+    assert_int_equal(sip_span_find(sip_span_of("abc"), 'd'), SIZE_MAX);
     rest.at = NULL;
     rest.bytes = 0;
     assert_int_equal(sip_span_find(rest, 'x'), SIZE_MAX);
-    assert_int_equal(sip_span_find_part(rest, sip_span("x")), SIZE_MAX);
+    assert_int_equal(sip_span_find_part(rest, sip_span_of("x")), SIZE_MAX);
 }
 
 /* What strtoull makes of it, if it is digits only. */
@@ -136,7 +136,7 @@ static void numbers_are_read_as_libc_reads_them(void **state)
         if (random_below(2) == 0) {
             (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)random_u64());
         }
-        assert_int_equal(sip_parse_u64(sip_span(text), (unsigned)base, &ours),
+        assert_int_equal(sip_parse_u64(sip_span_of(text), (unsigned)base, &ours),
                          libc_u64(text, base, &theirs));
         if (libc_u64(text, base, &theirs) == 0) {
             assert_true(ours == theirs);
@@ -153,25 +153,25 @@ static void the_edges_of_numbers(void **state)
     uint32_t w = 7;
 
     (void)state;
-    assert_int_equal(sip_parse_u64(sip_span("18446744073709551615"), 10, &u), 0);
+    assert_int_equal(sip_parse_u64(sip_span_of("18446744073709551615"), 10, &u), 0);
     assert_true(u == UINT64_MAX);
-    assert_int_equal(sip_parse_u64(sip_span("18446744073709551616"), 10, &u), -SF_LIMIT);
-    assert_int_equal(sip_parse_u64(sip_span("99999999999999999999x"), 10, &u), -SF_FORMAT);
-    assert_int_equal(sip_parse_u64(sip_span("-1"), 10, &u), -SF_FORMAT);
-    assert_int_equal(sip_parse_u64(sip_span("1"), 1, &u), -SF_BADARG);
-    assert_int_equal(sip_parse_u64(sip_span("1"), 37, &u), -SF_BADARG);
+    assert_int_equal(sip_parse_u64(sip_span_of("18446744073709551616"), 10, &u), -SF_LIMIT);
+    assert_int_equal(sip_parse_u64(sip_span_of("99999999999999999999x"), 10, &u), -SF_FORMAT);
+    assert_int_equal(sip_parse_u64(sip_span_of("-1"), 10, &u), -SF_FORMAT);
+    assert_int_equal(sip_parse_u64(sip_span_of("1"), 1, &u), -SF_BADARG);
+    assert_int_equal(sip_parse_u64(sip_span_of("1"), 37, &u), -SF_BADARG);
     assert_true(u == UINT64_MAX);
-    assert_int_equal(sip_parse_i64(sip_span("-9223372036854775808"), 10, &s), 0);
+    assert_int_equal(sip_parse_i64(sip_span_of("-9223372036854775808"), 10, &s), 0);
     assert_true(s == INT64_MIN);
-    assert_int_equal(sip_parse_i64(sip_span("-9223372036854775809"), 10, &s), -SF_LIMIT);
-    assert_int_equal(sip_parse_i64(sip_span("9223372036854775808"), 10, &s), -SF_LIMIT);
-    assert_int_equal(sip_parse_i64(sip_span("+7f"), 16, &s), 0);
+    assert_int_equal(sip_parse_i64(sip_span_of("-9223372036854775809"), 10, &s), -SF_LIMIT);
+    assert_int_equal(sip_parse_i64(sip_span_of("9223372036854775808"), 10, &s), -SF_LIMIT);
+    assert_int_equal(sip_parse_i64(sip_span_of("+7f"), 16, &s), 0);
     assert_true(s == 0x7f);
-    assert_int_equal(sip_parse_i64(sip_span("-"), 10, &s), -SF_FORMAT);
-    assert_int_equal(sip_parse_i64(sip_span("--1"), 10, &s), -SF_FORMAT);
-    assert_int_equal(sip_parse_u32(sip_span("4294967295"), 10, &w), 0);
+    assert_int_equal(sip_parse_i64(sip_span_of("-"), 10, &s), -SF_FORMAT);
+    assert_int_equal(sip_parse_i64(sip_span_of("--1"), 10, &s), -SF_FORMAT);
+    assert_int_equal(sip_parse_u32(sip_span_of("4294967295"), 10, &w), 0);
     assert_true(w == UINT32_MAX);
-    assert_int_equal(sip_parse_u32(sip_span("4294967296"), 10, &w), -SF_LIMIT);
+    assert_int_equal(sip_parse_u32(sip_span_of("4294967296"), 10, &w), -SF_LIMIT);
 }
 
 /* --- formatting --------------------------------------------------------------------------------

@@ -79,14 +79,14 @@ static int check_map(void)
     sip_map_init(&map, 0);
     for (;; put++) {
         (void)sip_format(text, sizeof(text), "key %u", put);
-        if (sip_map_put_text(&map, sip_span(text), put) != 0) {
+        if (sip_map_put_text(&map, sip_span_of(text), put) != 0) {
             break;
         }
     }
     for (uint32_t i = 0; i < put; i++) {
         const struct sip_map_entry *entry;
         (void)sip_format(text, sizeof(text), "key %u", i);
-        entry = sip_map_find_text(&map, sip_span(text));
+        entry = sip_map_find_text(&map, sip_span_of(text));
         if (entry == NULL || entry->value != i) {
             return 20;
         }

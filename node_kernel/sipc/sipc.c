@@ -139,6 +139,7 @@ static int command_build(int argc, char **argv)
             return usage("too many files");
         }
     }
+    options.for_others = sdk;
     if (sdk) {
         if (options.out == NULL || options.sources.count > 0) {
             return usage("sdk: expected a folder (-o DIR) and no file");

@@ -490,25 +490,6 @@ def test_static_check():
                   out.stdout + out.stderr)
 
 
-def test_readme():
-    """The tutorial's programs build with the tutorial's commands."""
-    folder = WORK / "readme"
-    folder.mkdir()
-    text = (SOURCE / "sips/README.md").read_text()
-    for language, body in re.findall(r"```(c|yaml)\n(.*?)```", text, re.S):
-        name = re.match(r"(?:/\* |# )(\S+)", body).group(1)
-        (folder / name).write_text(body)
-    commands = re.findall(r"^    \$ build/node_kernel/sipc/sipc (build .*)$", text, re.M)
-    check("the tutorial has two builds", len(commands) == 2, str(commands))
-    for command in commands:
-        words = command.replace("contracts/std", str(SOURCE / "contracts/std")).split()
-        out = run(SIPC, *words, cwd=folder)
-        said = re.sub(r"^contracts: \d+ operations: \d+ proven, 0 refuted, 0 left to the monitor\n", "",
-                      out.stderr)
-        check(f"tutorial: sipc {command.split(' -')[0]}", out.returncode == 0 and said == "",
-              out.stderr)
-
-
 def test_interrupt():
     """A build that is stopped takes its tools and its folder with it."""
     (WORK / "slow.c").write_text("#define A(x) x x x x x x x x\nstatic volatile int v;\n"
@@ -536,7 +517,6 @@ def main():
         test_build_errors()
         test_every_operator()
         test_static_check()
-        test_readme()
         test_interrupt()
         left = sorted(p.name for p in PRIVATE.iterdir())
         check("no private folder is left", not left, str(left))

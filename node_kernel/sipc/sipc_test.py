@@ -490,6 +490,68 @@ def test_static_check():
                   out.stdout + out.stderr)
 
 
+def function_names(kept):
+    text = run("wasm-objdump", "-x", "-j", "Function", kept / "linked.wasm").stdout
+    return set(re.findall(r"<(\w+)>", text))
+
+
+def test_unused_library_costs_nothing():
+    """Of libsip, only what a program uses is in it."""
+    folder = WORK / "unused"
+    folder.mkdir()
+    used = {
+        "none": ("return 0;", set()),
+        "map": ("static struct sip_map m; sip_map_init(&m, 9); return sip_map_put_number(&m, 1, 2);",
+                {"sip_map_init", "sip_map_put_number", "sip_hash", "sip_realloc", "sip_alloc"}),
+        "log": ('sip_info("x"); return 0;', {"sip_log_at", "sip_vformat", "sip_config"}),
+    }
+    for name, (body, wanted) in used.items():
+        (folder / "x.c").write_text('#include "sip.h"\n#include "sip_map.h"\n#include "sip_loop.h"\n'
+                                    "int sip_main(void) { " + body + " }\n")
+        out = run(SIPC, "build", folder / "x.c", "-o", folder / f"{name}.sip", "--keep", folder / name)
+        names = function_names(folder / name)
+        check(f"unused: {name} has what it uses", out.returncode == 0 and wanted <= names,
+              out.stderr + str(names))
+        if name == "none":
+            check("unused: none has nothing of libsip", names == {"sip_main"}, str(names))
+        strangers = {n for n in names if re.match("sip_(loop|array|bytes|ring|pqueue|arena|double)", n)}
+        check(f"unused: {name} has nothing else", not strangers, str(strangers))
+    text = (folder / "none/module.c").read_text()
+    check("unused: nothing of its data", "data_segment" not in text)
+    sizes = {name: (folder / f"{name}.sip").stat().st_size for name in used}
+    check("unused: the image is small", sizes["none"] < 13000 < sizes["map"] < 17000, str(sizes))
+
+
+def test_sdk():
+    folder = WORK / "sdk"
+    (WORK / "sdk.yaml").write_text("name: s\nimports:\n  hello: HelloContract\n")
+    options = ["--manifest", WORK / "sdk.yaml", "--contracts", SOURCE / "contracts/std"]
+    out = run(SIPC, "sdk", *options, "-o", folder)
+    check("sdk: written", out.returncode == 0 and out.stdout + out.stderr == "", out.stderr)
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    wanted = {p.name for p in (SOURCE / "sips").glob("sip*.h")}
+    wanted |= {"libsip.o", "abi/nk_abi.h", "base/status.h", "HelloContract.h", "HelloContract_typed.h",
+               "HelloContract.rs"}
+    check("sdk: every header of sips/, libsip and the contract", wanted <= there, str(wanted - there))
+    for header in sorted(p for p in there if p.endswith(".h") and not p.endswith("_typed.h")):
+        (WORK / "one.c").write_text(f'#include "{header}"\n#include "{header}"\nint x;\n')
+        for language in ("c", "c++"):
+            made = run("clang", "-x", language, "--target=wasm32", "-ffreestanding", "-fsyntax-only",
+                       "-Wall", "-Werror", "-I", folder, WORK / "one.c")
+            check(f"sdk: {header} stands alone in {language}", made.returncode == 0, made.stderr)
+    (folder / "mine.txt").write_text("mine")
+    again = run(SIPC, "sdk", *options, "-o", folder)
+    check("sdk: again, and what else is there stays", again.returncode == 0 and
+          (folder / "mine.txt").read_text() == "mine", again.stderr)
+    for what, arguments, code, words in (
+            ("without a folder", options, 2, "-o DIR"),
+            ("with a file", [*options, "-o", folder, "x.c"], 2, "no file"),
+            ("with a file in the way", [*options, "-o", WORK / "sdk.yaml"], 1, "sdk.yaml"),
+            ("without the contract", [*options[:2], "-o", folder], 1, "no contract HelloContract")):
+        out = run(SIPC, "sdk", *arguments)
+        check(f"sdk: {what}", out.returncode == code and words in out.stderr, out.stderr)
+
+
 def test_interrupt():
     """A build that is stopped takes its tools and its folder with it."""
     (WORK / "slow.c").write_text("#define A(x) x x x x x x x x\nstatic volatile int v;\n"
@@ -517,6 +579,8 @@ def main():
         test_build_errors()
         test_every_operator()
         test_static_check()
+        test_unused_library_costs_nothing()
+        test_sdk()
         test_interrupt()
         left = sorted(p.name for p in PRIVATE.iterdir())
         check("no private folder is left", not left, str(left))

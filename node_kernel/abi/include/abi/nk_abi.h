@@ -92,6 +92,9 @@ _Static_assert(sizeof(struct nk_msg) == 72, "nk_msg is an ABI");
 #define NK_HANDLES_MAX                                                                             \
     4096u /* per SIP; handles are 1..NK_HANDLES_MAX-1, slots are reused with a                     \
            * generation in the upper bits so that a stale handle is refused */
+/* What `listen` answers for export n: a handle of index 0, which no endpoint has, and far from what
+ * a mistake would be. For `select` only. */
+#define NK_LISTEN_HANDLE(n) (0x7e000000u + ((n) << 12))
 #define NK_LOG_BYTES_MAX 1024u
 #define NK_SELECT_MAX 64u
 

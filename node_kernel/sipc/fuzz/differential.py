@@ -261,7 +261,12 @@ def main():
     parser.add_argument("--builds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--seeds", type=pathlib.Path, help="only write the seeds there")
     options = parser.parse_args()
+    if options.seeds:
+        seeds_of_tests(options, options.seeds.resolve())
+        seeds_of_sips(options, options.seeds.resolve(), options.seeds.resolve())
+        return 0
     work = pathlib.Path(tempfile.mkdtemp(prefix="verify-fuzz-"))
     options.kept = options.keep or pathlib.Path(tempfile.gettempdir()) / f"verify-fuzz-found-{os.getpid()}"
     options.kept.mkdir(parents=True, exist_ok=True)

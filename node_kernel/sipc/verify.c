@@ -40,6 +40,7 @@ struct verifier {
     uint32_t *function_types; /* imports first */
     uint32_t function_count;  /* with imports */
     uint32_t global_count;
+    bool global_mutable[WASM_GLOBALS_MAX];
     uint32_t body_count;
     uint32_t data_count, data_seen; /* what the data count section says; what there is */
     bool has_data_count;
@@ -365,6 +366,7 @@ static sf_status check_globals(struct verifier *v, struct wasm_cursor *c)
         if (!is_value_type(type) || !check_constant(c, type)) {
             return broken(v, "globals", "global %u is not a number with a constant start value", i);
         }
+        v->global_mutable[i] = mutable == 1;
     }
     v->global_count = count;
     return SF_OK;
@@ -452,6 +454,7 @@ static sf_status check_code(struct verifier *v, struct wasm_cursor *c)
             .function_count = v->function_count,
             .type_count = v->facts->type_count,
             .global_count = v->global_count,
+            .global_mutable = v->global_mutable,
             .param_count = v->types[v->function_types[v->facts->import_count + i]].param_count,
             .data_count = v->data_count,
             .has_table = v->has_table,

@@ -58,6 +58,8 @@ static const struct api_call {
 #undef NK_CALL
 };
 
+#define MEMORY_PAGES_MAX 65536u /* that a module may name: 4 GiB */
+
 static sf_status broken(struct verifier *v, const char *rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -297,7 +299,9 @@ static sf_status check_table(struct verifier *v, struct wasm_cursor *c)
     if (initial > WASM_TABLE_MAX) {
         return broken(v, "table", "%u elements, at most %u", initial, WASM_TABLE_MAX);
     }
-    (void)maximum; /* no opcode that passes can grow a table */
+    if (maximum < initial) { /* else it does not matter: no opcode that passes grows a table */
+        return broken(v, "format", "a table of %u elements, at most %u", initial, maximum);
+    }
     v->has_table = true;
     v->facts->table_max = initial;
     return SF_OK;
@@ -324,6 +328,9 @@ static sf_status check_memory(struct verifier *v, struct wasm_cursor *c)
     if (initial > NK_MODULE_PAGES_MAX) {
         return broken(v, "memory-limit", "%u initial pages of 64 KiB, at most %u", initial,
                       NK_MODULE_PAGES_MAX);
+    }
+    if (maximum < initial || maximum > MEMORY_PAGES_MAX) {
+        return broken(v, "format", "a memory of %u pages, at most %u", initial, maximum);
     }
     v->has_memory = true;
     v->facts->pages = initial;

@@ -329,6 +329,9 @@ static sf_status stage_gcc(struct job *job)
         "-nostdlib",
         "-static",
         "-no-pie",
+#ifdef NK_SANITIZED_MAP
+        "-DNK_SANITIZED_MAP",
+#endif
         "-Wl,-T,rt/image.ld",
         "-Wl,--gc-sections",
         "-Wl,--build-id=none",
@@ -403,6 +406,7 @@ static void fill_manifest(struct job *job)
     m->memory_pages = job->facts.pages;
     m->memory_pages_max = job->pages_max;
     m->block_bytes_max = job->source.block_bytes_max;
+    m->cpu_percent = job->source.cpu_percent;
     m->module_hash =
         (ProtobufCBinaryData){.len = sizeof(job->module_hash), .data = job->module_hash};
     m->built_by = (char *)(uintptr_t) "sipc " SIPFABRIC_VERSION;

@@ -30,6 +30,7 @@ struct manifest_source {
     size_t export_count;
     uint64_t memory_bytes;    /* 0: not said */
     uint64_t block_bytes_max; /* 0: not said */
+    uint32_t cpu_percent;     /* 0: not said */
 };
 
 SF_MUST_CHECK sf_status manifest_read(const char *path, struct manifest_source *out_manifest);

@@ -570,6 +570,22 @@ def test_sdk():
         check(f"sdk: {what}", out.returncode == code and words in out.stderr, out.stderr)
 
 
+def test_rust_declares_the_api():
+    """sips/rust/nk.rs is written by hand; its calls are those of the table, with its signatures."""
+    table = (SOURCE / "node_kernel/abi/include/abi/nk_calls.def").read_text()
+    wanted = dict(re.findall(r'^NK_\w+\(\s*[1-9]\d*,\s*(\w+),\s*"(\([iI]*\)[iIv])"', table, re.M))
+    block = re.search(r'extern "C" \{(.*?)\n    \}', (SOURCE / "sips/rust/nk.rs").read_text(), re.S)[1]
+    letters = {"i32": "i", "u32": "i", "i64": "I", "u64": "I", "": "v", "!": "v"}
+    declared = {}
+    for link, name, arguments, result in re.findall(
+            r'(?:#\[link_name = "(\w+)"\]\s*)?pub fn (\w+)\(([^)]*)\)(?: -> ([^;]+))?;', block):
+        kinds = [a.split(": ")[1] for a in arguments.split(", ") if a]
+        code = ["i" if k.startswith("*") else letters[k] for k in [*kinds, result]]
+        declared[link or name] = f"({''.join(code[:-1])}){code[-1]}"
+    check("rust/nk.rs declares the calls of the API", len(wanted) >= 20 and declared == wanted,
+          str(set(wanted.items()) ^ set(declared.items())))
+
+
 def test_interrupt():
     """A build that is stopped takes its tools and its folder with it."""
     (WORK / "slow.c").write_text("#define A(x) x x x x x x x x\nstatic volatile int v;\n"
@@ -599,6 +615,7 @@ def main():
         test_static_check()
         test_unused_library_costs_nothing()
         test_sdk()
+        test_rust_declares_the_api()
         test_interrupt()
         left = sorted(p.name for p in PRIVATE.iterdir())
         check("no private folder is left", not left, str(left))

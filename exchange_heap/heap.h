@@ -36,6 +36,7 @@ enum xh__page_kind {
 struct xh__page {
     uint8_t kind;       /* enum xh__page_kind */
     uint8_t size_class; /* SLAB */
+    uint8_t replaced;   /* RUN: see xh_replaced */
     uint32_t run_pages; /* FREE, FREE_LAST, RUN: pages of the run */
     uint32_t prev;      /* FREE: bin list. SLAB with a free slot: list of its class */
     uint32_t next;

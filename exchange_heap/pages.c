@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
+#include <sys/mman.h>
 
 #include "heap.h"
 
@@ -111,10 +112,44 @@ uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count)
     return first;
 }
 
+/* If it fails, for want of mappings, the old pages are as good. */
+static void run_renew(struct xh_heap *heap, uint32_t first, uint32_t count)
+{
+    heap->pages[first].replaced = 0;
+    (void)mmap(heap->base + (size_t)first * XH__PAGE_BYTES, (size_t)count * XH__PAGE_BYTES,
+               PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+static const struct xh__page *run_of(const struct xh_heap *heap, const struct xh_block *block)
+{
+    const struct xh__page *page = &heap->pages[(size_t)(block->data - heap->base) / XH__PAGE_BYTES];
+
+    return page->kind == XH__PAGE_RUN ? page : NULL;
+}
+
+size_t xh_room(const struct xh_heap *heap, const struct xh_block *block)
+{
+    const struct xh__page *page = run_of(heap, block);
+
+    return page == NULL ? 0 : (size_t)page->run_pages * XH__PAGE_BYTES;
+}
+
+void xh_replaced(struct xh_heap *heap, const struct xh_block *block)
+{
+    const struct xh__page *page = run_of(heap, block);
+
+    assert(page != NULL);
+    heap->pages[page - heap->pages].replaced = 1;
+}
+
 void xh__pages_give(struct xh_heap *heap, uint32_t first, uint32_t count)
 {
     uint32_t after = first + count;
 
+    if (heap->pages[first].replaced) {
+        run_renew(heap, first, count);
+    }
     heap->pages[first].kind = XH__PAGE_INSIDE;
     if (after < heap->page_count && heap->pages[after].kind == XH__PAGE_FREE) {
         count += heap->pages[after].run_pages;

@@ -206,6 +206,11 @@ void *fab_ep_holder(const struct fab_ep *ep)
     return ep->holder;
 }
 
+struct fab_ep *fab_ep_peer(const struct fab_ep *ep)
+{
+    return ep->peer;
+}
+
 void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const struct fab_ep *ep),
                  void *arg)
 {

@@ -214,8 +214,11 @@ static void manifest_rules(void **state)
         expect_rule(&parts, "manifest-name");
     }
     set_text(&m->name, "web");
-    set_text(&m->slot_class, "large");
+    set_text(&m->slot_class, "huge");
     expect_rule(&parts, "manifest-slot-class");
+    set_text(&m->slot_class, "large");
+    m->memory_pages_max = NK_LARGE_PAGES_MAX + 1;
+    expect_rule(&parts, "manifest-memory");
     set_text(&m->slot_class, "small");
     m->memory_pages_max = NK_MODULE_PAGES_MAX + 1;
     expect_rule(&parts, "manifest-memory");

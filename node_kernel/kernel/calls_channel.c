@@ -3,7 +3,8 @@
  * Kernel calls on endpoints: send, receive, select, accept and the small ones.
  *
  * A message is translated at this border: handles become endpoints, window addresses become blocks
- * of the exchange heap, and back. Bytes are copied between window and block. A received message
+ * of the exchange heap, and back. Bytes are copied between window and block, or large ones moved
+ * (handover.c). A received message
  * for which the SIP has no room (window or quota full, no handle) is kept in its port and offered
  * again by the next receive.
  */
@@ -23,6 +24,7 @@ struct parcel {
     uint32_t block_count, port_count;
     uint32_t addresses[NK_ARGS_MAX];
     uint32_t capacities[NK_ARGS_MAX];
+    struct xh_block *blocks[NK_ARGS_MAX];
     struct nk_port *ports[NK_ARGS_MAX];
 };
 
@@ -70,8 +72,9 @@ static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint
             return st;
         }
     }
-    memcpy(block->data, sip->memory + address, bytes);
+    nk__handover_leave(sip, port, block, address);
     parcel->addresses[parcel->block_count] = address;
+    parcel->blocks[parcel->block_count] = block;
     parcel->capacities[parcel->block_count++] = block->capacity;
     *out_block = block;
     return SF_OK;
@@ -160,11 +163,13 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     parcel.block_count = 0;
     parcel.port_count = 0;
     st = pack(sip, port, in, &msg, &parcel);
-    if (st != SF_OK) {
-        return -(int64_t)st;
+    if (st == SF_OK) {
+        st = fab_ep_send(port->ep, &msg, sip->owner);
     }
-    st = fab_ep_send(port->ep, &msg, sip->owner);
-    if (st != SF_OK) {
+    if (__builtin_expect(st != SF_OK, 0)) {
+        for (uint32_t i = 0; i < parcel.block_count; i++) {
+            nk__handover_back(sip, parcel.blocks[i], parcel.addresses[i]);
+        }
         return -(int64_t)st;
     }
     port->sent_tag = msg.tag;
@@ -196,11 +201,10 @@ static int unpack_block(struct nk_sip *sip, struct xh_block *block, uint64_t *ou
     if (sip->block_bytes + block->capacity > sip->block_bytes_max) {
         return 0;
     }
-    address = nk__window_add(sip, block, block->bytes);
+    address = nk__handover_enter(sip, block);
     if (address == 0) {
         return 0;
     }
-    memcpy(sip->memory + address, block->data, block->bytes);
     sip->block_bytes += block->capacity;
     sip->block_count++;
     *out_value = (uint64_t)block->bytes << 32 | address;
@@ -235,6 +239,7 @@ static __attribute__((noinline)) void unpack_undo(struct nk_sip *sip,
             continue;
         }
         if (message->args[i].kind == CT_ARG_BLOCK) {
+            nk__handover_leave(sip, NULL, msg->args[i].block, (uint32_t)values[i]);
             nk__window_remove(sip, (uint32_t)values[i]);
             sip->block_bytes -= msg->args[i].block->capacity;
             sip->block_count--;
@@ -259,6 +264,7 @@ static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const st
         } else if (kind == CT_ARG_BLOCK ? !unpack_block(sip, msg->args[i].block, &values[i])
                                         : !unpack_endpoint(sip, msg->args[i].ep, &values[i])) {
             unpack_undo(sip, message, msg, values, i);
+            nk__handover_settle(sip);
             return kind == CT_ARG_BLOCK ? SF_NOMEM : SF_LIMIT;
         }
     }

@@ -153,6 +153,8 @@ const struct ct_contract *fab_ep_contract(const struct fab_ep *ep);
 /* The holder is a pointer for the caller's use (SIP or service); NULL while in a message. */
 void fab_ep_hold(struct fab_ep *ep, void *holder);
 void *fab_ep_holder(const struct fab_ep *ep);
+/* The other end, if it is on this node and reached directly; else NULL. */
+struct fab_ep *fab_ep_peer(const struct fab_ep *ep);
 /* Calls visit for each endpoint record on this node. visit must not change the fabric. */
 void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const struct fab_ep *ep),
                  void *arg);

@@ -117,8 +117,8 @@ static void run_renew(struct xh_heap *heap, uint32_t first, uint32_t count)
 {
     heap->pages[first].replaced = 0;
     (void)mmap(heap->base + (size_t)first * XH__PAGE_BYTES, (size_t)count * XH__PAGE_BYTES,
-               PROT_READ | PROT_WRITE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+               PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+               0);
 }
 
 static const struct xh__page *run_of(const struct xh_heap *heap, const struct xh_block *block)

@@ -9,6 +9,8 @@
  *   api_call          SIP -> kernel -> SIP, the call `state`        | getpid
  *   yield             one SIP to the next, two SIPs                 | sched_yield, two processes
  *   pingpong64        64-byte block there and back, two SIPs        | 64 bytes over two pipes
+ *   pingpong_64k, _1m the same with larger blocks; ours are handed  | 64 KiB, 1 MiB over two pipes
+ *                     over, only the first and last word is touched |
  *   create_start_exit create, start, run to the exit, reclaim       | posix_spawn, waitpid; static
  */
 #include <errno.h>
@@ -29,16 +31,20 @@
 #include "nk.h"
 
 #define ROUNDS 5u
-#define BATCHES 40u     /* of ours, in a round */
-#define BATCH_MIN 1000u /* operations; fewer tell nothing */
+#define BATCHES 40u    /* of ours, in a round */
+#define BATCH_MIN 100u /* operations; fewer tell nothing */
 #define YIELDS 20000u
 #define ROUND_TRIPS 5000u
+#define LARGE_TRIPS 500u
 #define LIVES 400u
+#define IDLE_SIPS 2000u
 #define BASE_BATCHES 10u
 #define BASE_CALLS 20000u
 #define BASE_YIELDS 5000u
 #define BASE_TRIPS 1000u
+#define BASE_LARGE_TRIPS 50u
 #define BASE_SPAWNS 60u
+#define BASE_IDLE 20u
 #define NODE 5u
 
 extern char **environ;
@@ -219,12 +225,12 @@ static void ours_yields(struct samples *samples)
     sips_stop();
 }
 
-static void ours_trips(struct samples *samples)
+static void trips_of(struct samples *samples, const char *ping, uint32_t trips)
 {
     char text[256];
 
     sip_create(1, "a", "pong");
-    sip_create(2, "b", "ping");
+    sip_create(2, "b", ping);
     if (nk_sip_wire(kernel, 2, "peer", NODE, "a.test", text, sizeof(text)) != SF_OK) {
         fail(text);
     }
@@ -232,9 +238,24 @@ static void ours_trips(struct samples *samples)
     sip_start(2);
     (void)nk_run(kernel, 1001, now());
     for (uint32_t i = 0; i < BATCHES; i++) {
-        run_batch(samples, 2 * ROUND_TRIPS, trips_done);
+        run_batch(samples, 2 * trips, trips_done);
     }
     sips_stop();
+}
+
+static void ours_trips(struct samples *samples)
+{
+    trips_of(samples, "ping", ROUND_TRIPS);
+}
+
+static void ours_trips_64k(struct samples *samples)
+{
+    trips_of(samples, "ping64k", LARGE_TRIPS);
+}
+
+static void ours_trips_1m(struct samples *samples)
+{
+    trips_of(samples, "ping1m", LARGE_TRIPS);
 }
 
 static void ours_lives(struct samples *samples)
@@ -314,10 +335,41 @@ static void base_yields(struct samples *samples)
     child_end(pid);
 }
 
-static void base_trips(struct samples *samples)
+/* A pipe takes 64 KiB at most in one piece. */
+static int read_all(int fd, char *data, size_t bytes)
 {
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t n = read(fd, data + done, bytes - done);
+
+        if (n <= 0) {
+            return 0;
+        }
+        done += (size_t)n;
+    }
+    return 1;
+}
+
+static int write_all(int fd, const char *data, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t n = write(fd, data + done, bytes - done);
+
+        if (n <= 0) {
+            return 0;
+        }
+        done += (size_t)n;
+    }
+    return 1;
+}
+
+static void base_trips_of(struct samples *samples, size_t bytes, uint32_t trips)
+{
+    static char data[1u << 20];
     int there[2], back[2];
-    char data[64] = {0};
     pid_t pid;
 
     if (pipe(there) != 0 || pipe(back) != 0) {
@@ -325,29 +377,40 @@ static void base_trips(struct samples *samples)
     }
     pid = child_start();
     if (pid == 0) {
-        while (read(there[0], data, sizeof(data)) == sizeof(data)) {
-            if (write(back[1], data, sizeof(data)) != sizeof(data)) {
-                break;
-            }
+        while (read_all(there[0], data, bytes) && write_all(back[1], data, bytes)) {
         }
         _exit(0);
     }
     for (uint32_t i = 0; i < BASE_BATCHES; i++) {
         uint64_t from = __rdtsc();
 
-        for (uint32_t k = 0; k < BASE_TRIPS; k++) {
-            if (write(there[1], data, sizeof(data)) != sizeof(data) ||
-                read(back[0], data, sizeof(data)) != sizeof(data)) {
+        for (uint32_t k = 0; k < trips; k++) {
+            if (!write_all(there[1], data, bytes) || !read_all(back[0], data, bytes)) {
                 fail("pipe ping-pong");
             }
         }
-        sample(samples, __rdtsc() - from, BASE_TRIPS);
+        sample(samples, __rdtsc() - from, trips);
     }
     child_end(pid);
     for (int i = 0; i < 2; i++) {
         (void)close(there[i]);
         (void)close(back[i]);
     }
+}
+
+static void base_trips(struct samples *samples)
+{
+    base_trips_of(samples, 64, BASE_TRIPS);
+}
+
+static void base_trips_64k(struct samples *samples)
+{
+    base_trips_of(samples, 64u << 10, BASE_LARGE_TRIPS);
+}
+
+static void base_trips_1m(struct samples *samples)
+{
+    base_trips_of(samples, 1u << 20, BASE_LARGE_TRIPS);
 }
 
 static void base_lives(struct samples *samples)
@@ -397,6 +460,8 @@ int main(int argc, char **argv)
         {"api_call", ours_calls, base_calls},
         {"yield", ours_yields, base_yields},
         {"pingpong64", ours_trips, base_trips},
+        {"pingpong_64k", ours_trips_64k, base_trips_64k},
+        {"pingpong_1m", ours_trips_1m, base_trips_1m},
         {"create_start_exit", ours_lives, base_lives},
     };
     struct nk_options options = {.node_name = "bench",

@@ -148,8 +148,8 @@ struct nk_span {
 
 struct nk_window {
     struct nk_span *spans;
-    uint32_t offset;     /* of the window in the linear memory */
-    uint32_t span_count; /* that fit it */
+    uint32_t offset;                         /* of the window in the linear memory */
+    uint32_t span_count;                     /* that fit it */
     uint32_t span_capacity;                  /* spans allocated; those beyond are free */
     uint32_t span_high;                      /* spans ever used since the slot was clean */
     uint16_t partial[NK_CELL_SHIFT_MAX + 1]; /* by shift: index + 1 of a span with a free cell */
@@ -178,7 +178,7 @@ struct nk_sip {
     struct nk_head *head;
     uint8_t *memory;       /* linear memory */
     uint64_t memory_bytes; /* of it that are accessible */
-    uint64_t owner; /* of blocks */
+    uint64_t owner;        /* of blocks */
     struct nk_kernel *kernel;
     struct nk_port **chunks;
     uint32_t chunk_count;
@@ -407,8 +407,7 @@ static inline uint8_t *nk__memory(struct nk_sip *sip, uint32_t address, uint32_t
     if (__builtin_expect((uint64_t)address + bytes <= sip->memory_bytes, 1)) {
         return sip->memory + address;
     }
-    return nk__window_covers(sip, address, bytes) ||
-                   nk__slot_extend(sip, (uint64_t)address + bytes)
+    return nk__window_covers(sip, address, bytes) || nk__slot_extend(sip, (uint64_t)address + bytes)
                ? sip->memory + address
                : NULL;
 }

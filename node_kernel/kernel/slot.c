@@ -26,7 +26,7 @@
 #define C_STACK_TOP (64u << 10) /* where sipc puts it */
 #define LARGE_NODES 32u
 #define LARGE_EACH 32u
-_Static_assert(LARGE_NODES * LARGE_EACH + FAB_NODES_MAX - LARGE_NODES <= NK_LARGE_COUNT_MAX,
+_Static_assert(LARGE_NODES *LARGE_EACH + FAB_NODES_MAX - LARGE_NODES <= NK_LARGE_COUNT_MAX,
                "every node has large slots of its own");
 
 const struct nk_geometry nk__geometry[NK_SLOT_CLASS_COUNT] = {
@@ -75,9 +75,8 @@ uint64_t nk__slot_address(const struct nk_kernel *kernel, uint32_t index)
     const enum nk_slot_class slot_class = nk__slot_class(index);
     const struct nk_geometry *geometry = &nk__geometry[slot_class];
 
-    return geometry->base +
-           (uint64_t)(kernel->slots[slot_class].first + (index & ~NK_SLOT_LARGE)) *
-               geometry->stride;
+    return geometry->base + (uint64_t)(kernel->slots[slot_class].first + (index & ~NK_SLOT_LARGE)) *
+                                geometry->stride;
 }
 
 /* --- the leased ranges --------------------------------------------------------------------------
@@ -107,9 +106,9 @@ static sf_status class_init(struct nk_kernel *kernel, enum nk_slot_class slot_cl
         slots->free[i] = (count - 1 - i) | (slot_class == NK_LARGE ? NK_SLOT_LARGE : 0);
     }
     slots->free_count = count;
-    range = mmap((void *)(geometry->base + first * geometry->stride), count * geometry->stride,
-                 PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
-                 0);
+    range =
+        mmap((void *)(geometry->base + first * geometry->stride), count * geometry->stride,
+             PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (range == MAP_FAILED) {
         return errno == EEXIST ? SF_EXISTS : SF_NOMEM;
     }
@@ -171,8 +170,8 @@ static int slot_resize(struct nk_kernel *kernel, uint32_t index, uint32_t memory
     int good = 1;
 
     if (slot->memory_bytes == 0) {
-        good = munmap(slot_pointer(kernel, index, 0),
-                      nk__geometry[nk__slot_class(index)].stride) == 0 &&
+        good = munmap(slot_pointer(kernel, index, 0), nk__geometry[nk__slot_class(index)].stride) ==
+                   0 &&
                region_add(slot_pointer(kernel, index, NK_STACK_LOW),
                           NK_MEMORY - NK_STACK_LOW + memory_bytes);
     } else if (slot->memory_bytes < memory_bytes) {

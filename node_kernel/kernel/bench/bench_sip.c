@@ -39,31 +39,46 @@ static int pong(void)
     }
 }
 
-static int ping(void)
+/* The first and the last word change each time; the rest was written once. */
+static int ping(uint32_t bytes)
 {
     int32_t handle = nk_endpoint("peer", 4);
     struct nk_msg msg = {.tag = ProbeContract_tag_Ping, .arg_count = 1};
-    void *block = nk_block_alloc(64);
+    void *block = nk_block_alloc(bytes);
+    uint32_t last = bytes / 8 - 1;
     uint64_t count = 0;
 
     if (block == NULL) {
         return 1;
     }
-    msg.args[0] = (uint64_t)64 << 32 | (uint32_t)(uintptr_t)block;
+    memset(block, 0x5a, bytes);
+    msg.args[0] = (uint64_t)bytes << 32 | (uint32_t)(uintptr_t)block;
     for (;;) {
         uint64_t *data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
 
-        data[7] = ++count;
+        data[0] = data[last] = ++count;
         msg.tag = ProbeContract_tag_Ping;
         if (nk_send((uint32_t)handle, &msg) != 0 ||
             nk_recv((uint32_t)handle, &msg, SIP_FOREVER) != 0) {
             return 2;
         }
         data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
-        if (data[7] != count) {
+        if (data[0] != count || data[last] != count) {
             return 3;
         }
     }
+}
+
+/* Waits for ever on a channel to itself. */
+static int idle(void)
+{
+    uint32_t ends[2];
+    struct nk_msg msg;
+
+    if (nk_channel((int64_t)ProbeContract_ID, 0, ends) != 0) {
+        return 1;
+    }
+    return nk_recv(ends[1], &msg, SIP_FOREVER) == 0 ? 2 : 3;
 }
 
 int sip_main(void)
@@ -83,7 +98,16 @@ int sip_main(void)
         return pong();
     }
     if (strcmp(mode, "ping") == 0) {
-        return ping();
+        return ping(64);
+    }
+    if (strcmp(mode, "ping64k") == 0) {
+        return ping(64 << 10);
+    }
+    if (strcmp(mode, "ping1m") == 0) {
+        return ping(1 << 20);
+    }
+    if (strcmp(mode, "idle") == 0) {
+        return idle();
     }
     return 7;
 }

@@ -8,10 +8,9 @@
  * Small slots: the offset is masked to 64 MiB: whatever a module computes, it stays in its own slot
  * (an access at the very end runs into the guard behind it).
  * Large slots: nothing is masked. An address is 32 bit and unsigned, and the constant offset that
- * wasm2c adds to it in 64 bit is below 2 GiB (rule memarg-offset), so that the sum stays below 6 GiB
- * and in the slot; all that is not memory or a block traps.
- * What is accessible there is the kernel's business: ordinary memory below the window, blocks in
- * it, the rest traps.
+ * wasm2c adds to it in 64 bit is below 2 GiB (rule memarg-offset), so that the sum stays below 6
+ * GiB and in the slot; all that is not memory or a block traps. What is accessible there is the
+ * kernel's business: ordinary memory below the window, blocks in it, the rest traps.
  *
  * Bulk operations take window addresses, too; they do not wrap: a range that leaves the linear
  * addresses (64 MiB, 4 GiB) is an out-of-bounds fault.

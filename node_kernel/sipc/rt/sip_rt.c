@@ -137,7 +137,8 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, uint32_t pages, uint32_t 
 }
 
 /* Small: the kernel has made all pages up to the maximum accessible, growing only moves the size.
- * Large: it makes pages accessible when they are first touched and the size says that they exist. */
+ * Large: it makes pages accessible when they are first touched and the size says that they exist.
+ */
 uint32_t wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t delta)
 {
     struct nk_head *head = (struct nk_head *)(SF_SLOT_OF(memory) + NK_HEAD);

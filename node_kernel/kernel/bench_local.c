@@ -11,6 +11,8 @@
  *   pingpong64        64-byte block there and back, two SIPs        | 64 bytes over two pipes
  *   pingpong_64k, _1m the same with larger blocks; ours are handed  | 64 KiB, 1 MiB over two pipes
  *                     over, only the first and last word is touched |
+ *   idle_sip_kib      resident memory and page tables of a SIP that  | of a static program that
+ *                     waits; not cycles                              | waits
  *   create_start_exit create, start, run to the exit, reclaim       | posix_spawn, waitpid; static
  */
 #include <errno.h>
@@ -44,7 +46,6 @@
 #define BASE_TRIPS 1000u
 #define BASE_LARGE_TRIPS 50u
 #define BASE_SPAWNS 60u
-#define BASE_IDLE 20u
 #define NODE 5u
 
 extern char **environ;
@@ -450,6 +451,66 @@ static void image_add(const char *path, uint8_t digest[IMAGE_DIGEST_BYTES])
     }
 }
 
+static unsigned long memory_kib(pid_t pid)
+{
+    unsigned long resident = 0, tables = 0;
+    char line[256];
+    FILE *file;
+
+    (void)snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+    file = fopen(line, "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "VmRSS: %lu", &resident);
+        (void)sscanf(line, "VmPTE: %lu", &tables);
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return resident + tables;
+}
+
+/* What IDLE_SIPS that wait take; the same for processes that wait. */
+static void tell_idle(const char *path)
+{
+    struct nk_options options = {.node_name = "bench",
+                                 .node_id = NODE,
+                                 .epoch = 1,
+                                 .slot_count = IDLE_SIPS,
+                                 .heap_bytes = 16u << 20};
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+    char *argv[] = {(char *)hello_path, "wait", NULL};
+    unsigned long before, base;
+    pid_t pid;
+    double kib;
+
+    if (nk_kernel_create(&options, &kernel, NULL, 0) != SF_OK) {
+        fail("kernel");
+    }
+    image_add(path, digest);
+    before = memory_kib(getpid());
+    for (uint64_t number = 1; number <= IDLE_SIPS; number++) {
+        struct nk_sip_options sip = {.number = number, .name = "idle", .image_digest = digest};
+
+        if (nk_sip_create(kernel, &sip, NULL, 0) != SF_OK ||
+            nk_sip_start(kernel, number) != SF_OK) {
+            fail("idle sip");
+        }
+    }
+    while (nk_run(kernel, 1000, now())) {
+    }
+    kib = (double)(memory_kib(getpid()) - before) / IDLE_SIPS;
+    nk_kernel_destroy(kernel);
+    if (posix_spawn(&pid, hello_path, NULL, NULL, argv, environ) != 0) {
+        fail("posix_spawn");
+    }
+    (void)usleep(50000);
+    base = memory_kib(pid);
+    child_end(pid);
+    (void)printf("{\"suite\":\"local\",\"metric\":\"idle_sip_kib\",\"unit\":\"KiB\",\"n\":%u,"
+                 "\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"baseline\":%.1f,\"ratio\":%.4f}\n",
+                 IDLE_SIPS, kib, kib, kib, (double)base, kib / (double)base);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -473,8 +534,8 @@ int main(int argc, char **argv)
     char text[256];
     cpu_set_t cpus;
 
-    if (argc != 4) {
-        (void)fprintf(stderr, "usage: bench_local bench.sip exit.sip hello\n");
+    if (argc != 5) {
+        (void)fprintf(stderr, "usage: bench_local bench.sip exit.sip idle.sip hello\n");
         return 2;
     }
     CPU_ZERO(&cpus);
@@ -487,7 +548,7 @@ int main(int argc, char **argv)
     }
     image_add(argv[1], bench_digest);
     image_add(argv[2], exit_digest);
-    hello_path = argv[3];
+    hello_path = argv[4];
     for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
         struct samples ours = {0}, base = {0};
 
@@ -498,5 +559,6 @@ int main(int argc, char **argv)
         tell(metrics[m].metric, &ours, &base);
     }
     nk_kernel_destroy(kernel);
+    tell_idle(argv[3]);
     return 0;
 }

@@ -69,18 +69,6 @@ static int ping(uint32_t bytes)
     }
 }
 
-/* Waits for ever on a channel to itself. */
-static int idle(void)
-{
-    uint32_t ends[2];
-    struct nk_msg msg;
-
-    if (nk_channel((int64_t)ProbeContract_ID, 0, ends) != 0) {
-        return 1;
-    }
-    return nk_recv(ends[1], &msg, SIP_FOREVER) == 0 ? 2 : 3;
-}
-
 int sip_main(void)
 {
     char mode[16];
@@ -105,9 +93,6 @@ int sip_main(void)
     }
     if (strcmp(mode, "ping1m") == 0) {
         return ping(1 << 20);
-    }
-    if (strcmp(mode, "idle") == 0) {
-        return idle();
     }
     return 7;
 }

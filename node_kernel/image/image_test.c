@@ -358,8 +358,8 @@ static void elf_segment_rules(void **state)
     BREAK(&p, segment(&p, 0)->p_vaddr, segment(&p, 0)->p_vaddr - NK_IMAGE_STRIDE, "elf-place");
     BREAK(&p, segment(&p, 1)->p_vaddr, segment(&p, 0)->p_vaddr + NK_IMAGE_STRIDE, "elf-place");
     BREAK(&p, desc(&p)->magic, 0, "elf-entry");
-    BREAK(&p, desc(&p)->abi_version, 2, "elf-entry");
-    BREAK(&p, desc(&p)->instance_bytes, NK_HEAD_BYTES, "elf-entry");
+    BREAK(&p, desc(&p)->abi_version, NK_ABI_VERSION + 1, "elf-entry");
+    BREAK(&p, desc(&p)->instance_bytes, NK_INSTANCE_BYTES_MAX + 1, "elf-entry");
     BREAK(&p, desc(&p)->memory_pages, 0, "elf-entry");
     BREAK(&p, desc(&p)->start, (int32_t(*)(void *))(uintptr_t)elf_header(&p)->e_entry, "elf-entry");
     assert_int_equal(seal_and_open(&p, text), SF_OK);

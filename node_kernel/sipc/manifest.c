@@ -16,6 +16,7 @@ struct reader {
     const char *path;
     yaml_document_t document;
     struct manifest_source *out;
+    const yaml_node_t *memory, *blocks; /* their sizes, or NULL */
 };
 
 static sf_status bad(const struct reader *r, const yaml_node_t *node, const char *format, ...)
@@ -143,7 +144,7 @@ static sf_status read_choice(struct reader *r, const yaml_node_t *node, const ch
 }
 
 /* The class may stand behind the sizes: both are known only at the end. */
-static sf_status check_sizes(struct reader *r, const yaml_node_t *root)
+static sf_status check_sizes(struct reader *r)
 {
     const struct manifest_source *out = r->out;
     const uint64_t memory_max =
@@ -153,11 +154,11 @@ static sf_status check_sizes(struct reader *r, const yaml_node_t *root)
     const char *hint = out->large ? "" : "; `slot_class: large` allows more";
 
     if (out->memory_bytes > memory_max) {
-        return bad(r, root, "memory: a size must be at most %llu KiB%s",
+        return bad(r, r->memory, "a size must be above 0 and at most %llu KiB%s",
                    (unsigned long long)(memory_max >> 10), hint);
     }
     if (out->block_bytes_max > blocks_max) {
-        return bad(r, root, "blocks: a size must be at most %llu KiB%s",
+        return bad(r, r->blocks, "a size must be above 0 and at most %llu KiB%s",
                    (unsigned long long)(blocks_max >> 10), hint);
     }
     return SF_OK;
@@ -185,9 +186,11 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
         return read_choice(r, value, "small", "large", &out->large);
     }
     if (strcmp(text, "memory") == 0) {
+        r->memory = value;
         return read_bytes(r, value, NK_LARGE_WINDOW_OFFSET, &out->memory_bytes);
     }
     if (strcmp(text, "blocks") == 0) {
+        r->blocks = value;
         return read_bytes(r, value, NK_LARGE_WINDOW_BYTES, &out->block_bytes_max);
     }
     if (strcmp(text, "strict_blocks") == 0) {
@@ -218,7 +221,7 @@ static sf_status read_document(struct reader *r)
     if (r->out->name[0] == '\0') {
         return bad(r, root, "name is missing");
     }
-    return check_sizes(r, root);
+    return check_sizes(r);
 }
 
 sf_status manifest_read(const char *path, struct manifest_source *out_manifest)

@@ -10,6 +10,8 @@
  * before a larger one is split:
  */
 #define NEAR_FIT_TRIES 8u
+/* Runs from this size on begin at a multiple of it if they can: whole page tables can be moved. */
+#define ALIGN_PAGES ((2u << 20) / XH__PAGE_BYTES)
 
 uint32_t xh__bin_of(uint32_t page_count)
 {
@@ -96,16 +98,33 @@ static uint32_t run_find(const struct xh_heap *heap, uint32_t count)
     return run_search(heap, bin, count, heap->page_count);
 }
 
+/* Pages from `first` to the next aligned address. */
+static uint32_t pages_to_aligned(const struct xh_heap *heap, uint32_t first)
+{
+    size_t page = (size_t)heap->base / XH__PAGE_BYTES + first;
+
+    return (uint32_t)(-page % ALIGN_PAGES);
+}
+
 uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count)
 {
-    uint32_t first = run_find(heap, count);
-    uint32_t run_pages;
+    uint32_t first = count < ALIGN_PAGES ? XH__NONE : run_find(heap, count + ALIGN_PAGES - 1);
+    uint32_t run_pages, skipped = 0;
 
+    if (first != XH__NONE) {
+        skipped = pages_to_aligned(heap, first);
+    } else {
+        first = run_find(heap, count);
+    }
     if (first == XH__NONE) {
         return XH__NONE;
     }
-    run_pages = heap->pages[first].run_pages;
+    run_pages = heap->pages[first].run_pages - skipped;
     run_remove(heap, first);
+    if (skipped > 0) {
+        run_insert(heap, first, skipped);
+    }
+    first += skipped;
     if (run_pages > count) {
         run_insert(heap, first + count, run_pages - count);
     }

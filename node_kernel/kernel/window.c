@@ -16,6 +16,7 @@
 #define SPAN_BYTES (1u << NK_SPAN_SHIFT)
 #define NO_CELL 0xffffu
 #define NONE UINT32_MAX
+#define ALIGN_SPANS ((2u << 20) >> NK_SPAN_SHIFT)
 
 static uint8_t *span_data(const struct nk_sip *sip, uint32_t index)
 {
@@ -92,16 +93,24 @@ void nk__window_init(struct nk_sip *sip)
     sip->window.strict = sip->image->image->manifest->strict_blocks != 0;
 }
 
+/* Free spans in a row from `start` on, counted up to `count`. */
+static uint32_t run_free(const struct nk_window *window, uint32_t start, uint32_t count)
+{
+    uint32_t i = 0;
+
+    while (i < count &&
+           (start + i >= window->span_capacity || window->spans[start + i].kind == NK_SPAN_FREE)) {
+        i++;
+    }
+    return i;
+}
+
 /* First index of `count` free spans in a row at or behind `start`, or NONE. */
 static uint32_t run_find_from(const struct nk_window *window, uint32_t start, uint32_t count)
 {
     while (start + count <= window->span_count) {
-        uint32_t i = 0;
+        uint32_t i = run_free(window, start, count);
 
-        while (i < count && (start + i >= window->span_capacity ||
-                             window->spans[start + i].kind == NK_SPAN_FREE)) {
-            i++;
-        }
         if (i == count) {
             return start;
         }
@@ -110,11 +119,33 @@ static uint32_t run_find_from(const struct nk_window *window, uint32_t start, ui
     return NONE;
 }
 
+/* Runs of 2 MiB and more: where page tables begin, so that mremap can move whole ones. */
+static uint32_t run_find_aligned(const struct nk_window *window, uint32_t count)
+{
+    /* Slots begin at multiples of 2 MiB. */
+    uint32_t first = (uint32_t)(-((NK_MEMORY + window->offset) >> NK_SPAN_SHIFT) % ALIGN_SPANS);
+
+    for (uint32_t index = first; index + count <= window->span_count; index += ALIGN_SPANS) {
+        if (run_free(window, index, count) == count) {
+            return index;
+        }
+    }
+    return NONE;
+}
+
 /* The first place, so that the window stays dense; strict: the next one, so that a place is not
  * taken again soon after a block left it. */
 static uint32_t run_find(struct nk_window *window, uint32_t count)
 {
-    uint32_t index = run_find_from(window, window->rover, count);
+    uint32_t index = NONE;
+
+    if (count >= ALIGN_SPANS && !window->strict) {
+        index = run_find_aligned(window, count);
+        if (index != NONE) {
+            return index;
+        }
+    }
+    index = run_find_from(window, window->rover, count);
 
     if (index == NONE && window->rover > 0) {
         index = run_find_from(window, 0, count);

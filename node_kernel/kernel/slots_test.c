@@ -618,17 +618,12 @@ static void in_copying_world(void **state)
 static int image_read(uint32_t i)
 {
     FILE *file = fopen(paths[i], "rb");
-    long length;
 
-    if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (length = ftell(file)) <= 0) {
+    bytes_of[i] = malloc(IMAGE_BYTES_MAX);
+    if (file == NULL || bytes_of[i] == NULL) {
         return -1;
     }
-    rewind(file);
-    length_of[i] = (size_t)length;
-    bytes_of[i] = malloc(length_of[i]);
-    if (bytes_of[i] == NULL || fread(bytes_of[i], 1, length_of[i], file) != length_of[i]) {
-        return -1;
-    }
+    length_of[i] = fread(bytes_of[i], 1, IMAGE_BYTES_MAX, file);
     return fclose(file);
 }
 

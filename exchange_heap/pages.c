@@ -132,12 +132,15 @@ uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count)
 }
 
 /* If it fails, for want of mappings, the old pages are as good. */
-static void run_renew(struct xh_heap *heap, uint32_t first, uint32_t count)
+void xh__run_renew(struct xh_heap *heap, const struct xh_block *block)
 {
-    heap->pages[first].replaced = 0;
-    (void)mmap(heap->base + (size_t)first * XH__PAGE_BYTES, (size_t)count * XH__PAGE_BYTES,
-               PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-               0);
+    struct xh__page *page = &heap->pages[(size_t)(block->data - heap->base) / XH__PAGE_BYTES];
+
+    if (page->kind == XH__PAGE_RUN && page->replaced) {
+        page->replaced = 0;
+        (void)mmap(block->data, (size_t)page->run_pages * XH__PAGE_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    }
 }
 
 static const struct xh__page *run_of(const struct xh_heap *heap, const struct xh_block *block)
@@ -166,9 +169,6 @@ void xh__pages_give(struct xh_heap *heap, uint32_t first, uint32_t count)
 {
     uint32_t after = first + count;
 
-    if (heap->pages[first].replaced) {
-        run_renew(heap, first, count);
-    }
     heap->pages[first].kind = XH__PAGE_INSIDE;
     if (after < heap->page_count && heap->pages[after].kind == XH__PAGE_FREE) {
         count += heap->pages[after].run_pages;

@@ -361,6 +361,7 @@ static void channels_get(struct agent *agent, uint64_t request)
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__ChannelList message = SF__CONTROL__CHANNEL_LIST__INIT;
 
+    nk_pause(agent->kernel);
     fab_ep_walk(fabric, channel_count, &list);
     list.rows = calloc(list.capacity + 1, sizeof(list.rows[0]));
     pointers = calloc(list.capacity + 1, sizeof(pointers[0]));
@@ -370,6 +371,7 @@ static void channels_get(struct agent *agent, uint64_t request)
             pointers[i] = &list.rows[i].info;
         }
     }
+    nk_resume(agent->kernel);
     message.n_channels = list.count;
     message.channels = pointers;
     envelope.request = request;

@@ -27,17 +27,20 @@
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 #define FAULT_SIGNAL_COUNT (sizeof(fault_signals) / sizeof(fault_signals[0]))
 
+static pthread_mutex_t handlers_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous[FAULT_SIGNAL_COUNT];
-static stack_t previous_stack;
-static void *alt_stack;
-static unsigned users;
+static unsigned handler_users;
+/* A thread's own. */
+static __thread stack_t previous_stack;
+static __thread void *alt_stack;
+static __thread unsigned users;
 
 static _Noreturn void fault_land(void)
 {
     struct nk_sip *sip = nk__cpu.sip;
 
     sip->end_how = NK_END_FAULTED;
-    sip->fault = sip->kernel->fault.kind;
+    sip->fault = sip->worker->fault.kind;
     nk__leave_dead(sip);
 }
 
@@ -45,7 +48,7 @@ _Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind)
 {
     const uint64_t *frame = (const uint64_t *)sip->head->rsp; /* six registers, return address */
 
-    sip->kernel->fault =
+    sip->worker->fault =
         (struct nk_fault){.kind = kind, .rip = frame[6], .rsp = sip->head->rsp + 56};
     fault_land();
 }
@@ -103,7 +106,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     if (signal_number == SIGSEGV && nk__slot_fault(sip, (uint64_t)info->si_addr)) {
         return; /* memory it has grown to and touches for the first time */
     }
-    sip->kernel->fault = (struct nk_fault){.kind = fault_kind(sip, signal_number, info),
+    sip->worker->fault = (struct nk_fault){.kind = fault_kind(sip, signal_number, info),
                                            .signal_number = signal_number,
                                            .address = (uint64_t)info->si_addr,
                                            .rip = rip,
@@ -131,9 +134,12 @@ sf_status nk__signals_install(void)
         return SF_IO;
     }
     (void)sigfillset(&action.sa_mask);
-    for (size_t i = 0; i < FAULT_SIGNAL_COUNT; i++) {
+    (void)pthread_mutex_lock(&handlers_mutex);
+    for (size_t i = 0; handler_users == 0 && i < FAULT_SIGNAL_COUNT; i++) {
         (void)sigaction(fault_signals[i], &action, &previous[i]);
     }
+    handler_users++;
+    (void)pthread_mutex_unlock(&handlers_mutex);
     users = 1;
     return SF_OK;
 }
@@ -144,9 +150,12 @@ void nk__signals_remove(void)
     if (--users > 0) {
         return;
     }
-    for (size_t i = 0; i < FAULT_SIGNAL_COUNT; i++) {
+    (void)pthread_mutex_lock(&handlers_mutex);
+    handler_users--;
+    for (size_t i = 0; handler_users == 0 && i < FAULT_SIGNAL_COUNT; i++) {
         (void)sigaction(fault_signals[i], &previous[i], NULL);
     }
+    (void)pthread_mutex_unlock(&handlers_mutex);
     (void)sigaltstack(&previous_stack, NULL);
     free(alt_stack);
 }
@@ -242,7 +251,7 @@ static uint64_t next_return(const struct nk_sip *sip, uint64_t *rsp)
  * the first caller that has one which matters. */
 static void report_stack(struct report *report, const struct nk_sip *sip)
 {
-    const struct nk_fault *fault = &sip->kernel->fault;
+    const struct nk_fault *fault = &sip->worker->fault;
     uint64_t low = nk__slot_address(sip->kernel, sip->slot_index) + NK_STACK_LOW;
     uint64_t rsp = (fault->rsp < low ? low : fault->rsp) & ~7ull;
     uint64_t at = fault->rip, word;
@@ -303,10 +312,10 @@ static void report_port(struct report *report, const struct nk_port *port)
 static void report_address(struct report *report, const struct nk_sip *sip)
 {
     uint64_t memory = (uint64_t)sip->memory;
-    uint64_t address = sip->kernel->fault.address;
+    uint64_t address = sip->worker->fault.address;
     const struct nk_geometry *geometry = &nk__geometry[nk__slot_class(sip->slot_index)];
 
-    if (sip->kernel->fault.signal_number != SIGSEGV && sip->kernel->fault.signal_number != SIGBUS) {
+    if (sip->worker->fault.signal_number != SIGSEGV && sip->worker->fault.signal_number != SIGBUS) {
         return;
     }
     if (address < memory || address - memory >= geometry->stride - NK_MEMORY) {
@@ -331,8 +340,8 @@ static void report_address(struct report *report, const struct nk_sip *sip)
 
 void nk__fault_report(struct nk_sip *sip)
 {
-    struct nk_kernel *kernel = sip->kernel;
-    struct report report = {.text = kernel->report, .capacity = sizeof(kernel->report)};
+    struct nk_worker *worker = sip->worker;
+    struct report report = {.text = worker->report, .capacity = sizeof(worker->report)};
     uint32_t told = 0;
 
     report_add(&report, "sip %s (image %s) faulted: %s", sip->name,

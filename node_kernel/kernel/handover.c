@@ -9,10 +9,9 @@
  * pages were moved away from, a window has nothing mapped (a late touch ends the SIP), the heap has
  * empty pages (mapped, so that the heap never has a hole).
  *
- * Shortcut: if the receiver is a SIP that waits for exactly this message, the pages go from window
- * to window, once instead of twice. The receiver does not run before it has received the message
- * (nk__wait_finish), so at no time can two SIPs touch them. Both SIPs must belong to the same
- * worker for that.
+ * Shortcut: if the receiver is a SIP of the same worker that waits for exactly this message, the
+ * pages go from window to window, once instead of twice. Only the sender runs meanwhile, and it
+ * does not before all is done, so at no time can two SIPs touch them.
  *
  * What travels is block->bytes: the rest of the last page is zeroed first, further pages stay
  * behind, just as if it had been copied.
@@ -26,7 +25,6 @@
  */
 #include "internal.h"
 
-#include <assert.h>
 #include <sys/mman.h>
 
 /* Measured round trips on the bench machine: copying costs two copies, a mapping made and undone
@@ -60,39 +58,10 @@ static struct nk_span *run_at(struct nk_sip *sip, uint32_t address)
     return &sip->window.spans[(address - sip->window.offset) >> NK_SPAN_SHIFT];
 }
 
-/* The SIP that waits for what is about to be sent over port, and has room for block; or NULL. */
-static struct nk_sip *waiting_receiver(const struct nk_sip *sip, const struct nk_port *port,
-                                       const struct xh_block *block)
+static void moved_away(struct nk_sip *sip, const struct xh_block *block, uint32_t address)
 {
-    const struct fab_ep *peer = port == NULL ? NULL : fab_ep_peer(port->ep);
-    const struct nk_port *holder = peer == NULL ? NULL : fab_ep_holder(peer);
-    struct nk_sip *receiver = holder == NULL ? NULL : holder->sip;
-
-    if (receiver == NULL || receiver == sip || receiver->state != NK_SIP_WAITING ||
-        receiver->wait != NK_WAIT_RECV || receiver->wait_port != holder || holder->stash != NULL ||
-        fab_ep_readable(peer) || receiver->window.arriving != NULL ||
-        receiver->block_bytes + block->capacity > receiver->block_bytes_max) {
-        return NULL;
-    }
-    return receiver;
-}
-
-static int move_ahead(struct nk_sip *sip, struct nk_sip *receiver, struct xh_block *block,
-                      uint32_t address)
-{
-    uint32_t to = nk__window_place(receiver, block, block->bytes);
-
-    if (to == 0) {
-        return 0;
-    }
-    if (!pages_move(sip->memory + address, receiver->memory + to, whole_pages(block->bytes), 0)) {
-        nk__window_remove(receiver, to);
-        return 0;
-    }
-    receiver->window.arriving = block;
-    receiver->window.arriving_address = to;
-    sip->window.ahead = receiver;
-    return 1;
+    run_at(sip, address)->moved =
+        whole_pages(block->bytes) == block->capacity ? NK_MOVED_ALL : NK_MOVED;
 }
 
 static int move_home(const struct nk_sip *sip, struct xh_block *block, uint32_t address)
@@ -104,60 +73,44 @@ static int move_home(const struct nk_sip *sip, struct xh_block *block, uint32_t 
     return 1;
 }
 
-void nk__handover_leave(struct nk_sip *sip, const struct nk_port *port, struct xh_block *block,
-                        uint32_t address)
+void nk__handover_leave(struct nk_sip *sip, struct xh_block *block, uint32_t address)
 {
-    struct nk_sip *receiver;
-
-    if (!can_move(sip, block)) {
-        memcpy(block->data, sip->memory + address, block->bytes);
-        return;
-    }
-    tail_wipe(sip->memory + address, block->bytes);
-    receiver = waiting_receiver(sip, port, block);
-    if ((receiver != NULL && move_ahead(sip, receiver, block, address)) ||
-        move_home(sip, block, address)) {
-        run_at(sip, address)->moved =
-            whole_pages(block->bytes) == block->capacity ? NK_MOVED_ALL : NK_MOVED;
-        return;
+    if (can_move(sip, block)) {
+        tail_wipe(sip->memory + address, block->bytes);
+        if (move_home(sip, block, address)) {
+            moved_away(sip, block, address);
+            return;
+        }
     }
     memcpy(block->data, sip->memory + address, block->bytes);
 }
 
-void nk__handover_back(struct nk_sip *sip, struct xh_block *block, uint32_t address)
+/* Of all that can go wrong with mappings, coming back is the least likely: they were there a moment
+ * ago. Should it happen, the SIP has the bytes again or, without any mapping, its next touch of
+ * them ends it. */
+static void come_back(struct nk_sip *sip, struct xh_block *block, uint32_t address, uint8_t *from,
+                      int flags)
 {
-    struct nk_span *span = run_at(sip, address);
-    struct nk_sip *receiver = sip->window.ahead;
-    uint8_t *from = block->data;
-    int ahead = receiver != NULL && receiver->window.arriving == block;
-
-    if (span->kind != NK_SPAN_RUN || span->moved == 0) {
-        return; /* it was copied */
-    }
-    if (ahead) {
-        from = receiver->memory + receiver->window.arriving_address;
-    }
-    if (!pages_move(from, sip->memory + address, whole_pages(block->bytes),
-                    ahead ? 0 : MREMAP_DONTUNMAP) &&
+    run_at(sip, address)->moved = 0;
+    if (!pages_move(from, sip->memory + address, whole_pages(block->bytes), flags) &&
         nk__window_fill(sip, address, block->bytes)) {
         memcpy(sip->memory + address, from, block->bytes);
     }
-    if (ahead) {
-        nk__window_remove(receiver, receiver->window.arriving_address);
-        receiver->window.arriving = NULL;
-        sip->window.ahead = NULL;
+}
+
+void nk__handover_back(struct nk_sip *sip, struct xh_block *block, uint32_t address)
+{
+    const struct nk_span *span = run_at(sip, address);
+
+    if (span->kind == NK_SPAN_RUN && span->moved != 0) { /* else it was copied */
+        come_back(sip, block, address, block->data, MREMAP_DONTUNMAP);
     }
-    span->moved = 0;
 }
 
 uint32_t nk__handover_enter(struct nk_sip *sip, struct xh_block *block)
 {
     uint32_t address;
 
-    if (sip->window.arriving == block) {
-        sip->window.arriving = NULL;
-        return sip->window.arriving_address;
-    }
     if (can_move(sip, block)) {
         address = nk__window_place(sip, block, block->bytes);
         if (address == 0) {
@@ -177,17 +130,29 @@ uint32_t nk__handover_enter(struct nk_sip *sip, struct xh_block *block)
     return address;
 }
 
-void nk__handover_settle(struct nk_sip *sip)
+uint32_t nk__handover_pass(struct nk_sip *sip, struct xh_block *block, uint32_t address,
+                           struct nk_sip *to)
 {
-    /* window.c knows what lies where. */
-    struct xh_block *block;
+    uint32_t at;
 
-    if (sip->window.arriving == NULL) {
-        return;
+    if (!can_move(sip, block)) {
+        return 0;
     }
-    block = run_at(sip, sip->window.arriving_address)->u.block;
-    assert(block == sip->window.arriving);
-    sip->window.arriving = NULL;
-    nk__handover_leave(sip, NULL, block, sip->window.arriving_address);
-    nk__window_remove(sip, sip->window.arriving_address);
+    at = nk__window_place(to, block, block->bytes);
+    if (at == 0) {
+        return 0;
+    }
+    tail_wipe(sip->memory + address, block->bytes);
+    if (!pages_move(sip->memory + address, to->memory + at, whole_pages(block->bytes), 0)) {
+        nk__window_remove(to, at);
+        return 0;
+    }
+    moved_away(sip, block, address);
+    return at;
+}
+
+void nk__handover_unpass(struct nk_sip *sip, struct xh_block *block, uint32_t address,
+                         struct nk_sip *to, uint32_t at)
+{
+    come_back(sip, block, address, to->memory + at, 0);
 }

@@ -154,6 +154,15 @@ void nk__slots_fini(struct nk_kernel *kernel)
 /* --- one slot ------------------------------------------------------------------------------------
  */
 
+static void slot_free(struct nk_kernel *kernel, uint32_t index)
+{
+    struct nk_slots *slots = slots_of(kernel, index);
+
+    nk__lock(kernel);
+    slots->free[slots->free_count++] = index;
+    nk__unlock(kernel);
+}
+
 /* Nothing is mapped at [from, to) of the slot. */
 static int region_add(void *from, uint64_t bytes)
 {
@@ -193,20 +202,22 @@ sf_status nk__slot_take(struct nk_kernel *kernel, enum nk_slot_class slot_class,
     struct nk_slots *slots = &kernel->slots[slot_class];
     uint32_t index;
 
-    if (slots->free_count == 0) {
+    nk__lock(kernel);
+    index = slots->free_count == 0 ? UINT32_MAX : slots->free[--slots->free_count];
+    nk__unlock(kernel);
+    if (index == UINT32_MAX) {
         nk__say(text, text_capacity, "all %u slots of the %s class are in use", slots->count,
                 nk__geometry[slot_class].name);
         return SF_LIMIT;
     }
-    index = slots->free[slots->free_count - 1];
     if (!slot_resize(kernel, index, memory_bytes)) {
         nk__say(text, text_capacity,
                 "no mapping for its slot (%s); if /proc/sys/vm/max_map_count is near the number "
                 "of lines of /proc/%d/maps, raise it",
                 strerror(errno), (int)getpid());
+        slot_free(kernel, index);
         return SF_NOMEM;
     }
-    slots->free_count--;
     *out_index = index;
     return SF_OK;
 }
@@ -254,9 +265,9 @@ void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index)
     struct nk_slot *slot = &slots->slots[index & ~NK_SLOT_LARGE];
     uint64_t end = NK_MEMORY + slot->memory_bytes, from = NK_STACK_LOW;
 
-    if (!slot->warm && slots->warm_count < WARM_SLOTS_MAX) {
+    if (!slot->warm && __atomic_load_n(&slots->warm_count, __ATOMIC_RELAXED) < WARM_SLOTS_MAX) {
         slot->warm = 1;
-        slots->warm_count++;
+        (void)__atomic_add_fetch(&slots->warm_count, 1, __ATOMIC_RELAXED);
     }
     for (size_t i = 0; slot->warm && i < HOT_COUNT && hot[i].to <= end; i++) {
         discard(kernel, index, from, hot[i].from);
@@ -266,5 +277,5 @@ void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index)
     if (from < end) {
         discard(kernel, index, from, end);
     }
-    slots->free[slots->free_count++] = index;
+    slot_free(kernel, index);
 }

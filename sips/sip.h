@@ -70,6 +70,12 @@ void sip_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Start-up endpoint of an import; negative if the manifest or the graph has none of that name. */
 int32_t sip_endpoint(const char *name);
+/*
+ * The same, but waits until there is one: when the exporter of an import has ended and is made
+ * again by its restart policy, the import is wired again and can be taken once more. -SF_TIMEOUT:
+ * there was none in time. A name that the manifest does not have is waited for as well.
+ */
+int32_t sip_endpoint_wait(const char *name, int64_t timeout_ns);
 int32_t sip_accept(const char *export_name, int64_t timeout_ns);
 /* Value from the graph, or fallback. buffer is terminated. Answers buffer. */
 const char *sip_config(const char *key, char *buffer, size_t capacity, const char *fallback);

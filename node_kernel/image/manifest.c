@@ -58,6 +58,10 @@ static sf_status check_scalars(const Sf__Image__Manifest *manifest, struct image
                              "%u to %u pages, at most %u in the %s class", manifest->memory_pages,
                              manifest->memory_pages_max, pages_max, manifest->slot_class);
     }
+    if (manifest->cpu_percent > 100) {
+        return image__broken(report, SF_LIMIT, "manifest-cpu", "%u percent of a core, at most 100",
+                             manifest->cpu_percent);
+    }
     if (manifest->module_hash.len != IMAGE_DIGEST_BYTES) {
         return image__broken(report, SF_FORMAT, "manifest-module-hash", "%zu bytes, must be %u",
                              manifest->module_hash.len, IMAGE_DIGEST_BYTES);

@@ -196,6 +196,7 @@ struct nk_sip {
     uint32_t export_count;
     struct nk_config *config;
     uint32_t config_count;
+    uint32_t cpu_percent; /* quota, of one core; 0: none */
 
     /* Why it ends. */
     uint8_t end_how;

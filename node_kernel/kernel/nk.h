@@ -122,6 +122,7 @@ struct nk_sip_options {
     const uint8_t *image_digest; /* of an image added before */
     const struct nk_config *config;
     uint32_t config_count;
+    uint32_t cpu_percent; /* quota, of one core; 0: as its image's manifest says */
     uint32_t worker; /* where it runs for good: index + 1; 0: the kernel chooses, and may move it */
 };
 
@@ -129,7 +130,12 @@ struct nk_sip_options {
 SF_MUST_CHECK sf_status nk_sip_create(struct nk_kernel *kernel,
                                       const struct nk_sip_options *options, char *text,
                                       size_t text_capacity);
-/* Opens a channel for an import of a SIP that has not started. NOTFOUND, CONTRACT, EXISTS. */
+/*
+ * Opens a channel for an import; the SIP takes it with `endpoint`. Before the start: once an import
+ * (EXISTS). A SIP that runs can be wired again, because its exporter was made again: it gets the
+ * new channel from its next `endpoint`, whatever it still holds of the one before; one that it
+ * never took is closed and replaced. NOTFOUND, CONTRACT.
+ */
 SF_MUST_CHECK sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t sip, const char *import,
                                     uint16_t exporter_node, const char *export_name, char *text,
                                     size_t text_capacity);

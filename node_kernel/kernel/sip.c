@@ -336,6 +336,8 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
     sip->deadline = UINT64_MAX;
     sip->memory_bytes = (uint64_t)image->memory_start;
     sip->block_bytes_max = image->image->manifest->block_bytes_max;
+    sip->cpu_percent =
+        options->cpu_percent != 0 ? options->cpu_percent : image->image->manifest->cpu_percent;
     if (sip->block_bytes_max == 0) {
         sip->block_bytes_max = NK_BLOCK_BYTES_QUOTA;
     }
@@ -373,7 +375,20 @@ free_sip:
     return st;
 }
 
-/* Locked. */
+/* The port that was wired for an import and that the SIP has not taken yet, or NULL. */
+static struct nk_port *port_untaken(struct nk_sip *sip, const char *import)
+{
+    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
+        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+
+        if (port->state == NK_PORT_WIRED && port->name == import) {
+            return port;
+        }
+    }
+    return NULL;
+}
+
+/* Locked; the SIP's worker stands still if it has started. */
 static sf_status sip_wire(struct nk_kernel *kernel, uint64_t number, const char *import,
                           uint16_t exporter_node, const char *export_name, char *text,
                           size_t text_capacity)
@@ -382,10 +397,11 @@ static sf_status sip_wire(struct nk_kernel *kernel, uint64_t number, const char 
     const struct Sf__Image__Manifest *manifest;
     const struct ct_contract *contract = NULL;
     const char *name = NULL;
+    struct nk_port *stale;
     struct fab_ep *ep;
     sf_status st;
 
-    if (sip == NULL) {
+    if (sip == NULL || sip->state == NK_SIP_ENDING) {
         nk__say(text, text_capacity, "no sip %llu", (unsigned long long)number);
         return SF_NOTFOUND;
     }
@@ -400,23 +416,19 @@ static sf_status sip_wire(struct nk_kernel *kernel, uint64_t number, const char 
         nk__say(text, text_capacity, "sip %s: its image has no import %s", sip->name, import);
         return SF_NOTFOUND;
     }
-    if (sip->state != NK_SIP_CREATED) {
-        nk__say(text, text_capacity, "sip %s has started", sip->name);
+    stale = port_untaken(sip, name);
+    if (stale != NULL && sip->state == NK_SIP_CREATED) {
+        nk__say(text, text_capacity, "sip %s: import %s is wired already", sip->name, import);
         return SF_EXISTS;
-    }
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
-
-        if (port->state == NK_PORT_WIRED && port->name == name) {
-            nk__say(text, text_capacity, "sip %s: import %s is wired already", sip->name, import);
-            return SF_EXISTS;
-        }
     }
     st = fab_open(kernel->fabric, exporter_node, export_name, contract, &ep);
     if (st != SF_OK) {
         nk__say(text, text_capacity, "sip %s: import %s: cannot open %s on node %u: %s", sip->name,
                 import, export_name, exporter_node, sf_status_text(st));
         return st;
+    }
+    if (stale != NULL) {
+        nk__port_close(stale, SF_CAUSE_OF(CLOSED_BY_PEER));
     }
     if (nk__port_add(sip, ep, NK_PORT_WIRED, name) == NULL) {
         fab_ep_close(ep, SF_CAUSE_OF(QUOTA));
@@ -429,11 +441,23 @@ sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *imp
                       uint16_t exporter_node, const char *export_name, char *text,
                       size_t text_capacity)
 {
+    const struct nk_sip *sip;
+    bool started;
     sf_status st;
 
     nk__lock(kernel);
+    sip = nk__sip_find(kernel, number);
+    started = sip != NULL && sip->state != NK_SIP_CREATED;
+    nk__unlock(kernel);
+    if (started) { /* its ports are its worker's */
+        nk_pause(kernel);
+    }
+    nk__lock(kernel);
     st = sip_wire(kernel, number, import, exporter_node, export_name, text, text_capacity);
     nk__unlock(kernel);
+    if (started) {
+        nk_resume(kernel);
+    }
     return st;
 }
 

@@ -114,7 +114,7 @@ static sf_status stage_clang(struct job *job)
         "-Wl,--fatal-warnings",
     };
     static const char *const library[] = {"libsip/memory.c", "libsip/text.c", "libsip/kernel.c",
-                                          "libsip/use.c"};
+                                          "libsip/use.c", "libsip/wait.c"};
     const struct build_options *options = job->options;
     struct work_args args = {0};
     char paths[8][WORK_PATH_MAX + 4];
@@ -411,6 +411,7 @@ static void fill_manifest(struct job *job)
     m->memory_pages = job->facts.pages;
     m->memory_pages_max = job->pages_max;
     m->block_bytes_max = job->source.block_bytes_max;
+    m->cpu_percent = job->source.cpu_percent;
     m->module_hash =
         (ProtobufCBinaryData){.len = sizeof(job->module_hash), .data = job->module_hash};
     m->built_by = (char *)(uintptr_t) "sipc " SIPFABRIC_VERSION;

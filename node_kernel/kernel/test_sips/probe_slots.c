@@ -242,7 +242,7 @@ static int starve(void)
         nk_yield();
     }
     block_fill(data, 1 << 20, 5);
-    for (uint32_t i = 0; i < 4000; i++) {
+    for (uint32_t i = 0; i < 2500; i++) {
         msg.tag = ProbeContract_tag_Ping;
         msg.args[0] = (uint64_t)(1 << 20) << 32 | (uint32_t)(uintptr_t)data;
         CHECK(nk_send(peer, &msg) == 0);

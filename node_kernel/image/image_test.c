@@ -214,8 +214,11 @@ static void manifest_rules(void **state)
         expect_rule(&parts, "manifest-name");
     }
     set_text(&m->name, "web");
-    set_text(&m->slot_class, "large");
+    set_text(&m->slot_class, "huge");
     expect_rule(&parts, "manifest-slot-class");
+    set_text(&m->slot_class, "large");
+    m->memory_pages_max = NK_LARGE_PAGES_MAX + 1;
+    expect_rule(&parts, "manifest-memory");
     set_text(&m->slot_class, "small");
     m->memory_pages_max = NK_MODULE_PAGES_MAX + 1;
     expect_rule(&parts, "manifest-memory");
@@ -358,8 +361,8 @@ static void elf_segment_rules(void **state)
     BREAK(&p, segment(&p, 0)->p_vaddr, segment(&p, 0)->p_vaddr - NK_IMAGE_STRIDE, "elf-place");
     BREAK(&p, segment(&p, 1)->p_vaddr, segment(&p, 0)->p_vaddr + NK_IMAGE_STRIDE, "elf-place");
     BREAK(&p, desc(&p)->magic, 0, "elf-entry");
-    BREAK(&p, desc(&p)->abi_version, 2, "elf-entry");
-    BREAK(&p, desc(&p)->instance_bytes, NK_HEAD_BYTES, "elf-entry");
+    BREAK(&p, desc(&p)->abi_version, NK_ABI_VERSION + 1, "elf-entry");
+    BREAK(&p, desc(&p)->instance_bytes, NK_INSTANCE_BYTES_MAX + 1, "elf-entry");
     BREAK(&p, desc(&p)->memory_pages, 0, "elf-entry");
     BREAK(&p, desc(&p)->start, (int32_t(*)(void *))(uintptr_t)elf_header(&p)->e_entry, "elf-entry");
     assert_int_equal(seal_and_open(&p, text), SF_OK);

@@ -146,7 +146,7 @@ static int64_t call_block_alloc(struct nk_sip *sip, uint32_t bytes)
     struct xh_block *block;
     uint32_t address;
 
-    if (bytes == 0 || bytes > NK_MEMORY_BYTES - NK_WINDOW_OFFSET ||
+    if (bytes == 0 || bytes > sip->window.span_count << NK_SPAN_SHIFT ||
         sip->block_bytes + bytes > sip->block_bytes_max ||
         xh_alloc(heap, bytes, sip->owner, &block) != SF_OK) {
         return 0;

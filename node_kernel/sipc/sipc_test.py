@@ -296,11 +296,14 @@ def test_build():
     out = run(SIPC, "build", kept / "linked.wasm", "-o", one / "w.sip")
     check("build from a .wasm", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
-    check("inspect -o json", '"abi_version":\t1' in out.stdout, out.stdout + out.stderr)
-    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\n")
+    check("inspect -o json", '"abi_version":\t2' in out.stdout, out.stdout + out.stderr)
+    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\nslot_class: large\nmemory: 1GiB\nstrict_blocks: true\n")
     out = run(SIPC, "build", kept / "linked.wasm", "--manifest", one / "cpu.yaml", "-o", one / "w.sip")
     check("a manifest with a cpu quota", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
+    check("so are class, memory and strict blocks", '"slot_class":\t"large"' in out.stdout and
+          '"memory_pages_max":\t16384' in out.stdout and '"strict_blocks":\ttrue' in out.stdout,
+          out.stdout)
     check("the quota is in the image", '"cpu_percent":\t25' in out.stdout, out.stdout + out.stderr)
     out = run(SIPC, "verify", one / "x.sip")
     check("verify an image", out.returncode == 0, out.stderr)
@@ -367,6 +370,16 @@ def test_build_errors():
           m_yaml="name: x\nimports:\n  a: TcpContract\n  a: TcpContract\n")
     fails("manifest: too much memory", "m.yaml:2: error: a size must be", *with_manifest,
           m_yaml="name: x\nmemory: 33MiB\n")
+    fails("manifest: too much for a small slot", "`slot_class: large` allows more", *with_manifest,
+          m_yaml="name: x\nmemory: 33MiB\n")
+    fails("manifest: too many blocks", "m.yaml:3: error: a size must be above 0 and at most 1048576 KiB",
+          *with_manifest, m_yaml="name: x\nslot_class: large\nblocks: 1025MiB\n")
+    fails("manifest: too much for a large slot", "m.yaml:2: error: a size must be", *with_manifest,
+          m_yaml="name: x\nmemory: 2049MiB\nslot_class: large\n")
+    fails("manifest: no such class", "m.yaml:2: error: expected small or large", *with_manifest,
+          m_yaml="name: x\nslot_class: huge\n")
+    fails("manifest: strict or not", "m.yaml:2: error: expected false or true", *with_manifest,
+          m_yaml="name: x\nstrict_blocks: maybe\n")
     fails("manifest: too little memory", "the manifest allows 64 KiB", *with_manifest,
           m_yaml="name: x\nmemory: 64KiB\n")
     for text in ("0%", "101%", "25", "x%", "1.5%", "[25%]"):

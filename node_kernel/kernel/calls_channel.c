@@ -161,14 +161,13 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     parcel.port_count = 0;
     st = pack(sip, port, in, &msg, &parcel);
     if (st != SF_OK) {
-        return -(int64_t)st;
+        return nk__send_refused(sip, port, in->tag, st);
     }
     st = fab_ep_send(port->ep, &msg, sip->owner);
     if (st != SF_OK) {
-        return -(int64_t)st;
+        return nk__send_refused(sip, port, msg.tag, st);
     }
-    port->sent_tag = msg.tag;
-    port->has_sent = 1;
+    nk__note(&port->notes, NK_NOTE_SENT, msg.tag, fab_ep_state(port->ep));
     sip->kernel->messages++;
     for (uint32_t i = 0; i < parcel.block_count; i++) {
         nk__window_remove(sip, parcel.addresses[i]);
@@ -313,8 +312,7 @@ static sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unali
     if (st != SF_OK) {
         return st;
     }
-    port->received_tag = msg.tag;
-    port->has_received = 1;
+    nk__note(&port->notes, NK_NOTE_GOT, msg.tag, fab_ep_state(port->ep));
     st = unpack(sip, port, &msg, out);
     if (__builtin_expect(st != SF_OK, 0)) {
         recv_stash(sip, port, &msg);

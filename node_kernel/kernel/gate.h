@@ -20,6 +20,8 @@
 #define NK_CPU_TABLE 24
 #define NK_CPU_CALLS 32
 #define NK_CPU_RESCHED 40
+#define NK_CPU_RESTORED 56
+#define NK_CPU_RESTORED_CALLS 64
 #define NK_GATE_CALL_COUNT 20
 
 #ifndef __ASSEMBLER__
@@ -40,6 +42,9 @@ struct nk_cpu {
     uint32_t resched;         /* the timer ticked while kernel code ran: yield at the gate */
     uint32_t budget;          /* resumptions left in this nk_run */
     struct nk_kernel *kernel; /* whose nk_run runs, or NULL */
+    struct nk_sip *restored;  /* the last one resumed where it was pre-empted, or NULL */
+    uint64_t restored_calls;  /* `calls` at that moment */
+    uint64_t charged_ns;      /* this thread's processor time up to which SIPs were charged */
 };
 /* local-exec: one move from %fs. The core may therefore only be linked into executables. */
 extern __thread struct nk_cpu nk__cpu __attribute__((tls_model("local-exec")));

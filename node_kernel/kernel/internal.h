@@ -21,6 +21,7 @@
 #include "abi/nk_abi.h"
 #include "gate.h"
 #include "nk.h"
+#include "port_note.h"
 
 #define NK_PAGE_BYTES 4096u
 #define NK_PORT_CHUNK 16u                /* ports are allocated that many at a time */
@@ -86,12 +87,11 @@ struct nk_port {
     struct nk_list held;        /* SERVICE: nk_service.ports */
     uint32_t handle;            /* generation << 12 | index; of the next holder while FREE */
     uint32_t free_next;
-    uint8_t state;     /* enum nk_port_state */
-    uint8_t side;      /* enum ct_side */
-    uint8_t waiting;   /* the SIP waits for this port */
-    uint8_t announced; /* SERVICE: opened() has been called, or it was held */
-    uint8_t sent_tag, received_tag;
-    uint8_t has_sent, has_received;
+    uint8_t state;         /* enum nk_port_state */
+    uint8_t side;          /* enum ct_side */
+    uint8_t waiting;       /* the SIP waits for this port */
+    uint8_t announced;     /* SERVICE: opened() has been called, or it was held */
+    struct nk_notes notes; /* the last messages */
 };
 #define NK_HANDLE_INDEX(handle) ((handle) & (NK_HANDLES_MAX - 1))
 
@@ -141,6 +141,15 @@ struct nk_export {
     uint32_t pending_count;
 };
 
+/* Where a SIP faulted. */
+struct nk_fault {
+    uint8_t has_address; /* `address` could not be accessed */
+    uint8_t is_return;   /* rip is where a kernel call would have returned to */
+    uint8_t tag, state;  /* CONTRACT: what was sent, and when */
+    uint32_t handle;     /* CONTRACT */
+    uint64_t address, rip, rsp, rbp;
+};
+
 struct nk_sip {
     /* Hot: what a message touches. */
     struct nk_head *head;
@@ -179,10 +188,16 @@ struct nk_sip {
     struct nk_config *config;
     uint32_t config_count;
 
+    /* Quotas (quota.c), from the manifest; 0: no limit. */
+    uint64_t cpu_ns, cpu_ns_max;
+    uint64_t slice_ns, slice_ns_max; /* computed since its last kernel call, as far as known */
+    uint8_t violation_faults;
+
     /* Why it ends. */
     uint8_t end_how;
     uint8_t fault;
     int32_t exit_code;
+    struct nk_fault where; /* of `fault` */
 };
 
 struct nk_image {
@@ -197,12 +212,6 @@ struct nk_image {
 struct nk_slot {
     uint32_t memory_bytes; /* linear memory that is accessible; 0: nothing of the slot is */
     uint32_t warm;         /* some of its pages stay, wiped, between SIPs */
-};
-
-struct nk_fault {
-    uint8_t kind;      /* enum sf_fault_kind */
-    int signal_number; /* 0: a kernel call told us */
-    uint64_t address, rip, rsp, rbp;
 };
 
 struct nk_service {
@@ -241,8 +250,6 @@ struct nk_kernel {
     struct nk_events events;
     void *events_arg;
     char node_name[64];
-    struct nk_fault fault;
-    char report[NK_REPORT_BYTES];
     uint8_t has_range, has_gate, has_signals, has_tick;
 };
 
@@ -381,8 +388,30 @@ SF_MUST_CHECK sf_status nk__signals_install(void);
 void nk__signals_remove(void);
 /* Ends the running SIP with a fault told by a kernel call. */
 _Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind);
-/* Writes kernel->report for a SIP that is still whole. */
-void nk__fault_report(struct nk_sip *sip);
+/* From a signal handler that found sealed code: the running SIP ends when the handler returns.
+ * NONE: the kind is found later, from `where`. regs: greg_t of the context. */
+void nk__fault_from_signal(struct nk_sip *sip, uint8_t kind, long long *regs);
+/* What a touch of linear memory at this offset, which faulted, was: enum sf_fault_kind. */
+uint8_t nk__fault_of_memory(const struct nk_sip *sip, uint64_t offset);
+
+/* --- fault_report.c --- */
+/* The report on a SIP that is still whole; the caller's to free. NULL: no memory. */
+char *nk__fault_report(const struct nk_sip *sip);
+
+/* --- quota.c --- */
+void nk__quota_init(struct nk_sip *sip);
+/* From the tick's handler, while this SIP runs: charges it. Answers the fault it has earned, or
+ * SF_FAULT_NONE. */
+uint8_t nk__quota_tick(struct nk_sip *sip);
+/* Forgets the time until now. */
+void nk__quota_skip(void);
+static inline int nk__quota_cpu_over(const struct nk_sip *sip)
+{
+    return sip->cpu_ns_max != 0 && sip->cpu_ns >= sip->cpu_ns_max;
+}
+/* What `send` answers, unless the manifest wants the SIP to end of it. */
+int64_t nk__send_refused(struct nk_sip *sip, const struct nk_port *port, uint32_t tag,
+                         sf_status status);
 
 /* Does an instruction there belong to an image? */
 static inline int nk__in_image_area(uint64_t rip)

@@ -109,6 +109,7 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
 {
     greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
     uint64_t rip = (uint64_t)regs[REG_RIP];
+    uint8_t fault;
 
     (void)signal_number;
     if (info->si_code != SI_TIMER) {
@@ -127,11 +128,14 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     if (nk__cpu.sip == NULL) {
         return; /* the scheduler loop */
     }
+    fault = nk__quota_tick(nk__cpu.sip);
     if (!nk__in_image_area(rip)) {
         nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
         return;
     }
-    if (registers_save(nk__cpu.sip, context)) {
+    if (fault != SF_FAULT_NONE) {
+        nk__fault_from_signal(nk__cpu.sip, fault, regs);
+    } else if (registers_save(nk__cpu.sip, context)) {
         regs[REG_RIP] = (greg_t)preempt_land;
         regs[REG_RSP] = (greg_t)nk__cpu.kernel_rsp - 8; /* as after a call */
     }
@@ -142,6 +146,7 @@ void nk__tick_arm(void)
     idle_ticks = 0;
     if (!armed) {
         armed = 1;
+        nk__quota_skip();
         timer_set(tick_ns);
     }
 }

@@ -128,6 +128,41 @@ static sf_status read_bytes(struct reader *r, const yaml_node_t *node, uint64_t 
     return SF_OK;
 }
 
+/* "500ms", "2s": milliseconds. */
+static sf_status read_ms(struct reader *r, const yaml_node_t *node, uint32_t *out_ms)
+{
+    const char *text = text_of(node);
+    char *unit = NULL;
+    unsigned long long number;
+    unsigned factor;
+
+    errno = 0;
+    number = text == NULL || text[0] < '0' || text[0] > '9' ? 0 : strtoull(text, &unit, 10);
+    if (unit != NULL && strcmp(unit, "ms") == 0) {
+        factor = 1;
+    } else if (unit != NULL && strcmp(unit, "s") == 0) {
+        factor = 1000;
+    } else {
+        return bad(r, node, "expected a time such as 500ms or 2s");
+    }
+    if (errno != 0 || number == 0 || number > UINT32_MAX / factor) {
+        return bad(r, node, "a time must be above 0 and at most %u s", UINT32_MAX / 1000);
+    }
+    *out_ms = (uint32_t)number * factor;
+    return SF_OK;
+}
+
+static sf_status read_violation(struct reader *r, const yaml_node_t *node, uint32_t *out_faults)
+{
+    const char *text = text_of(node);
+
+    if (text == NULL || (strcmp(text, "error") != 0 && strcmp(text, "fault") != 0)) {
+        return bad(r, node, "expected error (the call answers it) or fault (the SIP ends of it)");
+    }
+    *out_faults = strcmp(text, "fault") == 0;
+    return SF_OK;
+}
+
 static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_node_t *value)
 {
     struct manifest_source *out = r->out;
@@ -152,7 +187,19 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
     if (strcmp(text, "blocks") == 0) {
         return read_bytes(r, value, NK_MEMORY_BYTES - NK_WINDOW_OFFSET, &out->block_bytes_max);
     }
-    return bad(r, key, "unknown key %s; known: name, imports, exports, memory, blocks", text);
+    if (strcmp(text, "cpu") == 0) {
+        return read_ms(r, value, &out->cpu_ms_max);
+    }
+    if (strcmp(text, "slice") == 0) {
+        return read_ms(r, value, &out->slice_ms_max);
+    }
+    if (strcmp(text, "on_violation") == 0) {
+        return read_violation(r, value, &out->violation_faults);
+    }
+    return bad(r, key,
+               "unknown key %s; known: name, imports, exports, memory, blocks, cpu, slice, "
+               "on_violation",
+               text);
 }
 
 static sf_status read_document(struct reader *r)

@@ -154,12 +154,13 @@ static bool line_token(const char *line, size_t length, char token[TOKEN_BYTES])
     while (line < end && *line == ' ') {
         line++;
     }
+    /* Not of the declarations, which are set to a number. */
     if (end - line > 7 && strncmp(line, "w2c_", 4) == 0 && (line[4] == 'l' || line[4] == 'p') &&
         isdigit((unsigned char)line[5])) {
         equals = memchr(line, ' ', (size_t)(end - line));
         bytes = equals == NULL ? 0 : (size_t)(equals - line);
-        if (bytes == 0 || bytes >= TOKEN_BYTES || end - equals < 3 ||
-            strncmp(equals, " = ", 3) != 0) {
+        if (bytes == 0 || bytes >= TOKEN_BYTES || end - equals < 7 ||
+            strncmp(equals, " = w2c_", 7) != 0) {
             return false;
         }
         (void)snprintf(token, TOKEN_BYTES, "%.*s", (int)bytes, line);

@@ -147,7 +147,7 @@ static void frames_add(struct stack_text *stack, struct nk_walk *walk)
         frame_done(stack);
         stack->now = frame;
         stack->now_repeats = 0;
-        stack->has_now = !is_stub(stack->image, &frame);
+        stack->has_now = frame.guessed || !is_stub(stack->image, &frame);
     }
     frame_done(stack);
 }
@@ -180,7 +180,8 @@ static void report_stack(struct report *report, const struct nk_sip *sip)
         frame_show(&stack, &stack.last[i % FRAMES_LAST], stack.repeats[i % FRAMES_LAST]);
     }
     if (stack.shown == 0) {
-        add(report, "\n  in 0x%llx", (unsigned long long)where->rip);
+        frame_text(report, sip->image,
+                   &(struct nk_frame){.address = where->rip, .is_return = where->is_return}, true);
     }
     if (!walk.whole) {
         add(report, "\n  (the stack is damaged: callers may be missing)");

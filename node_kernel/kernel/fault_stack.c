@@ -23,6 +23,11 @@ static bool in_code(const struct nk_stack *stack, uint64_t address)
     return address >= stack->code_first && address < stack->code_end;
 }
 
+static bool in_gate(const struct nk_stack *stack, uint64_t address)
+{
+    return address >= stack->gate_first && address < stack->gate_end;
+}
+
 /* Is there a call instruction right before this address? */
 static bool follows_call(const struct nk_stack *stack, uint64_t address)
 {
@@ -57,6 +62,7 @@ void nk__walk_start(struct nk_walk *walk, const struct nk_stack *stack, uint64_t
         walk->rsp = stack->stack_low;
     }
     walk->rsp &= ~7ull;
+    walk->top = walk->rsp;
 }
 
 /* The next word that looks like a return address, at or above rsp. */
@@ -75,18 +81,22 @@ static bool scan(struct nk_walk *walk, uint64_t words, uint64_t *out_address)
 }
 
 /* Where it faulted. In the gate, which has no frame: the call that went there. */
-static bool innermost(struct nk_walk *walk, struct nk_frame *out)
+static void innermost(struct nk_walk *walk, struct nk_frame *out)
 {
-    const struct nk_stack *stack = walk->stack;
+    const uint64_t rsp = walk->rsp;
+    uint64_t address;
 
     *out = (struct nk_frame){.address = walk->rip, .is_return = walk->is_return};
-    if (in_code(stack, walk->rip)) {
-        walk->step = walk->is_return ? STEP_CALLERS : STEP_FIRST_CALLER;
-        return true;
+    walk->step = walk->is_return ? STEP_CALLERS : STEP_FIRST_CALLER;
+    if (in_code(walk->stack, walk->rip)) {
+        return;
     }
     walk->step = STEP_CALLERS;
-    out->is_return = true;
-    return scan(walk, GATE_WORDS, &out->address);
+    if (scan(walk, GATE_WORDS, &address)) {
+        *out = (struct nk_frame){.address = address, .is_return = true};
+    } else {
+        walk->rsp = rsp;
+    }
 }
 
 /*
@@ -129,7 +139,7 @@ static bool by_frame(struct nk_walk *walk, uint64_t *out_address)
         !word_at(stack, walk->rbp + 8, &word)) {
         return false;
     }
-    if (word >= stack->gate_first && word < stack->gate_end) {
+    if (in_gate(stack, word)) {
         walk->whole = true;
         walk->step = STEP_END;
         return false;
@@ -148,7 +158,8 @@ bool nk__walk_next(struct nk_walk *walk, struct nk_frame *out_frame)
     uint64_t address, saved;
 
     if (walk->step == STEP_INNERMOST) {
-        return innermost(walk, out_frame);
+        innermost(walk, out_frame);
+        return true;
     }
     *out_frame = (struct nk_frame){.is_return = true};
     if (walk->step == STEP_FIRST_CALLER) {
@@ -161,6 +172,12 @@ bool nk__walk_next(struct nk_walk *walk, struct nk_frame *out_frame)
         return true;
     }
     if (walk->step == STEP_END) {
+        return false;
+    }
+    if (walk->rsp == walk->top && word_at(walk->stack, walk->top, &saved) &&
+        in_gate(walk->stack, saved)) { /* the start function, before its prologue */
+        walk->whole = true;
+        walk->step = STEP_END;
         return false;
     }
     out_frame->guessed = true;

@@ -32,6 +32,7 @@ struct nk_frame {
 struct nk_walk {
     const struct nk_stack *stack;
     uint64_t rip, rsp, rbp;
+    uint64_t top; /* rsp when it faulted */
     uint8_t step; /* enum of fault_stack.c */
     bool is_return;
     bool whole; /* the walk has reached the start of the SIP */

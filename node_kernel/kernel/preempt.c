@@ -71,6 +71,15 @@ static int vectors_save(struct nk_head *head, const void *fpregs)
     return magic == XSTATE_MAGIC ? 1 : 0;
 }
 
+/* Do its registers fit on its stack? */
+static int stack_has_room(const struct nk_sip *sip, uint64_t rsp)
+{
+    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
+
+    return rsp <= slot + NK_STACK_TOP &&
+           rsp >= slot + NK_STACK_LOW + RED_ZONE_BYTES + SAVED_WORDS * 8 + STACK_ROOM_BYTES;
+}
+
 /* Saves the interrupted SIP as if it had called the kernel. False: not now. */
 static int registers_save(struct nk_sip *sip, const ucontext_t *context)
 {
@@ -78,15 +87,10 @@ static int registers_save(struct nk_sip *sip, const ucontext_t *context)
     static const uint8_t rest[] = {REG_RAX, REG_RDX, REG_RCX, REG_RSI, REG_RDI, REG_R8,
                                    REG_R9,  REG_R10, REG_R11, REG_EFL, REG_RIP};
     const greg_t *regs = context->uc_mcontext.gregs;
-    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
     uint64_t rsp = (uint64_t)regs[REG_RSP];
     uint64_t *frame;
     int vectors;
 
-    if (rsp > slot + NK_STACK_TOP ||
-        rsp < slot + NK_STACK_LOW + RED_ZONE_BYTES + SAVED_WORDS * 8 + STACK_ROOM_BYTES) {
-        return 0; /* it is about to overflow its stack: let it */
-    }
     vectors = vectors_save(sip->head, context->uc_mcontext.fpregs);
     if (vectors < 0) {
         return 0;
@@ -132,6 +136,9 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     if (!nk__in_image_area(rip)) {
         nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
         return;
+    }
+    if (fault == SF_FAULT_NONE && !stack_has_room(nk__cpu.sip, (uint64_t)regs[REG_RSP])) {
+        fault = SF_FAULT_STACK_OVERFLOW; /* it could not be pre-empted, and might loop for ever */
     }
     if (fault != SF_FAULT_NONE) {
         nk__fault_from_signal(nk__cpu.sip, fault, regs);

@@ -285,7 +285,7 @@ int sip_main(void)
         return trim();
     }
     if (is(mode, "loop")) {
-        return loop();
+        return loop(); /* @loop */
     }
     if (is(mode, "spin")) {
         return spin();
@@ -299,5 +299,5 @@ int sip_main(void)
     if (is(mode, "fill") || is(mode, "look")) {
         return probe_recycle(mode);
     }
-    return probe_fault(mode);
+    return probe_fault(mode); /* @sip_main */
 }

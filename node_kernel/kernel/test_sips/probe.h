@@ -23,5 +23,6 @@
 int probe_hostile(void);
 int probe_fault(const char *mode);
 int probe_recycle(const char *mode);
+int probe_report(const char *mode);
 
 #endif

@@ -8,8 +8,9 @@
  * Model: one worker. SIPs are fibers in slots at cell-wide addresses. nk_run lets ready SIPs run,
  * each until it blocks, yields or ends; kernel code runs on the worker's stack to completion.
  * One that computes for longer than a tick (SIGURG, by a timer) is pre-empted, and nk_run returns.
- * A fault in image code ends that SIP only. When a SIP ends, its endpoints close with a typed
- * cause, its blocks are freed and its slot is wiped and reused; the `ended` event says why.
+ * A fault in image code ends that SIP only (docs/sips.md has the kinds). When a SIP ends, its
+ * endpoints close with a typed cause, its blocks are freed and its slot is wiped and reused; the
+ * `ended` event says why.
  *
  * Blocks: a SIP may hold its manifest's block_bytes_max bytes of them (0: 16 MiB); block_alloc
  * answers 0 beyond that. Bytes are copied between the SIP's window and the exchange heap. A block

@@ -119,6 +119,9 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     if (info->si_code != SI_TIMER) {
         return;
     }
+    if (nk__cpu.sip == NULL) {
+        nk__quota_skip(); /* no SIP's time */
+    }
     if (nk__cpu.kernel == NULL) {
         if (++idle_ticks >= (int)IDLE_TICKS_MAX) {
             int saved_errno = errno;

@@ -357,7 +357,12 @@ static void add_rows(struct maker *maker)
             end += 2;
         }
         for (size_t i = end; i > at; i -= 2) { /* the outermost first */
-            frame = add_frames(maker, &maker->match.places[places->items[i - 1]], frame);
+            const struct lines_place *place = &maker->match.places[places->items[i - 1]];
+            /* gcc splits functions, and inlines one part in the other: that is no call. */
+            if (i - 2 == at || place->call ||
+                place->function != maker->match.places[places->items[i - 3]].function) {
+                frame = add_frames(maker, place, frame);
+            }
         }
         at = end;
         lines_table_row(&maker->table, maker->rows.items[row] - maker->in->base_address, frame);

@@ -129,7 +129,8 @@ static const struct flow_insn *insns_next(struct insns *insns, char token[TOKEN_
 static bool is_name(const char *token)
 {
     if (strncmp(token, "(*Z_nkZ_", 8) == 0 || strcmp(token, "w2c_sip_main") == 0 ||
-        (strncmp(token, "w2c_f", 5) == 0 && isdigit((unsigned char)token[5]))) {
+        (strncmp(token, "w2c_f", 5) == 0 && token[5] != '\0' &&
+         token[5 + strspn(token + 5, "0123456789")] == '\0')) {
         return true;
     }
     for (size_t i = 0; i < 256; i++) {
@@ -183,7 +184,8 @@ static bool line_token(const char *line, size_t length, char token[TOKEN_BYTES])
         return false;
     }
     (void)snprintf(token, TOKEN_BYTES, "%.*s", (int)bytes, line);
-    return is_name(token);
+    /* w2c_f1 is also what a float on the stack is called. */
+    return (line[bytes] == '(' || strcmp(token, by_op[0]) == 0) && is_name(token);
 }
 
 /* The name of the function that a line begins the body of; false: it does not. */
@@ -263,6 +265,7 @@ static uint32_t match_function(struct lines_match *match, const struct flow_modu
         same = insn != NULL && strcmp(token, expected) == 0;
         if (same) {
             match->places[line].offset = insn->offset - m->code_offset;
+            match->places[line].call = insn->op == 0x10 || insn->op == 0x11;
         }
     }
     same = same && insns_next(&insns, expected) == NULL;

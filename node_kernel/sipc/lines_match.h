@@ -19,6 +19,7 @@
 struct lines_place {
     uint32_t function; /* index + 1; 0: no line of a function of the module */
     uint32_t offset;   /* of the instruction, from the code section's content; 0: not known */
+    bool call;         /* the line is a call */
 };
 
 struct lines_match {

@@ -167,7 +167,7 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     if (st != SF_OK) {
         return nk__send_refused(sip, port, msg.tag, st);
     }
-    nk__note(&port->notes, NK_NOTE_SENT, msg.tag, fab_ep_state(port->ep));
+    nk__note_sent(&port->notes, msg.tag);
     sip->kernel->messages++;
     for (uint32_t i = 0; i < parcel.block_count; i++) {
         nk__window_remove(sip, parcel.addresses[i]);
@@ -312,7 +312,7 @@ static sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unali
     if (st != SF_OK) {
         return st;
     }
-    nk__note(&port->notes, NK_NOTE_GOT, msg.tag, fab_ep_state(port->ep));
+    nk__note_got(&port->notes, msg.tag);
     st = unpack(sip, port, &msg, out);
     if (__builtin_expect(st != SF_OK, 0)) {
         recv_stash(sip, port, &msg);

@@ -191,18 +191,62 @@ static void report_stack(struct report *report, const struct nk_sip *sip)
 /* --- the rest -----------------------------------------------------------------------------------
  */
 
+/*
+ * The contract states after each of the last messages, oldest first; -1: not to be told. Tries all
+ * states there may have been before them, and keeps what all those agree on that lead to the state
+ * now.
+ */
+static void states_after(const struct nk_port *port, uint32_t count, int states[NK_NOTES])
+{
+    const struct ct_contract *contract = port->contract;
+    const uint8_t now = fab_ep_state(port->ep);
+    bool found = false;
+
+    for (uint32_t first = 0; first < contract->state_count; first++) {
+        int trial[NK_NOTES];
+        uint8_t state = (uint8_t)first;
+
+        for (uint32_t i = 0; i < count && state != CT_ILLEGAL; i++) {
+            const uint32_t note = nk__note(&port->notes, count - 1 - i);
+            const enum ct_side sender =
+                (note & NK_NOTE_GOT) != 0 ? ct_other(port->side) : port->side;
+
+            state = ct_step(contract, state, sender, note & NK_NOTE_TAG);
+            trial[i] = state;
+        }
+        if (state != now) {
+            continue;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            states[i] = !found || states[i] == trial[i] ? trial[i] : -1;
+        }
+        found = true;
+    }
+    for (uint32_t i = 0; i < count && !found; i++) {
+        states[i] = -1;
+    }
+}
+
 static void report_notes(struct report *report, const struct nk_port *port)
 {
     const struct ct_contract *contract = port->contract;
-    uint32_t count = port->notes.count;
+    int states[NK_NOTES];
+    uint32_t count = 0;
 
-    for (uint32_t i = count > NK_NOTES ? count - NK_NOTES : 0; i < count; i++) {
-        const struct nk_note *note = &port->notes.ring[i % NK_NOTES];
+    while (count < NK_NOTES && nk__note(&port->notes, count) != 0) {
+        count++;
+    }
+    states_after(port, count, states);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t note = nk__note(&port->notes, count - 1 - i);
+        const uint32_t tag = note & NK_NOTE_TAG;
 
-        add(report, "%s%s %s (%s)", i == 0 || i == count - NK_NOTES ? "; last: " : ", ",
-            note->direction == NK_NOTE_SENT ? "sent" : "got",
-            note->tag < contract->message_count ? contract->messages[note->tag].name : "?",
-            note->state < contract->state_count ? contract->states[note->state].name : "?");
+        add(report, "%s%s %s", i == 0 ? "; last: " : ", ",
+            (note & NK_NOTE_GOT) != 0 ? "got" : "sent",
+            tag < contract->message_count ? contract->messages[tag].name : "?");
+        if (states[i] >= 0) {
+            add(report, " (%s)", contract->states[states[i]].name);
+        }
     }
 }
 

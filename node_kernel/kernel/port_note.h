@@ -2,39 +2,40 @@
 /*
  * port_note.h - the last messages of an endpoint, for fault reports.
  *
- * Model: a ring of NK_NOTES. Written on every send and receive, so it costs one store of four bytes
- * and a counter; read only when the SIP has faulted.
+ * Model: the last NK_NOTES messages in one word, the newest in the lowest bits. Written on every
+ * send and receive, so it costs a shift and a store; read only when the SIP has faulted. Contract
+ * states are not kept: fault_report.c finds them from the messages and the state now.
  */
 #ifndef KERNEL_PORT_NOTE_H
 #define KERNEL_PORT_NOTE_H
 
 #include <stdint.h>
-#include <string.h>
 
 #define NK_NOTES 4u
-
-enum nk_note_direction { NK_NOTE_SENT = 0, NK_NOTE_GOT = 1 };
-
-struct nk_note {
-    uint8_t direction; /* enum nk_note_direction */
-    uint8_t tag;
-    uint8_t state; /* of the contract, after it */
-    uint8_t unused;
-};
-_Static_assert(sizeof(struct nk_note) == sizeof(uint32_t), "one store");
+#define NK_NOTE_BITS 16u
+#define NK_NOTE_TAG 0xffu
+#define NK_NOTE_GOT 0x100u  /* else sent */
+#define NK_NOTE_MADE 0x200u /* there was a message */
 
 struct nk_notes {
-    uint32_t count; /* ever made */
-    struct nk_note ring[NK_NOTES];
+    uint64_t word;
 };
-_Static_assert((NK_NOTES & (NK_NOTES - 1)) == 0, "wraps by masking");
+_Static_assert(sizeof(struct nk_notes) * 8 == NK_NOTES * NK_NOTE_BITS, "one store");
 
-static inline void nk__note(struct nk_notes *notes, enum nk_note_direction direction, uint8_t tag,
-                            uint8_t state)
+static inline void nk__note_sent(struct nk_notes *notes, uint8_t tag)
 {
-    uint32_t note = (uint32_t)direction | (uint32_t)tag << 8 | (uint32_t)state << 16;
+    notes->word = notes->word << NK_NOTE_BITS | NK_NOTE_MADE | tag;
+}
 
-    memcpy(&notes->ring[notes->count++ & (NK_NOTES - 1)], &note, sizeof(note));
+static inline void nk__note_got(struct nk_notes *notes, uint8_t tag)
+{
+    notes->word = notes->word << NK_NOTE_BITS | NK_NOTE_MADE | NK_NOTE_GOT | tag;
+}
+
+/* The n-th last message, n < NK_NOTES; 0: there was none. */
+static inline uint32_t nk__note(const struct nk_notes *notes, uint32_t n)
+{
+    return (uint32_t)(notes->word >> (n * NK_NOTE_BITS)) & ((1u << NK_NOTE_BITS) - 1);
 }
 
 #endif

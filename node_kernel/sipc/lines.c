@@ -405,6 +405,11 @@ static sf_status run_steps(struct maker *maker)
     if (st == SF_OK && maker->ok) {
         numbers_sort(&maker->offsets);
         st = symbolize(maker, "linked.wasm", &maker->offsets, UINT32_MAX, visit_module);
+        if (st == SF_FORMAT) { /* who knows who made the module */
+            (void)fprintf(stderr, "sipc: warning: the module's debug information cannot be read: "
+                                  "fault reports have names only\n");
+            st = SF_OK;
+        }
     }
     while (st == SF_OK && maker->ok && maker->frame_at.count <= maker->offsets.count) {
         numbers_add(maker, &maker->frame_at, maker->frames.count);

@@ -427,6 +427,13 @@ def test_every_operator():
     check("bulk memory, passive data, tables and branches build", out2.returncode == 0,
           made.stderr + out2.stderr)
     check("and have their lines", "no source lines" not in out2.stderr, out2.stderr)
+    damaged = WORK / "damaged.wasm"
+    sections = b"".join(
+        section(0, leb(len(name)) + name + bytes((i * 31 + len(name)) & 0xff for i in range(4000)))
+        for name in (b".debug_info", b".debug_line", b".debug_abbrev", b".debug_str", b".debug_ranges"))
+    damaged.write_bytes(content + sections)
+    out2 = run(SIPC, "build", damaged, "-o", WORK / "damaged.sip")
+    check("damaged debug information does no harm", out2.returncode == 0, out2.stderr)
     symbols = re.search(r'"symbols":\t(\d+)', out.stdout)
     check("and is in the image", symbols and int(symbols.group(1)) >= count, out.stdout)
 

@@ -24,28 +24,16 @@
 /* The entry point that every SIP defines; what it returns is its exit code. */
 int sip_main(void);
 
-#define SIP__IMPORT(name) __attribute__((import_module("nk"), import_name(name)))
-SIP__IMPORT("exit") _Noreturn void nk_exit(int32_t code);
-SIP__IMPORT("yield") void nk_yield(void);
-SIP__IMPORT("log") int32_t nk_log(const char *text, uint32_t bytes);
-SIP__IMPORT("clock_ns") int64_t nk_clock_ns(void);
-SIP__IMPORT("entropy") int32_t nk_entropy(void *bytes, uint32_t count);
-SIP__IMPORT("config")
-int32_t nk_config(const char *key, uint32_t key_bytes, char *buffer, uint32_t capacity);
-SIP__IMPORT("identity") int32_t nk_identity(uint32_t which, char *buffer, uint32_t capacity);
-SIP__IMPORT("endpoint") int32_t nk_endpoint(const char *name, uint32_t bytes);
-SIP__IMPORT("accept") int32_t nk_accept(const char *name, uint32_t bytes, int64_t timeout_ns);
-SIP__IMPORT("channel") int32_t nk_channel(int64_t contract, uint32_t state, uint32_t handles[2]);
-SIP__IMPORT("send") int32_t nk_send(uint32_t handle, const struct nk_msg *msg);
-SIP__IMPORT("recv") int32_t nk_recv(uint32_t handle, struct nk_msg *msg, int64_t timeout_ns);
-SIP__IMPORT("select")
-int32_t nk_select(const uint32_t *handles, uint32_t count, int64_t timeout_ns);
-SIP__IMPORT("close") int32_t nk_close(uint32_t handle);
-SIP__IMPORT("state") int32_t nk_state(uint32_t handle);
-SIP__IMPORT("cause") int32_t nk_cause(uint32_t handle);
-SIP__IMPORT("block_alloc") void *nk_block_alloc(uint32_t bytes);
-SIP__IMPORT("block_free") int32_t nk_block_free(void *block);
-SIP__IMPORT("block_bytes") int32_t nk_block_bytes(const void *block);
+/*
+ * Kernel calls: nk_exit, nk_yield, nk_log... docs/kernel-calls.md lists them all with what they
+ * answer. Declared from the one table that also makes the kernel's and the verifier's.
+ */
+#define NK_CALL(number, name, signature, doc)
+#define NK_API(number, name, signature, result, arguments, blocks, answers, doc)                   \
+    __attribute__((import_module("nk"), import_name(#name))) result nk_##name arguments;
+#include "abi/nk_calls.def"
+#undef NK_API
+#undef NK_CALL
 
 /* --- libsip: small, freestanding -------------------------------------------------------------- */
 
@@ -70,6 +58,12 @@ void sip_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Start-up endpoint of an import; negative if the manifest or the graph has none of that name. */
 int32_t sip_endpoint(const char *name);
+/*
+ * The same, but waits until there is one: when the exporter of an import has ended and is made
+ * again by its restart policy, the import is wired again and can be taken once more. -SF_TIMEOUT:
+ * there was none in time. A name that the manifest does not have is waited for as well.
+ */
+int32_t sip_endpoint_wait(const char *name, int64_t timeout_ns);
 int32_t sip_accept(const char *export_name, int64_t timeout_ns);
 /* Value from the graph, or fallback. buffer is terminated. Answers buffer. */
 const char *sip_config(const char *key, char *buffer, size_t capacity, const char *fallback);

@@ -223,6 +223,9 @@ static void manifest_rules(void **state)
     m->memory_pages_max = m->memory_pages - 1;
     expect_rule(&parts, "manifest-memory");
     m->memory_pages_max = 32;
+    m->cpu_percent = 101;
+    expect_rule(&parts, "manifest-cpu");
+    m->cpu_percent = 100;
     m->module_hash.len--;
     expect_rule(&parts, "manifest-module-hash");
     m->module_hash.len++;

@@ -33,9 +33,10 @@ static _Noreturn int64_t call_exit(struct nk_sip *sip, int32_t code)
 
 static int64_t call_yield(struct nk_sip *sip)
 {
-    struct nk_kernel *kernel = sip->kernel;
+    const struct nk_worker *worker = sip->worker;
 
-    if (nk__run_empty(kernel) && nk_list_empty(&kernel->service_ready) && nk__cpu.budget > 0) {
+    if (nk__run_empty(worker) && nk__cpu.budget > 0 &&
+        __atomic_load_n(&worker->attention, __ATOMIC_RELAXED) == 0) {
         nk__cpu.budget--; /* nobody else wants to run, but a loop of yields must end */
         return 0;
     }
@@ -54,7 +55,6 @@ static int64_t call_resched(struct nk_sip *sip, uint64_t result)
 
 static int64_t call_log(struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
-    const struct nk_kernel *kernel = sip->kernel;
     const uint8_t *from;
     char text[NK_LOG_BYTES_MAX];
 
@@ -68,9 +68,7 @@ static int64_t call_log(struct nk_sip *sip, uint32_t address, uint32_t bytes)
     for (uint32_t i = 0; i < bytes; i++) { /* one line, and no tricks with the terminal */
         text[i] = from[i] < 0x20 || from[i] == 0x7f ? ' ' : (char)from[i];
     }
-    if (kernel->events.log != NULL) {
-        kernel->events.log(kernel->events_arg, sip->number, text, bytes);
-    }
+    nk__note_log(sip, text, bytes);
     return SF_OK;
 }
 

@@ -26,10 +26,13 @@
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 #define FAULT_SIGNAL_COUNT (sizeof(fault_signals) / sizeof(fault_signals[0]))
 
+static pthread_mutex_t handlers_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous[FAULT_SIGNAL_COUNT];
-static stack_t previous_stack;
-static void *alt_stack;
-static unsigned users;
+static unsigned handler_users;
+/* A thread's own. */
+static __thread stack_t previous_stack;
+static __thread void *alt_stack;
+static __thread unsigned users;
 
 /* --- what it was --------------------------------------------------------------------------------
  */
@@ -176,9 +179,12 @@ sf_status nk__signals_install(void)
         return SF_IO;
     }
     (void)sigfillset(&action.sa_mask);
-    for (size_t i = 0; i < FAULT_SIGNAL_COUNT; i++) {
+    (void)pthread_mutex_lock(&handlers_mutex);
+    for (size_t i = 0; handler_users == 0 && i < FAULT_SIGNAL_COUNT; i++) {
         (void)sigaction(fault_signals[i], &action, &previous[i]);
     }
+    handler_users++;
+    (void)pthread_mutex_unlock(&handlers_mutex);
     users = 1;
     return SF_OK;
 }
@@ -189,9 +195,12 @@ void nk__signals_remove(void)
     if (--users > 0) {
         return;
     }
-    for (size_t i = 0; i < FAULT_SIGNAL_COUNT; i++) {
+    (void)pthread_mutex_lock(&handlers_mutex);
+    handler_users--;
+    for (size_t i = 0; handler_users == 0 && i < FAULT_SIGNAL_COUNT; i++) {
         (void)sigaction(fault_signals[i], &previous[i], NULL);
     }
+    (void)pthread_mutex_unlock(&handlers_mutex);
     (void)sigaltstack(&previous_stack, NULL);
     free(alt_stack);
 }

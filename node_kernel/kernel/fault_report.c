@@ -340,6 +340,7 @@ char *nk__fault_report(const struct nk_sip *sip)
     report_stack(&report, sip);
     add(&report, "\n  blocks held: %u, %llu bytes", sip->block_count,
         (unsigned long long)sip->block_bytes);
+    nk__lock(sip->kernel); /* the other ends may be other workers' */
     for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK && told < PORTS_MAX; i++) {
         const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
 
@@ -348,6 +349,7 @@ char *nk__fault_report(const struct nk_sip *sip)
             told++;
         }
     }
+    nk__unlock(sip->kernel);
     if (told < sip->port_count) {
         add(&report, "\n  and %u endpoints more", sip->port_count - told);
     }

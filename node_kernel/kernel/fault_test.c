@@ -162,7 +162,7 @@ static void assert_all_reclaimed(void)
     assert_int_equal(endpoints, 0);
     assert_int_equal(heap.block_count, 0);
     assert_int_equal(stats.sip_count, 0);
-    assert_int_equal(world.kernel->timer_count, 0);
+    assert_int_equal(world.kernel->workers[0]->timer_count, 0);
     assert_int_equal(world.kernel->slot_free_count, 32);
     assert_int_equal(nk_next_deadline(world.kernel), UINT64_MAX);
 }

@@ -116,7 +116,7 @@ static sf_status stage_clang(struct job *job)
         "-Wl,--fatal-warnings",
     };
     static const char *const library[] = {"libsip/memory.c", "libsip/text.c", "libsip/kernel.c",
-                                          "libsip/use.c"};
+                                          "libsip/use.c", "libsip/wait.c"};
     const struct build_options *options = job->options;
     struct work_args args = {0};
     char paths[8][WORK_PATH_MAX + 4];
@@ -337,6 +337,9 @@ static sf_status stage_gcc(struct job *job)
         "-nostdlib",
         "-static",
         "-no-pie",
+#ifdef NK_SANITIZED_MAP
+        "-DNK_SANITIZED_MAP",
+#endif
         "-Wl,-T,rt/image.ld",
         "-Wl,--gc-sections",
         "-Wl,--build-id=none",
@@ -411,6 +414,7 @@ static void fill_manifest(struct job *job)
     m->memory_pages = job->facts.pages;
     m->memory_pages_max = job->pages_max;
     m->block_bytes_max = job->source.block_bytes_max;
+    m->cpu_percent = job->source.cpu_percent;
     m->cpu_ms_max = job->source.cpu_ms_max;
     m->slice_ms_max = job->source.slice_ms_max;
     m->violation_faults = job->source.violation_faults;

@@ -163,6 +163,20 @@ static sf_status read_violation(struct reader *r, const yaml_node_t *node, uint3
     return SF_OK;
 }
 
+/* "25%": of one core. */
+static sf_status read_percent(struct reader *r, const yaml_node_t *node, uint32_t *out_percent)
+{
+    const char *text = text_of(node);
+    const size_t digits = text == NULL ? 0 : strspn(text, "0123456789");
+    const unsigned long number = digits == 0 || digits > 3 ? 0 : strtoul(text, NULL, 10);
+
+    if (number == 0 || number > 100 || strcmp(text + digits, "%") != 0) {
+        return bad(r, node, "expected a share of one core, 1%% to 100%%");
+    }
+    *out_percent = (uint32_t)number;
+    return SF_OK;
+}
+
 static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_node_t *value)
 {
     struct manifest_source *out = r->out;
@@ -188,6 +202,9 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
         return read_bytes(r, value, NK_MEMORY_BYTES - NK_WINDOW_OFFSET, &out->block_bytes_max);
     }
     if (strcmp(text, "cpu") == 0) {
+        return read_percent(r, value, &out->cpu_percent);
+    }
+    if (strcmp(text, "cpu_total") == 0) {
         return read_ms(r, value, &out->cpu_ms_max);
     }
     if (strcmp(text, "slice") == 0) {
@@ -197,8 +214,8 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
         return read_violation(r, value, &out->violation_faults);
     }
     return bad(r, key,
-               "unknown key %s; known: name, imports, exports, memory, blocks, cpu, slice, "
-               "on_violation",
+               "unknown key %s; known: name, imports, exports, memory, blocks, cpu, cpu_total, "
+               "slice, on_violation",
                text);
 }
 

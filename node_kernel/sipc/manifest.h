@@ -30,6 +30,7 @@ struct manifest_source {
     size_t export_count;
     uint64_t memory_bytes;    /* 0: not said */
     uint64_t block_bytes_max; /* 0: not said */
+    uint32_t cpu_percent;     /* 0: not said */
     uint32_t cpu_ms_max;      /* 0: no limit */
     uint32_t slice_ms_max;    /* 0: no limit */
     uint32_t violation_faults;

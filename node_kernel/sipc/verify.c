@@ -41,6 +41,8 @@ struct verifier {
     uint32_t function_count;  /* with imports */
     uint32_t global_count;
     uint32_t body_count;
+    uint32_t data_count, data_seen; /* what the data count section says; what there is */
+    bool has_data_count;
     bool has_memory, has_table, exports_main, exports_memory;
     char *text;
     size_t text_capacity;
@@ -451,6 +453,7 @@ static sf_status check_code(struct verifier *v, struct wasm_cursor *c)
             .type_count = v->facts->type_count,
             .global_count = v->global_count,
             .param_count = v->types[v->function_types[v->facts->import_count + i]].param_count,
+            .data_count = v->data_count,
             .has_table = v->has_table,
         };
         const uint32_t bytes = wasm_u32(c);
@@ -472,6 +475,7 @@ static sf_status check_data(struct verifier *v, struct wasm_cursor *c)
     if (count > WASM_SEGMENTS_MAX) {
         return broken(v, "data", "%u segments, at most %u", count, WASM_SEGMENTS_MAX);
     }
+    v->data_seen = count;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t flags = wasm_u32(c);
         if (flags > 1 || (flags == 0 && (!v->has_memory || !check_constant(c, I32)))) {
@@ -512,7 +516,8 @@ static sf_status check_section(struct verifier *v, uint8_t id, struct wasm_curso
     case SEC_DATA:
         return check_data(v, c);
     case SEC_DATA_COUNT:
-        (void)wasm_u32(c);
+        v->data_count = wasm_u32(c);
+        v->has_data_count = true;
         return SF_OK;
     default:
         return broken(v, "format", "section %u is not known", id);
@@ -573,6 +578,10 @@ static sf_status check_whole(struct verifier *v)
     }
     if (v->body_count != v->facts->function_count) {
         return broken(v, "format", "functions without bodies");
+    }
+    if (v->has_data_count && v->data_count != v->data_seen) {
+        return broken(v, "format", "%u data segments announced, %u there", v->data_count,
+                      v->data_seen);
     }
     return SF_OK;
 }

@@ -14,11 +14,21 @@
 /* --- address map ----------------------------------------------------------------------------- */
 /* Images: place p lies at NK_IMAGE_BASE + p * NK_IMAGE_STRIDE. sipc takes p from the hash of
  * module and manifest, so that an image has one address on all nodes without a relocation. */
+#ifdef NK_SANITIZED_MAP
+/* Only for kernels built with AddressSanitizer, whose shadow is where these things are otherwise
+ * (kernel/fuzz/). Images for one map do not open with the other. */
+#define NK_IMAGE_BASE 0x110000000000ull
+#else
 #define NK_IMAGE_BASE 0x010000000000ull
+#endif
 #define NK_IMAGE_STRIDE (16ull << 20)
 #define NK_IMAGE_PLACES (512u << 10) /* 8 TiB */
 /* The gate: one page, the only way out of a SIP. */
+#ifdef NK_SANITIZED_MAP
+#define NK_GATE_ADDRESS 0x1e0000000000ull
+#else
 #define NK_GATE_ADDRESS 0x0e0000000000ull
+#endif
 /* Slots, one per SIP. */
 #define NK_SLOT_BASE 0x300000000000ull
 #define NK_SLOT_COUNT_MAX (512u << 10) /* per cell: 64 TiB */

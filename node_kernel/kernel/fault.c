@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #define ALT_STACK_BYTES (64u << 10)
+#define C_STACK_BYTES (64u << 10) /* as sipc links it */
 #define CALLERS_MAX 16u
 #define PORTS_REPORTED_MAX 20u
 #define STACK_GUARD_BELOW (1u << 20) /* of the slot before; it is never accessible there */
@@ -63,8 +64,12 @@ static uint8_t fault_kind(const struct nk_sip *sip, int signal_number, const sig
     case SIGILL:
         return SF_FAULT_BAD_INSTRUCTION;
     default:
-        return address >= slot - STACK_GUARD_BELOW && address < slot + NK_STACK_LOW
-                   ? SF_FAULT_STACK_OVERFLOW
+        if (address >= slot - STACK_GUARD_BELOW && address < slot + NK_STACK_LOW) {
+            return SF_FAULT_STACK_OVERFLOW;
+        }
+        return address - (uint64_t)sip->memory <= UINT32_MAX &&
+                       nk__window_gone(sip, (uint32_t)(address - (uint64_t)sip->memory))
+                   ? SF_FAULT_BLOCK_GONE
                    : SF_FAULT_OUT_OF_BOUNDS;
     }
 }
@@ -97,6 +102,9 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     if (sip == NULL || info->si_code <= 0 || !in_sealed_code(rip)) {
         die_of_bug(signal_number, rip, (uint64_t)info->si_addr);
         return;
+    }
+    if (signal_number == SIGSEGV && nk__slot_fault(sip, (uint64_t)info->si_addr)) {
+        return; /* memory it has grown to and touches for the first time */
     }
     sip->worker->fault = (struct nk_fault){.kind = fault_kind(sip, signal_number, info),
                                            .signal_number = signal_number,
@@ -305,17 +313,28 @@ static void report_address(struct report *report, const struct nk_sip *sip)
 {
     uint64_t memory = (uint64_t)sip->memory;
     uint64_t address = sip->worker->fault.address;
+    const struct nk_geometry *geometry = &nk__geometry[nk__slot_class(sip->slot_index)];
 
     if (sip->worker->fault.signal_number != SIGSEGV && sip->worker->fault.signal_number != SIGBUS) {
         return;
     }
-    if (address >= memory && address < memory + NK_MEMORY_BYTES) {
-        report_add(report, ", address 0x%llx", (unsigned long long)(address - memory));
-        if (address - memory >= NK_MEMORY_BYTES - NK_HEAD_BYTES) {
-            report_add(report, " (just below 0: probably the C stack is too small)");
-        } else if (address - memory >= NK_WINDOW_OFFSET) {
-            report_add(report, " (where blocks live: probably one given away or freed)");
-        }
+    if (address < memory || address - memory >= geometry->stride - NK_MEMORY) {
+        return;
+    }
+    address -= memory;
+    report_add(report, ", address 0x%llx", (unsigned long long)address);
+    if (sip->fault == SF_FAULT_BLOCK_GONE) {
+        report_add(report, " (where a block was that this sip sent or freed)");
+    } else if (address - (geometry->linear_bytes - C_STACK_BYTES) < 2 * C_STACK_BYTES) {
+        report_add(report, " (just below 0: probably the C stack is too small)");
+    } else if (address >= geometry->linear_bytes) {
+        report_add(report, " (behind the last address, by a constant offset)");
+    } else if (address >= geometry->window_offset &&
+               address < (uint64_t)geometry->window_offset + geometry->window_bytes) {
+        report_add(report, " (where blocks live, but none was here)");
+    } else if (geometry == &nk__geometry[NK_LARGE]) {
+        report_add(report, " (its memory has 0x%llx bytes)",
+                   (unsigned long long)sip->head->memory_size);
     }
 }
 

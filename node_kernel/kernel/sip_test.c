@@ -535,7 +535,7 @@ static void a_store_where_no_block_is_is_contained(void **state)
 static void a_touch_after_send_is_contained(void **state)
 {
     (void)state;
-    contained("touch", SF_FAULT_OUT_OF_BOUNDS, "where blocks live");
+    contained("touch", SF_FAULT_BLOCK_GONE, "sent or freed");
 }
 
 static void native_stack_overflow_is_contained(void **state)

@@ -82,6 +82,12 @@ BAD = [
     ("format", "a local that is not there", with_main(b"\x20\7")),
     ("format", "a call to no function", with_main(b"\x10\7")),
     ("format", "a branch to no block", with_main(b"\x0c\5\x41\0")),
+    ("format", "a memory that is larger than its limit", module(TYPE, FUNCTION, section(5, b"\1\1\2\1"), EXPORT, CODE)),
+    ("format", "a memory of more than 4 GiB", module(TYPE, FUNCTION, section(5, b"\1\1\1\x81\x80\x04"), EXPORT, CODE)),
+    ("format", "a table that is larger than its limit", module(TYPE, FUNCTION, section(4, b"\1\x70\1\2\1"), MEM, EXPORT, CODE)),
+    ("format", "an else of a block", with_main(b"\x02\x40\x05\x0b\x41\0")),
+    ("format", "a second else", with_main(b"\x41\0\x04\x40\x05\x05\x0b\x41\0")),
+    ("format", "a constant that is set", module(TYPE, FUNCTION, MEM, section(6, b"\1\x7f\0\x41\0\x0b"), EXPORT, section(10, b"\1\x08\0\x41\1\x24\0\x41\0\x0b"))),
     ("format", "an alignment that is larger than natural", with_main(b"\x41\0\x2d\1\0")),
     ("format", "a data segment that was not counted", with_main(b"\xfc\x09\0\x41\0")),
     ("format", "a data segment that is not there", module(TYPE, FUNCTION, MEM, EXPORT, section(12, b"\1"), section(10, b"\1\x07\0\xfc\x09\1\x41\0\x0b"), section(11, b"\1\1\0"))),
@@ -290,11 +296,14 @@ def test_build():
     out = run(SIPC, "build", kept / "linked.wasm", "-o", one / "w.sip")
     check("build from a .wasm", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
-    check("inspect -o json", '"abi_version":\t1' in out.stdout, out.stdout + out.stderr)
-    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\n")
+    check("inspect -o json", '"abi_version":\t2' in out.stdout, out.stdout + out.stderr)
+    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\nslot_class: large\nmemory: 1GiB\nstrict_blocks: true\n")
     out = run(SIPC, "build", kept / "linked.wasm", "--manifest", one / "cpu.yaml", "-o", one / "w.sip")
     check("a manifest with a cpu quota", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
+    check("so are class, memory and strict blocks", '"slot_class":\t"large"' in out.stdout and
+          '"memory_pages_max":\t16384' in out.stdout and '"strict_blocks":\ttrue' in out.stdout,
+          out.stdout)
     check("the quota is in the image", '"cpu_percent":\t25' in out.stdout, out.stdout + out.stderr)
     out = run(SIPC, "verify", one / "x.sip")
     check("verify an image", out.returncode == 0, out.stderr)
@@ -361,6 +370,16 @@ def test_build_errors():
           m_yaml="name: x\nimports:\n  a: TcpContract\n  a: TcpContract\n")
     fails("manifest: too much memory", "m.yaml:2: error: a size must be", *with_manifest,
           m_yaml="name: x\nmemory: 33MiB\n")
+    fails("manifest: too much for a small slot", "`slot_class: large` allows more", *with_manifest,
+          m_yaml="name: x\nmemory: 33MiB\n")
+    fails("manifest: too many blocks", "m.yaml:3: error: a size must be above 0 and at most 1048576 KiB",
+          *with_manifest, m_yaml="name: x\nslot_class: large\nblocks: 1025MiB\n")
+    fails("manifest: too much for a large slot", "m.yaml:2: error: a size must be", *with_manifest,
+          m_yaml="name: x\nmemory: 2049MiB\nslot_class: large\n")
+    fails("manifest: no such class", "m.yaml:2: error: expected small or large", *with_manifest,
+          m_yaml="name: x\nslot_class: huge\n")
+    fails("manifest: strict or not", "m.yaml:2: error: expected false or true", *with_manifest,
+          m_yaml="name: x\nstrict_blocks: maybe\n")
     fails("manifest: too little memory", "the manifest allows 64 KiB", *with_manifest,
           m_yaml="name: x\nmemory: 64KiB\n")
     for text in ("0%", "101%", "25", "x%", "1.5%", "[25%]"):

@@ -35,11 +35,13 @@ struct type {
 };
 
 struct verifier {
+    uint32_t pages_limit; /* of linear memory */
     struct wasm_facts *facts;
     struct type types[WASM_TYPES_MAX];
     uint32_t *function_types; /* imports first */
     uint32_t function_count;  /* with imports */
     uint32_t global_count;
+    bool global_mutable[WASM_GLOBALS_MAX];
     uint32_t body_count;
     uint32_t data_count, data_seen; /* what the data count section says; what there is */
     bool has_data_count;
@@ -56,6 +58,8 @@ static const struct api_call {
 #include "abi/nk_calls.def"
 #undef NK_CALL
 };
+
+#define MEMORY_PAGES_MAX 65536u /* that a module may name: 4 GiB */
 
 static sf_status broken(struct verifier *v, const char *rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -296,7 +300,9 @@ static sf_status check_table(struct verifier *v, struct wasm_cursor *c)
     if (initial > WASM_TABLE_MAX) {
         return broken(v, "table", "%u elements, at most %u", initial, WASM_TABLE_MAX);
     }
-    (void)maximum; /* no opcode that passes can grow a table */
+    if (maximum < initial) { /* else it does not matter: no opcode that passes grows a table */
+        return broken(v, "format", "a table of %u elements, at most %u", initial, maximum);
+    }
     v->has_table = true;
     v->facts->table_max = initial;
     return SF_OK;
@@ -316,17 +322,21 @@ static sf_status check_memory(struct verifier *v, struct wasm_cursor *c)
         return broken(v, "memory", "shared and 64 bit memories are not allowed");
     }
     initial = wasm_u32(c);
-    maximum = flags == 1 ? wasm_u32(c) : NK_MODULE_PAGES_MAX;
+    maximum = flags == 1 ? wasm_u32(c) : v->pages_limit;
     if (c->failed) {
         return broken(v, "format", "the memory section is cut");
     }
-    if (initial > NK_MODULE_PAGES_MAX) {
-        return broken(v, "memory-limit", "%u initial pages of 64 KiB, at most %u", initial,
-                      NK_MODULE_PAGES_MAX);
+    if (initial > v->pages_limit) {
+        return broken(v, "memory-limit", "%u initial pages of 64 KiB, at most %u%s", initial,
+                      v->pages_limit,
+                      v->pages_limit < NK_LARGE_PAGES_MAX ? " in a small slot (slot_class)" : "");
+    }
+    if (maximum < initial || maximum > MEMORY_PAGES_MAX) {
+        return broken(v, "format", "a memory of %u pages, at most %u", initial, maximum);
     }
     v->has_memory = true;
     v->facts->pages = initial;
-    v->facts->pages_max = maximum < NK_MODULE_PAGES_MAX ? maximum : NK_MODULE_PAGES_MAX;
+    v->facts->pages_max = maximum < v->pages_limit ? maximum : v->pages_limit;
     return SF_OK;
 }
 
@@ -365,6 +375,7 @@ static sf_status check_globals(struct verifier *v, struct wasm_cursor *c)
         if (!is_value_type(type) || !check_constant(c, type)) {
             return broken(v, "globals", "global %u is not a number with a constant start value", i);
         }
+        v->global_mutable[i] = mutable == 1;
     }
     v->global_count = count;
     return SF_OK;
@@ -455,6 +466,7 @@ static sf_status check_code(struct verifier *v, struct wasm_cursor *c)
             .function_count = v->function_count,
             .type_count = v->facts->type_count,
             .global_count = v->global_count,
+            .global_mutable = v->global_mutable,
             .param_count = v->types[v->function_types[v->facts->import_count + i]].param_count,
             .data_count = v->data_count,
             .has_table = v->has_table,
@@ -592,6 +604,12 @@ static sf_status check_whole(struct verifier *v)
 sf_status wasm_verify(const uint8_t *bytes, size_t length, struct wasm_facts *out_facts, char *text,
                       size_t text_capacity)
 {
+    return wasm_verify_pages(bytes, length, NK_MODULE_PAGES_MAX, out_facts, text, text_capacity);
+}
+
+sf_status wasm_verify_pages(const uint8_t *bytes, size_t length, uint32_t pages_limit,
+                            struct wasm_facts *out_facts, char *text, size_t text_capacity)
+{
     struct wasm_cursor c = {.start = bytes, .at = bytes, .end = bytes + length};
     struct verifier *v = calloc(1, sizeof(*v));
     struct wasm_facts *facts = calloc(1, sizeof(*facts));
@@ -600,6 +618,7 @@ sf_status wasm_verify(const uint8_t *bytes, size_t length, struct wasm_facts *ou
 
     if (v != NULL && facts != NULL && function_types != NULL) {
         v->facts = facts;
+        v->pages_limit = pages_limit;
         v->function_types = function_types;
         v->text = text;
         v->text_capacity = text_capacity;

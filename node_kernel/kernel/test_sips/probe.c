@@ -306,5 +306,6 @@ int sip_main(void)
     if (is(mode, "fill") || is(mode, "look")) {
         return probe_recycle(mode);
     }
-    return probe_fault(mode);
+    int result = probe_slots(mode);
+    return result != -1 ? result : probe_fault(mode);
 }

@@ -9,9 +9,16 @@
  *   api_call          SIP -> kernel -> SIP, the call `state`        | getpid
  *   yield             one SIP to the next, two SIPs                 | sched_yield, two processes
  *   pingpong64        64-byte block there and back, two SIPs        | 64 bytes over two pipes
+ *   pingpong_64k, _1m the same with larger blocks; ours are handed  | 64 KiB, 1 MiB over two pipes
+ *                     over, only the first and last word is touched |
+ *   idle_sip_kib      resident memory and page tables of a SIP that  | of a static program that
+ *                     waits; not cycles                              | waits
+ *   pingpong64_cross  the same, on two workers, both awake          | a futex, two threads
  *   create_start_exit create, start, run to the exit, reclaim       | posix_spawn, waitpid; static
  */
 #include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -29,15 +36,19 @@
 #include "nk.h"
 
 #define ROUNDS 5u
-#define BATCHES 40u     /* of ours, in a round */
-#define BATCH_MIN 1000u /* operations; fewer tell nothing */
+#define BATCHES 40u    /* of ours, in a round */
+#define BATCH_MIN 100u /* operations; fewer tell nothing */
 #define YIELDS 20000u
 #define ROUND_TRIPS 5000u
+#define LARGE_TRIPS 500u
+#define CROSS_TRIPS 1000u
 #define LIVES 400u
+#define IDLE_SIPS 2000u
 #define BASE_BATCHES 10u
 #define BASE_CALLS 20000u
 #define BASE_YIELDS 5000u
 #define BASE_TRIPS 1000u
+#define BASE_LARGE_TRIPS 50u
 #define BASE_SPAWNS 60u
 #define NODE 5u
 
@@ -127,19 +138,26 @@ static void on_ended(void *arg, const struct nk_sip_end *end)
     }
 }
 
-static void sip_create(uint64_t number, const char *name, const char *mode)
+/* worker: index */
+static void sip_create_at(uint64_t number, const char *name, const char *mode, uint32_t worker)
 {
     struct nk_config config = {"mode", mode};
     struct nk_sip_options options = {.number = number,
                                      .name = name,
                                      .image_digest = bench_digest,
                                      .config = &config,
-                                     .config_count = 1};
+                                     .config_count = 1,
+                                     .worker = worker + 1};
     char text[256];
 
     if (nk_sip_create(kernel, &options, text, sizeof(text)) != SF_OK) {
         fail(text);
     }
+}
+
+static void sip_create(uint64_t number, const char *name, const char *mode)
+{
+    sip_create_at(number, name, mode, 0);
 }
 
 static void sip_start(uint64_t number)
@@ -219,12 +237,12 @@ static void ours_yields(struct samples *samples)
     sips_stop();
 }
 
-static void ours_trips(struct samples *samples)
+static void trips_of(struct samples *samples, const char *ping, uint32_t trips)
 {
     char text[256];
 
     sip_create(1, "a", "pong");
-    sip_create(2, "b", "ping");
+    sip_create(2, "b", ping);
     if (nk_sip_wire(kernel, 2, "peer", NODE, "a.test", text, sizeof(text)) != SF_OK) {
         fail(text);
     }
@@ -232,7 +250,48 @@ static void ours_trips(struct samples *samples)
     sip_start(2);
     (void)nk_run(kernel, 1001, now());
     for (uint32_t i = 0; i < BATCHES; i++) {
-        run_batch(samples, 2 * ROUND_TRIPS, trips_done);
+        run_batch(samples, 2 * trips, trips_done);
+    }
+    sips_stop();
+}
+
+static void ours_trips(struct samples *samples)
+{
+    trips_of(samples, "ping", ROUND_TRIPS);
+}
+
+static void ours_trips_64k(struct samples *samples)
+{
+    trips_of(samples, "ping64k", LARGE_TRIPS);
+}
+
+static void ours_trips_1m(struct samples *samples)
+{
+    trips_of(samples, "ping1m", LARGE_TRIPS);
+}
+
+/* Both workers awake: this thread never sleeps, the other answers within its time of spinning. */
+static void ours_cross(struct samples *samples)
+{
+    char text[256];
+
+    sip_create_at(1, "a", "pong", 1);
+    sip_create(2, "b", "ping");
+    if (nk_sip_wire(kernel, 2, "peer", NODE, "a.test", text, sizeof(text)) != SF_OK) {
+        fail(text);
+    }
+    sip_start(1);
+    sip_start(2);
+    for (uint32_t i = 0; i < BATCHES; i++) {
+        struct nk_stats before, after;
+        uint64_t from = __rdtsc();
+
+        nk_query(kernel, &before);
+        do {
+            (void)nk_run(kernel, 1000, now());
+            nk_query(kernel, &after);
+        } while (trips_done(&after) < trips_done(&before) + CROSS_TRIPS);
+        sample(samples, __rdtsc() - from, trips_done(&after) - trips_done(&before));
     }
     sips_stop();
 }
@@ -240,7 +299,7 @@ static void ours_trips(struct samples *samples)
 static void ours_lives(struct samples *samples)
 {
     static uint64_t number = 1000;
-    struct nk_sip_options options = {.name = "life", .image_digest = exit_digest};
+    struct nk_sip_options options = {.name = "life", .image_digest = exit_digest, .worker = 1};
 
     for (uint32_t i = 0; i < LIVES; i++) {
         uint32_t before = ended_count;
@@ -314,10 +373,41 @@ static void base_yields(struct samples *samples)
     child_end(pid);
 }
 
-static void base_trips(struct samples *samples)
+/* A pipe takes 64 KiB at most in one piece. */
+static int read_all(int fd, char *data, size_t bytes)
 {
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t n = read(fd, data + done, bytes - done);
+
+        if (n <= 0) {
+            return 0;
+        }
+        done += (size_t)n;
+    }
+    return 1;
+}
+
+static int write_all(int fd, const char *data, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t n = write(fd, data + done, bytes - done);
+
+        if (n <= 0) {
+            return 0;
+        }
+        done += (size_t)n;
+    }
+    return 1;
+}
+
+static void base_trips_of(struct samples *samples, size_t bytes, uint32_t trips)
+{
+    static char data[1u << 20];
     int there[2], back[2];
-    char data[64] = {0};
     pid_t pid;
 
     if (pipe(there) != 0 || pipe(back) != 0) {
@@ -325,29 +415,100 @@ static void base_trips(struct samples *samples)
     }
     pid = child_start();
     if (pid == 0) {
-        while (read(there[0], data, sizeof(data)) == sizeof(data)) {
-            if (write(back[1], data, sizeof(data)) != sizeof(data)) {
-                break;
-            }
+        while (read_all(there[0], data, bytes) && write_all(back[1], data, bytes)) {
         }
         _exit(0);
     }
     for (uint32_t i = 0; i < BASE_BATCHES; i++) {
         uint64_t from = __rdtsc();
 
-        for (uint32_t k = 0; k < BASE_TRIPS; k++) {
-            if (write(there[1], data, sizeof(data)) != sizeof(data) ||
-                read(back[0], data, sizeof(data)) != sizeof(data)) {
+        for (uint32_t k = 0; k < trips; k++) {
+            if (!write_all(there[1], data, bytes) || !read_all(back[0], data, bytes)) {
                 fail("pipe ping-pong");
             }
         }
-        sample(samples, __rdtsc() - from, BASE_TRIPS);
+        sample(samples, __rdtsc() - from, trips);
     }
     child_end(pid);
     for (int i = 0; i < 2; i++) {
         (void)close(there[i]);
         (void)close(back[i]);
     }
+}
+
+static void base_trips(struct samples *samples)
+{
+    base_trips_of(samples, 64, BASE_TRIPS);
+}
+
+static void base_trips_64k(struct samples *samples)
+{
+    base_trips_of(samples, 64u << 10, BASE_LARGE_TRIPS);
+}
+
+static void base_trips_1m(struct samples *samples)
+{
+    base_trips_of(samples, 1u << 20, BASE_LARGE_TRIPS);
+}
+
+struct ball {
+    uint32_t turn __attribute__((aligned(64))); /* whose it is: futex */
+    uint32_t stop;
+};
+
+static void ball_wait(struct ball *ball, uint32_t turn)
+{
+    while (__atomic_load_n(&ball->turn, __ATOMIC_ACQUIRE) != turn) {
+        (void)syscall(SYS_futex, &ball->turn, FUTEX_WAIT_PRIVATE, !turn, NULL, NULL, 0);
+    }
+}
+
+static void ball_pass(struct ball *ball, uint32_t turn)
+{
+    __atomic_store_n(&ball->turn, turn, __ATOMIC_RELEASE);
+    (void)syscall(SYS_futex, &ball->turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void *ball_player(void *arg)
+{
+    struct ball *ball = arg;
+    cpu_set_t all;
+
+    CPU_ZERO(&all);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        CPU_SET((size_t)i, &all);
+    }
+    (void)sched_setaffinity(0, sizeof(all), &all);
+    for (;;) {
+        ball_wait(ball, 1);
+        if (ball->stop) {
+            return NULL;
+        }
+        ball_pass(ball, 0);
+    }
+}
+
+/* Two threads that hand a turn to each other by futex. */
+static void base_cross(struct samples *samples)
+{
+    struct ball ball = {0};
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, ball_player, &ball) != 0) {
+        fail("pthread_create");
+    }
+    for (uint32_t i = 0; i < BASE_BATCHES; i++) {
+        uint64_t from = __rdtsc();
+
+        for (uint32_t k = 0; k < BASE_TRIPS; k++) {
+            ball_pass(&ball, 1);
+            ball_wait(&ball, 0);
+        }
+        sample(samples, __rdtsc() - from, BASE_TRIPS);
+    }
+    ball.stop = 1;
+    ball_pass(&ball, 1);
+    (void)pthread_join(thread, NULL);
 }
 
 static void base_lives(struct samples *samples)
@@ -387,6 +548,67 @@ static void image_add(const char *path, uint8_t digest[IMAGE_DIGEST_BYTES])
     }
 }
 
+static unsigned long memory_kib(pid_t pid)
+{
+    unsigned long resident = 0, tables = 0;
+    char line[256];
+    FILE *file;
+
+    (void)snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+    file = fopen(line, "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "VmRSS: %lu", &resident);
+        (void)sscanf(line, "VmPTE: %lu", &tables);
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return resident + tables;
+}
+
+/* What IDLE_SIPS that wait take; the same for processes that wait. */
+static void tell_idle(const char *path)
+{
+    struct nk_options options = {.node_name = "bench",
+                                 .node_id = NODE,
+                                 .epoch = 1,
+                                 .trust = &image_trust_anyone,
+                                 .slot_count = IDLE_SIPS,
+                                 .heap_bytes = 16u << 20};
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+    char *argv[] = {(char *)hello_path, "wait", NULL};
+    unsigned long before, base;
+    pid_t pid;
+    double kib;
+
+    if (nk_kernel_create(&options, &kernel, NULL, 0) != SF_OK) {
+        fail("kernel");
+    }
+    image_add(path, digest);
+    before = memory_kib(getpid());
+    for (uint64_t number = 1; number <= IDLE_SIPS; number++) {
+        struct nk_sip_options sip = {.number = number, .name = "idle", .image_digest = digest};
+
+        if (nk_sip_create(kernel, &sip, NULL, 0) != SF_OK ||
+            nk_sip_start(kernel, number) != SF_OK) {
+            fail("idle sip");
+        }
+    }
+    while (nk_run(kernel, 1000, now())) {
+    }
+    kib = (double)(memory_kib(getpid()) - before) / IDLE_SIPS;
+    nk_kernel_destroy(kernel);
+    if (posix_spawn(&pid, hello_path, NULL, NULL, argv, environ) != 0) {
+        fail("posix_spawn");
+    }
+    (void)usleep(50000);
+    base = memory_kib(pid);
+    child_end(pid);
+    (void)printf("{\"suite\":\"local\",\"metric\":\"idle_sip_kib\",\"unit\":\"KiB\",\"n\":%u,"
+                 "\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"baseline\":%.1f,\"ratio\":%.4f}\n",
+                 IDLE_SIPS, kib, kib, kib, (double)base, kib / (double)base);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -397,33 +619,37 @@ int main(int argc, char **argv)
         {"api_call", ours_calls, base_calls},
         {"yield", ours_yields, base_yields},
         {"pingpong64", ours_trips, base_trips},
+        {"pingpong_64k", ours_trips_64k, base_trips_64k},
+        {"pingpong_1m", ours_trips_1m, base_trips_1m},
+        {"pingpong64_cross", ours_cross, base_cross},
         {"create_start_exit", ours_lives, base_lives},
     };
     struct nk_options options = {.node_name = "bench",
                                  .node_id = NODE,
                                  .epoch = 1,
                                  .trust = &image_trust_anyone,
+                                 .worker_count = 2,
                                  .slot_count = 16,
                                  .heap_bytes = 16u << 20,
                                  .events = {.ended = on_ended}};
     char text[256];
     cpu_set_t cpus;
 
-    if (argc != 4) {
-        (void)fprintf(stderr, "usage: bench_local bench.sip exit.sip hello\n");
+    if (argc != 5) {
+        (void)fprintf(stderr, "usage: bench_local bench.sip exit.sip idle.sip hello\n");
         return 2;
+    }
+    if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
+        fail(text);
     }
     CPU_ZERO(&cpus);
     CPU_SET((size_t)sched_getcpu(), &cpus);
     if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) {
         fail("sched_setaffinity");
     }
-    if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
-        fail(text);
-    }
     image_add(argv[1], bench_digest);
     image_add(argv[2], exit_digest);
-    hello_path = argv[3];
+    hello_path = argv[4];
     for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
         struct samples ours = {0}, base = {0};
 
@@ -434,5 +660,6 @@ int main(int argc, char **argv)
         tell(metrics[m].metric, &ours, &base);
     }
     nk_kernel_destroy(kernel);
+    tell_idle(argv[3]);
     return 0;
 }

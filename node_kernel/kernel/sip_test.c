@@ -530,25 +530,25 @@ static void a_store_out_of_bounds_is_contained(void **state)
 static void a_store_where_no_block_is_is_contained(void **state)
 {
     (void)state;
-    contained("window", SF_FAULT_OUT_OF_BOUNDS, "where blocks live");
+    contained("window", SF_FAULT_OUT_OF_BOUNDS, "none was there");
 }
 
 static void a_touch_after_send_is_contained(void **state)
 {
     (void)state;
-    contained("touch", SF_FAULT_OUT_OF_BOUNDS, "where blocks live");
+    contained("touch", SF_FAULT_USE_AFTER_SEND, "after it was sent");
 }
 
 static void native_stack_overflow_is_contained(void **state)
 {
     (void)state;
-    contained("stack", SF_FAULT_STACK_OVERFLOW, "in fault_recurse+0x");
+    contained("stack", SF_FAULT_STACK_OVERFLOW, "in fault_recurse ");
 }
 
 static void c_stack_overflow_is_contained(void **state)
 {
     (void)state;
-    contained("memstack", SF_FAULT_OUT_OF_BOUNDS, "C stack");
+    contained("memstack", SF_FAULT_STACK_OVERFLOW, "C stack");
 }
 
 static void unreachable_is_contained(void **state)
@@ -560,7 +560,7 @@ static void unreachable_is_contained(void **state)
 static void division_by_zero_is_contained(void **state)
 {
     (void)state;
-    contained("divide", SF_FAULT_DIV_BY_ZERO, "in probe_fault+0x");
+    contained("divide", SF_FAULT_DIV_BY_ZERO, "in probe_fault ");
 }
 
 static void a_bad_indirect_call_is_contained(void **state)
@@ -572,7 +572,7 @@ static void a_bad_indirect_call_is_contained(void **state)
 static void a_fault_with_hands_full_is_reclaimed(void **state)
 {
     (void)state;
-    contained("holding", SF_FAULT_UNREACHABLE, "last sent Ping");
+    contained("holding", SF_FAULT_UNREACHABLE, "last: sent Ping");
 }
 
 static void hostile_arguments_on_every_call_hurt_nobody(void **state)
@@ -632,7 +632,8 @@ static void a_bug_in_the_kernel_itself_kills_the_process(void **state)
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)freopen("/dev/null", "w", stderr);
-        *(volatile int *)(uintptr_t)(image_length & 1) = 1; /* as if by the kernel */
+        /* As if by the kernel; unseen by sanitizers. */
+        __asm__ volatile("movl $1, (%0)" : : "r"((uintptr_t)(image_length & 1)) : "memory");
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -752,7 +753,9 @@ static void ten_thousand_lives_leave_nothing(void **state)
     assert_int_equal(world.end_count, 10000);
     assert_int_equal(after.fds, before.fds);
     assert_int_equal(after.maps, before.maps);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed for a while */
     assert_true(after.resident_kib <= before.resident_kib + 256);
+#endif
 }
 
 /* --- services

@@ -18,6 +18,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -263,6 +264,7 @@ def main():
     parser.add_argument("--keep", type=pathlib.Path)
     parser.add_argument("--seeds", type=pathlib.Path, help="only write the seeds there")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and the folder goes
     if options.seeds:
         seeds_of_tests(options, options.seeds.resolve())
         seeds_of_sips(options, options.seeds.resolve(), options.seeds.resolve())

@@ -215,8 +215,11 @@ static void manifest_rules(void **state)
         expect_rule(&parts, "manifest-name");
     }
     set_text(&m->name, "web");
-    set_text(&m->slot_class, "large");
+    set_text(&m->slot_class, "huge");
     expect_rule(&parts, "manifest-slot-class");
+    set_text(&m->slot_class, "large");
+    m->memory_pages_max = NK_LARGE_PAGES_MAX + 1;
+    expect_rule(&parts, "manifest-memory");
     set_text(&m->slot_class, "small");
     m->memory_pages_max = NK_MODULE_PAGES_MAX + 1;
     expect_rule(&parts, "manifest-memory");
@@ -442,8 +445,8 @@ static void elf_segment_rules(void **state)
     BREAK(&p, segment(&p, 0)->p_vaddr, segment(&p, 0)->p_vaddr - NK_IMAGE_STRIDE, "elf-place");
     BREAK(&p, segment(&p, 1)->p_vaddr, segment(&p, 0)->p_vaddr + NK_IMAGE_STRIDE, "elf-place");
     BREAK(&p, desc(&p)->magic, 0, "elf-entry");
-    BREAK(&p, desc(&p)->abi_version, 2, "elf-entry");
-    BREAK(&p, desc(&p)->instance_bytes, NK_HEAD_BYTES, "elf-entry");
+    BREAK(&p, desc(&p)->abi_version, NK_ABI_VERSION + 1, "elf-entry");
+    BREAK(&p, desc(&p)->instance_bytes, NK_INSTANCE_BYTES_MAX + 1, "elf-entry");
     BREAK(&p, desc(&p)->memory_pages, 0, "elf-entry");
     BREAK(&p, desc(&p)->start, (int32_t(*)(void *))(uintptr_t)elf_header(&p)->e_entry, "elf-entry");
     assert_int_equal(seal_and_open(&p, text), SF_OK);
@@ -488,6 +491,18 @@ static void forbidden_instructions(void **state)
         {"lock", {0xf0, 0x48, 0x83, 0x00, 0x01}, 5},
         {"movq mm0", {0x0f, 0x6f, 0x00}, 3},
         {"fld", {0xd9, 0x00}, 2},
+        {"cvtpi2pd mm0", {0x66, 0x0f, 0x2a, 0xc0}, 4},
+        {"cvttpd2pi mm0", {0x66, 0x0f, 0x2c, 0xc0}, 4},
+        {"movq2dq mm0", {0xf3, 0x0f, 0xd6, 0xc0}, 4},
+        {"movdq2q mm0", {0xf2, 0x0f, 0xd6, 0xc0}, 4},
+        {"movntdq", {0x66, 0x0f, 0xe7, 0x00}, 4},
+        {"xchg with memory", {0x48, 0x87, 0x00}, 3},
+        {"a return of 16 bit", {0x66, 0xc3}, 2},
+        {"a jump of 16 bit", {0x66, 0xff, 0xe0}, 3},
+        {"a jump with a segment", {0x2e, 0xff, 0xe0}, 3},
+        {"lzcnt", {0xf3, 0x0f, 0xbd, 0xc0}, 4},
+        {"an undefined shift", {0x66, 0x0f, 0x73, 0xc0, 0x01}, 5},
+        {"lea of a register", {0x48, 0x8d, 0xc0}, 3},
         {"vzeroupper", {0xc5, 0xf8, 0x77}, 3},
         {"evex", {0x62, 0xf1, 0x7c, 0x48, 0x28, 0x00}, 6},
         {"jump into an instruction", {0xeb, 0x01, 0xb8, 0, 0, 0, 0}, 7},

@@ -35,6 +35,9 @@ static sf_status check_place(const Sf__Image__Manifest *manifest, struct image_r
 
 static sf_status check_scalars(const Sf__Image__Manifest *manifest, struct image_report *report)
 {
+    uint32_t pages_max;
+    bool large;
+
     if (manifest->abi_version != NK_ABI_VERSION) {
         return image__broken(report, SF_TRUST, "manifest-abi", "version %u, this kernel has %u",
                              manifest->abi_version, NK_ABI_VERSION);
@@ -43,15 +46,17 @@ static sf_status check_scalars(const Sf__Image__Manifest *manifest, struct image
         return image__broken(report, SF_FORMAT, "manifest-name",
                              "the name is not [a-z][a-z0-9_-]{0,30}");
     }
-    if (strcmp(manifest->slot_class, "small") != 0) {
+    large = strcmp(manifest->slot_class, "large") == 0;
+    if (!large && strcmp(manifest->slot_class, "small") != 0) {
         return image__broken(report, SF_TRUST, "manifest-slot-class",
-                             "only the small class exists");
+                             "neither \"small\" nor \"large\"");
     }
+    pages_max = large ? NK_LARGE_PAGES_MAX : NK_MODULE_PAGES_MAX;
     if (manifest->memory_pages > manifest->memory_pages_max ||
-        manifest->memory_pages_max > NK_MODULE_PAGES_MAX) {
-        return image__broken(report, SF_LIMIT, "manifest-memory", "%u to %u pages, at most %u",
-                             manifest->memory_pages, manifest->memory_pages_max,
-                             NK_MODULE_PAGES_MAX);
+        manifest->memory_pages_max > pages_max) {
+        return image__broken(report, SF_LIMIT, "manifest-memory",
+                             "%u to %u pages, at most %u in the %s class", manifest->memory_pages,
+                             manifest->memory_pages_max, pages_max, manifest->slot_class);
     }
     if (manifest->cpu_percent > 100) {
         return image__broken(report, SF_LIMIT, "manifest-cpu", "%u percent of a core, at most 100",

@@ -53,6 +53,16 @@ static int64_t call_resched(struct nk_sip *sip, uint64_t result)
     nk__requeue(sip, result);
 }
 
+/* ASCII's control characters, and in UTF-8 those of ISO 6429 (c2 80..9f), one of which is CSI. */
+static int is_control(const uint8_t *text, uint32_t at, uint32_t bytes)
+{
+    if (text[at] == 0xc2) {
+        return at + 1 < bytes && text[at + 1] >= 0x80 && text[at + 1] <= 0x9f;
+    }
+    return text[at] < 0x20 || text[at] == 0x7f ||
+           (text[at] >= 0x80 && text[at] <= 0x9f && at > 0 && text[at - 1] == 0xc2);
+}
+
 static int64_t call_log(struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
     const uint8_t *from;
@@ -66,7 +76,7 @@ static int64_t call_log(struct nk_sip *sip, uint32_t address, uint32_t bytes)
         return -SF_BADARG;
     }
     for (uint32_t i = 0; i < bytes; i++) { /* one line, and no tricks with the terminal */
-        text[i] = from[i] < 0x20 || from[i] == 0x7f ? ' ' : (char)from[i];
+        text[i] = is_control(from, i, bytes) ? ' ' : (char)from[i];
     }
     nk__note_log(sip, text, bytes);
     return SF_OK;
@@ -139,7 +149,7 @@ static int64_t call_block_alloc(struct nk_sip *sip, uint32_t bytes)
     struct xh_block *block;
     uint32_t address;
 
-    if (bytes == 0 || bytes > NK_MEMORY_BYTES - NK_WINDOW_OFFSET ||
+    if (bytes == 0 || bytes > sip->window.span_count << NK_SPAN_SHIFT ||
         sip->block_bytes + bytes > sip->block_bytes_max ||
         xh_alloc(heap, bytes, sip->owner, &block) != SF_OK) {
         return 0;
@@ -185,6 +195,7 @@ static int64_t call_block_bytes(struct nk_sip *sip, uint32_t address)
 /* By number; see nk_calls.def. The last two are the gate's own. */
 #define call_endpoint nk__call_endpoint
 #define call_accept nk__call_accept
+#define call_listen nk__call_listen
 #define call_channel nk__call_channel
 #define call_send nk__call_send
 #define call_recv nk__call_recv

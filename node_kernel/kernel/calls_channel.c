@@ -3,9 +3,9 @@
  * Kernel calls on endpoints: send, receive, select, accept and the small ones.
  *
  * A message is translated at this border: handles become endpoints, window addresses become blocks
- * of the exchange heap, and back. Bytes are copied between window and block. A received message
- * for which the SIP has no room (window or quota full, no handle) is kept in its port and offered
- * again by the next receive.
+ * of the exchange heap, and back. Bytes are copied between window and block, or moved (handover.c).
+ * A received message for which the SIP has no room (window or quota full, no handle) is kept in its
+ * port and offered again by the next receive.
  *
  * The lock is taken unless the port is local and the message carries no endpoint (worker.h).
  */
@@ -172,7 +172,7 @@ static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const str
         struct xh_block *block = parcel->blocks[i];
 
         capacities[i] = block->capacity;
-        memcpy(block->data, sip->memory + parcel->addresses[i], block->bytes);
+        nk__handover_leave(sip, block, parcel->addresses[i]);
     }
     if (locked) {
         nk__lock(kernel);
@@ -193,6 +193,10 @@ static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const str
     }
     if (st == SF_OK) {
         parcel_leave(sip, parcel, capacities);
+        return SF_OK;
+    }
+    for (uint32_t i = 0; i < parcel->block_count; i++) {
+        nk__handover_back(sip, parcel->blocks[i], parcel->addresses[i]);
     }
     return st;
 }
@@ -229,19 +233,25 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     nk_msg_unaligned *out = (nk_msg_unaligned *)to->wait_out;
     struct xh_block *block = NULL;
     uint32_t address = 0;
+    int large = 0;
     sf_status st;
 
     if (parcel->block_count > 0) {
         block = parcel->blocks[0];
-        address = to->block_bytes + block->capacity > to->block_bytes_max
-                      ? 0
-                      : nk__window_add(to, block, block->bytes);
+        large = block->bytes > NK_CELL_BYTES_MAX;
+        if (to->block_bytes + block->capacity <= to->block_bytes_max) {
+            address = large ? nk__handover_pass(sip, block, parcel->addresses[0], to)
+                            : nk__window_add(to, block, block->bytes);
+        }
         if (address == 0) {
             return SF_AGAIN;
         }
     }
     st = fab_ep_pass(port->ep, msg, sip->owner, to->owner);
     if (__builtin_expect(st != SF_OK, 0)) {
+        if (large) {
+            nk__handover_unpass(sip, block, parcel->addresses[0], to, address);
+        }
         if (address != 0) {
             nk__window_remove(to, address);
         }
@@ -255,7 +265,9 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     if (address != 0) {
         uint32_t i = (uint32_t)__builtin_ctz(port->plans[msg->tag].blocks);
 
-        copy_small(to->memory + address, sip->memory + parcel->addresses[0], block->bytes);
+        if (!large) { /* not earlier: the cell is the other SIP's already */
+            copy_small(to->memory + address, sip->memory + parcel->addresses[0], block->bytes);
+        }
         out->args[i] = (uint64_t)block->bytes << 32 | address;
         to->block_bytes += block->capacity;
         to->block_count++;
@@ -272,12 +284,11 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     return SF_OK;
 }
 
-/* One block at most, small, and present; no endpoint. */
+/* One block at most, and present; no endpoint. */
 static inline int parcel_is_plain(const struct parcel *parcel, const struct fab_plan *plan)
 {
     return plan->eps == 0 && (plan->blocks & (plan->blocks - 1)) == 0 &&
-           (plan->blocks == 0 ||
-            (parcel->block_count == 1 && parcel->blocks[0]->bytes <= NK_CELL_BYTES_MAX));
+           (plan->blocks == 0 || parcel->block_count == 1);
 }
 
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
@@ -331,11 +342,10 @@ static int unpack_block(struct nk_sip *sip, struct xh_block *block, uint64_t *ou
     if (sip->block_bytes + block->capacity > sip->block_bytes_max) {
         return 0;
     }
-    address = nk__window_add(sip, block, block->bytes);
+    address = nk__handover_enter(sip, block);
     if (address == 0) {
         return 0;
     }
-    memcpy(sip->memory + address, block->data, block->bytes);
     sip->block_bytes += block->capacity;
     sip->block_count++;
     *out_value = (uint64_t)block->bytes << 32 | address;
@@ -370,6 +380,7 @@ static __attribute__((noinline)) void unpack_undo(struct nk_sip *sip,
             continue;
         }
         if (message->args[i].kind == CT_ARG_BLOCK) {
+            nk__handover_leave(sip, msg->args[i].block, (uint32_t)values[i]);
             nk__window_remove(sip, (uint32_t)values[i]);
             sip->block_bytes -= msg->args[i].block->capacity;
             sip->block_count--;
@@ -547,7 +558,19 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
 /* --- select and accept --------------------------------------------------------------------------
  */
 
-/* Looks at ports in order; those of other workers' business under the lock, taken at most once. */
+/* The export that `listen` answered this handle for, or NULL. */
+static struct nk_export *listen_export(const struct nk_sip *sip, uint32_t handle)
+{
+    const uint32_t export = (handle - NK_LISTEN_HANDLE(0)) >> 12;
+
+    return NK_HANDLE_INDEX(handle) == 0 && export < sip->export_count ? &sip->exports[export]
+                                                                      : NULL;
+}
+
+/*
+ * Looks at handles in order; those that are other workers' business, too, under the lock, taken at
+ * most once. `wait`: who has nothing is noted as waited for.
+ */
 static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count,
                           int wait)
 {
@@ -556,19 +579,20 @@ static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uin
 
     for (uint32_t i = 0; i < count && result == -SF_AGAIN; i++) {
         struct nk_port *port = nk__port(sip, handles[i]);
+        struct nk_export *export = port == NULL ? listen_export(sip, handles[i]) : NULL;
 
-        if (port == NULL) {
+        if (port == NULL && export == NULL) {
             result = -SF_BADHANDLE;
             break;
         }
-        if (!port->local && !locked) {
+        if ((port == NULL || !port->local) && !locked) {
             nk__lock(sip->kernel);
             locked = 1;
         }
-        if (port_readable(port)) {
+        if (port != NULL ? port_readable(port) : !nk_list_empty(&export->pending)) {
             result = i;
         } else if (wait) {
-            port->waiting = 1;
+            *(port != NULL ? &port->waiting : &export->waiting) = 1;
         }
     }
     if (locked) {
@@ -577,6 +601,7 @@ static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uin
     return result;
 }
 
+/* A note that stays in an export costs a waking for nothing. */
 static void select_forget(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -603,7 +628,7 @@ int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, in
     }
     memcpy(copy, from, count * sizeof(copy[0]));
     for (uint32_t i = 0; i < count; i++) { /* a wrong one is told even if another is ready */
-        if (nk__port(sip, copy[i]) == NULL) {
+        if (nk__port(sip, copy[i]) == NULL && listen_export(sip, copy[i]) == NULL) {
             return -SF_BADHANDLE;
         }
     }
@@ -673,8 +698,7 @@ int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64
     nk__lock(sip->kernel);
     result = accept_try(sip, export);
     if (result == -SF_AGAIN && timeout_ns != 0) {
-        sip->wait = NK_WAIT_ACCEPT;
-        sip->wait_export = export;
+        export->waiting = 1;
     }
     nk__unlock(sip->kernel);
     if (result != -SF_AGAIN) {
@@ -683,7 +707,22 @@ int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64
     if (timeout_ns == 0) {
         return -SF_TIMEOUT;
     }
+    sip->wait = NK_WAIT_ACCEPT;
+    sip->wait_export = export;
     nk__block(sip, timeout_ns);
+}
+
+int64_t nk__call_listen(struct nk_sip *sip, uint32_t name, uint32_t bytes)
+{
+    const char *text = (const char *)nk__memory(sip, name, bytes);
+    const struct nk_export *export;
+
+    if (text == NULL) {
+        return -SF_BADARG;
+    }
+    export = export_find(sip, text, bytes);
+    return export == NULL ? -SF_NOTFOUND
+                          : (int64_t)NK_LISTEN_HANDLE((uint32_t)(export - sip->exports));
 }
 
 void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep)
@@ -708,9 +747,10 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
     fab_ep_hold(ep, port);
     export->pending_count++;
     nk_list_insert(export->pending.prev, &port->link);
-    if (sip->wait != NK_WAIT_ACCEPT || sip->wait_export != export) {
+    if (!export->waiting) {
         return;
     }
+    export->waiting = 0;
     if (nk__mine(sip->worker)) {
         nk__wake(sip);
     } else {
@@ -724,6 +764,9 @@ static int64_t accept_finish(struct nk_sip *sip)
 
     nk__lock(sip->kernel);
     result = accept_try(sip, sip->wait_export);
+    if (result == -SF_AGAIN) {
+        sip->wait_export->waiting = 1;
+    }
     nk__unlock(sip->kernel);
     return result;
 }
@@ -737,7 +780,7 @@ int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result)
         result = -(int64_t)recv_try(sip, sip->wait_port, (nk_msg_unaligned *)sip->wait_out, 1);
         break;
     case NK_WAIT_SELECT:
-        result = select_try(sip, sip->wait_handles, sip->wait_count, 0);
+        result = select_try(sip, sip->wait_handles, sip->wait_count, 1);
         break;
     case NK_WAIT_ACCEPT:
         result = accept_finish(sip);

@@ -37,23 +37,16 @@ static __thread unsigned users;
 /* --- what it was --------------------------------------------------------------------------------
  */
 
-/*
- * Blocks lie in the window from the bottom up: where span_high has been, there was one. An address
- * just below 0 wraps to the end of the window: the C stack lies at 0, and grows down.
- */
+/* An address just below 0 wraps to the end of the linear memory: the C stack lies at 0, and grows
+ * down. */
 uint8_t nk__fault_of_memory(const struct nk_sip *sip, uint64_t offset)
 {
-    const struct nk_window *window = &sip->window;
-    uint64_t index;
+    const struct nk_geometry *geometry = &nk__geometry[nk__slot_class(sip->slot_index)];
 
-    if (offset < NK_WINDOW_OFFSET) {
-        return SF_FAULT_OUT_OF_BOUNDS;
+    if (offset <= UINT32_MAX && nk__window_gone(sip, (uint32_t)offset)) {
+        return SF_FAULT_BLOCK_GONE;
     }
-    index = (offset - NK_WINDOW_OFFSET) >> NK_SPAN_SHIFT;
-    if (index < window->span_high && window->spans[index].kind == NK_SPAN_FREE) {
-        return SF_FAULT_USE_AFTER_SEND;
-    }
-    if (index >= window->span_high && offset >= NK_MEMORY_BYTES - C_STACK_BELOW) {
+    if (offset >= geometry->linear_bytes - C_STACK_BELOW && offset < geometry->linear_bytes) {
         return SF_FAULT_STACK_OVERFLOW;
     }
     return SF_FAULT_OUT_OF_BOUNDS;
@@ -67,7 +60,7 @@ static uint8_t kind_of_address(const struct nk_sip *sip)
     if (address >= slot - STACK_GUARD_BELOW && address < slot + NK_STACK_LOW) {
         return SF_FAULT_STACK_OVERFLOW;
     }
-    if (address >= memory && address - memory < NK_MEMORY_BYTES) {
+    if (address >= memory && address - memory <= UINT32_MAX) {
         return nk__fault_of_memory(sip, address - memory);
     }
     return SF_FAULT_OUT_OF_BOUNDS;
@@ -154,6 +147,9 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     if (sip == NULL || info->si_code <= 0 || !in_sealed_code(rip)) {
         die_of_bug(signal_number, rip, (uint64_t)info->si_addr);
         return;
+    }
+    if (signal_number == SIGSEGV && nk__slot_fault(sip, (uint64_t)info->si_addr)) {
+        return; /* memory it has grown to and touches for the first time */
     }
     sip->where = (struct nk_fault){.address = (uint64_t)info->si_addr};
     sip->where.has_address = signal_number == SIGSEGV || signal_number == SIGBUS;

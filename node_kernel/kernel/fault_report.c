@@ -270,13 +270,14 @@ static void report_port(struct report *report, const struct nk_port *port)
 static void report_address(struct report *report, const struct nk_sip *sip)
 {
     uint64_t offset = sip->where.address - (uint64_t)sip->memory;
+    const struct nk_geometry *geometry = &nk__geometry[nk__slot_class(sip->slot_index)];
     uint32_t start = 0;
     const struct xh_block *block;
 
     if (!sip->where.has_address) {
         return;
     }
-    if (offset >= NK_MEMORY_BYTES) {
+    if (offset >= geometry->stride - NK_MEMORY) {
         add(report, sip->fault == SF_FAULT_STACK_OVERFLOW ? " (of the call stack)"
                                                           : " (outside the linear memory)");
         return;
@@ -284,7 +285,10 @@ static void report_address(struct report *report, const struct nk_sip *sip)
     add(report, ", address 0x%llx", (unsigned long long)offset);
     if (sip->fault == SF_FAULT_STACK_OVERFLOW) {
         add(report, " (just below 0: the C stack is too small)");
-    } else if (offset >= NK_WINDOW_OFFSET) {
+    } else if (offset >= geometry->linear_bytes) {
+        add(report, " (behind the last address, by a constant offset)");
+    } else if (offset >= geometry->window_offset &&
+               offset < (uint64_t)geometry->window_offset + geometry->window_bytes) {
         block = nk__window_at(sip, (uint32_t)offset, &start);
         if (block != NULL && start >= block->bytes) {
             add(report, " (%u bytes behind the end of a block of %u)", start - block->bytes,
@@ -292,6 +296,8 @@ static void report_address(struct report *report, const struct nk_sip *sip)
         } else if (sip->fault == SF_FAULT_OUT_OF_BOUNDS) {
             add(report, " (where blocks live, but none was there)");
         }
+    } else if (geometry == &nk__geometry[NK_LARGE]) {
+        add(report, " (its memory has 0x%llx bytes)", (unsigned long long)sip->head->memory_size);
     } else if (offset >= sip->memory_bytes) {
         add(report, " (the memory ends at 0x%llx)", (unsigned long long)sip->memory_bytes);
     }

@@ -63,7 +63,7 @@ nk__gate_start:
     push $0      /* the return address the gate expects; exit never returns */
     jmp nk__gate_begin
 
-/* Resumption of a pre-empted SIP (preempt.c saved it): vector registers from its header page, the
+/* Resumption of a pre-empted SIP (preempt.c saved it): vector registers from its header, the
  * other general registers from its stack. %rcx..: free until popped. */
     .balign 16
 nk__gate_restore:

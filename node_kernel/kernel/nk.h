@@ -69,8 +69,11 @@ struct nk_options {
     const char *node_name;
     uint16_t node_id;
     uint16_t epoch;
-    uint32_t slot_first, slot_count; /* leased range */
-    size_t heap_bytes;               /* 0: 256 MiB */
+    uint32_t slot_first, slot_count;   /* leased range of small slots */
+    uint32_t large_first, large_count; /* of large ones; count 0: those that go with the node id */
+    size_t heap_bytes;                 /* 0: 256 MiB */
+    bool copy_blocks; /* never move pages between heap and SIPs: the heap is registered with a device
+                       * that keeps to physical pages */
     uint64_t tick_ns;                /* a SIP that computes longer is pre-empted; 0: 10 ms */
     uint32_t worker_count;           /* 1..NK_WORKERS_MAX; 0: 1 */
     struct nk_events events;

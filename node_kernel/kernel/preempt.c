@@ -4,8 +4,8 @@
  *
  * A timer sends SIGURG to the worker's thread, and so does nk_pause. If it finds sealed code, the
  * handler saves all registers in the SIP's own slot (so that a pre-empted SIP can be shipped like a
- * blocked one: general registers on its stack, vector registers in its header page) and redirects
- * the thread to the kernel, which puts the SIP at the end of the run queue and lets nk_run return.
+ * blocked one: general registers on its stack, vector registers in its header) and redirects the
+ * thread to the kernel, which puts the SIP at the end of the run queue and lets nk_run return.
  * Kernel code is never interrupted for good: the handler only sets `resched`, which the gate looks
  * at.
  *
@@ -26,7 +26,6 @@
 #define SAVED_WORDS 20u        /* see nk__gate_restore in gate.S */
 #define STACK_ROOM_BYTES 1024u /* left below the saved registers */
 #define FXSAVE_BYTES 512u
-#define VECTOR_OFFSET 64u        /* in the header page; 64-byte aligned */
 #define XSTATE_MAGIC 0x46505853u /* Linux: FP_XSTATE_MAGIC1 */
 #define XSTATE_MAGIC_OFFSET 464u /* struct _fpx_sw_bytes in the fxsave area */
 #define XSTATE_SIZE_OFFSET 480u
@@ -57,9 +56,9 @@ static _Noreturn void preempt_land(void)
     nk__requeue(nk__cpu.sip, 0);
 }
 
-/* Copies the vector registers into the header page. Answers how to restore them: 1 xrstor,
+/* Copies the vector registers into the header. Answers how to restore them: 1 xrstor,
  * 0 fxrstor, -1: they do not fit. */
-static int vectors_save(struct nk_head *head, const void *fpregs)
+static int vectors_save(uint64_t slot, const void *fpregs)
 {
     const uint8_t *from = fpregs;
     uint32_t magic, bytes = FXSAVE_BYTES;
@@ -67,11 +66,11 @@ static int vectors_save(struct nk_head *head, const void *fpregs)
     memcpy(&magic, from + XSTATE_MAGIC_OFFSET, sizeof(magic));
     if (magic == XSTATE_MAGIC) {
         memcpy(&bytes, from + XSTATE_SIZE_OFFSET, sizeof(bytes));
-        if (bytes > NK_PAGE_BYTES - VECTOR_OFFSET) {
+        if (bytes > NK_VECTOR_BYTES) {
             return -1;
         }
     }
-    memcpy((uint8_t *)head + VECTOR_OFFSET, from, bytes);
+    memcpy((uint8_t *)(slot + NK_VECTORS), from, bytes);
     return magic == XSTATE_MAGIC ? 1 : 0;
 }
 
@@ -92,10 +91,11 @@ static int registers_save(struct nk_sip *sip, const ucontext_t *context)
                                    REG_R9,  REG_R10, REG_R11, REG_EFL, REG_RIP};
     const greg_t *regs = context->uc_mcontext.gregs;
     uint64_t rsp = (uint64_t)regs[REG_RSP];
+    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
     uint64_t *frame;
     int vectors;
 
-    vectors = vectors_save(sip->head, context->uc_mcontext.fpregs);
+    vectors = vectors_save(slot, context->uc_mcontext.fpregs);
     if (vectors < 0) {
         return 0;
     }
@@ -105,7 +105,7 @@ static int registers_save(struct nk_sip *sip, const ucontext_t *context)
         *frame++ = (uint64_t)regs[order[i]];
     }
     *frame++ = nk__gate_restore_address();
-    *frame++ = (uint64_t)sip->head + VECTOR_OFFSET;
+    *frame++ = slot + NK_VECTORS;
     *frame++ = (uint64_t)vectors;
     for (size_t i = 0; i < sizeof(rest); i++) {
         *frame++ = (uint64_t)regs[rest[i]];

@@ -535,7 +535,7 @@ static void a_store_where_no_block_is_is_contained(void **state)
 static void a_touch_after_send_is_contained(void **state)
 {
     (void)state;
-    contained("touch", SF_FAULT_USE_AFTER_SEND, "after it was sent");
+    contained("touch", SF_FAULT_BLOCK_GONE, "sending or freeing");
 }
 
 static void native_stack_overflow_is_contained(void **state)

@@ -115,11 +115,9 @@ static sf_status stage_clang(struct job *job)
         "-Wl,-z,stack-size=65536",
         "-Wl,--fatal-warnings",
     };
-    static const char *const library[] = {"libsip/memory.c", "libsip/text.c", "libsip/kernel.c",
-                                          "libsip/use.c", "libsip/wait.c"};
     const struct build_options *options = job->options;
     struct work_args args = {0};
-    char paths[8][WORK_PATH_MAX + 4];
+    char library[WORK_PATH_MAX];
     char maps[BUILD_LIST_MAX][WORK_PATH_MAX];
     char sdk[WORK_PATH_MAX], contracts[WORK_PATH_MAX], out[WORK_PATH_MAX];
     sf_status st;
@@ -149,9 +147,7 @@ static sf_status stage_clang(struct job *job)
         }
         work_arg(&args, source);
     }
-    for (size_t i = 0; i < sizeof(library) / sizeof(library[0]); i++) {
-        work_arg(&args, work_path(&job->work, library[i], paths[i]));
-    }
+    work_arg(&args, work_path(&job->work, "libsip/libsip.o", library));
     work_arg(&args, "-o");
     work_arg(&args, work_path(&job->work, "linked.wasm", out));
     st = work_run(&job->work, NULL, &args);
@@ -183,7 +179,9 @@ static sf_status stage_verify(struct job *job)
 {
     char text[512], path[WORK_PATH_MAX];
     struct work_args args = {0};
-    sf_status st = wasm_verify(job->wasm, job->wasm_bytes, &job->facts, text, sizeof(text));
+    sf_status st = wasm_verify_pages(job->wasm, job->wasm_bytes,
+                                     job->source.large ? NK_LARGE_PAGES_MAX : NK_MODULE_PAGES_MAX,
+                                     &job->facts, text, sizeof(text));
 
     if (st != SF_OK) {
         return sipc_fail(st, "%s: %s", job->options->sources.items[0], text);
@@ -353,7 +351,7 @@ static sf_status stage_gcc(struct job *job)
         "module.elf",
     };
     struct work_args args = {0};
-    char numbers[5][64], path[WORK_PATH_MAX];
+    char numbers[6][64], path[WORK_PATH_MAX];
     size_t length;
     sf_status st;
 
@@ -366,7 +364,8 @@ static sf_status stage_gcc(struct job *job)
     (void)snprintf(numbers[3], 64, "-DSF_HAS_IMPORTS=%d", job->facts.import_count > 0);
     (void)snprintf(numbers[4], 64, "-Wl,--defsym=sf_base=0x%llx",
                    (unsigned long long)job->base_address);
-    for (size_t i = 0; i < 5; i++) {
+    (void)snprintf(numbers[5], 64, "-DSF_LARGE=%d", job->source.large);
+    for (size_t i = 0; i < 6; i++) {
         work_arg(&args, numbers[i]);
     }
     st = work_run(&job->work, job->work.folder, &args);
@@ -410,7 +409,8 @@ static void fill_manifest(struct job *job)
     sf__image__manifest__init(m);
     m->abi_version = NK_ABI_VERSION;
     m->name = job->source.name;
-    m->slot_class = (char *)(uintptr_t) "small";
+    m->slot_class = (char *)(uintptr_t)(job->source.large ? "large" : "small");
+    m->strict_blocks = job->source.strict_blocks;
     m->memory_pages = job->facts.pages;
     m->memory_pages_max = job->pages_max;
     m->block_bytes_max = job->source.block_bytes_max;

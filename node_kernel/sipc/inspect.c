@@ -89,6 +89,7 @@ static sf_status print_json(const struct image *image)
     (void)cJSON_AddNumberToObject(object, "memory_pages", m->memory_pages);
     (void)cJSON_AddNumberToObject(object, "memory_pages_max", m->memory_pages_max);
     (void)cJSON_AddNumberToObject(object, "block_bytes_max", (double)m->block_bytes_max);
+    (void)cJSON_AddBoolToObject(object, "strict_blocks", m->strict_blocks);
     (void)cJSON_AddNumberToObject(object, "cpu_percent", m->cpu_percent);
     (void)cJSON_AddNumberToObject(object, "cpu_ms_max", m->cpu_ms_max);
     (void)cJSON_AddNumberToObject(object, "slice_ms_max", m->slice_ms_max);

@@ -130,7 +130,7 @@ void *sip_alloc(size_t bytes)
     struct chunk *chunk;
     uint32_t need;
 
-    if (bytes == 0 || bytes > NK_WINDOW_OFFSET) {
+    if (bytes == 0 || bytes > NK_LARGE_WINDOW_OFFSET) {
         return NULL;
     }
     need = ((uint32_t)bytes + CHUNK_HEAD + CHUNK_ALIGN - 1) & ~(CHUNK_ALIGN - 1);
@@ -153,4 +153,14 @@ void sip_free(void *memory)
         __builtin_trap(); /* freed twice, or never allocated: better a report here than later */
     }
     chunk_free(chunk);
+}
+
+size_t sip_alloc_bytes(const void *memory)
+{
+    const struct chunk *chunk = (const struct chunk *)((const char *)memory - CHUNK_HEAD);
+
+    if (chunk->used != CHUNK_USED) {
+        __builtin_trap(); /* as in sip_free */
+    }
+    return chunk->bytes - CHUNK_HEAD;
 }

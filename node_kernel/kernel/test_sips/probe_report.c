@@ -60,14 +60,6 @@ static int touch_after_free(void)
     return data[70000]; /* @freed */
 }
 
-static int touch_behind(void)
-{
-    volatile uint8_t *data = nk_block_alloc(5000);
-
-    CHECK(data != NULL);
-    return data[8200]; /* @behind */
-}
-
 /* --- messages -----------------------------------------------------------------------------------
  */
 
@@ -148,9 +140,6 @@ int probe_report(const char *mode)
     }
     if (strcmp(mode, "freed") == 0) {
         return touch_after_free();
-    }
-    if (strcmp(mode, "behind") == 0) {
-        return touch_behind();
     }
     if (strcmp(mode, "chat") == 0) {
         return chat();

@@ -4,20 +4,30 @@
  * file into wasm2c's output, after wasm2c's own definitions and before the module's functions.
  *
  * Model: the instance lies at a constant distance from the linear memory, so an address is one
- * displacement away from the instance pointer, which every function has. The offset is masked to
- * 64 MiB: whatever a module computes, it stays in its own slot (an access at the very end runs into
- * the guard behind it). What is accessible there is the kernel's business: ordinary memory below
- * NK_WINDOW_OFFSET, blocks above, the rest traps.
+ * displacement away from the instance pointer, which every function has.
+ * Small slots: the offset is masked to 64 MiB: whatever a module computes, it stays in its own slot
+ * (an access at the very end runs into the guard behind it).
+ * Large slots: nothing is masked. An address is 32 bit and unsigned, and the constant offset that
+ * wasm2c adds to it in 64 bit is below 2 GiB (rule memarg-offset), so that the sum stays below 6
+ * GiB and in the slot; all that is not memory or a block traps. What is accessible there is the
+ * kernel's business: ordinary memory below the window, blocks in it, the rest traps.
  *
- * Bulk operations take window addresses, too; they do not wrap: a range that leaves the 64 MiB is
- * an out-of-bounds fault.
+ * Bulk operations take window addresses, too; they do not wrap: a range that leaves the linear
+ * addresses (64 MiB, 4 GiB) is an out-of-bounds fault.
  *
  * A load whose value is not used may be dropped by the compiler, and then does not trap.
  */
 #include "abi/nk_abi.h"
 
+#if SF_LARGE
+#define SF_LINEAR(address) ((u64)(address))
+#define SF_LINEAR_BYTES NK_LARGE_MEMORY_BYTES
+#else
+#define SF_LINEAR(address) ((address)&NK_MEMORY_MASK)
+#define SF_LINEAR_BYTES NK_MEMORY_BYTES
+#endif
 #define SF_AT(address)                                                                             \
-    ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE) + ((address)&NK_MEMORY_MASK)))
+    ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE) + SF_LINEAR(address)))
 
 #define SF_DEFINE_LOAD(name, t1, t2, t3)                                                           \
     static inline t3 sf_##name(const u8 *at)                                                       \
@@ -81,10 +91,10 @@ SF_DEFINE_STORE(i64_store32, u32, u64)
 #define i64_store16(m, a, v) sf_i64_store16(SF_AT(a), v)
 #define i64_store32(m, a, v) sf_i64_store32(SF_AT(a), v)
 
-/* a + n leaves the 64 MiB: both are u32, so the sum fits 64 bits. */
+/* a + n leaves the linear addresses: both are u32, so the sum fits 64 bits. */
 #define SF_RANGE(a, n)                                                                             \
     do {                                                                                           \
-        if (UNLIKELY((u64)(a) + (n) > NK_MEMORY_BYTES)) {                                          \
+        if (UNLIKELY((u64)(a) + (n) > SF_LINEAR_BYTES)) {                                          \
             TRAP(OOB);                                                                             \
         }                                                                                          \
     } while (0)

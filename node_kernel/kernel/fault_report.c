@@ -283,7 +283,9 @@ static void report_address(struct report *report, const struct nk_sip *sip)
         return;
     }
     add(report, ", address 0x%llx", (unsigned long long)offset);
-    if (sip->fault == SF_FAULT_STACK_OVERFLOW) {
+    if (sip->fault == SF_FAULT_BLOCK_GONE) {
+        add(report, " (where a block was that this sip sent or freed)");
+    } else if (sip->fault == SF_FAULT_STACK_OVERFLOW) {
         add(report, " (just below 0: the C stack is too small)");
     } else if (offset >= geometry->linear_bytes) {
         add(report, " (behind the last address, by a constant offset)");
@@ -294,7 +296,7 @@ static void report_address(struct report *report, const struct nk_sip *sip)
             add(report, " (%u bytes behind the end of a block of %u)", start - block->bytes,
                 block->bytes);
         } else if (sip->fault == SF_FAULT_OUT_OF_BOUNDS) {
-            add(report, " (where blocks live, but none was there)");
+            add(report, " (where blocks live, but none was here)");
         }
     } else if (geometry == &nk__geometry[NK_LARGE]) {
         add(report, " (its memory has 0x%llx bytes)", (unsigned long long)sip->head->memory_size);

@@ -349,7 +349,7 @@ static void out_of_bounds_where_no_block_ever_was(void **state)
 {
     (void)state;
     faults("window", SF_FAULT_OUT_OF_BOUNDS);
-    assert_non_null(strstr(world.report, "where blocks live, but none was there"));
+    assert_non_null(strstr(world.report, "where blocks live, but none was here"));
 }
 
 static void use_of_a_block_after_sending_it(void **state)

@@ -529,7 +529,7 @@ static void a_store_out_of_bounds_is_contained(void **state)
 static void a_store_where_no_block_is_is_contained(void **state)
 {
     (void)state;
-    contained("window", SF_FAULT_OUT_OF_BOUNDS, "none was there");
+    contained("window", SF_FAULT_OUT_OF_BOUNDS, "none was here");
 }
 
 static void a_touch_after_send_is_contained(void **state)

@@ -300,7 +300,7 @@ static void no_large_address_leaves_the_slot(void)
     faults(LARGE, "behind", SF_FAULT_OUT_OF_BOUNDS, "where blocks live, but none was here");
     faults(LARGE, "above", SF_FAULT_OUT_OF_BOUNDS, "address 0xc0000000");
     faults(LARGE, "far", SF_FAULT_OUT_OF_BOUNDS, "address 0x17fffffe0 (behind the last address");
-    faults(LARGE, "memstack", SF_FAULT_OUT_OF_BOUNDS, "C stack");
+    faults(LARGE, "memstack", SF_FAULT_STACK_OVERFLOW, "C stack");
     faults(LARGE, "stack", SF_FAULT_STACK_OVERFLOW, "fault_recurse");
     faults(LARGE, "oob", SF_FAULT_OUT_OF_BOUNDS, "address 0x1800000");
 }
@@ -403,7 +403,7 @@ static void a_block_that_was_given_away_is_gone(void)
     for (uint32_t i = 0; i < 4; i++) {
         faults(STRICT, all[i], SF_FAULT_BLOCK_GONE, "that this sip sent or freed");
     }
-    faults(SMALL, "stale1m", SF_FAULT_BLOCK_GONE, "in stale+0x");
+    faults(SMALL, "stale1m", SF_FAULT_BLOCK_GONE, "in stale ");
     faults(LARGE, "stale1m", SF_FAULT_BLOCK_GONE, "that this sip sent or freed");
     create(1, SMALL, "late", "stale64"); /* as documented: a stale copy, its own */
     start(1);

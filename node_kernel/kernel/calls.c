@@ -182,6 +182,7 @@ static int64_t call_block_bytes(struct nk_sip *sip, uint32_t address)
 /* By number; see nk_calls.def. The last two are the gate's own. */
 #define call_endpoint nk__call_endpoint
 #define call_accept nk__call_accept
+#define call_listen nk__call_listen
 #define call_channel nk__call_channel
 #define call_send nk__call_send
 #define call_recv nk__call_recv

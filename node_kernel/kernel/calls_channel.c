@@ -561,7 +561,19 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
 /* --- select and accept --------------------------------------------------------------------------
  */
 
-/* Looks at ports in order; those of other workers' business under the lock, taken at most once. */
+/* The export that `listen` answered this handle for, or NULL. */
+static struct nk_export *listen_export(const struct nk_sip *sip, uint32_t handle)
+{
+    const uint32_t export = (handle - NK_LISTEN_HANDLE(0)) >> 12;
+
+    return NK_HANDLE_INDEX(handle) == 0 && export < sip->export_count ? &sip->exports[export]
+                                                                       : NULL;
+}
+
+/*
+ * Looks at handles in order; those that are other workers' business, too, under the lock, taken at
+ * most once. `wait`: who has nothing is noted as waited for.
+ */
 static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count,
                           int wait)
 {
@@ -570,19 +582,20 @@ static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uin
 
     for (uint32_t i = 0; i < count && result == -SF_AGAIN; i++) {
         struct nk_port *port = nk__port(sip, handles[i]);
+        struct nk_export *export = port == NULL ? listen_export(sip, handles[i]) : NULL;
 
-        if (port == NULL) {
+        if (port == NULL && export == NULL) {
             result = -SF_BADHANDLE;
             break;
         }
-        if (!port->local && !locked) {
+        if ((port == NULL || !port->local) && !locked) {
             nk__lock(sip->kernel);
             locked = 1;
         }
-        if (port_readable(port)) {
+        if (port != NULL ? port_readable(port) : !nk_list_empty(&export->pending)) {
             result = i;
         } else if (wait) {
-            port->waiting = 1;
+            *(port != NULL ? &port->waiting : &export->waiting) = 1;
         }
     }
     if (locked) {
@@ -591,6 +604,7 @@ static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uin
     return result;
 }
 
+/* A note that stays in an export costs a waking for nothing. */
 static void select_forget(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -617,7 +631,7 @@ int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, in
     }
     memcpy(copy, from, count * sizeof(copy[0]));
     for (uint32_t i = 0; i < count; i++) { /* a wrong one is told even if another is ready */
-        if (nk__port(sip, copy[i]) == NULL) {
+        if (nk__port(sip, copy[i]) == NULL && listen_export(sip, copy[i]) == NULL) {
             return -SF_BADHANDLE;
         }
     }
@@ -687,8 +701,7 @@ int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64
     nk__lock(sip->kernel);
     result = accept_try(sip, export);
     if (result == -SF_AGAIN && timeout_ns != 0) {
-        sip->wait = NK_WAIT_ACCEPT;
-        sip->wait_export = export;
+        export->waiting = 1;
     }
     nk__unlock(sip->kernel);
     if (result != -SF_AGAIN) {
@@ -697,7 +710,22 @@ int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64
     if (timeout_ns == 0) {
         return -SF_TIMEOUT;
     }
+    sip->wait = NK_WAIT_ACCEPT;
+    sip->wait_export = export;
     nk__block(sip, timeout_ns);
+}
+
+int64_t nk__call_listen(struct nk_sip *sip, uint32_t name, uint32_t bytes)
+{
+    const char *text = (const char *)nk__memory(sip, name, bytes);
+    const struct nk_export *export;
+
+    if (text == NULL) {
+        return -SF_BADARG;
+    }
+    export = export_find(sip, text, bytes);
+    return export == NULL ? -SF_NOTFOUND
+                          : (int64_t)NK_LISTEN_HANDLE((uint32_t)(export - sip->exports));
 }
 
 void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep)
@@ -722,9 +750,10 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
     fab_ep_hold(ep, port);
     export->pending_count++;
     nk_list_insert(export->pending.prev, &port->link);
-    if (sip->wait != NK_WAIT_ACCEPT || sip->wait_export != export) {
+    if (!export->waiting) {
         return;
     }
+    export->waiting = 0;
     if (nk__mine(sip->worker)) {
         nk__wake(sip);
     } else {
@@ -738,6 +767,9 @@ static int64_t accept_finish(struct nk_sip *sip)
 
     nk__lock(sip->kernel);
     result = accept_try(sip, sip->wait_export);
+    if (result == -SF_AGAIN) {
+        sip->wait_export->waiting = 1;
+    }
     nk__unlock(sip->kernel);
     return result;
 }
@@ -751,7 +783,7 @@ int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result)
         result = -(int64_t)recv_try(sip, sip->wait_port, (nk_msg_unaligned *)sip->wait_out, 1);
         break;
     case NK_WAIT_SELECT:
-        result = select_try(sip, sip->wait_handles, sip->wait_count, 0);
+        result = select_try(sip, sip->wait_handles, sip->wait_count, 1);
         break;
     case NK_WAIT_ACCEPT:
         result = accept_finish(sip);

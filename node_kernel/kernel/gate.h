@@ -20,7 +20,7 @@
 #define NK_CPU_TABLE 24
 #define NK_CPU_CALLS 32
 #define NK_CPU_RESCHED 40
-#define NK_GATE_CALL_COUNT 20
+#define NK_GATE_CALL_COUNT 21
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

@@ -148,8 +148,9 @@ enum nk_wait { NK_WAIT_NONE, NK_WAIT_RECV, NK_WAIT_SELECT, NK_WAIT_ACCEPT };
 
 struct nk_export {
     const char *name;
-    struct nk_list pending; /* nk_port.link */
+    struct nk_list pending; /* locked; nk_port.link */
     uint32_t pending_count;
+    uint8_t waiting; /* locked: the SIP waits for channels to it */
 };
 
 struct nk_sip {
@@ -472,6 +473,7 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
 
 int64_t nk__call_endpoint(struct nk_sip *sip, uint32_t name, uint32_t bytes);
 int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64_t timeout_ns);
+int64_t nk__call_listen(struct nk_sip *sip, uint32_t name, uint32_t bytes);
 int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, uint32_t handles);
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message);
 int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int64_t timeout_ns);

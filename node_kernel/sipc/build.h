@@ -34,6 +34,7 @@ struct build_options {
     int64_t place;        /* -1: from the hash */
     bool verbose;
     bool strict;     /* operations left to the monitor are errors */
+    bool for_others; /* also what is not for C */
     bool check_only; /* ends after the static check; no output file */
 };
 

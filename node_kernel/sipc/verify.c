@@ -42,6 +42,8 @@ struct verifier {
     uint32_t function_count;  /* with imports */
     uint32_t global_count;
     uint32_t body_count;
+    uint32_t data_count, data_seen; /* what the data count section says; what there is */
+    bool has_data_count;
     bool has_memory, has_table, exports_main, exports_memory;
     char *text;
     size_t text_capacity;
@@ -390,6 +392,9 @@ static sf_status check_export(struct verifier *v, struct wasm_cursor *c)
         v->exports_memory = true;
         return SF_OK;
     }
+    if (kind == KIND_GLOBAL && strncmp(name, "__", 2) == 0 && index < v->global_count) {
+        return SF_OK; /* __heap_base and the like, which linkers add: wasm_strip drops it */
+    }
     if (kind != KIND_FUNC || strcmp(name, "sip_main") != 0) {
         return broken(v, "exports", "export %s: only sip_main and memory may be exported", name);
     }
@@ -453,6 +458,7 @@ static sf_status check_code(struct verifier *v, struct wasm_cursor *c)
             .type_count = v->facts->type_count,
             .global_count = v->global_count,
             .param_count = v->types[v->function_types[v->facts->import_count + i]].param_count,
+            .data_count = v->data_count,
             .has_table = v->has_table,
         };
         const uint32_t bytes = wasm_u32(c);
@@ -474,6 +480,7 @@ static sf_status check_data(struct verifier *v, struct wasm_cursor *c)
     if (count > WASM_SEGMENTS_MAX) {
         return broken(v, "data", "%u segments, at most %u", count, WASM_SEGMENTS_MAX);
     }
+    v->data_seen = count;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t flags = wasm_u32(c);
         if (flags > 1 || (flags == 0 && (!v->has_memory || !check_constant(c, I32)))) {
@@ -514,7 +521,8 @@ static sf_status check_section(struct verifier *v, uint8_t id, struct wasm_curso
     case SEC_DATA:
         return check_data(v, c);
     case SEC_DATA_COUNT:
-        (void)wasm_u32(c);
+        v->data_count = wasm_u32(c);
+        v->has_data_count = true;
         return SF_OK;
     default:
         return broken(v, "format", "section %u is not known", id);
@@ -576,6 +584,10 @@ static sf_status check_whole(struct verifier *v)
     if (v->body_count != v->facts->function_count) {
         return broken(v, "format", "functions without bodies");
     }
+    if (v->has_data_count && v->data_count != v->data_seen) {
+        return broken(v, "format", "%u data segments announced, %u there", v->data_count,
+                      v->data_seen);
+    }
     return SF_OK;
 }
 
@@ -620,6 +632,53 @@ sf_status wasm_verify_pages(const uint8_t *bytes, size_t length, uint32_t pages_
     return st;
 }
 
+static size_t put_u32(uint8_t *to, uint32_t value)
+{
+    size_t count = 0;
+
+    do {
+        to[count++] = (uint8_t)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+        value >>= 7;
+    } while (value > 0);
+    return count;
+}
+
+/* The export section without globals. `to` has room for the section as it was, which this is never
+ * larger than. Answers the bytes written, 0 for a section that is damaged. */
+static size_t strip_exports(struct wasm_cursor c, uint8_t *to, size_t room)
+{
+    const uint32_t count = wasm_u32(&c);
+    uint8_t *body = malloc(room + 1);
+    uint8_t head[2][5];
+    size_t used = 0, size_bytes, count_bytes;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; body != NULL && i < count && !c.failed; i++) {
+        const uint8_t *start = c.at;
+        bool keep;
+        (void)wasm_skip(&c, wasm_u32(&c));
+        keep = wasm_u8(&c) != KIND_GLOBAL;
+        (void)wasm_u32(&c);
+        if (keep && !c.failed) {
+            memcpy(body + used, start, (size_t)(c.at - start));
+            used += (size_t)(c.at - start);
+            kept++;
+        }
+    }
+    count_bytes = put_u32(head[1], kept);
+    size_bytes = put_u32(head[0], (uint32_t)(count_bytes + used));
+    if (body == NULL || c.failed || 1 + size_bytes + count_bytes + used > room) {
+        free(body);
+        return 0;
+    }
+    *to++ = SEC_EXPORT;
+    memcpy(to, head[0], size_bytes);
+    memcpy(to + size_bytes, head[1], count_bytes);
+    memcpy(to + size_bytes + count_bytes, body, used);
+    free(body);
+    return 1 + size_bytes + count_bytes + used;
+}
+
 sf_status wasm_strip(const uint8_t *bytes, size_t length, uint8_t **out_bytes, size_t *out_length)
 {
     struct wasm_cursor c = {.start = bytes, .at = bytes, .end = bytes + length};
@@ -636,12 +695,19 @@ sf_status wasm_strip(const uint8_t *bytes, size_t length, uint8_t **out_bytes, s
         const uint8_t *start = c.at;
         const uint8_t id = wasm_u8(&c);
         const uint32_t body_bytes = wasm_u32(&c);
-        (void)wasm_skip(&c, body_bytes);
+        const struct wasm_cursor body = wasm_sub(&c, body_bytes);
         if (c.failed) {
             free(copy);
             return SF_FORMAT;
         }
-        if (id != SEC_CUSTOM) {
+        if (id == SEC_EXPORT) {
+            const size_t bytes_put = strip_exports(body, copy + used, (size_t)(c.at - start));
+            if (bytes_put == 0) {
+                free(copy);
+                return SF_FORMAT;
+            }
+            used += bytes_put;
+        } else if (id != SEC_CUSTOM) {
             memcpy(copy + used, start, (size_t)(c.at - start));
             used += (size_t)(c.at - start);
         }

@@ -141,12 +141,17 @@ static const char *check_call_indirect(struct walk *w)
     return NULL;
 }
 
-static const char *check_memarg(struct walk *w)
+/* log2 of the bytes that loads and stores touch, from 0x28 on. */
+static const uint8_t natural[] = {2, 3, 2, 3, 0, 0, 1, 1, 0, 0, 1, 1,
+                                  2, 2, 2, 3, 2, 3, 0, 1, 0, 1, 2};
+_Static_assert(sizeof(natural) == 0x3e - 0x28 + 1, "one for each load and store");
+
+static const char *check_memarg(struct walk *w, uint8_t opcode)
 {
     const uint32_t align = wasm_u32(w->c);
     const uint32_t offset = wasm_u32(w->c);
 
-    if (align > 3) {
+    if (align > natural[opcode - 0x28]) {
         return BROKEN(w, "format", "alignment 2^%u", align);
     }
     if (offset >= OFFSET_LIMIT) {
@@ -166,12 +171,11 @@ static const char *check_prefix_fc(struct walk *w)
     }
     switch (opcode) {
     case 8: /* memory.init: segment, memory */
-        (void)wasm_u32(w->c);
-        zeros = 1;
-        break;
     case 9: /* data.drop: segment */
-        (void)wasm_u32(w->c);
-        zeros = 0;
+        if (wasm_u32(w->c) >= w->limits->data_count) {
+            return BROKEN(w, "format", "a data segment that is not there, or was not counted");
+        }
+        zeros = opcode == 8;
         break;
     case 10: /* memory.copy: two memories */
         zeros = 2;
@@ -215,7 +219,7 @@ static const char *check_operands(struct walk *w, uint8_t opcode)
     case GLOBAL:
         return check_index(w, w->limits->global_count, "global");
     case MEMARG:
-        return check_memarg(w);
+        return check_memarg(w, opcode);
     case MEMORY:
         return wasm_u8(w->c) == 0 ? NULL : BROKEN(w, "format", "a memory that is not there");
     case CONST_I32:

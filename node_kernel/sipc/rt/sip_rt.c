@@ -72,7 +72,11 @@ _Static_assert(SF_INSTANCE_BYTES <= NK_INSTANCE_BYTES_MAX,
 #define SF_TEXT_(x) #x
 /* An assembler does not know C's ull suffix; the address map's value is checked against this one.
  */
+#ifdef NK_SANITIZED_MAP
+#define SF_GATE 0x1e0000000000
+#else
 #define SF_GATE 0x0e0000000000
+#endif
 _Static_assert(SF_GATE == NK_GATE_ADDRESS, "gate address");
 
 #define NK_CALL(number, name, signature, doc)                                                      \

@@ -496,6 +496,25 @@ static struct usage usage_now(void)
     return usage;
 }
 
+/* Pieces that the heap's range is in. */
+static uint32_t heap_pieces(void)
+{
+    const uint64_t from = XH_CELL_BASE + NODE * XH_NODE_STRIDE;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    uint32_t count = 0;
+    char line[512];
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long low, high;
+
+        assert_int_equal(sscanf(line, "%llx-%llx", &low, &high), 2);
+        count += low >= from && high <= from + XH_NODE_STRIDE;
+    }
+    (void)fclose(maps);
+    return count;
+}
+
 static void moving_blocks_leaves_nothing_behind(void)
 {
     struct usage before, after;
@@ -511,6 +530,7 @@ static void moving_blocks_leaves_nothing_behind(void)
     (void)printf("# mappings %u, then %u; resident %ld KiB, then %ld KiB\n", before.maps,
                  after.maps, before.resident_kib, after.resident_kib);
     assert_true(after.maps <= before.maps);
+    assert_int_equal(heap_pieces(), 1); /* as it was made */
     assert_true(after.resident_kib <= before.resident_kib + 512);
 }
 

@@ -62,6 +62,7 @@ struct daemon {
     struct console *consoles;
     struct operation *operations; /* the first is under way */
     struct pair_work *pairs;
+    uint32_t restart_next; /* where in world.sips restart_look goes on; may be past the end */
     uint64_t started_ms;
     uint32_t heartbeat_ms; /* of all nodes; 0: as their mode is */
     uint64_t stop_at_ms;   /* 0: not stopping */

@@ -786,6 +786,44 @@ def an_importer_waits_for_its_exporter(place):
     expect(hello["state"] == "running" and hello["number"] < client["number"], (hello, client))
 
 
+def sips_that_import_from_each_other_come_back_together(place):
+    place.start()
+    nodes = place.join()
+    shutil.copy(BUILD / "node_kernel/kernel/rewire.sip", place.root)
+    place.apply("graph: g\nsips:\n  a: {image: rewire.sip, node: node1, restart: on-fault}\n"
+                "  b: {image: rewire.sip, node: node2, restart: on-fault}\n"
+                "channels:\n  - {from: a.peer, to: b.test}\n  - {from: b.peer, to: a.test}\n")
+    numbers = {sip["name"]: sip["number"] for sip in place.get("sips")}
+    nodes[1].order("hang")  # it is lost with b, and a faults meanwhile: each needs the other
+    place.wait(lambda: place.stages()["node2"] == "lost", "node2 lost")
+    nodes[0].order("fault a")
+    place.wait(lambda: (sip_of(place, "a")["restart"] or {}).get("state") == "waiting", "a waits")
+    expect("SIP b, which it imports from, does not run" in sip_of(place, "a")["restart"]["why"], "a")
+    nodes[1].order("beat")
+    nodes[1].order("again")
+    for name in ("a", "b"):
+        running_anew(place, name, numbers[name])
+    place.wait(lambda: sip_of(place, "a")["restarts"] == 1 and sip_of(place, "b")["restarts"] == 1,
+               "once each")
+
+
+def many_that_wait_do_not_keep_one_from_coming_back(place):
+    place.start()
+    nodes = place.join()
+    graph = "graph: g\nsips:\n" + "".join(
+        f"  w{n}: {{image: hello.sip, node: node2, restart: on-fault}}\n" for n in range(200))
+    place.apply(graph + "  late: {image: hello.sip, node: node1, restart: on-fault}\n")
+    number = sip_of(place, "late")["number"]
+    nodes[1].order("away")
+    place.wait(lambda: (sip_of(place, "w0")["restart"] or {}).get("state") == "waiting", "they wait")
+    nodes[0].order("fault late")
+    running_anew(place, "late", number)
+    place.wait(lambda: all((sip["restart"] or {}).get("state") == "waiting"
+                           for sip in place.get("sips") if sip["name"] != "late"), "all wait")
+    nodes[1].order("again")
+    place.wait(lambda: set(place.states().values()) == {"running"}, "all are back")
+
+
 def a_policy_can_be_changed_while_it_runs(place):
     place.start()
     nodes = place.join()
@@ -1112,6 +1150,8 @@ CASES = [
     a_failed_escalation_is_told_of_all,
     restarts_go_where_there_is_a_node,
     an_importer_waits_for_its_exporter,
+    sips_that_import_from_each_other_come_back_together,
+    many_that_wait_do_not_keep_one_from_coming_back,
     a_policy_can_be_changed_while_it_runs,
     a_cpu_quota_reaches_the_node_also_in_a_restart,
     a_follower_of_the_log_stays_over_a_restart,

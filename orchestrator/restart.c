@@ -9,7 +9,8 @@
  * while its node, its links or its exporters are not there; RESTARTING while it is being made;
  * GIVEN_UP when its policy has had enough. Waiting counts for no policy; a restart that fails does.
  *
- * Cost: a SIP that waits is looked at every LOOK_MS, at most TRIES_MAX SIPs in one go.
+ * Cost: a SIP that waits is looked at every LOOK_MS, at most TRIES_MAX SIPs in one go; the next go
+ * begins behind them, so that none has to wait for others that wait for ever.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -242,11 +243,12 @@ static void restart_due(struct daemon *daemon)
     struct world_sip *tried[TRIES_MAX];
     struct world_sip *together[GRAPH_SIPS_MAX];
     uint64_t now_ms = daemon_now(daemon);
+    uint32_t count = daemon->world.sip_count;
     uint32_t tried_count = 0;
     uint32_t index;
 
-    for (index = 0; index < daemon->world.sip_count && tried_count < TRIES_MAX; index++) {
-        struct world_sip *sip = daemon->world.sips[index];
+    for (index = 0; index < count && tried_count < TRIES_MAX; index++) {
+        struct world_sip *sip = daemon->world.sips[daemon->restart_next++ % count];
         if (!is_due(sip, now_ms)) {
             continue;
         }
@@ -256,7 +258,6 @@ static void restart_due(struct daemon *daemon)
         tried[tried_count++] = sip;
     }
     for (index = 0; index < tried_count; index++) {
-        uint32_t count;
         together[0] = tried[index];
         count = with_exporters(daemon, together);
         if (count > 1 && try_restart(daemon, together, count)) {

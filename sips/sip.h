@@ -36,7 +36,7 @@ int sip_main(void);
 #ifdef __wasm__
 #define SIP__IMPORT(name) __attribute__((import_module("nk"), import_name(name)))
 #else
-#define SIP__IMPORT(name)
+#define SIP__IMPORT(name) /* a test on the host plays the kernel */
 #endif
 #define NK_CALL(number, name, signature, doc)
 #define NK_API(number, name, signature, result, arguments, blocks, answers, doc)                   \
@@ -57,11 +57,15 @@ int strncmp(const char *a, const char *b, size_t bytes);
 
 /*
  * Formats into buffer (always terminated when capacity > 0); answers the full length, or -SF_LIMIT
- * if that is more than an int holds. As C's printf does it: conversions  %d %i %u %o %x %X %c %s %p
- * %%, and %f in a SIP that says so (sip_double.h) lengths      hh h l ll j z t flags        - 0 +
- * space # width, precision   also as *; at most 100,000,000 %s of NULL is "(null)"; %p is 0x and
- * digits. Anything else is shown as it stands and takes no argument. There is no %n, no wide text,
- * no place of arguments ("1$").
+ * if that is more than an int holds. As C's printf does it:
+ *
+ * - conversions: %d %i %u %o %x %X %c %s %p %%, and %f in a SIP that says so (sip_double.h)
+ * - lengths: hh h l ll j z t
+ * - flags: - 0 + space #
+ * - width and precision, also as *; at most 100,000,000
+ *
+ * %s of NULL is "(null)"; %p is 0x and digits. Anything else is shown as it stands and takes no
+ * argument. There is no %n, no wide text, no place of arguments ("1$").
  */
 int sip_format(char *buffer, size_t capacity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

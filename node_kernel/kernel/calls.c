@@ -50,6 +50,16 @@ static int64_t call_resched(struct nk_sip *sip, uint64_t result)
     nk__requeue(sip, result);
 }
 
+/* ASCII's control characters, and in UTF-8 those of ISO 6429 (c2 80..9f), one of which is CSI. */
+static int is_control(const uint8_t *text, uint32_t at, uint32_t bytes)
+{
+    if (text[at] == 0xc2) {
+        return at + 1 < bytes && text[at + 1] >= 0x80 && text[at + 1] <= 0x9f;
+    }
+    return text[at] < 0x20 || text[at] == 0x7f ||
+           (text[at] >= 0x80 && text[at] <= 0x9f && at > 0 && text[at - 1] == 0xc2);
+}
+
 static int64_t call_log(struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
     const uint8_t *from;
@@ -63,7 +73,7 @@ static int64_t call_log(struct nk_sip *sip, uint32_t address, uint32_t bytes)
         return -SF_BADARG;
     }
     for (uint32_t i = 0; i < bytes; i++) { /* one line, and no tricks with the terminal */
-        text[i] = from[i] < 0x20 || from[i] == 0x7f ? ' ' : (char)from[i];
+        text[i] = is_control(from, i, bytes) ? ' ' : (char)from[i];
     }
     nk__note_log(sip, text, bytes);
     return SF_OK;

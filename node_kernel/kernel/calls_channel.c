@@ -567,7 +567,7 @@ static struct nk_export *listen_export(const struct nk_sip *sip, uint32_t handle
     const uint32_t export = (handle - NK_LISTEN_HANDLE(0)) >> 12;
 
     return NK_HANDLE_INDEX(handle) == 0 && export < sip->export_count ? &sip->exports[export]
-                                                                       : NULL;
+                                                                      : NULL;
 }
 
 /*

@@ -82,6 +82,12 @@ BAD = [
     ("format", "a local that is not there", with_main(b"\x20\7")),
     ("format", "a call to no function", with_main(b"\x10\7")),
     ("format", "a branch to no block", with_main(b"\x0c\5\x41\0")),
+    ("format", "a memory that is larger than its limit", module(TYPE, FUNCTION, section(5, b"\1\1\2\1"), EXPORT, CODE)),
+    ("format", "a memory of more than 4 GiB", module(TYPE, FUNCTION, section(5, b"\1\1\1\x81\x80\x04"), EXPORT, CODE)),
+    ("format", "a table that is larger than its limit", module(TYPE, FUNCTION, section(4, b"\1\x70\1\2\1"), MEM, EXPORT, CODE)),
+    ("format", "an else of a block", with_main(b"\x02\x40\x05\x0b\x41\0")),
+    ("format", "a second else", with_main(b"\x41\0\x04\x40\x05\x05\x0b\x41\0")),
+    ("format", "a constant that is set", module(TYPE, FUNCTION, MEM, section(6, b"\1\x7f\0\x41\0\x0b"), EXPORT, section(10, b"\1\x08\0\x41\1\x24\0\x41\0\x0b"))),
     ("format", "an alignment that is larger than natural", with_main(b"\x41\0\x2d\1\0")),
     ("format", "a data segment that was not counted", with_main(b"\xfc\x09\0\x41\0")),
     ("format", "a data segment that is not there", module(TYPE, FUNCTION, MEM, EXPORT, section(12, b"\1"), section(10, b"\1\x07\0\xfc\x09\1\x41\0\x0b"), section(11, b"\1\1\0"))),
@@ -577,6 +583,22 @@ def test_sdk():
         check(f"sdk: {what}", out.returncode == code and words in out.stderr, out.stderr)
 
 
+def test_rust_declares_the_api():
+    """sips/rust/nk.rs is written by hand; its calls are those of the table, with its signatures."""
+    table = (SOURCE / "node_kernel/abi/include/abi/nk_calls.def").read_text()
+    wanted = dict(re.findall(r'^NK_\w+\(\s*[1-9]\d*,\s*(\w+),\s*"(\([iI]*\)[iIv])"', table, re.M))
+    block = re.search(r'extern "C" \{(.*?)\n    \}', (SOURCE / "sips/rust/nk.rs").read_text(), re.S)[1]
+    letters = {"i32": "i", "u32": "i", "i64": "I", "u64": "I", "": "v", "!": "v"}
+    declared = {}
+    for link, name, arguments, result in re.findall(
+            r'(?:#\[link_name = "(\w+)"\]\s*)?pub fn (\w+)\(([^)]*)\)(?: -> ([^;]+))?;', block):
+        kinds = [a.split(": ")[1] for a in arguments.split(", ") if a]
+        code = ["i" if k.startswith("*") else letters[k] for k in [*kinds, result]]
+        declared[link or name] = f"({''.join(code[:-1])}){code[-1]}"
+    check("rust/nk.rs declares the calls of the API", len(wanted) >= 20 and declared == wanted,
+          str(set(wanted.items()) ^ set(declared.items())))
+
+
 def test_interrupt():
     """A build that is stopped takes its tools and its folder with it."""
     (WORK / "slow.c").write_text("#define A(x) x x x x x x x x\nstatic volatile int v;\n"
@@ -606,6 +628,7 @@ def main():
         test_static_check()
         test_unused_library_costs_nothing()
         test_sdk()
+        test_rust_declares_the_api()
         test_interrupt()
         left = sorted(p.name for p in PRIVATE.iterdir())
         check("no private folder is left", not left, str(left))

@@ -41,6 +41,7 @@ struct verifier {
     uint32_t *function_types; /* imports first */
     uint32_t function_count;  /* with imports */
     uint32_t global_count;
+    bool global_mutable[WASM_GLOBALS_MAX];
     uint32_t body_count;
     uint32_t data_count, data_seen; /* what the data count section says; what there is */
     bool has_data_count;
@@ -57,6 +58,8 @@ static const struct api_call {
 #include "abi/nk_calls.def"
 #undef NK_CALL
 };
+
+#define MEMORY_PAGES_MAX 65536u /* that a module may name: 4 GiB */
 
 static sf_status broken(struct verifier *v, const char *rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -297,7 +300,9 @@ static sf_status check_table(struct verifier *v, struct wasm_cursor *c)
     if (initial > WASM_TABLE_MAX) {
         return broken(v, "table", "%u elements, at most %u", initial, WASM_TABLE_MAX);
     }
-    (void)maximum; /* no opcode that passes can grow a table */
+    if (maximum < initial) { /* else it does not matter: no opcode that passes grows a table */
+        return broken(v, "format", "a table of %u elements, at most %u", initial, maximum);
+    }
     v->has_table = true;
     v->facts->table_max = initial;
     return SF_OK;
@@ -325,6 +330,9 @@ static sf_status check_memory(struct verifier *v, struct wasm_cursor *c)
         return broken(v, "memory-limit", "%u initial pages of 64 KiB, at most %u%s", initial,
                       v->pages_limit,
                       v->pages_limit < NK_LARGE_PAGES_MAX ? " in a small slot (slot_class)" : "");
+    }
+    if (maximum < initial || maximum > MEMORY_PAGES_MAX) {
+        return broken(v, "format", "a memory of %u pages, at most %u", initial, maximum);
     }
     v->has_memory = true;
     v->facts->pages = initial;
@@ -367,6 +375,7 @@ static sf_status check_globals(struct verifier *v, struct wasm_cursor *c)
         if (!is_value_type(type) || !check_constant(c, type)) {
             return broken(v, "globals", "global %u is not a number with a constant start value", i);
         }
+        v->global_mutable[i] = mutable == 1;
     }
     v->global_count = count;
     return SF_OK;
@@ -457,6 +466,7 @@ static sf_status check_code(struct verifier *v, struct wasm_cursor *c)
             .function_count = v->function_count,
             .type_count = v->facts->type_count,
             .global_count = v->global_count,
+            .global_mutable = v->global_mutable,
             .param_count = v->types[v->function_types[v->facts->import_count + i]].param_count,
             .data_count = v->data_count,
             .has_table = v->has_table,

@@ -27,7 +27,7 @@
 #include "control/stream.h"
 
 #define RULES_MAX 16
-#define SIPS_MAX 64
+#define SIPS_MAX 512
 #define WIRES_MAX 64
 
 static uv_loop_t *loop;

@@ -421,7 +421,11 @@ static void map_walk(struct map_case *c)
         while (number < KEYS && (!c->there[number] || c->value[number] != value)) {
             number++;
         }
-        assert_true(number < KEYS && !seen[number]);
+        if (number == KEYS) {
+            fail_msg("an entry that was never put");
+            return;
+        }
+        assert_false(seen[number]);
         seen[number] = true;
         if (i % 2 == 0) {
             sip_map_remove_at(&c->map, i);
@@ -576,6 +580,7 @@ static void an_arena_gives_apart_and_takes_at_once(void **state)
         uint8_t *at;
         size_t bytes;
     } parts[100];
+    const char *volatile none = NULL;
 
     (void)state;
     sip_arena_init(&arena, 500, 20000);
@@ -610,7 +615,7 @@ static void an_arena_gives_apart_and_takes_at_once(void **state)
     assert_null(sip_arena_take(&arena, SIZE_MAX - 20));
     assert_null(sip_arena_take(&arena, 20001));
     assert_string_equal(sip_arena_text(&arena, "fabric", 3), "fab");
-    assert_string_equal(sip_arena_text(&arena, NULL, 0), "");
+    assert_string_equal(sip_arena_text(&arena, none, 0), "");
     assert_null(sip_arena_text(&arena, "x", SIZE_MAX));
     sip_arena_fini(&arena);
     host.fail_after = 0;

@@ -118,12 +118,16 @@ static int32_t map_grow(struct sip_map *map)
     uint32_t capacity = map->capacity == 0 ? MAP_CAPACITY_MIN : 2 * map->capacity;
     struct sip_map_entry *entries;
     uint32_t *places;
+    size_t bytes;
 
+    if (__builtin_mul_overflow((size_t)capacity, sizeof(*entries), &bytes)) {
+        return -SF_NOMEM;
+    }
     places = sip_alloc_zeroed(2 * (size_t)capacity, sizeof(*places));
     if (places == NULL) {
         return -SF_NOMEM;
     }
-    entries = sip_realloc(map->entries, capacity * sizeof(*entries));
+    entries = sip_realloc(map->entries, bytes);
     if (entries == NULL) {
         sip_free(places);
         return -SF_NOMEM;

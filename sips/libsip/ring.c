@@ -39,45 +39,47 @@ void sip_ring_fini(struct sip_ring *ring)
     sip_ring_init(ring, NULL, 0, 1);
 }
 
-/* Copies `count` things between items and the places from `place` on, which wrap. */
-static void copy_places(struct sip_ring *ring, uint64_t place, void *to, const void *from,
-                        uint32_t count)
+/* Where the thing at `place`, counted from the first place and on over the end, lies. */
+static char *place_at(const struct sip_ring *ring, uint64_t place)
 {
-    const size_t bytes = ring->item_bytes;
-    uint32_t start, before_end;
+    return ring->places + (size_t)(place % ring->capacity) * ring->item_bytes;
+}
 
-    if (count == 0) {
-        return;
-    }
-    start = (uint32_t)(place % ring->capacity);
-    before_end = ring->capacity - start < count ? ring->capacity - start : count;
-    if (to != NULL) {
-        memcpy(to, ring->places + start * bytes, before_end * bytes);
-        if (count > before_end) {
-            memcpy((char *)to + before_end * bytes, ring->places, (count - before_end) * bytes);
-        }
-    } else {
-        memcpy(ring->places + start * bytes, from, before_end * bytes);
-        if (count > before_end) {
-            memcpy(ring->places, (const char *)from + before_end * bytes,
-                   (count - before_end) * bytes);
-        }
-    }
+/* Of `count` things from `place` on, the bytes of those before the end, and of the others. */
+static void split(const struct sip_ring *ring, uint64_t place, uint32_t count, size_t *out_before,
+                  size_t *out_behind)
+{
+    const uint32_t room = ring->capacity - (uint32_t)(place % ring->capacity);
+    const uint32_t before = room < count ? room : count;
+
+    *out_before = (size_t)before * ring->item_bytes;
+    *out_behind = (size_t)(count - before) * ring->item_bytes;
 }
 
 uint32_t sip_ring_put(struct sip_ring *ring, const void *items, uint32_t count)
 {
+    const uint64_t place = (uint64_t)ring->first + ring->count;
+    size_t before, behind;
+
     count = count < sip_ring_room(ring) ? count : sip_ring_room(ring);
-    copy_places(ring, (uint64_t)ring->first + ring->count, NULL, items, count);
-    ring->count += count;
+    if (count > 0) {
+        split(ring, place, count, &before, &behind);
+        memcpy(place_at(ring, place), items, before);
+        memcpy(ring->places, (const char *)items + before, behind);
+        ring->count += count;
+    }
     return count;
 }
 
 uint32_t sip_ring_take(struct sip_ring *ring, void *items, uint32_t count)
 {
+    size_t before, behind;
+
     count = count < ring->count ? count : ring->count;
-    if (items != NULL) {
-        copy_places(ring, ring->first, items, NULL, count);
+    if (count > 0 && items != NULL) {
+        split(ring, ring->first, count, &before, &behind);
+        memcpy(items, place_at(ring, ring->first), before);
+        memcpy((char *)items + before, ring->places, behind);
     }
     if (count > 0) {
         ring->first = (uint32_t)(((uint64_t)ring->first + count) % ring->capacity);

@@ -262,7 +262,8 @@ static void texts_are_written_as_libc_does(void **state)
         (void)random_text(text, sizeof(text));
         random_format(format, "-", "s", 40);
         SAME(format, text);
-        (void)snprintf(format, sizeof(format), "%%%s%uc|%%%%", i % 2 ? "-" : "", 1 + i % 9);
+        (void)snprintf(format, sizeof(format), "%%%s%uc|%%%%", i % 2 ? "-" : "",
+                       1 + (unsigned)i % 9);
         SAME(format, 'a' + i % 26);
     }
     SAME("%s and %s", "one", "two");
@@ -334,7 +335,8 @@ static void what_is_not_known_is_shown(void **state)
     assert_int_equal(sip_format(text, sizeof(text), bad), 6);
     assert_string_equal(text, "%y %n ");
     assert_int_equal(sip_format(text, sizeof(text), "%s", none), 6);
-    assert_int_equal(sip_format(text, sizeof(text), "%p %p", NULL, (void *)(uintptr_t)0xab), 8);
+    assert_int_equal(sip_format(text, sizeof(text), "%p %p", (void *)NULL, (void *)(uintptr_t)0xab),
+                     8);
     assert_string_equal(text, "0x0 0xab");
     assert_int_equal(sip_format(NULL, 0, "%d", 12345), 5);
 }

@@ -25,6 +25,8 @@ pub mod raw {
     #[link(wasm_import_module = "nk")]
     extern "C" {
         pub fn exit(code: i32) -> !;
+        #[link_name = "yield"]
+        pub fn yield_now();
         pub fn log(text: *const u8, bytes: u32) -> i32;
         pub fn clock_ns() -> i64;
         pub fn entropy(bytes: *mut u8, count: u32) -> i32;
@@ -89,6 +91,24 @@ pub fn log(text: &str) {
     if bytes > 0 {
         unsafe { raw::log(text.as_ptr(), bytes as u32) };
     }
+}
+
+/// Monotonic time of this node.
+pub fn clock_ns() -> i64 {
+    unsafe { raw::clock_ns() }
+}
+
+/// Index of the first endpoint that has a message or is closed. Up to 64; none: it sleeps.
+pub fn select(endpoints: &[&Endpoint], timeout_ns: i64) -> Result<usize, Status> {
+    let mut handles = [0u32; 64];
+    if endpoints.len() > handles.len() {
+        return Err(Status::LIMIT);
+    }
+    for (handle, endpoint) in handles.iter_mut().zip(endpoints) {
+        *handle = endpoint.0;
+    }
+    let result = unsafe { raw::select(handles.as_ptr(), endpoints.len() as u32, timeout_ns) };
+    checked(result).map(|index| index as usize)
 }
 
 /// A value of the graph, in `buffer`. None: there is none, it is longer, or it is not UTF-8.

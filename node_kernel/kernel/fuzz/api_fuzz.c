@@ -86,6 +86,13 @@ static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
     const size_t length = strlen(FUZZ_FAULT_SOON);
 
     (void)arg;
+    for (uint32_t i = 0; i < bytes; i++) {
+        const uint8_t byte = (uint8_t)text[i], next = i + 1 < bytes ? (uint8_t)text[i + 1] : 0;
+
+        if (byte < 0x20 || byte == 0x7f || (byte == 0xc2 && next >= 0x80 && next <= 0x9f)) {
+            found("a control character in the log", "");
+        }
+    }
     if (bytes >= length && memcmp(text, FUZZ_FAULT_SOON, length) == 0) {
         fuzz.announced[sip % MARKS] = 1;
     }

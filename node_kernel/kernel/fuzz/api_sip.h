@@ -83,6 +83,8 @@ void fuzz_pattern_put(const struct fuzz_block *block);
 void fuzz_pattern_check(const struct fuzz_block *block);
 /* The kernel may have written there: blocks get their pattern again. */
 void fuzz_written(uint32_t address, uint32_t bytes);
+/* No block can be seen but those of this SIP: at every place where one may begin. */
+void fuzz_window_check(void);
 /* Every block and handle of this SIP is still what it was. */
 void fuzz_own_check(void);
 

@@ -195,6 +195,25 @@ static void message_take(const struct nk_msg *msg)
     }
 }
 
+/* The message that did not fit is still in the endpoint, which therefore cannot be sent. */
+static void stashed_check(uint32_t handle)
+{
+    struct nk_msg msg = {.tag = FuzzContract_tag_GiveExp, .arg_count = 1, .args = {handle}};
+    uint32_t ends[2];
+    int32_t result;
+
+    if (fuzz_any(2) == 0) { /* of its blocks none may have stayed */
+        fuzz_window_check();
+        return;
+    }
+    if (nk_channel((int64_t)FuzzContract_ID, 0, ends) != 0) {
+        return;
+    }
+    result = nk_send(ends[0], &msg);
+    FUZZ_CHECK(result < 0, handle, result, nk_state(handle));
+    FUZZ_CHECK(nk_close(ends[0]) == 0 && nk_close(ends[1]) == 0, handle, ends[0], ends[1]);
+}
+
 void fuzz_recv(void)
 {
     const uint32_t handle = fuzz_handle_to_recv();
@@ -211,6 +230,9 @@ void fuzz_recv(void)
                timeout_ns, at);
     if (result == -SF_NOMEM && nk_state(handle) < 0) {
         fuzz_handle_gone(handle); /* the kernel itself had no memory: the channel has ended */
+    }
+    if ((result == -SF_NOMEM || result == -SF_LIMIT) && nk_state(handle) >= 0) {
+        stashed_check(handle);
     }
     if (result == -SF_CLOSED && fuzz_any(4) != 0) {
         FUZZ_CHECK(nk_cause(handle) != 0, handle, 0, 0);

@@ -134,8 +134,19 @@ void fuzz_written(uint32_t address, uint32_t bytes)
     }
 }
 
+void fuzz_window_check(void)
+{
+    for (uint32_t at = WINDOW; at < WINDOW + 2 * QUOTA; at += 64) {
+        const int32_t bytes = nk_block_bytes((void *)(uintptr_t)at);
+        FUZZ_CHECK(bytes == -SF_NOTOWNER || fuzz_block_find(at) != NULL, at, bytes, 0);
+    }
+}
+
 void fuzz_own_check(void)
 {
+    if (fuzz_any(4) == 0) {
+        fuzz_window_check();
+    }
     for (uint32_t i = 0; i < BLOCKS; i++) {
         if (fuzz_blocks[i].live) {
             const int32_t bytes = nk_block_bytes((void *)(uintptr_t)fuzz_blocks[i].address);

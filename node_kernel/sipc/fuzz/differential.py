@@ -228,19 +228,23 @@ class Modules:
         return sorted(folder.glob("*.wasm"))
 
 
-def test_modules(options, work, end):
+def test_modules(options, work):
+    """For as long as was asked for, and until something has been seen, on a slow machine, too."""
     modules = Modules(options, work)
-    seed, builds = options.seed, 0
-    while time.monotonic() < end and sum(not ok for _, ok, _ in results) < 20:
+    seed, builds, begin = options.seed, 0, time.monotonic()
+    end, late = begin + options.seconds, begin + options.seconds + 90
+    while sum(not ok for _, ok, _ in results) < 20 and (
+            time.monotonic() < end or
+            (modules.valid <= 20 or modules.built == 0) and time.monotonic() < late):
         valid = []
         for path in modules.chunk(seed, 5, 300):
             path = path.rename(path.with_name(f"{seed}-{path.name}"))
             if modules.validate(path):
                 valid.append(path)
-            if time.monotonic() > end:
+            if time.monotonic() > end and len(valid) > 20:
                 break
         # Spread over the time there is.
-        share = 1 - max(0.0, end - time.monotonic()) / options.seconds
+        share = min(1.0, 0.2 + (time.monotonic() - begin) / options.seconds)
         for path in valid[:: max(1, len(valid) // 8)]:
             if builds < options.builds * share:
                 modules.build(path)
@@ -253,11 +257,16 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("verify_fuzz", "code_fuzz", "sipc", "source"):
         parser.add_argument(name, type=lambda p: pathlib.Path(p).resolve())
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=10, help="of modules; a quarter more for code")
     parser.add_argument("--builds", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=pathlib.Path)
+    parser.add_argument("--seeds", type=pathlib.Path, help="only write the seeds there")
     options = parser.parse_args()
+    if options.seeds:
+        seeds_of_tests(options, options.seeds.resolve())
+        seeds_of_sips(options, options.seeds.resolve(), options.seeds.resolve())
+        return 0
     work = pathlib.Path(tempfile.mkdtemp(prefix="verify-fuzz-"))
     options.kept = options.keep or pathlib.Path(tempfile.gettempdir()) / f"verify-fuzz-found-{os.getpid()}"
     options.kept.mkdir(parents=True, exist_ok=True)
@@ -270,7 +279,7 @@ def main():
         instructions, said = test_code(options, work, options.seed, max(2, options.seconds // 4))
         check(f"{instructions} instructions are what objdump says, none is forbidden",
               instructions > 1000 and not any(not ok for _, ok, _ in results), said)
-        modules = test_modules(options, work, begin + options.seconds)
+        modules = test_modules(options, work)
         print("#", said.splitlines()[0].lstrip("# ") if said else "")
         print(f"# {modules.inputs} modules, {modules.accepted} accepted; of those looked at "
               f"{modules.valid} valid, {modules.types} not type safe; {modules.built} built, "

@@ -32,4 +32,7 @@ SF_MUST_CHECK sf_status image__check_code(const struct image_segment *segment,
 /* Names, limits, ports, contracts. Fills contracts. */
 SF_MUST_CHECK sf_status image__check_manifest(struct image *image, struct image_report *report);
 
+/* The table of source lines (image/lines.h). */
+SF_MUST_CHECK sf_status image__check_lines(const struct image *image, struct image_report *report);
+
 #endif

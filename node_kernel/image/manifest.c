@@ -66,6 +66,10 @@ static sf_status check_scalars(const Sf__Image__Manifest *manifest, struct image
         return image__broken(report, SF_FORMAT, "manifest-module-hash", "%zu bytes, must be %u",
                              manifest->module_hash.len, IMAGE_DIGEST_BYTES);
     }
+    if (manifest->violation_faults > 1) {
+        return image__broken(report, SF_FORMAT, "manifest-limits", "violation_faults is %u",
+                             manifest->violation_faults);
+    }
     return check_place(manifest, report);
 }
 
@@ -170,6 +174,9 @@ sf_status image__check_manifest(struct image *image, struct image_report *report
 
     if (st == SF_OK) {
         st = check_symbols(manifest, report);
+    }
+    if (st == SF_OK) {
+        st = image__check_lines(image, report);
     }
     if (st == SF_OK) {
         st = check_contracts(image, report);

@@ -16,7 +16,7 @@
 static _Noreturn int64_t call_trap(struct nk_sip *sip, uint32_t kind)
 {
     nk__fault_from_call(sip,
-                        kind == 0 || kind > SF_FAULT_KILLED ? SF_FAULT_BAD_CALL : (uint8_t)kind);
+                        kind == 0 || kind > SF_FAULT_BAD_CALL ? SF_FAULT_BAD_CALL : (uint8_t)kind);
 }
 
 static _Noreturn int64_t call_unknown(struct nk_sip *sip)
@@ -46,6 +46,9 @@ static int64_t call_yield(struct nk_sip *sip)
 static int64_t call_resched(struct nk_sip *sip, uint64_t result)
 {
     nk__cpu.resched = 0;
+    if (nk__quota_cpu_over(sip)) {
+        nk__fault_from_call(sip, SF_FAULT_QUOTA);
+    }
     nk__cpu.budget = 0; /* as when it is pre-empted */
     nk__requeue(sip, result);
 }

@@ -273,8 +273,7 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
         to->block_count++;
         parcel_leave(sip, parcel, &block->capacity);
     }
-    mate->received_tag = msg->tag;
-    mate->has_received = 1;
+    nk__note_got(&mate->notes, msg->tag);
     mate->waiting = 0;
     to->wait = NK_WAIT_NONE;
     if (__builtin_expect(to->timer_index != 0, 0)) {
@@ -311,7 +310,7 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     parcel.port_count = 0;
     st = pack(sip, port, in, &msg, &parcel);
     if (__builtin_expect(st != SF_OK, 0)) {
-        return -(int64_t)st;
+        return nk__send_refused(sip, port, in->tag, st);
     }
     st = SF_AGAIN;
     if (mate_waits(port->mate) && parcel_is_plain(&parcel, &port->plans[msg.tag])) {
@@ -321,10 +320,9 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
         st = send_queued(sip, port, &msg, &parcel);
     }
     if (__builtin_expect(st != SF_OK, 0)) {
-        return -(int64_t)st;
+        return nk__send_refused(sip, port, msg.tag, st);
     }
-    port->sent_tag = msg.tag;
-    port->has_sent = 1;
+    nk__note_sent(&port->notes, msg.tag);
     sip->worker->messages++;
     return SF_OK;
 }
@@ -479,8 +477,7 @@ static sf_status recv_unpack(struct nk_sip *sip, struct nk_port *port, struct fa
 {
     sf_status st;
 
-    port->received_tag = msg->tag;
-    port->has_received = 1;
+    nk__note_got(&port->notes, msg->tag);
     st = unpack(sip, port, msg, out);
     if (__builtin_expect(st != SF_OK, 0)) {
         recv_stash(sip, port, msg);

@@ -67,6 +67,10 @@ nk__gate_start:
  * other general registers from its stack. %rcx..: free until popped. */
     .balign 16
 nk__gate_restore:
+    mov CPU(NK_CPU_SIP), %rax
+    mov %rax, CPU(NK_CPU_RESTORED) /* as long as CALLS stays: it computes without a call */
+    mov CPU(NK_CPU_CALLS), %rax
+    mov %rax, CPU(NK_CPU_RESTORED_CALLS)
     pop %rdi
     pop %rsi
     test %esi, %esi

@@ -23,6 +23,7 @@
 #include "abi/nk_abi.h"
 #include "gate.h"
 #include "nk.h"
+#include "port_note.h"
 #include "worker.h"
 
 #define NK_PAGE_BYTES 4096u
@@ -56,8 +57,7 @@ struct nk_port {
     struct nk_port *mate;         /* LOCAL: the port at the other end; NULL: it has closed */
     struct nk_sip *sip;           /* NULL: held by a service */
     struct fab_msg *stash;        /* received, but there was no room for its blocks or endpoints */
-    uint8_t sent_tag, received_tag;
-    uint8_t has_sent, has_received;
+    struct nk_notes notes;        /* the last messages */
     uint32_t message_count;
     const struct ct_contract *contract;
     struct nk_service *service; /* NULL: held by a SIP */
@@ -153,6 +153,15 @@ struct nk_export {
     uint8_t waiting; /* locked: the SIP waits for channels to it */
 };
 
+/* Where a SIP faulted. */
+struct nk_fault {
+    uint8_t has_address; /* `address` could not be accessed */
+    uint8_t is_return;   /* rip is where a kernel call would have returned to */
+    uint8_t tag, state;  /* CONTRACT: what was sent, and when */
+    uint32_t handle;     /* CONTRACT */
+    uint64_t address, rip, rsp, rbp;
+};
+
 struct nk_sip {
     /* Hot: what a message touches. */
     struct nk_head *head;
@@ -186,7 +195,7 @@ struct nk_sip {
     uint8_t posted;            /* it is in an inbox; under the lock */
     uint8_t pinned;            /* stays where it is */
     uint8_t preempted;         /* its last turn was ended by the tick */
-    uint64_t cpu_ns;           /* by samples: a tick to whom it finds running */
+    uint64_t cpu_ns;           /* by samples: quota.c */
 
     /* Cold. */
     uint64_t number;
@@ -199,10 +208,16 @@ struct nk_sip {
     uint32_t config_count;
     uint32_t cpu_percent; /* quota, of one core; 0: none */
 
+    /* Quotas (quota.c), from the manifest; 0: no limit. */
+    uint64_t cpu_ns_max;
+    uint64_t slice_ns, slice_ns_max; /* computed since its last kernel call, as far as known */
+    uint8_t violation_faults;
+
     /* Why it ends. */
     uint8_t end_how;
     uint8_t fault;
     int32_t exit_code;
+    struct nk_fault where; /* of `fault` */
 };
 
 struct nk_image {
@@ -488,8 +503,30 @@ SF_MUST_CHECK sf_status nk__signals_install(void);
 void nk__signals_remove(void);
 /* Ends the running SIP with a fault told by a kernel call. */
 _Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind);
-/* Writes the report of its worker for a SIP that is still whole. */
-void nk__fault_report(struct nk_sip *sip);
+/* From a signal handler that found sealed code: the running SIP ends when the handler returns.
+ * NONE: the kind is found later, from `where`. regs: greg_t of the context. */
+void nk__fault_from_signal(struct nk_sip *sip, uint8_t kind, long long *regs);
+/* What a touch of linear memory at this offset, which faulted, was: enum sf_fault_kind. */
+uint8_t nk__fault_of_memory(const struct nk_sip *sip, uint64_t offset);
+
+/* --- fault_report.c --- */
+/* The report on a SIP that is still whole; the caller's to free. NULL: no memory. */
+char *nk__fault_report(const struct nk_sip *sip);
+
+/* --- quota.c --- */
+void nk__quota_init(struct nk_sip *sip);
+/* From the tick's handler, while this SIP runs: charges it. Answers the fault it has earned, or
+ * SF_FAULT_NONE. */
+uint8_t nk__quota_tick(struct nk_sip *sip);
+/* Forgets the time until now. */
+void nk__quota_skip(void);
+static inline int nk__quota_cpu_over(const struct nk_sip *sip)
+{
+    return sip->cpu_ns_max != 0 && sip->cpu_ns >= sip->cpu_ns_max;
+}
+/* What `send` answers, unless the manifest wants the SIP to end of it. */
+int64_t nk__send_refused(struct nk_sip *sip, const struct nk_port *port, uint32_t tag,
+                         sf_status status);
 
 /* Does an instruction there belong to an image? */
 static inline int nk__in_image_area(uint64_t rip)

@@ -74,6 +74,15 @@ static int vectors_save(uint64_t slot, const void *fpregs)
     return magic == XSTATE_MAGIC ? 1 : 0;
 }
 
+/* Do its registers fit on its stack? */
+static int stack_has_room(const struct nk_sip *sip, uint64_t rsp)
+{
+    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
+
+    return rsp <= slot + NK_STACK_TOP &&
+           rsp >= slot + NK_STACK_LOW + RED_ZONE_BYTES + SAVED_WORDS * 8 + STACK_ROOM_BYTES;
+}
+
 /* Saves the interrupted SIP as if it had called the kernel. False: not now. */
 static int registers_save(struct nk_sip *sip, const ucontext_t *context)
 {
@@ -86,11 +95,8 @@ static int registers_save(struct nk_sip *sip, const ucontext_t *context)
     uint64_t *frame;
     int vectors;
 
-    if (rsp > slot + NK_STACK_TOP ||
-        rsp < slot + NK_STACK_LOW + RED_ZONE_BYTES + SAVED_WORDS * 8 + STACK_ROOM_BYTES) {
-        return 0; /* it is about to overflow its stack: let it */
-    }
-    vectors = vectors_save(slot, context->uc_mcontext.fpregs);
+    vectors =
+        vectors_save(nk__slot_address(sip->kernel, sip->slot_index), context->uc_mcontext.fpregs);
     if (vectors < 0) {
         return 0;
     }
@@ -112,10 +118,14 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
 {
     greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
     uint64_t rip = (uint64_t)regs[REG_RIP];
+    uint8_t fault;
 
     (void)signal_number;
     if (info->si_code != SI_TIMER && (info->si_code != SI_TKILL || info->si_pid != getpid())) {
         return;
+    }
+    if (nk__cpu.sip == NULL) {
+        nk__quota_skip(); /* no SIP's time */
     }
     if (nk__cpu.worker == NULL) {
         if (++idle_ticks >= (int)IDLE_TICKS_MAX) {
@@ -130,14 +140,17 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     if (nk__cpu.sip == NULL) {
         return; /* the scheduler loop */
     }
-    if (info->si_code == SI_TIMER) {
-        nk__cpu.sip->cpu_ns += tick_ns;
-    }
+    fault = nk__quota_tick(nk__cpu.sip);
     if (!nk__in_image_area(rip)) {
         nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
         return;
     }
-    if (registers_save(nk__cpu.sip, context)) {
+    if (fault == SF_FAULT_NONE && !stack_has_room(nk__cpu.sip, (uint64_t)regs[REG_RSP])) {
+        fault = SF_FAULT_STACK_OVERFLOW; /* it could not be pre-empted, and might loop for ever */
+    }
+    if (fault != SF_FAULT_NONE) {
+        nk__fault_from_signal(nk__cpu.sip, fault, regs);
+    } else if (registers_save(nk__cpu.sip, context)) {
         regs[REG_RIP] = (greg_t)preempt_land;
         regs[REG_RSP] = (greg_t)nk__cpu.kernel_rsp - 8; /* as after a call */
     }
@@ -148,6 +161,7 @@ void nk__tick_arm(void)
     idle_ticks = 0;
     if (!armed) {
         armed = 1;
+        nk__quota_skip();
         timer_set(tick_ns);
     }
 }

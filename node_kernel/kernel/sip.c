@@ -341,6 +341,7 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
     if (sip->block_bytes_max == 0) {
         sip->block_bytes_max = NK_BLOCK_BYTES_QUOTA;
     }
+    nk__quota_init(sip);
     memcpy(sip->name, options->name, strlen(options->name));
     nk_list_init(&sip->run);
     st = sip_config(sip, options);
@@ -582,8 +583,10 @@ void nk__sip_finish_dead(struct nk_sip *sip)
         return;
     }
     cause = (struct sf_cause){.kind = SF_CAUSE_PEER_FAULTED, .fault = sip->fault};
-    nk__fault_report(sip);
-    nk__sip_finish(sip, cause, sip->worker->report);
+    char *report = nk__fault_report(sip);
+
+    nk__sip_finish(sip, cause, report != NULL ? report : "no memory left for the report");
+    free(report);
 }
 
 sf_status nk_sip_stop(struct nk_kernel *kernel, uint64_t number, struct sf_cause cause)

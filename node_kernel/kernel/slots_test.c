@@ -291,16 +291,16 @@ static void a_large_sip_uses_256_mib_and_leaves_none_of_it(void)
 
 static void large_memory_ends_where_memory_size_says(void)
 {
-    faults(LARGE, "past", SF_FAULT_OUT_OF_BOUNDS, "its memory has 0x");
-    faults(LARGE, "across", SF_FAULT_OUT_OF_BOUNDS, "its memory has 0x");
+    faults(LARGE, "past", SF_FAULT_OUT_OF_BOUNDS, "the memory ends at 0x");
+    faults(LARGE, "across", SF_FAULT_OUT_OF_BOUNDS, "the memory ends at 0x");
 }
 
 static void no_large_address_leaves_the_slot(void)
 {
-    faults(LARGE, "behind", SF_FAULT_OUT_OF_BOUNDS, "where blocks live, but none was here");
+    faults(LARGE, "behind", SF_FAULT_OUT_OF_BOUNDS, "where blocks live, but none was there");
     faults(LARGE, "above", SF_FAULT_OUT_OF_BOUNDS, "address 0xc0000000");
     faults(LARGE, "far", SF_FAULT_OUT_OF_BOUNDS, "address 0x17fffffe0 (behind the last address");
-    faults(LARGE, "memstack", SF_FAULT_OUT_OF_BOUNDS, "C stack");
+    faults(LARGE, "memstack", SF_FAULT_STACK_OVERFLOW, "C stack");
     faults(LARGE, "stack", SF_FAULT_STACK_OVERFLOW, "fault_recurse");
     faults(LARGE, "oob", SF_FAULT_OUT_OF_BOUNDS, "address 0x1800000");
 }
@@ -398,10 +398,10 @@ static void a_block_that_was_given_away_is_gone(void)
     static const char *const all[] = {"stale64", "freed64", "stale1m", "freed1m"};
 
     for (uint32_t i = 0; i < 4; i++) {
-        faults(STRICT, all[i], SF_FAULT_BLOCK_GONE, "that this sip sent or freed");
+        faults(STRICT, all[i], SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
     }
-    faults(SMALL, "stale1m", SF_FAULT_BLOCK_GONE, "in stale+0x");
-    faults(LARGE, "stale1m", SF_FAULT_BLOCK_GONE, "that this sip sent or freed");
+    faults(SMALL, "stale1m", SF_FAULT_USE_AFTER_SEND, "in stale at probe_slots.c:");
+    faults(LARGE, "stale1m", SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
     create(1, SMALL, "late", "stale64"); /* as documented: a stale copy, its own */
     start(1);
     run_all();
@@ -426,7 +426,7 @@ static void a_block_that_went_straight_to_another_is_gone(void)
         start(2);
         run_all();
         assert_int_equal(world.hows[2], NK_END_FAULTED);
-        assert_int_equal(world.faults[2], SF_FAULT_BLOCK_GONE);
+        assert_int_equal(world.faults[2], SF_FAULT_USE_AFTER_SEND);
         assert_exited(1, 0); /* it got the block, and notices a closed channel */
     }
 }

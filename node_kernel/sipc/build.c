@@ -12,6 +12,7 @@
 #include "check.h"
 #include "image.pb-c.h"
 #include "image/image.h"
+#include "lines.h"
 #include "manifest.h"
 #include "native.h"
 #include "protocols.h"
@@ -37,6 +38,7 @@ struct job {
     struct native native;
     char **names; /* by function index; NULL where the module has none */
     uint32_t name_count;
+    Sf__Image__Lines lines;
     Sf__Image__Manifest manifest;
     uint8_t module_hash[IMAGE_DIGEST_BYTES];
 };
@@ -305,7 +307,8 @@ static sf_status stage_gcc(struct job *job)
         "gcc",
         "-std=gnu11",
         "-O3",
-        "-w", /* the C is generated */
+        "-g1", /* for the table of source lines; the code is the same without */
+        "-w",  /* the C is generated */
         "-DNDEBUG",
         "-fPIC",
         "-fvisibility=hidden",
@@ -323,6 +326,7 @@ static sf_status stage_gcc(struct job *job)
         "-fstack-clash-protection",
         "-fcf-protection=none",
         "-fno-omit-frame-pointer", /* fault reports walk the stack */
+        "-fno-optimize-sibling-calls",
         "-fno-asynchronous-unwind-tables",
         "-fno-ident",
         "-I.",
@@ -411,6 +415,9 @@ static void fill_manifest(struct job *job)
     m->memory_pages_max = job->pages_max;
     m->block_bytes_max = job->source.block_bytes_max;
     m->cpu_percent = job->source.cpu_percent;
+    m->cpu_ms_max = job->source.cpu_ms_max;
+    m->slice_ms_max = job->source.slice_ms_max;
+    m->violation_faults = job->source.violation_faults;
     m->module_hash =
         (ProtobufCBinaryData){.len = sizeof(job->module_hash), .data = job->module_hash};
     m->built_by = (char *)(uintptr_t) "sipc " SIPFABRIC_VERSION;
@@ -514,6 +521,29 @@ static sf_status fill_symbols(struct job *job)
     return SF_OK;
 }
 
+/* The table of source lines, by the names of fill_symbols. */
+static sf_status fill_lines(struct job *job)
+{
+    const struct lines_input input = {
+        .work = &job->work,
+        .options = job->options,
+        .wasm = job->wasm,
+        .wasm_bytes = job->wasm_bytes,
+        .base_address = job->base_address,
+        .names = job->names,
+        .name_count = job->name_count,
+    };
+    char path[WORK_PATH_MAX];
+    sf_status st =
+        file_write(work_path(&job->work, "linked.wasm", path), job->wasm, job->wasm_bytes);
+
+    if (st == SF_OK) {
+        st = lines_make(&input, &job->lines);
+    }
+    job->manifest.lines = &job->lines;
+    return st;
+}
+
 static void free_symbols(struct job *job)
 {
     if (job->manifest.symbols != NULL) {
@@ -534,6 +564,9 @@ static sf_status stage_image(struct job *job)
     char text[512];
     sf_status st = fill_symbols(job);
 
+    if (st == SF_OK) {
+        st = fill_lines(job);
+    }
     if (st != SF_OK) {
         return st;
     }
@@ -611,6 +644,7 @@ sf_status build(const struct build_options *options)
     }
     work_close(&job->work);
     free_symbols(job);
+    lines_fini(&job->lines);
     protocols_fini(&job->protocols);
     native_fini(&job->native);
     free(job->linked);

@@ -164,6 +164,41 @@ static sf_status check_sizes(struct reader *r)
     return SF_OK;
 }
 
+/* "500ms", "2s": milliseconds. */
+static sf_status read_ms(struct reader *r, const yaml_node_t *node, uint32_t *out_ms)
+{
+    const char *text = text_of(node);
+    char *unit = NULL;
+    unsigned long long number;
+    unsigned factor;
+
+    errno = 0;
+    number = text == NULL || text[0] < '0' || text[0] > '9' ? 0 : strtoull(text, &unit, 10);
+    if (unit != NULL && strcmp(unit, "ms") == 0) {
+        factor = 1;
+    } else if (unit != NULL && strcmp(unit, "s") == 0) {
+        factor = 1000;
+    } else {
+        return bad(r, node, "expected a time such as 500ms or 2s");
+    }
+    if (errno != 0 || number == 0 || number > UINT32_MAX / factor) {
+        return bad(r, node, "a time must be above 0 and at most %u s", UINT32_MAX / 1000);
+    }
+    *out_ms = (uint32_t)number * factor;
+    return SF_OK;
+}
+
+static sf_status read_violation(struct reader *r, const yaml_node_t *node, uint32_t *out_faults)
+{
+    const char *text = text_of(node);
+
+    if (text == NULL || (strcmp(text, "error") != 0 && strcmp(text, "fault") != 0)) {
+        return bad(r, node, "expected error (the call answers it) or fault (the SIP ends of it)");
+    }
+    *out_faults = strcmp(text, "fault") == 0;
+    return SF_OK;
+}
+
 /* "25%": of one core. */
 static sf_status read_percent(struct reader *r, const yaml_node_t *node, uint32_t *out_percent)
 {
@@ -213,9 +248,18 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
     if (strcmp(text, "cpu") == 0) {
         return read_percent(r, value, &out->cpu_percent);
     }
+    if (strcmp(text, "cpu_total") == 0) {
+        return read_ms(r, value, &out->cpu_ms_max);
+    }
+    if (strcmp(text, "slice") == 0) {
+        return read_ms(r, value, &out->slice_ms_max);
+    }
+    if (strcmp(text, "on_violation") == 0) {
+        return read_violation(r, value, &out->violation_faults);
+    }
     return bad(r, key,
                "unknown key %s; known: name, imports, exports, slot_class, memory, blocks, "
-               "strict_blocks, cpu",
+               "strict_blocks, cpu, cpu_total, slice, on_violation",
                text);
 }
 

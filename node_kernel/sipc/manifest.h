@@ -34,6 +34,9 @@ struct manifest_source {
     bool large;               /* slot class */
     bool strict_blocks;       /* every block has pages of its own */
     uint32_t cpu_percent;     /* 0: not said */
+    uint32_t cpu_ms_max;      /* 0: no limit */
+    uint32_t slice_ms_max;    /* 0: no limit */
+    uint32_t violation_faults;
 };
 
 SF_MUST_CHECK sf_status manifest_read(const char *path, struct manifest_source *out_manifest);

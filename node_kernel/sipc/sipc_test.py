@@ -385,6 +385,12 @@ def test_build_errors():
     for text in ("0%", "101%", "25", "x%", "1.5%", "[25%]"):
         fails(f"manifest: cpu {text}", "m.yaml:2: error: expected a share of one core, 1% to 100%",
               *with_manifest, m_yaml=f"name: x\ncpu: {text}\n")
+    for line, what in (
+            ("cpu_total: 5", "expected a time such as"), ("cpu_total: 0ms", "a time must be above 0"),
+            ("slice: 5000000s", "a time must be above 0"), ("slice: [1ms]", "expected a time such as"),
+            ("on_violation: maybe", "expected error")):
+        fails(f"manifest: {line}", f"m.yaml:2: error: {what}", *with_manifest,
+              m_yaml=f"name: x\n{line}\n")
     fails("manifest: not YAML", "m.yaml:2: error:", *with_manifest, m_yaml="name: [x\n")
     fails("manifest: not there", "m.yaml: No such file", *with_manifest)
     fails("a broken contract", "error:", *build, "--contracts", "b.contract",
@@ -459,14 +465,24 @@ def test_every_operator():
     path = write_module("every.wasm", content)
     check(f"{count} functions, one for each operator: wasm-validate accepts them",
           run("wasm-validate", path).returncode == 0, run("wasm-validate", path).stderr)
-    out = run(SIPC, "build", path, "-o", WORK / "every.sip")
+    out = run(SIPC, "build", path, "-v", "-o", WORK / "every.sip")
     check("every operator builds", out.returncode == 0, out.stderr)
+    check("and has its lines", "llvm-symbolizer" in out.stderr and "no source lines" not in out.stderr,
+          out.stderr)
     out = run(SIPC, "inspect", WORK / "every.sip", "-o", "json")
     path = WORK / "sample.wasm"
     made = run("wat2wasm", HERE / "sample.wat", "-o", path)
-    out2 = run(SIPC, "build", path, "-o", WORK / "sample.sip")
+    out2 = run(SIPC, "build", path, "-v", "-o", WORK / "sample.sip")
     check("bulk memory, passive data, tables and branches build", out2.returncode == 0,
           made.stderr + out2.stderr)
+    check("and have their lines", "no source lines" not in out2.stderr, out2.stderr)
+    damaged = WORK / "damaged.wasm"
+    sections = b"".join(
+        section(0, leb(len(name)) + name + bytes((i * 31 + len(name)) & 0xff for i in range(4000)))
+        for name in (b".debug_info", b".debug_line", b".debug_abbrev", b".debug_str", b".debug_ranges"))
+    damaged.write_bytes(content + sections)
+    out2 = run(SIPC, "build", damaged, "-o", WORK / "damaged.sip")
+    check("damaged debug information does no harm", out2.returncode == 0, out2.stderr)
     symbols = re.search(r'"symbols":\t(\d+)', out.stdout)
     check("and is in the image", symbols and int(symbols.group(1)) >= count, out.stdout)
 

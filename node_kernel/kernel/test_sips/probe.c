@@ -292,7 +292,7 @@ int sip_main(void)
         return trim();
     }
     if (is(mode, "loop")) {
-        return loop();
+        return loop(); /* @loop */
     }
     if (is(mode, "spin")) {
         return spin();
@@ -307,5 +307,5 @@ int sip_main(void)
         return probe_recycle(mode);
     }
     int result = probe_slots(mode);
-    return result != -1 ? result : probe_fault(mode);
+    return result != -1 ? result : probe_fault(mode); /* @sip_main */
 }

@@ -127,6 +127,14 @@ static inline void sf_memory_init(u8 *memory, const u8 *segment, u32 segment_byt
 #define memory_init(m, src, src_bytes, d, s, n) sf_memory_init(SF_AT(0u), src, src_bytes, d, s, n)
 
 /*
+ * Each trap keeps a place of its own, so that a fault report has its line: without the operand, gcc
+ * makes one of all those of a function.
+ */
+#undef TRAP
+#define TRAP(x)                                                                                    \
+    (({ __asm__ volatile("" : : "i"(__LINE__)); }), wasm_rt_trap(WASM_RT_TRAP_##x), 0)
+
+/*
  * Function types: wasm2c numbers them at run time in writable memory of the image. sipc knows them
  * (sf_types: for each type the first one equal to it), so that an image has no writable byte.
  */

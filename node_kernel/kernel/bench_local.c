@@ -36,11 +36,11 @@
 #include "nk.h"
 
 #define ROUNDS 5u
-#define BATCHES 40u    /* of ours, in a round */
-#define BATCH_MIN 100u /* operations; fewer tell nothing */
+#define BATCHES 40u     /* of ours, in a round */
+#define BATCH_MIN 1000u /* operations; fewer tell nothing */
 #define YIELDS 20000u
 #define ROUND_TRIPS 5000u
-#define LARGE_TRIPS 500u
+#define LARGE_TRIPS 40u /* a batch takes as long as one of the small ones */
 #define CROSS_TRIPS 1000u
 #define LIVES 400u
 #define IDLE_SIPS 2000u
@@ -195,7 +195,7 @@ static uint64_t trips_done(const struct nk_stats *stats)
  * One nk_run of `budget` resumptions. What was done in it is counted, because a tick of the
  * pre-emption timer may end it early; its cost is part of the result, as in real life.
  */
-static void run_batch(struct samples *samples, uint32_t budget,
+static void run_batch(struct samples *samples, uint32_t budget, uint32_t least,
                       uint64_t (*done)(const struct nk_stats *stats))
 {
     struct nk_stats before, after;
@@ -206,7 +206,7 @@ static void run_batch(struct samples *samples, uint32_t budget,
     (void)nk_run(kernel, budget, t);
     cycles = __rdtsc() - from;
     nk_query(kernel, &after);
-    if (done(&after) < done(&before) + BATCH_MIN) {
+    if (done(&after) < done(&before) + least) {
         return; /* a tick right at its beginning */
     }
     sample(samples, cycles, done(&after) - done(&before));
@@ -219,7 +219,7 @@ static void ours_calls(struct samples *samples)
     sip_start(1);
     (void)nk_run(kernel, 1, now());
     for (uint32_t i = 0; i < BATCHES; i++) {
-        run_batch(samples, 1, calls_done);
+        run_batch(samples, 1, BATCH_MIN, calls_done);
     }
     sips_stop();
 }
@@ -232,7 +232,7 @@ static void ours_yields(struct samples *samples)
     sip_start(2);
     (void)nk_run(kernel, 1000, now());
     for (uint32_t i = 0; i < BATCHES; i++) {
-        run_batch(samples, YIELDS, switches_done);
+        run_batch(samples, YIELDS, BATCH_MIN, switches_done);
     }
     sips_stop();
 }
@@ -250,7 +250,7 @@ static void trips_of(struct samples *samples, const char *ping, uint32_t trips)
     sip_start(2);
     (void)nk_run(kernel, 1001, now());
     for (uint32_t i = 0; i < BATCHES; i++) {
-        run_batch(samples, 2 * trips, trips_done);
+        run_batch(samples, 2 * trips, trips / 5, trips_done);
     }
     sips_stop();
 }

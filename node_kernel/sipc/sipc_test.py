@@ -613,6 +613,41 @@ def test_every_operator():
     check("and is in the image", symbols and int(symbols.group(1)) >= count, out.stdout)
 
 
+# What is computed of one element; gcc makes vectors of it, in as many ways as there are types.
+LOOPS = ["a[i] + b[i]", "a[i] * b[i]", "a[i] > b[i] ? a[i] : b[i]", "a[i] < b[i] ? a[i] : b[i]",
+         "a[2 * i % N] - b[N - 1 - i]", "a[i] == b[i] ? a[i] : 7", "a[i] < 0 ? -a[i] : a[i]",
+         "a[i % (N / 2) * 2 + 1] + a[i / 2 * 2]", "fi[i]", "fd[i]", "wi[i]", "wd[i]"]
+WHOLE_LOOPS = ["a[i] << 3", "a[i] >> (k & 7)", "(a[i] ^ b[i]) & ~c[i]", "a[i] / 7",
+               "b[i] ? a[i] % b[i] : 0", "__builtin_popcountll(a[i])", "(a[i] + b[i] + 1) >> 1",
+               "__builtin_ctzll((uint64_t)a[i] | 1) + __builtin_clzll((uint64_t)a[i] | 1)"]
+REAL_LOOPS = ["__builtin_sqrt(a[i])", "__builtin_floor(a[i]) + __builtin_ceil(b[i])", "a[i] / b[i]",
+              "__builtin_trunc(a[i]) + __builtin_rint(b[i])", "__builtin_copysign(a[i], b[i])"]
+
+
+def loops():
+    text = ['#include "sip.h"\n#define N 256\nfloat fi[N]; double fd[N]; int32_t wi[N]; int64_t wd[N];']
+    calls = []
+    for kind in ("int8_t", "uint8_t", "int16_t", "uint16_t", "int32_t", "uint32_t", "int64_t",
+                 "uint64_t", "float", "double"):
+        text.append(f"struct {{ {kind} a[N], b[N], c[N], s; }} all_{kind};")
+        for number, body in enumerate(LOOPS + (REAL_LOOPS if kind in ("float", "double") else WHOLE_LOOPS)):
+            name = f"{kind}_{number}"
+            text.append(f"__attribute__((noinline)) void {name}(int k) {{ {kind} *a = "
+                        f"all_{kind}.a, *b = all_{kind}.b, *c = all_{kind}.c, s = 0; (void)a; (void)k;\n"
+                        f"for (int i = 0; i < N; i++) c[i] = ({kind})({body});\n"
+                        f"for (int i = 0; i < N; i++) s += c[i] * b[i];\nall_{kind}.s += s; }}")
+            calls.append(f"{name}(k);")
+    return "\n".join(text) + "\nint sip_main(void) { int k = (int)nk_clock_ns();\n" + \
+        "\n".join(calls) + "\nreturn 0; }\n"
+
+
+def test_vectors():
+    """What gcc makes of ordinary loops is allowed in images."""
+    (WORK / "loops.c").write_text(loops())
+    out = run(SIPC, "build", WORK / "loops.c", "-o", WORK / "loops.sip")
+    check("loops of every type build", out.returncode == 0, out.stderr)
+
+
 # (what, body of sip_main with `struct HelloContract_Imp h` taken, what `sipc check` says)
 FLOWS = [
     ("a send out of turn", "HelloContract_Imp_send_Bye(h);\nHelloContract_Imp_send_Bye(h);",
@@ -769,6 +804,7 @@ def main():
         test_signing()
         test_build_errors()
         test_every_operator()
+        test_vectors()
         test_static_check()
         test_unused_library_costs_nothing()
         test_sdk()

@@ -32,7 +32,11 @@
 /* Slots, one per SIP, of two classes. Slot i of a class lies at its base + i * its stride. */
 #define NK_SLOT_BASE 0x300000000000ull
 #define NK_SLOT_COUNT_MAX (512u << 10) /* small ones per cell: 64 TiB */
+#ifdef NK_SANITIZED_MAP
+#define NK_LARGE_BASE 0x700000000000ull
+#else
 #define NK_LARGE_BASE 0x100000000000ull
+#endif
 #define NK_LARGE_COUNT_MAX 2048u /* large ones per cell: 16 TiB */
 
 /* --- a slot ------------------------------------------------------------------------------------

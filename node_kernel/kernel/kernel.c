@@ -36,12 +36,8 @@ static void on_ready(void *arg, struct fab_ep *ep)
     }
     if (port->service != NULL) {
         nk__service_ready(port);
-    } else if (!port->waiting) {
-        return;
-    } else if (nk__mine(port->sip->worker)) {
-        nk__wake(port->sip);
-    } else {
-        nk__post(port->sip);
+    } else if (port->waiting != 0) {
+        nk__port_tell(port);
     }
 }
 

@@ -95,6 +95,7 @@ void nk__port_free(struct nk_port *port)
     free(port->stash);
     port->stash = NULL;
     mates_part(port);
+    nk__select_lose(port);
     port->ep = NULL;
     port->state = NK_PORT_FREE;
     /* The next holder gets the next generation; never 0, never a negative handle. */
@@ -201,7 +202,7 @@ void nk__sip_free(struct nk_sip *sip)
     }
     free(sip->config);
     free(sip->exports);
-    free(sip->wait_handles);
+    free(sip->select_handles);
     free(sip);
 }
 

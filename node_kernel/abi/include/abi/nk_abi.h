@@ -122,6 +122,7 @@ struct nk_msg {
     uint64_t args[NK_ARGS_MAX];
 };
 _Static_assert(sizeof(struct nk_msg) == 72, "nk_msg is an ABI");
+#define NK_TAG_NONE UINT32_MAX /* see recv_any */
 
 #define NK_HANDLES_MAX                                                                             \
     4096u /* per SIP; handles are 1..NK_HANDLES_MAX-1, slots are reused with a                     \

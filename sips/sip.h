@@ -2,9 +2,10 @@
 /*
  * sip.h - what a SIP written in C includes. Everything a SIP can do goes through here.
  *
- * A SIP is plain, straight-line C compiled to wasm32 with no operating system below it: define
- * `int sip_main(void)`. Blocking calls block this SIP only. Results below 0 are -(sf_status).
- * Typed calls for a contract come from the header that contractc writes for it
+ * A SIP is plain, straight-line C compiled to wasm32 (mode native: straight to machine code, the
+ * same source) with no operating system below it: define `int sip_main(void)`. Blocking calls block
+ * this SIP only. Results below 0 are -(sf_status). Typed calls for a contract come from the header
+ * that contractc writes for it
  * (#include "TcpContract.h"); this file is what they are made of.
  */
 #ifndef SIP_H
@@ -24,7 +25,11 @@
 /* The entry point that every SIP defines; what it returns is its exit code. */
 int sip_main(void);
 
+#ifdef __wasm__
 #define SIP__IMPORT(name) __attribute__((import_module("nk"), import_name(name)))
+#else /* mode native: real functions, in sipc's run-time stub */
+#define SIP__IMPORT(name)
+#endif
 SIP__IMPORT("exit") _Noreturn void nk_exit(int32_t code);
 SIP__IMPORT("yield") void nk_yield(void);
 SIP__IMPORT("log") int32_t nk_log(const char *text, uint32_t bytes);
@@ -46,6 +51,52 @@ SIP__IMPORT("cause") int32_t nk_cause(uint32_t handle);
 SIP__IMPORT("block_alloc") void *nk_block_alloc(uint32_t bytes);
 SIP__IMPORT("block_free") int32_t nk_block_free(void *block);
 SIP__IMPORT("block_bytes") int32_t nk_block_bytes(const void *block);
+
+/* --- addresses and blocks in messages ----------------------------------------------------------
+ *
+ * The kernel knows this SIP's memory by 32-bit addresses. In WebAssembly that is what pointers are;
+ * in mode native they are not, so a SIP that writes struct nk_msg itself goes through these.
+ */
+#ifdef __wasm__
+static inline uint32_t sip_address(const void *pointer)
+{
+    return (uint32_t)(uintptr_t)pointer;
+}
+static inline void *sip_pointer(uint32_t address)
+{
+    return (void *)(uintptr_t)address;
+}
+#else
+extern char sip__memory[]; /* address 0 */
+/* NULL is 0; what is not the SIP's becomes an address that the kernel refuses. */
+static inline uint32_t sip_address(const void *pointer)
+{
+    const int64_t distance = (int64_t)((uintptr_t)pointer - (uintptr_t)sip__memory);
+
+    if (distance != (int32_t)distance) {
+        return pointer == NULL ? 0 : 0x80000000u;
+    }
+    return (uint32_t)distance;
+}
+static inline void *sip_pointer(uint32_t address)
+{
+    return address == 0 ? NULL : (void *)((uintptr_t)sip__memory + (uintptr_t)(int32_t)address);
+}
+#endif
+
+/* A block as an argument of a message, and back. */
+static inline uint64_t sip_block_arg(const void *block, uint32_t bytes)
+{
+    return (uint64_t)bytes << 32 | sip_address(block);
+}
+static inline void *sip_arg_block(uint64_t arg)
+{
+    return sip_pointer((uint32_t)arg);
+}
+static inline uint32_t sip_arg_bytes(uint64_t arg)
+{
+    return (uint32_t)(arg >> 32);
+}
 
 /* --- libsip: small, freestanding -------------------------------------------------------------- */
 

@@ -44,12 +44,21 @@ _Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind)
 {
     const uint64_t *frame = (const uint64_t *)sip->head->rsp; /* six registers, return address */
 
-    sip->kernel->fault =
-        (struct nk_fault){.kind = kind, .rip = frame[6], .rsp = sip->head->rsp + 56};
+    sip->kernel->fault = (struct nk_fault){
+        .kind = kind, .rip = nk__linked(sip, frame[6]), .rsp = sip->head->rsp + 56};
     fault_land();
 }
 
-static uint8_t fault_kind(const struct nk_sip *sip, int signal_number, const siginfo_t *info)
+/* ud2, which is what __builtin_trap is in native code. */
+static int is_trap(uint64_t rip)
+{
+    const uint8_t *at = (const uint8_t *)rip;
+
+    return at[0] == 0x0f && at[1] == 0x0b;
+}
+
+static uint8_t fault_kind(const struct nk_sip *sip, int signal_number, const siginfo_t *info,
+                          uint64_t rip)
 {
     uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
     uint64_t address = (uint64_t)info->si_addr;
@@ -58,17 +67,20 @@ static uint8_t fault_kind(const struct nk_sip *sip, int signal_number, const sig
     case SIGFPE:
         return info->si_code == FPE_INTDIV ? SF_FAULT_DIV_BY_ZERO : SF_FAULT_BAD_CONVERSION;
     case SIGILL:
-        return SF_FAULT_BAD_INSTRUCTION;
+        return sip->image->native && is_trap(rip) ? SF_FAULT_UNREACHABLE : SF_FAULT_BAD_INSTRUCTION;
     default:
+        if (sip->image->native && address == rip) {
+            return SF_FAULT_BAD_INDIRECT_CALL;
+        }
         return address >= slot - STACK_GUARD_BELOW && address < slot + NK_STACK_LOW
                    ? SF_FAULT_STACK_OVERFLOW
                    : SF_FAULT_OUT_OF_BOUNDS;
     }
 }
 
-static int in_sealed_code(uint64_t rip)
+static int in_sealed_code(const struct nk_sip *sip, uint64_t rip)
 {
-    return nk__in_image_area(rip) ||
+    return nk__is_code_of(sip, rip) ||
            (rip >= NK_GATE_ADDRESS && rip < NK_GATE_ADDRESS + NK_PAGE_BYTES);
 }
 
@@ -91,14 +103,16 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     struct nk_sip *sip = nk__cpu.sip;
     uint64_t rip = (uint64_t)regs[REG_RIP];
 
-    if (sip == NULL || info->si_code <= 0 || !in_sealed_code(rip)) {
+    if (sip == NULL || info->si_code <= 0 ||
+        !(in_sealed_code(sip, rip) ||
+          nk__native_jumped_off(sip, rip, (uint64_t)regs[REG_RSP], (uint64_t)info->si_addr))) {
         die_of_bug(signal_number, rip, (uint64_t)info->si_addr);
         return;
     }
-    sip->kernel->fault = (struct nk_fault){.kind = fault_kind(sip, signal_number, info),
+    sip->kernel->fault = (struct nk_fault){.kind = fault_kind(sip, signal_number, info, rip),
                                            .signal_number = signal_number,
                                            .address = (uint64_t)info->si_addr,
-                                           .rip = rip,
+                                           .rip = nk__linked(sip, rip),
                                            .rsp = (uint64_t)regs[REG_RSP]};
     regs[REG_RIP] = (greg_t)fault_land;
     regs[REG_RSP] = (greg_t)nk__cpu.kernel_rsp - 8; /* as after a call */
@@ -220,7 +234,7 @@ static uint64_t next_return(const struct nk_sip *sip, uint64_t *rsp)
     uint64_t end = nk__slot_address(sip->kernel, sip->slot_index) + NK_STACK_TOP - 64;
 
     while (*rsp < end) {
-        uint64_t word = *(const uint64_t *)*rsp;
+        uint64_t word = nk__linked(sip, *(const uint64_t *)*rsp);
 
         *rsp += 8;
         if (follows_call(sip->image, word)) {
@@ -307,6 +321,8 @@ static void report_address(struct report *report, const struct nk_sip *sip)
         } else if (address - memory >= NK_WINDOW_OFFSET) {
             report_add(report, " (where blocks live: probably one given away or freed)");
         }
+    } else if (sip->image->native && sip->fault != SF_FAULT_STACK_OVERFLOW) {
+        report_add(report, ", at 0x%llx, which is outside its memory", (unsigned long long)address);
     }
 }
 
@@ -316,8 +332,9 @@ void nk__fault_report(struct nk_sip *sip)
     struct report report = {.text = kernel->report, .capacity = sizeof(kernel->report)};
     uint32_t told = 0;
 
-    report_add(&report, "sip %s (image %s) faulted: %s", sip->name,
-               sip->image->image->manifest->name, sf_fault_text(sip->fault));
+    report_add(&report, "sip %s (image %s%s) faulted: %s", sip->name,
+               sip->image->image->manifest->name, sip->image->native ? ", native" : "",
+               sf_fault_text(sip->fault));
     report_address(&report, sip);
     report_stack(&report, sip);
     report_add(&report, "\n  blocks held: %u, %llu bytes", sip->block_count,

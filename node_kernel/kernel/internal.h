@@ -192,6 +192,8 @@ struct nk_image {
     const struct nk_desc *desc;
     uint64_t code_first, code_end;
     uint32_t memory_bytes; /* linear memory a SIP of this image may use */
+    uint8_t native;        /* see native.c */
+    int native_file;       /* NATIVE: its code; 0: none */
 };
 
 struct nk_slot {
@@ -243,6 +245,7 @@ struct nk_kernel {
     char node_name[64];
     struct nk_fault fault;
     char report[NK_REPORT_BYTES];
+    uint8_t allow_native;
     uint8_t has_range, has_gate, has_signals, has_tick;
 };
 
@@ -333,13 +336,15 @@ int nk__window_covers(const struct nk_sip *sip, uint32_t address, uint32_t bytes
 /* Forgets all; the slot's window pages are gone too. */
 void nk__window_fini(struct nk_sip *sip);
 
+/* As nk__memory, where there may still be a block or, in a native SIP, the stack. */
+uint8_t *nk__memory_slow(const struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* SIP memory [address, address + bytes), or NULL if the SIP itself may not touch all of it. */
 static inline uint8_t *nk__memory(const struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
     if (__builtin_expect((uint64_t)address + bytes <= sip->memory_bytes, 1)) {
         return sip->memory + address;
     }
-    return nk__window_covers(sip, address, bytes) ? sip->memory + address : NULL;
+    return nk__memory_slow(sip, address, bytes);
 }
 
 /* --- sched.c --- */
@@ -388,6 +393,32 @@ void nk__fault_report(struct nk_sip *sip);
 static inline int nk__in_image_area(uint64_t rip)
 {
     return rip >= NK_IMAGE_BASE && rip < NK_IMAGE_BASE + NK_IMAGE_PLACES * NK_IMAGE_STRIDE;
+}
+
+/* --- native.c --- */
+/* TRUST, with what to do about it: the image is native and the operator has not allowed that. */
+SF_MUST_CHECK sf_status nk__native_allowed(const struct nk_kernel *kernel,
+                                           const struct image *image, char *text,
+                                           size_t text_capacity);
+/* Nothing to do for an image that is not native. Its segments are mapped. NOMEM, IO. */
+SF_MUST_CHECK sf_status nk__native_link(struct nk_image *known, char *text, size_t text_capacity);
+void nk__native_unlink(struct nk_image *known);
+/* Code and data into the slot of a SIP, if it is native; and the code out of it. NOMEM. */
+SF_MUST_CHECK sf_status nk__native_attach(struct nk_sip *sip);
+void nk__native_detach(struct nk_sip *sip);
+/* Where its image's start function lies for this SIP. */
+uint64_t nk__start_address(const struct nk_sip *sip);
+/* Is this an address in the slot's mapping of code? False if the SIP is not native. */
+int nk__native_code_has(const struct nk_sip *sip, uint64_t address);
+/* The address in the image's place, which symbols speak of, of one in this SIP's code. */
+uint64_t nk__linked(const struct nk_sip *sip, uint64_t address);
+/* A fault at `address`: has a native SIP jumped to where no code is? */
+int nk__native_jumped_off(const struct nk_sip *sip, uint64_t rip, uint64_t rsp, uint64_t address);
+
+/* Does an instruction there belong to this SIP? */
+static inline int nk__is_code_of(const struct nk_sip *sip, uint64_t rip)
+{
+    return nk__in_image_area(rip) || nk__native_code_has(sip, rip);
 }
 
 /* --- preempt.c --- */

@@ -63,6 +63,7 @@ struct nk_options {
     uint16_t epoch;
     uint32_t slot_first, slot_count; /* leased range */
     size_t heap_bytes;               /* 0: 256 MiB */
+    bool allow_native;               /* images of mode native, which have no checks */
     uint64_t tick_ns;                /* a SIP that computes longer is pre-empted; 0: 10 ms */
     struct nk_events events;
     void *events_arg;
@@ -94,7 +95,10 @@ SF_MUST_CHECK sf_status nk_contract_add(struct nk_kernel *kernel, const uint8_t 
 /* --- images and SIPs ----------------------------------------------------------------------------
  */
 
-/* Checks (image_open) and keeps an image; maps its code. Bytes are copied. EXISTS is OK to get. */
+/*
+ * Checks (image_open) and keeps an image; maps its code. Bytes are copied. EXISTS is OK to get.
+ * TRUST: also for an image of mode native, if the options do not allow it.
+ */
 SF_MUST_CHECK sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t length,
                                      uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text,
                                      size_t text_capacity);

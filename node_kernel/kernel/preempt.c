@@ -127,7 +127,7 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     if (nk__cpu.sip == NULL) {
         return; /* the scheduler loop */
     }
-    if (!nk__in_image_area(rip)) {
+    if (!nk__is_code_of(nk__cpu.sip, rip)) {
         nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
         return;
     }

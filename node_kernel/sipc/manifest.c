@@ -128,6 +128,16 @@ static sf_status read_bytes(struct reader *r, const yaml_node_t *node, uint64_t 
     return SF_OK;
 }
 
+static sf_status read_mode(struct reader *r, const yaml_node_t *value)
+{
+    const char *text = text_of(value);
+
+    if (text == NULL || text[0] == '\0' || image_mode_find(text, &r->out->mode) != SF_OK) {
+        return bad(r, value, "mode is " IMAGE_MODES);
+    }
+    return SF_OK;
+}
+
 static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_node_t *value)
 {
     struct manifest_source *out = r->out;
@@ -152,7 +162,10 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
     if (strcmp(text, "blocks") == 0) {
         return read_bytes(r, value, NK_MEMORY_BYTES - NK_WINDOW_OFFSET, &out->block_bytes_max);
     }
-    return bad(r, key, "unknown key %s; known: name, imports, exports, memory, blocks", text);
+    if (strcmp(text, "mode") == 0) {
+        return read_mode(r, value);
+    }
+    return bad(r, key, "unknown key %s; known: name, imports, exports, memory, blocks, mode", text);
 }
 
 static sf_status read_document(struct reader *r)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "image/image.h"
 
 #define MANIFEST_PORTS_MAX 64u
 #define MANIFEST_NAME_MAX 32u     /* with the terminating zero */
@@ -30,6 +31,7 @@ struct manifest_source {
     size_t export_count;
     uint64_t memory_bytes;    /* 0: not said */
     uint64_t block_bytes_max; /* 0: not said */
+    uint8_t mode;             /* enum image_mode */
 };
 
 SF_MUST_CHECK sf_status manifest_read(const char *path, struct manifest_source *out_manifest);

@@ -49,9 +49,9 @@ static int ping(void)
     if (block == NULL) {
         return 1;
     }
-    msg.args[0] = (uint64_t)64 << 32 | (uint32_t)(uintptr_t)block;
+    msg.args[0] = sip_block_arg(block, 64);
     for (;;) {
-        uint64_t *data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
+        uint64_t *data = sip_arg_block(msg.args[0]);
 
         data[7] = ++count;
         msg.tag = ProbeContract_tag_Ping;
@@ -59,7 +59,7 @@ static int ping(void)
             nk_recv((uint32_t)handle, &msg, SIP_FOREVER) != 0) {
             return 2;
         }
-        data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
+        data = sip_arg_block(msg.args[0]);
         if (data[7] != count) {
             return 3;
         }

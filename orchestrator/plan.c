@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "graph.h"
+#include "image/image.h"
 
 /* What is being decided about one SIP of the graph. */
 struct item {
@@ -120,6 +121,15 @@ static void check_source(struct planner *planner, struct item *item)
     uint32_t index;
 
     item->ports = world_ports_of(planner->world, spec);
+    if (item->ports != NULL && !planner->world->allow_native &&
+        item->ports->mode == IMAGE_NATIVE) {
+        refuse(
+            planner, SF_TRUST, spec->source_line,
+            "SIP '%s': image '%s' is native: it has no checks at run time, and this cluster does "
+            "not allow that; if you trust it, create the cluster with --allow-native, else build "
+            "it with mode: wasm",
+            spec->name, spec->image_path);
+    }
     if (item->ports != NULL) {
         return;
     }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "graph.h"
+#include "image/image.h"
 #include "plan.h"
 
 #define MIB (1ull << 20)
@@ -363,6 +364,20 @@ static void versions_of_a_contract_are_not_mixed(void **state)
             "both with one");
 }
 
+static void native_images_need_the_operators_leave(void **state)
+{
+    static const char graph[] = "graph: g\nsips:\n  a: {image: hello.sip, node: node1}\n";
+
+    (void)state;
+    world.images[1]->ports.mode = IMAGE_NATIVE;
+    refused(graph, SF_TRUST,
+            "g.yaml:3: error: SIP 'a': image 'hello.sip' is native: it has no checks at run time, "
+            "and this cluster does not allow that; if you trust it, create the cluster with "
+            "--allow-native, else build it with mode: wasm");
+    world.allow_native = true;
+    apply(graph, "image hello.sip node1\ncreate a node1\nstart a node1\n", "");
+}
+
 static void nodes_without_a_link_are_refused(void **state)
 {
     struct world_pair *pair = world_pair_get(&world, 1, 2);
@@ -431,13 +446,21 @@ static void images_in_use_are_not_trimmed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(first_apply_makes_all_in_order),         CASE(same_graph_again_does_nothing),
-        CASE(an_ended_sip_is_made_again_alone),       CASE(importers_go_with_their_exporter),
-        CASE(changed_and_gone_are_told_apart),        CASE(a_chain_is_made_again_to_its_end),
-        CASE(a_graph_may_import_from_another),        CASE(placement_takes_the_first_that_fits),
-        CASE(each_wrong_thing_is_said_with_its_line), CASE(versions_of_a_contract_are_not_mixed),
-        CASE(nodes_without_a_link_are_refused),       CASE(stopping_all_goes_backwards),
-        CASE(logs_keep_the_last_thousand_lines),      CASE(images_in_use_are_not_trimmed),
+        CASE(first_apply_makes_all_in_order),
+        CASE(same_graph_again_does_nothing),
+        CASE(an_ended_sip_is_made_again_alone),
+        CASE(importers_go_with_their_exporter),
+        CASE(changed_and_gone_are_told_apart),
+        CASE(a_chain_is_made_again_to_its_end),
+        CASE(a_graph_may_import_from_another),
+        CASE(placement_takes_the_first_that_fits),
+        CASE(each_wrong_thing_is_said_with_its_line),
+        CASE(versions_of_a_contract_are_not_mixed),
+        CASE(native_images_need_the_operators_leave),
+        CASE(nodes_without_a_link_are_refused),
+        CASE(stopping_all_goes_backwards),
+        CASE(logs_keep_the_last_thousand_lines),
+        CASE(images_in_use_are_not_trimmed),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

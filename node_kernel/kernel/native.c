@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -104,6 +105,20 @@ static size_t code_bytes(const struct nk_image *image)
     return image->code_end - image->code_first;
 }
 
+/* In the node's log and in the SIP's. */
+static void announce(const struct nk_sip *sip)
+{
+    const struct nk_kernel *kernel = sip->kernel;
+    char line[128];
+    int length =
+        snprintf(line, sizeof(line), "sip %s: mode native, it runs without checks", sip->name);
+
+    if (kernel->events.log != NULL && length > 0) {
+        kernel->events.log(kernel->events_arg, 0, line, (uint32_t)length);
+        kernel->events.log(kernel->events_arg, sip->number, line, (uint32_t)length);
+    }
+}
+
 sf_status nk__native_attach(struct nk_sip *sip)
 {
     const struct image *image = sip->image->image;
@@ -129,6 +144,7 @@ sf_status nk__native_attach(struct nk_sip *sip)
         word += distance;
         memcpy(data + at, &word, sizeof(word));
     }
+    announce(sip);
     return SF_OK;
 }
 

@@ -51,6 +51,7 @@ struct nk_sip_end {
 };
 
 struct nk_events {
+    /* sip 0: the kernel itself. */
     void (*log)(void *arg, uint64_t sip, const char *text, uint32_t bytes);
     void (*ended)(void *arg, const struct nk_sip_end *end);
     /* As fab_events.session_lost. */

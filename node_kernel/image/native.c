@@ -74,6 +74,7 @@ sf_status image__check_data(struct image *image, const uint8_t *elf, const Elf64
 sf_status image__check_relocations(struct image *image, const uint8_t *desc, uint64_t left,
                                    struct image_report *report)
 {
+    const Sf__Image__Manifest *manifest = image->manifest;
     uint32_t count;
 
     if (image->data.memory_bytes == 0) {
@@ -89,11 +90,18 @@ sf_status image__check_relocations(struct image *image, const uint8_t *desc, uin
     image->relocations = desc + offsetof(struct nk_native_desc, relocations);
     image->relocation_count = count;
     for (uint32_t i = 0; i < count; i++) {
+        uint64_t word;
         uint32_t at;
         memcpy(&at, image->relocations + i * sizeof(at), sizeof(at));
         if (image->data.file_bytes < 8 || at > image->data.file_bytes - 8) {
             return image__broken(report, SF_TRUST, "elf-relocations",
                                  "number %u lies outside the data", i);
+        }
+        memcpy(&word, image->data.bytes + at, sizeof(word));
+        if (word - image->data.address > image->data.memory_bytes &&
+            word - manifest->base_address > NK_IMAGE_STRIDE) {
+            return image__broken(report, SF_TRUST, "elf-relocations",
+                                 "number %u is no address of this image", i);
         }
     }
     return SF_OK;

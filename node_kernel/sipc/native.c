@@ -115,10 +115,26 @@ static sf_status keep_relocation(struct native *native, uint64_t offset)
     return SF_OK;
 }
 
+/* The segment an address is linked into; {0} if none. */
+static Elf64_Phdr segment_of(const struct elf *elf, uint64_t address)
+{
+    Elf64_Phdr load;
+
+    for (unsigned i = 0; i < elf->header.e_phnum; i++) {
+        if (take(elf, elf->header.e_phoff + i * sizeof(load), &load, sizeof(load)) &&
+            load.p_type == PT_LOAD && address - load.p_vaddr < load.p_memsz) {
+            return load;
+        }
+    }
+    return (Elf64_Phdr){0};
+}
+
 /* Distances need nothing: code and data move together. */
-static sf_status take_relocation(const Elf64_Shdr *target, const Elf64_Rela *relocation,
+static sf_status take_relocation(const struct elf *elf, const Elf64_Rela *relocation,
                                  struct native *native)
 {
+    Elf64_Phdr segment;
+
     switch (ELF64_R_TYPE(relocation->r_info)) {
     case R_X86_64_NONE:
     case R_X86_64_PC32:
@@ -126,10 +142,11 @@ static sf_status take_relocation(const Elf64_Shdr *target, const Elf64_Rela *rel
     case R_X86_64_PC64:
         return SF_OK;
     case R_X86_64_64:
-        if ((target->sh_flags & SHF_WRITE) != 0) {
-            return keep_relocation(native, relocation->r_offset - target->sh_addr);
+        segment = segment_of(elf, relocation->r_offset);
+        if ((segment.p_flags & PF_W) != 0) {
+            return keep_relocation(native, relocation->r_offset - segment.p_vaddr);
         }
-        if ((target->sh_flags & SHF_EXECINSTR) == 0) {
+        if (segment.p_flags == PF_R) {
             return SF_OK; /* the descriptor: as linked is what the kernel expects */
         }
         break;
@@ -159,7 +176,7 @@ static sf_status take_relocations(const struct elf *elf, const Elf64_Shdr *secti
         if (!take(elf, section->sh_offset + at, &relocation, sizeof(relocation))) {
             return sipc_fail(SF_FORMAT, "the linker wrote relocations that are cut");
         }
-        st = take_relocation(&target, &relocation, native);
+        st = take_relocation(elf, &relocation, native);
         if (st != SF_OK) {
             return st;
         }

@@ -16,8 +16,32 @@
  */
 #include "abi/nk_abi.h"
 
+static inline __attribute__((always_inline)) u64 sf_masked(u32 address)
+{
+    return address & NK_MEMORY_MASK;
+}
+static inline __attribute__((always_inline)) u64 sf_whole(u32 address)
+{
+    return address;
+}
+static inline __attribute__((always_inline)) u64 sf_none(u32 address)
+{
+    (void)address;
+    return 0;
+}
+#define SF_WITH(function, address)                                                                 \
+    ({                                                                                             \
+        typedef u64 result;                                                                        \
+        result (*const u64)(u32) = function; /* what was a cast is a call of it */                 \
+        (address);                                                                                 \
+    })
+#define SF_OFFSET_MAX (NK_SLOT_STRIDE - NK_MEMORY - NK_MEMORY_BYTES - 65536u)
 #define SF_AT(address)                                                                             \
-    ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE) + ((address)&NK_MEMORY_MASK)))
+    ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE) +                                      \
+            (SF_WITH(sf_none, address) < SF_OFFSET_MAX                                             \
+                 ? SF_WITH(sf_masked, address)                                                     \
+                 : (SF_WITH(sf_whole, address) & NK_MEMORY_MASK))))
+#define SF_MEMORY ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE)))
 
 #define SF_DEFINE_LOAD(name, t1, t2, t3)                                                           \
     static inline t3 sf_##name(const u8 *at)                                                       \
@@ -112,9 +136,9 @@ static inline void sf_memory_init(u8 *memory, const u8 *segment, u32 segment_byt
     memcpy(memory + to, segment + from, bytes);
 }
 
-#define memory_fill(m, d, v, n) sf_memory_fill(SF_AT(0u), d, v, n)
-#define memory_copy(md, ms, d, s, n) sf_memory_copy(SF_AT(0u), d, s, n)
-#define memory_init(m, src, src_bytes, d, s, n) sf_memory_init(SF_AT(0u), src, src_bytes, d, s, n)
+#define memory_fill(m, d, v, n) sf_memory_fill(SF_MEMORY, d, v, n)
+#define memory_copy(md, ms, d, s, n) sf_memory_copy(SF_MEMORY, d, s, n)
+#define memory_init(m, src, src_bytes, d, s, n) sf_memory_init(SF_MEMORY, src, src_bytes, d, s, n)
 
 /*
  * Function types: wasm2c numbers them at run time in writable memory of the image. sipc knows them
@@ -122,11 +146,16 @@ static inline void sf_memory_init(u8 *memory, const u8 *segment, u32 segment_byt
  */
 #include "sip_types.h"
 
+/* The table is behind the instance and never grows: its place and size are constants. */
+#define SF_TABLE_OFFSET ((sizeof(Z_sip_instance_t) + 15u) & ~(size_t)15u)
+#define SF_ELEMENT(x) (((const wasm_rt_funcref_t *)((uintptr_t)instance + SF_TABLE_OFFSET))[x])
+
 #undef CALL_INDIRECT
 #define CALL_INDIRECT(table, t, ft, x, ...)                                                        \
-    (LIKELY((x) < table.size && table.data[x].func && table.data[x].func_type == sf_types[ft]) ||  \
+    (LIKELY((x) < SF_TABLE_MAX && SF_ELEMENT(x).func &&                                            \
+            SF_ELEMENT(x).func_type == sf_types[ft]) ||                                            \
          TRAP(CALL_INDIRECT),                                                                      \
-     ((t)table.data[x].func)(__VA_ARGS__))
+     ((t)SF_ELEMENT(x).func)(__VA_ARGS__))
 
 #define funcref_table_init(dest, src, src_count, d, s, n, inst, types)                             \
     funcref_table_init(dest, src, src_count, d, s, n, inst, sf_types)

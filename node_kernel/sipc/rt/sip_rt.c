@@ -58,7 +58,6 @@ SF_UNARY(sqrtf, float, "sqrtss %1, %0")
 _Static_assert((NK_SLOT_STRIDE & (NK_SLOT_STRIDE - 1)) == 0, "slots are found by masking");
 _Static_assert(NK_SLOT_BASE % NK_SLOT_STRIDE == 0, "slots are found by masking");
 
-#define SF_TABLE_OFFSET ((sizeof(Z_sip_instance_t) + 15u) & ~(size_t)15u)
 #define SF_INSTANCE_BYTES (SF_TABLE_OFFSET + SF_TABLE_MAX * sizeof(wasm_rt_funcref_t))
 _Static_assert(SF_INSTANCE_BYTES <= NK_HEAD_BYTES - (NK_INSTANCE - NK_HEAD),
                "globals and function table do not fit the header of a slot");

@@ -146,16 +146,19 @@ static inline void sf_memory_init(u8 *memory, const u8 *segment, u32 segment_byt
  */
 #include "sip_types.h"
 
-/* The table is behind the instance and never grows: its place and size are constants. */
+/*
+ * The table lies behind the instance and never grows: its place and size are constants. An element
+ * without a function has a type that no call asks for. What a call passes as the callee's instance
+ * is our own: there is only one, and imported functions do not look at theirs.
+ */
 #define SF_TABLE_OFFSET ((sizeof(Z_sip_instance_t) + 15u) & ~(size_t)15u)
+#define SF_NO_TYPE UINT32_MAX
 #define SF_ELEMENT(x) (((const wasm_rt_funcref_t *)((uintptr_t)instance + SF_TABLE_OFFSET))[x])
 
 #undef CALL_INDIRECT
-#define CALL_INDIRECT(table, t, ft, x, ...)                                                        \
-    (LIKELY((x) < SF_TABLE_MAX && SF_ELEMENT(x).func &&                                            \
-            SF_ELEMENT(x).func_type == sf_types[ft]) ||                                            \
-         TRAP(CALL_INDIRECT),                                                                      \
-     ((t)SF_ELEMENT(x).func)(__VA_ARGS__))
+#define CALL_INDIRECT(table, t, ft, x, callee, ...)                                                \
+    (LIKELY((x) < SF_TABLE_MAX && SF_ELEMENT(x).func_type == sf_types[ft]) || TRAP(CALL_INDIRECT), \
+     ((t)SF_ELEMENT(x).func)(instance, ##__VA_ARGS__))
 
 #define funcref_table_init(dest, src, src_count, d, s, n, inst, types)                             \
     funcref_table_init(dest, src, src_count, d, s, n, inst, sf_types)

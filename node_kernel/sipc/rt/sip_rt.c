@@ -161,7 +161,9 @@ void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *table, uint32_t ele
     table->data = (wasm_rt_funcref_t *)(SF_SLOT_OF(table) + NK_INSTANCE + SF_TABLE_OFFSET);
     table->size = elements;
     table->max_size = elements;
-    memset(table->data, 0, elements * sizeof(table->data[0]));
+    for (uint32_t i = 0; i < SF_TABLE_MAX; i++) {
+        table->data[i] = (wasm_rt_funcref_t){.func_type = SF_NO_TYPE};
+    }
 }
 
 void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *table)

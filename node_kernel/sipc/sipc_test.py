@@ -297,6 +297,49 @@ def test_build():
               out.stdout == "", out.stderr)
 
 
+DATA = """#include "sip.h"
+static int two(void) { return 2; }
+static int (*functions[])(void) = {two};
+static const char *const words[] = {"a", "b"};
+static volatile char room[ROOM];
+int sip_main(void) { room[0] = words[functions[0]() - 1][0]; return room[0]; }
+"""
+
+
+def test_native():
+    folder = WORK / "native"
+    folder.mkdir()
+    (folder / "x.c").write_text(DATA)
+    (folder / "m.yaml").write_text("name: x\nmode: native\n")
+    build = (SIPC, "build", "x.c", "-D", "ROOM=100000", "--manifest", "m.yaml")
+    out = run(*build, "-o", "x.sip", "--keep", "kept", cwd=folder)
+    check("native: build", out.returncode == 0, out.stderr)
+    loads = run("readelf", "-lW", folder / "kept/module.elf").stdout
+    check("native: nothing writable and executable", not re.search(r"LOAD.*RWE", loads), loads)
+    out = run(*build, "-o", "again.sip", cwd=folder)
+    check("native: same input, same bytes", (folder / "x.sip").read_bytes() ==
+          (folder / "again.sip").read_bytes(), out.stderr)
+    out = run(SIPC, "inspect", "x.sip", cwd=folder)
+    check("native: inspect says so", re.search(r"mode +native: no checks", out.stdout), out.stdout)
+    out = run(SIPC, "inspect", "x.sip", "-o", "json", cwd=folder)
+    check("native: inspect -o json", '"mode":\t"native"' in out.stdout, out.stdout)
+    out = run(SIPC, "verify", "x.sip", cwd=folder)
+    check("native: verify", out.returncode == 0, out.stderr)
+    out = run(*build, "--mode", "wasm", "-o", "w.sip", cwd=folder)
+    shown = run(SIPC, "inspect", "w.sip", cwd=folder).stdout
+    check("--mode goes before the manifest's", re.search(r"mode +wasm\n", shown), out.stderr + shown)
+    out = run(SIPC, "build", "x.c", "-D", "ROOM=40000000", "--mode", "native", "-o", "l.sip", cwd=folder)
+    check("native: too much data", out.returncode == 1 and "memory" in out.stderr and not (folder / "l.sip").exists(), out.stderr)
+    for name, source, words in (
+            ("thread-local data", "static _Thread_local int x;\nint sip_main(void) { return x++; }", "tls"),
+            ("a system call", "int sip_main(void) { __asm__(\"syscall\"); return 0; }", ""),
+    ):
+        (folder / "y.c").write_text(source)
+        out = run(SIPC, "build", "y.c", "--mode", "native", "-o", "y.sip", cwd=folder)
+        check(f"native: {name} is refused", out.returncode == 1 and words in out.stderr and
+              not (folder / "y.sip").exists(), out.stderr)
+
+
 def place(image):
     out = run(SIPC, "inspect", image).stdout
     return re.search(r"place +(\S+)", out).group(1)
@@ -336,6 +379,11 @@ def test_build_errors():
           m_yaml="name: x\nmemory: 33MiB\n")
     fails("manifest: too little memory", "the manifest allows 64 KiB", *with_manifest,
           m_yaml="name: x\nmemory: 64KiB\n")
+    fails("manifest: a mode that is not there yet", "m.yaml:2: error: mode is wasm (sealed, the default)"
+          " or native", *with_manifest, m_yaml="name: x\nmode: process\n")
+    fails("a mode that is not there yet", "--mode process: the mode is wasm", *build, "--mode", "process")
+    fails("native: only from C", "mode native needs C sources", "build", "x.wasm", "-o", "x.sip",
+          "--mode", "native", x_wasm="")
     fails("manifest: not YAML", "m.yaml:2: error:", *with_manifest, m_yaml="name: [x\n")
     fails("manifest: not there", "m.yaml: No such file", *with_manifest)
     fails("a broken contract", "error:", *build, "--contracts", "b.contract",
@@ -514,6 +562,7 @@ def main():
         test_rules_are_covered_and_documented()
         test_injection_hole()
         test_build()
+        test_native()
         test_build_errors()
         test_every_operator()
         test_static_check()

@@ -4,9 +4,11 @@
  * file into wasm2c's output, after wasm2c's own definitions and before the module's functions.
  *
  * Model: the instance lies at a constant distance from the linear memory, so an address is one
- * displacement away from the instance pointer, which every function has. The offset is masked to
- * 64 MiB: whatever a module computes, it stays in its own slot (an access at the very end runs into
- * the guard behind it). What is accessible there is the kernel's business: ordinary memory below
+ * displacement away from the instance pointer, which every function has. An access is a computed
+ * base and a constant offset; the base is masked to 64 MiB, and the offset, if it is smaller than
+ * the guard behind the memory, is left to the instruction: whatever a module computes, it stays in
+ * its own slot. (One mask serves all fields of a record. A larger offset is masked with the base.)
+ * What is accessible there is the kernel's business: ordinary memory below
  * NK_WINDOW_OFFSET, blocks above, the rest traps.
  *
  * Bulk operations take window addresses, too; they do not wrap: a range that leaves the 64 MiB is
@@ -16,6 +18,11 @@
  */
 #include "abi/nk_abi.h"
 
+/*
+ * wasm2c writes an address as `(u64)(base)` or `(u64)(base) + offset`, base being a variable. To
+ * take it apart, the name u64 is made a function for as long as that text is compiled: what was a
+ * cast is a call, of sf_none (which leaves the offset: a constant), sf_masked or sf_whole.
+ */
 static inline __attribute__((always_inline)) u64 sf_masked(u32 address)
 {
     return address & NK_MEMORY_MASK;

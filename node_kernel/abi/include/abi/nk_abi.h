@@ -30,7 +30,8 @@
  *  NK_HEAD      header page(s): struct nk_head, then the instance, then the function table
  *  NK_MEMORY    linear memory, 64 MiB; pages beyond memory.size are not accessible, except the
  *               block window [NK_WINDOW_OFFSET, 64 MiB), whose pages come and go with blocks
- *  NK_MEMORY + 64 MiB .. NK_SLOT_STRIDE: guard (one straddling access ends here)
+ *  NK_MEMORY + 64 MiB .. NK_SLOT_STRIDE: guard (what an access's constant offset adds to its
+ *               masked address ends here: sip_mem.h)
  */
 #define NK_SLOT_STRIDE (128ull << 20)
 #define NK_STACK_LOW (64ull << 10)

@@ -265,6 +265,50 @@ static sf_status write_types(struct job *job)
     return st;
 }
 
+/* `at` is behind "_load" or "_store": is the access as sip_mem.h takes it apart? True also if it is
+ * no access but a name that goes on. */
+static bool access_ok(const char *at)
+{
+    static const char memory[] = "(&instance->w2c_memory, ";
+    static const char cast[] = "(u64)(";
+
+    at += strspn(at, "0123456789_su");
+    if (strncmp(at, memory, sizeof(memory) - 1) != 0) {
+        return *at != '(';
+    }
+    at += sizeof(memory) - 1;
+    if (strncmp(at, cast, sizeof(cast) - 1) != 0) {
+        return false;
+    }
+    at += sizeof(cast) - 1;
+    at += strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    if (*at++ != ')') {
+        return false;
+    }
+    if (strncmp(at, " + ", 3) == 0) {
+        at += 3;
+        at += strspn(at, "0123456789");
+        at += *at == 'u';
+    }
+    return *at == ')' || *at == ',';
+}
+
+/* Isolation rests on every access being masked: not one may be written in another way. */
+static bool accesses_ok(const char *text)
+{
+    static const char *const words[] = {"_load", "_store"};
+
+    for (size_t i = 0; i < 2; i++) {
+        for (const char *at = strstr(text, words[i]); at != NULL; at = strstr(at, words[i])) {
+            at += strlen(words[i]);
+            if (!access_ok(at)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Puts the include of sip_mem.h behind wasm2c's own definitions. */
 static sf_status inject_memory_header(struct job *job)
 {
@@ -282,8 +326,8 @@ static sf_status inject_memory_header(struct job *job)
     }
     at = strstr((char *)text, marker);
     whole = malloc(length + sizeof(include));
-    if (at == NULL || whole == NULL || strlen((char *)text) != length) {
-        st = sipc_fail(at == NULL ? SF_UNSUPPORTED : SF_NOMEM,
+    if (at == NULL || whole == NULL || strlen((char *)text) != length || !accesses_ok(at)) {
+        st = sipc_fail(whole != NULL ? SF_UNSUPPORTED : SF_NOMEM,
                        "wasm2c's output is not as wabt 1.0.32 writes it");
     } else {
         before = (size_t)(at - (char *)text);

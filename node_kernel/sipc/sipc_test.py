@@ -177,9 +177,9 @@ def environment():
     return dict(os.environ, TMPDIR=str(PRIVATE), LC_ALL="C")
 
 
-def run(*args, **options):
+def run(*args, env=None, **options):
     return subprocess.run([str(a) for a in args], capture_output=True, text=True,
-                          env=environment(), timeout=120, **options)
+                          env=env or environment(), timeout=120, **options)
 
 
 def write_module(name, content):
@@ -295,6 +295,24 @@ def test_build():
         out = run(SIPC, command, WORK / "d.sip")
         check(f"{command} a tampered image", out.returncode == 1 and "rule image-hash" in out.stderr and
               out.stdout == "", out.stderr)
+
+
+def test_unmasked_accesses():
+    """A wasm2c that writes one access in another way than sip_mem.h takes apart is refused."""
+    tools = WORK / "tools"
+    tools.mkdir()
+    (WORK / "u.c").write_text(HELLO)
+    real = shutil.which("wasm2c")
+    for name, edit in (("no cast", r"s/(u64)(w2c_i0)/(w2c_i0)/"),
+                       ("a sum of two bases", r"s/(u64)(w2c_i0)/(u64)(w2c_i0) + (u64)(w2c_i1)/"),
+                       ("nothing", r"s/no such text//")):
+        (tools / "wasm2c").write_text(f"#!/bin/sh\n{real} \"$@\" && sed -i '{edit}' module.c\n")
+        (tools / "wasm2c").chmod(0o755)
+        env = dict(environment(), PATH=f"{tools}:{os.environ['PATH']}")
+        out = run(SIPC, "build", WORK / "u.c", "-o", WORK / "u.sip", env=env)
+        check(f"an access with another address: {name}",
+              out.returncode == 0 if name == "nothing" else
+              out.returncode == 1 and "is not as wabt 1.0.32 writes it" in out.stderr, out.stderr)
 
 
 DATA = """#include "sip.h"
@@ -562,6 +580,7 @@ def main():
         test_rules_are_covered_and_documented()
         test_injection_hole()
         test_build()
+        test_unmasked_accesses()
         test_native()
         test_build_errors()
         test_every_operator()

@@ -21,7 +21,8 @@
 /*
  * wasm2c writes an address as `(u64)(base)` or `(u64)(base) + offset`, base being a variable. To
  * take it apart, the name u64 is made a function for as long as that text is compiled: what was a
- * cast is a call, of sf_none (which leaves the offset: a constant), sf_masked or sf_whole.
+ * cast is a call, of sf_none (which leaves the offset: a constant), sf_masked or sf_whole. sipc
+ * refuses C in which an address is written in another way.
  */
 static inline __attribute__((always_inline)) u64 sf_masked(u32 address)
 {

@@ -598,7 +598,8 @@ def output_forms(place):
         "id", "graph", "importer", "importer_node", "exporter", "exporter_node", "contract",
         "state", "driver", "sent", "received", "queued", "cause"}, edge)
     expect(set(place.get("sips")[0]) == {
-        "name", "number", "graph", "node", "image", "state", "exit_code", "age_ms", "cause"}, "sips")
+        "name", "number", "graph", "node", "image", "mode", "state", "exit_code", "age_ms",
+        "cause"}, "sips")
     out, _ = place.ctl("get", "ch", "web2")
     expect(len(out.splitlines()) == 2 and "web2.tcp" in out, out)
     place.ctl("get", "sips", "nosuch", code=3)

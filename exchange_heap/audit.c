@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The audit walks the range page by page, and the tables from their other ends (bins, slab lists,
- * owner buckets, freed headers), and compares what both ways found. It trusts no link: every
+ * freed headers), and compares what both ways found. It trusts no link: every
  * index is checked before use and every list has the bound of what the page walk counted.
  */
 #include "heap.h"
@@ -160,31 +160,6 @@ static bool lists_check(const struct xh_heap *heap, bool bins, uint32_t expected
     return count == expected ? true : fail(tally, "a page is missing from its list");
 }
 
-static bool owners_check(const struct xh_heap *heap, struct tally *tally)
-{
-    uint64_t count = 0;
-
-    for (uint32_t bucket = 0; bucket < heap->bucket_count; bucket++) {
-        uint32_t prev = 0;
-        for (uint32_t i = heap->owners[bucket]; i != 0; i = heap->headers[i].next) {
-            const struct xh__header *header;
-            if (i >= heap->header_used || ++count > tally->blocks) {
-                return fail(tally, "a list of owned blocks is broken");
-            }
-            header = &heap->headers[i];
-            if (header->prev != prev || header->block.owner == 0 ||
-                xh__bucket_of(heap, header->block.owner) != bucket) {
-                return fail(tally, "a block is on the list of another owner");
-            }
-            if (heap->units[(size_t)(header->block.data - heap->base) / XH__UNIT_BYTES] != i) {
-                return fail(tally, "an owner has a block that is not in the range");
-            }
-            prev = i;
-        }
-    }
-    return count == tally->blocks ? true : fail(tally, "a block is on no owner's list");
-}
-
 static bool headers_check(const struct xh_heap *heap, struct tally *tally)
 {
     uint64_t count = 0;
@@ -207,8 +182,7 @@ sf_status xh_audit(struct xh_heap *heap, const char **out_text)
 {
     struct tally tally = {0};
     bool ok = range_check(heap, &tally) && lists_check(heap, true, tally.free_runs, &tally) &&
-              lists_check(heap, false, tally.slabs_open, &tally) && owners_check(heap, &tally) &&
-              headers_check(heap, &tally);
+              lists_check(heap, false, tally.slabs_open, &tally) && headers_check(heap, &tally);
 
     if (ok && (tally.blocks != heap->block_count || tally.bytes != heap->bytes_in_use)) {
         ok = fail(&tally, "the counts of blocks or bytes do not add up");

@@ -2,12 +2,11 @@
 /*
  * heap.h - private to exchange_heap: the tables that describe the range.
  *
- * Four tables, each mapped once at creation for the worst case and committed by touch:
+ * Three tables, each mapped once at creation for the worst case and committed by touch:
  *   pages    one entry per 4 KiB page of the range: what the page is.
  *   headers  one entry per block, dense; entry 0 is never used. Freed entries form a list.
  *   units    one entry per 64-byte unit of the range: header of the block that starts there, or 0.
- *   owners   hash buckets: heads of the lists of blocks, by owner.
- * An owner's blocks are all on one bucket's list, so reclaiming an owner looks at that list only.
+ * `locked` covers all of it, but for a block's owner and length: those are its owner's to change.
  */
 #ifndef EXCHANGE_HEAP_HEAP_H
 #define EXCHANGE_HEAP_HEAP_H
@@ -44,23 +43,20 @@ struct xh__page {
 
 struct xh__header {
     struct xh_block block; /* first, so that a block pointer is a header pointer */
-    uint32_t prev;         /* list of its owner's bucket; 0 ends it */
-    uint32_t next;         /* likewise; in a freed header: next freed one */
+    uint32_t next;         /* of a freed header: next freed one, 0 ends it */
 };
 
 struct xh_heap {
+    uint32_t locked;
     uint8_t *base;
     size_t range_bytes;
     uint32_t page_count;
     uint32_t header_capacity;
     uint32_t header_used; /* entries ever used, incl. entry 0 */
     uint32_t header_free; /* first freed entry, 0: none */
-    uint32_t bucket_shift;
-    uint32_t bucket_count;
     struct xh__page *pages;
     struct xh__header *headers;
     uint32_t *units;
-    uint32_t *owners;
     uint32_t bins[XH__BIN_COUNT];
     uint32_t bin_mask;               /* bit b set: bins[b] is not empty */
     uint32_t slabs[XH__CLASS_COUNT]; /* slab pages with a free slot */
@@ -81,7 +77,5 @@ void xh__slab_give(struct xh_heap *heap, uint32_t page, size_t offset);
 /* Gives back slab pages that are empty but kept for speed; answers true if there was one. */
 bool xh__slab_release_empty(struct xh_heap *heap);
 uint64_t xh__slab_all_free(uint32_t size_class);
-
-uint32_t xh__bucket_of(const struct xh_heap *heap, uint64_t owner);
 
 #endif

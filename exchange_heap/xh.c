@@ -3,14 +3,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "heap.h"
-
-#define PAGES_PER_BUCKET 4u
-#define BUCKETS_LOG2_MIN 8u
-#define BUCKETS_LOG2_MAX 16u
 
 /* --- the range and its tables --------------------------------------------------------------- */
 
@@ -63,24 +60,12 @@ static size_t units_bytes(const struct xh_heap *heap)
     return heap->range_bytes / XH__UNIT_BYTES * sizeof(*heap->units);
 }
 
-static size_t owners_bytes(const struct xh_heap *heap)
-{
-    return heap->bucket_count * sizeof(*heap->owners);
-}
-
 static void heap_measure(struct xh_heap *heap, size_t range_bytes)
 {
-    uint32_t log2 = BUCKETS_LOG2_MIN;
-
     heap->range_bytes = range_bytes;
     heap->page_count = (uint32_t)(range_bytes / XH__PAGE_BYTES);
     heap->header_capacity = (uint32_t)(range_bytes / XH__UNIT_BYTES) + 1u;
     heap->header_used = 1;
-    while (log2 < BUCKETS_LOG2_MAX && (1u << log2) < heap->page_count / PAGES_PER_BUCKET) {
-        log2++;
-    }
-    heap->bucket_count = 1u << log2;
-    heap->bucket_shift = 64u - log2;
     for (uint32_t c = 0; c < XH__CLASS_COUNT; c++) {
         heap->slabs[c] = XH__NONE;
     }
@@ -110,9 +95,7 @@ sf_status xh_heap_create(const struct xh_options *options, struct xh_heap **out_
     heap->pages = table_map(pages_bytes(heap));
     heap->headers = table_map(headers_bytes(heap));
     heap->units = table_map(units_bytes(heap));
-    heap->owners = table_map(owners_bytes(heap));
-    if (heap->pages == NULL || heap->headers == NULL || heap->units == NULL ||
-        heap->owners == NULL) {
+    if (heap->pages == NULL || heap->headers == NULL || heap->units == NULL) {
         xh_heap_destroy(heap);
         return SF_NOMEM;
     }
@@ -126,7 +109,6 @@ void xh_heap_destroy(struct xh_heap *heap)
     if (heap == NULL) {
         return;
     }
-    table_unmap(heap->owners, owners_bytes(heap));
     table_unmap(heap->units, units_bytes(heap));
     table_unmap(heap->headers, headers_bytes(heap));
     table_unmap(heap->pages, pages_bytes(heap));
@@ -134,38 +116,27 @@ void xh_heap_destroy(struct xh_heap *heap)
     free(heap);
 }
 
-/* --- owners --------------------------------------------------------------------------------- */
+/* --- the lock -------------------------------------------------------------------------------- */
 
-uint32_t xh__bucket_of(const struct xh_heap *heap, uint64_t owner)
+#define SPINS_MAX 100u /* then the holder has probably lost its core */
+
+static inline void heap_lock(struct xh_heap *heap)
 {
-    return (uint32_t)((owner * 0x9e3779b97f4a7c15ull) >> heap->bucket_shift);
+    uint32_t spins = 0;
+
+    while (__atomic_exchange_n(&heap->locked, 1, __ATOMIC_ACQUIRE) != 0) {
+        while (__atomic_load_n(&heap->locked, __ATOMIC_RELAXED) != 0) {
+            if (++spins % SPINS_MAX == 0) {
+                (void)sched_yield();
+            }
+            __builtin_ia32_pause();
+        }
+    }
 }
 
-static inline void owner_link(struct xh_heap *heap, uint32_t index, uint64_t owner)
+static inline void heap_unlock(struct xh_heap *heap)
 {
-    struct xh__header *header = &heap->headers[index];
-    uint32_t *head = &heap->owners[xh__bucket_of(heap, owner)];
-
-    assert(owner != 0);
-    header->block.owner = owner;
-    header->prev = 0;
-    header->next = *head;
-    if (*head != 0) {
-        heap->headers[*head].prev = index;
-    }
-    *head = index;
-}
-
-static inline void owner_unlink(struct xh_heap *heap, struct xh__header *header)
-{
-    if (header->prev != 0) {
-        heap->headers[header->prev].next = header->next;
-    } else {
-        heap->owners[xh__bucket_of(heap, header->block.owner)] = header->next;
-    }
-    if (header->next != 0) {
-        heap->headers[header->next].prev = header->prev;
-    }
+    __atomic_store_n(&heap->locked, 0, __ATOMIC_RELEASE);
 }
 
 static uint32_t header_index(const struct xh_heap *heap, const struct xh_block *block)
@@ -222,8 +193,10 @@ sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
     if (bytes == 0 || bytes > XH_BLOCK_BYTES_MAX) {
         return SF_BADARG;
     }
+    heap_lock(heap);
     offset = space_take(heap, bytes, &capacity);
     if (offset == SIZE_MAX) {
+        heap_unlock(heap);
         return SF_NOMEM;
     }
     /* There is a header for each unit, so there is one for this block. */
@@ -238,11 +211,12 @@ sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
     header->block.data = heap->base + offset;
     header->block.bytes = bytes;
     header->block.capacity = capacity;
-    owner_link(heap, index, owner);
+    header->block.owner = owner;
     heap->units[offset / XH__UNIT_BYTES] = index;
     heap->block_count++;
     heap->alloc_count++;
     heap->bytes_in_use += capacity;
+    heap_unlock(heap);
     *out_block = &header->block;
     return SF_OK;
 }
@@ -253,7 +227,6 @@ static void block_release(struct xh_heap *heap, struct xh_block *block)
     size_t offset = (size_t)(block->data - heap->base);
     uint32_t page = (uint32_t)(offset / XH__PAGE_BYTES);
 
-    owner_unlink(heap, &heap->headers[index]);
     heap->units[offset / XH__UNIT_BYTES] = 0;
     heap->block_count--;
     heap->bytes_in_use -= block->capacity;
@@ -276,19 +249,9 @@ sf_status xh_free(struct xh_heap *heap, struct xh_block *block, uint64_t owner)
     if (owner == 0 || block->owner != owner) {
         return SF_NOTOWNER;
     }
+    heap_lock(heap);
     block_release(heap, block);
-    return SF_OK;
-}
-
-sf_status xh_give(struct xh_heap *heap, struct xh_block *block, uint64_t from, uint64_t to)
-{
-    if (__builtin_expect(from == 0 || block->owner != from, 0)) {
-        return SF_NOTOWNER;
-    }
-    uint32_t index = header_index(heap, block);
-
-    owner_unlink(heap, &heap->headers[index]);
-    owner_link(heap, index, to);
+    heap_unlock(heap);
     return SF_OK;
 }
 
@@ -305,18 +268,16 @@ sf_status xh_trim(struct xh_heap *heap, struct xh_block *block, uint32_t bytes)
 uint64_t xh_free_all(struct xh_heap *heap, uint64_t owner)
 {
     uint64_t freed = 0;
-    uint32_t index;
 
     assert(owner != 0);
-    index = heap->owners[xh__bucket_of(heap, owner)];
-    while (index != 0) {
-        struct xh__header *header = &heap->headers[index];
-        index = header->next;
-        if (header->block.owner == owner) {
-            block_release(heap, &header->block);
+    heap_lock(heap);
+    for (uint32_t index = 1; index < heap->header_used; index++) {
+        if (heap->headers[index].block.owner == owner) {
+            block_release(heap, &heap->headers[index].block);
             freed++;
         }
     }
+    heap_unlock(heap);
     return freed;
 }
 

@@ -26,7 +26,7 @@ static bool fail(struct tally *tally, const char *text)
 
 static bool msg_check(const struct fab_ep *ep, const struct fab_msg *msg, struct tally *tally)
 {
-    const struct fab__plan *plan;
+    const struct fab_plan *plan;
 
     if (msg->tag >= ep->message_count || msg->arg_count != ep->plans[msg->tag].arg_count) {
         return fail(tally, "a queued message is not one of its contract");

@@ -57,7 +57,7 @@ static uint8_t ep_step(const struct fab_ep *ep, uint8_t state, uint32_t sender, 
 static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const struct fab_msg *msg,
                                                      uint64_t owner, uint8_t next)
 {
-    const struct fab__plan *plan = &ep->plans[msg->tag];
+    const struct fab_plan *plan = &ep->plans[msg->tag];
 
     if (ep->place == FAB__GONE) {
         fab__msg_drop(ep->node, plan, msg, owner, ep->cause);
@@ -68,7 +68,7 @@ static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const st
         }
         slot = fab__queue_at(&ep->out, ep->out.count);
         fab__msg_copy(slot, msg);
-        fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(ep), true);
+        fab__msg_give(plan, msg, owner, fab__ep_owner(ep), true);
         ep->out.count++;
         fab__schedule(ep);
     }
@@ -81,7 +81,7 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
 {
     uint8_t next = ep_step(ep, ep->state, ep->side, msg->tag);
     struct fab_ep *peer = ep->peer;
-    const struct fab__plan *plan;
+    const struct fab_plan *plan;
     sf_status st;
 
     assert(ep->life == FAB__LIVE);
@@ -104,7 +104,7 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
         return SF_CONTRACT;
     }
     fab__msg_copy(fab__queue_at(&peer->in, peer->in.count), msg);
-    fab__msg_give(ep->node, plan, msg, owner, fab__ep_owner(peer), true);
+    fab__msg_give(plan, msg, owner, fab__ep_owner(peer), true);
     peer->in.count++;
     peer->arrival_state = next;
     ep->state = ep->arrival_state = next;
@@ -113,11 +113,46 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
     return SF_OK;
 }
 
+sf_status fab_ep_pass(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner,
+                      uint64_t to_owner)
+{
+    uint8_t next = ep_step(ep, ep->state, ep->side, msg->tag);
+    struct fab_ep *peer = ep->peer;
+    const struct fab_plan *plan;
+    sf_status st;
+
+    assert(ep->life == FAB__LIVE);
+    if (__builtin_expect(next == CT_ILLEGAL, 0)) {
+        return SF_CONTRACT;
+    }
+    plan = &ep->plans[msg->tag];
+    if (msg->arg_count != plan->arg_count) {
+        return SF_CONTRACT;
+    }
+    if (__builtin_expect(plan->eps != 0, 0)) {
+        return SF_BADARG;
+    }
+    st = fab__msg_check(ep, plan, msg, owner);
+    if (__builtin_expect(st != SF_OK, 0)) {
+        return st;
+    }
+    if (__builtin_expect(peer == NULL || peer->in.count != 0, 0)) {
+        return SF_AGAIN;
+    }
+    fab__msg_give(plan, msg, owner, to_owner, false);
+    ep->state = ep->arrival_state = next;
+    peer->state = peer->arrival_state = next;
+    ep->sent++;
+    peer->received++;
+    return SF_OK;
+}
+
 /* --- receiving ------------------------------------------------------------------------------ */
 
-sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner)
+static inline sf_status ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner,
+                                bool plain)
 {
-    const struct fab__plan *plan;
+    const struct fab_plan *plan;
     const struct fab_msg *msg;
     uint8_t next;
 
@@ -126,20 +161,38 @@ sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner
         return ep->cause.kind == SF_CAUSE_NONE ? SF_AGAIN : SF_CLOSED;
     }
     msg = fab__queue_at(&ep->in, 0);
+    plan = &ep->plans[msg->tag];
+    if (plain && __builtin_expect(plan->eps != 0, 0)) {
+        return SF_UNSUPPORTED;
+    }
     next = ep_step(ep, ep->state, ct_other(ep->side), msg->tag);
     assert(next != CT_ILLEGAL);
-    plan = &ep->plans[msg->tag];
     fab__msg_copy(out_msg, msg);
-    fab__msg_give(ep->node, plan, msg, fab__ep_owner(ep), owner, false);
+    fab__msg_give(plan, msg, fab__ep_owner(ep), owner, false);
     fab__queue_pop(&ep->in);
     ep->state = next;
     ep->received++;
     return SF_OK;
 }
 
+sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner)
+{
+    return ep_recv(ep, out_msg, owner, false);
+}
+
+sf_status fab_ep_recv_plain(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner)
+{
+    return ep_recv(ep, out_msg, owner, true);
+}
+
 bool fab_ep_readable(const struct fab_ep *ep)
 {
     return ep->in.count != 0 || ep->cause.kind != SF_CAUSE_NONE;
+}
+
+struct fab_ep *fab_ep_local_peer(const struct fab_ep *ep)
+{
+    return ep->peer;
 }
 
 /* --- closing -------------------------------------------------------------------------------- */
@@ -189,6 +242,11 @@ struct sf_cause fab_ep_cause(const struct fab_ep *ep)
 uint8_t fab_ep_state(const struct fab_ep *ep)
 {
     return ep->state;
+}
+
+const struct fab_plan *fab_ep_plans(const struct fab_ep *ep)
+{
+    return ep->plans;
 }
 
 const struct ct_contract *fab_ep_contract(const struct fab_ep *ep)

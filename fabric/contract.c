@@ -103,9 +103,9 @@ static bool contract_sound(const struct ct_contract *table)
 
 /* --- plans ---------------------------------------------------------------------------------- */
 
-static void plan_make(struct fab__plan *plan, const struct ct_message *message)
+static void plan_make(struct fab_plan *plan, const struct ct_message *message)
 {
-    *plan = (struct fab__plan){.arg_count = message->arg_count};
+    *plan = (struct fab_plan){.arg_count = message->arg_count};
     for (uint32_t i = 0; i < message->arg_count; i++) {
         uint8_t kind = message->args[i].kind;
         uint8_t bit = (uint8_t)(1u << i);

@@ -11,22 +11,10 @@
 
 #include "fabric/fabric.h"
 
-struct fab__plan {
-    uint8_t arg_count;
-    uint8_t narrow;   /* bit i: argument i is a scalar with fewer than 64 bits */
-    uint8_t blocks;   /* bit i: argument i is a block */
-    uint8_t eps;      /* bit i: argument i is an endpoint */
-    uint8_t optional; /* bit i: argument i may be absent */
-    uint8_t plain;    /* bit i: argument i is a block of scalars */
-    bool several;     /* more than one block or endpoint */
-    uint8_t kinds[CT_ARGS_MAX];
-    uint8_t grains[CT_ARGS_MAX]; /* plain: bytes of an element, less one; a mask */
-};
-
 struct fab__contract {
     const struct ct_contract *table;
     struct fab__contract *bucket_next;
-    struct fab__plan plans[]; /* one a message */
+    struct fab_plan plans[]; /* one a message */
 };
 
 #define FAB__CONTRACT_BUCKETS 256u

@@ -151,7 +151,7 @@ void fab__ep_join(struct fab_ep *a, struct fab_ep *b)
 
 /* --- messages that nobody will receive ------------------------------------------------------ */
 
-void fab__msg_drop(struct fab_node *node, const struct fab__plan *plan, const struct fab_msg *msg,
+void fab__msg_drop(struct fab_node *node, const struct fab_plan *plan, const struct fab_msg *msg,
                    uint64_t owner, struct sf_cause cause)
 {
     for (uint32_t i = 0; i < plan->arg_count; i++) {

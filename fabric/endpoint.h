@@ -52,7 +52,7 @@ static inline uint64_t fab__ep_owner(const struct fab_ep *ep)
 }
 
 /* Frees the blocks that `owner` has in msg and gives its endpoints up. */
-void fab__msg_drop(struct fab_node *node, const struct fab__plan *plan, const struct fab_msg *msg,
+void fab__msg_drop(struct fab_node *node, const struct fab_plan *plan, const struct fab_msg *msg,
                    uint64_t owner, struct sf_cause cause);
 void fab__queue_drop(struct fab_ep *ep, struct fab__queue *queue, struct sf_cause cause);
 void fab__assembly_drop(struct fab_ep *ep, struct sf_cause cause);

@@ -42,7 +42,7 @@ static bool wire_ep_fits(const struct fab_ep *ep, uint8_t tag, uint32_t index,
 /* Does each argument have its declared type? */
 static bool msg_fits(const struct fab_ep *ep, const struct fab__wire_msg *wire)
 {
-    const struct fab__plan *plan = &ep->plans[wire->tag];
+    const struct fab_plan *plan = &ep->plans[wire->tag];
     const struct ct_arg *args = ep->contract->table->messages[wire->tag].args;
 
     if (wire->arg_count != plan->arg_count ||
@@ -116,7 +116,7 @@ static sf_status args_take(struct fab__session *session, struct fab_ep *ep,
 static void fill_advance(struct fab_ep *ep, uint32_t from)
 {
     const struct fab_msg *msg = fab__queue_at(&ep->in, ep->in.count);
-    const struct fab__plan *plan = &ep->plans[msg->tag];
+    const struct fab_plan *plan = &ep->plans[msg->tag];
 
     while (from < plan->arg_count &&
            ((plan->blocks >> from & 1u) == 0 || msg->args[from].block == NULL)) {

@@ -55,7 +55,7 @@ static sf_status ep_check(const struct fab_ep *ep, uint8_t tag, uint32_t index,
                : SF_CONTRACT;
 }
 
-bool fab__msg_gives_twice(const struct fab__plan *plan, const struct fab_msg *msg)
+bool fab__msg_gives_twice(const struct fab_plan *plan, const struct fab_msg *msg)
 {
     uint8_t owned = plan->blocks | plan->eps;
 
@@ -73,7 +73,7 @@ bool fab__msg_gives_twice(const struct fab__plan *plan, const struct fab_msg *ms
 sf_status fab__arg_check(const struct fab_ep *ep, const struct fab_msg *msg, uint32_t index,
                          uint64_t owner)
 {
-    const struct fab__plan *plan = &ep->plans[msg->tag];
+    const struct fab_plan *plan = &ep->plans[msg->tag];
 
     switch (plan->kinds[index]) {
     case CT_ARG_BLOCK:

@@ -14,10 +14,10 @@
 SF_MUST_CHECK sf_status fab__arg_check(const struct fab_ep *ep, const struct fab_msg *msg,
                                        uint32_t index, uint64_t owner);
 /* One thing cannot be given away twice. */
-bool fab__msg_gives_twice(const struct fab__plan *plan, const struct fab_msg *msg);
+bool fab__msg_gives_twice(const struct fab_plan *plan, const struct fab_msg *msg);
 
 /* A block of scalars, by the plan. */
-static inline sf_status fab__block_check(const struct fab__plan *plan, uint32_t index,
+static inline sf_status fab__block_check(const struct fab_plan *plan, uint32_t index,
                                          const struct xh_block *block, uint64_t owner)
 {
     if (block == NULL) {
@@ -34,7 +34,7 @@ static inline sf_status fab__block_check(const struct fab__plan *plan, uint32_t 
  * has been checked, and plan is that tag's.
  */
 SF_MUST_CHECK static inline sf_status fab__msg_check(const struct fab_ep *ep,
-                                                     const struct fab__plan *plan,
+                                                     const struct fab_plan *plan,
                                                      const struct fab_msg *msg, uint64_t owner)
 {
     uint32_t left = plan->narrow | plan->blocks | plan->eps; /* other scalars always fit */
@@ -65,14 +65,13 @@ static inline void fab__msg_copy(struct fab_msg *to, const struct fab_msg *from)
 }
 
 /* Gives blocks from one owner to the next, and marks endpoints as inside a message or not. */
-static inline void fab__msg_give(struct fab_node *node, const struct fab__plan *plan,
-                                 const struct fab_msg *msg, uint64_t from, uint64_t to,
-                                 bool in_message)
+static inline void fab__msg_give(const struct fab_plan *plan, const struct fab_msg *msg,
+                                 uint64_t from, uint64_t to, bool in_message)
 {
     for (uint32_t left = plan->blocks; left != 0; left &= left - 1) {
         struct xh_block *block = msg->args[__builtin_ctz(left)].block;
         if (block != NULL) {
-            sf_status st = xh_give(node->heap, block, from, to);
+            sf_status st = xh_give(block, from, to);
             assert(st == SF_OK);
             (void)st;
         }

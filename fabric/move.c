@@ -210,8 +210,7 @@ static bool join_flush(struct fab_ep *from, struct fab_ep *to)
             return false;
         }
         *fab__queue_at(&to->in, to->in.count) = *msg;
-        fab__msg_give(from->node, &from->plans[msg->tag], msg, fab__ep_owner(from),
-                      fab__ep_owner(to), true);
+        fab__msg_give(&from->plans[msg->tag], msg, fab__ep_owner(from), fab__ep_owner(to), true);
         to->in.count++;
         to->arrival_state = next;
         fab__queue_pop(&from->out);

@@ -62,7 +62,7 @@ static void queue_forget(struct fab_ep *ep, struct fab__queue *queue, uint32_t c
 {
     for (uint32_t index = 0; index < count; index++) {
         const struct fab_msg *msg = fab__queue_at(queue, index);
-        const struct fab__plan *plan = &ep->plans[msg->tag];
+        const struct fab_plan *plan = &ep->plans[msg->tag];
         for (uint32_t i = 0; i < plan->arg_count; i++) {
             if (plan->blocks >> i & 1u) {
                 (void)xh_free(ep->node->heap, msg->args[i].block, fab__ep_owner(ep));

@@ -71,7 +71,7 @@ struct fab_ep {
     /* What every send and receive needs. */
     struct fab_ep *peer; /* LOCAL only; NULL otherwise */
     const uint8_t *next[2];
-    const struct fab__plan *plans;
+    const struct fab_plan *plans;
     struct fab_node *node;
     struct fab__queue in;
     uint16_t message_count;

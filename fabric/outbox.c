@@ -158,7 +158,7 @@ static bool close_write(struct fab_ep *ep, struct fab__writer *writer)
 /* --- messages and their blocks -------------------------------------------------------------- */
 
 /* Index of the next block from `from` on, or arg_count. */
-static uint8_t next_block(const struct fab__plan *plan, const struct fab_msg *msg, uint32_t from)
+static uint8_t next_block(const struct fab_plan *plan, const struct fab_msg *msg, uint32_t from)
 {
     while (from < plan->arg_count &&
            ((plan->blocks >> from & 1u) == 0 || msg->args[from].block == NULL)) {
@@ -167,7 +167,7 @@ static uint8_t next_block(const struct fab__plan *plan, const struct fab_msg *ms
     return (uint8_t)from;
 }
 
-static void send_advance(struct fab_ep *ep, const struct fab__plan *plan, struct fab_msg *msg,
+static void send_advance(struct fab_ep *ep, const struct fab_plan *plan, struct fab_msg *msg,
                          uint32_t from)
 {
     ep->send_arg = next_block(plan, msg, from);
@@ -178,8 +178,8 @@ static void send_advance(struct fab_ep *ep, const struct fab__plan *plan, struct
     }
 }
 
-static void msg_endpoints_leave(struct fab_ep *ep, const struct fab__plan *plan,
-                                struct fab_msg *msg, struct fab__wire_msg *wire)
+static void msg_endpoints_leave(struct fab_ep *ep, const struct fab_plan *plan, struct fab_msg *msg,
+                                struct fab__wire_msg *wire)
 {
     for (uint32_t i = 0; i < plan->arg_count; i++) {
         if ((plan->eps >> i & 1u) && msg->args[i].ep != NULL) {
@@ -196,7 +196,7 @@ static void msg_endpoints_leave(struct fab_ep *ep, const struct fab__plan *plan,
 static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
 {
     struct fab_msg *msg = fab__queue_at(&ep->out, 0);
-    const struct fab__plan *plan = &ep->plans[msg->tag];
+    const struct fab_plan *plan = &ep->plans[msg->tag];
     struct fab__wire_msg wire = {
         .target = ep->peer_id,
         .tag = msg->tag,
@@ -230,7 +230,7 @@ static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
 static bool data_write(struct fab_ep *ep, struct fab__writer *writer)
 {
     struct fab_msg *msg = fab__queue_at(&ep->out, 0);
-    const struct fab__plan *plan = &ep->plans[msg->tag];
+    const struct fab_plan *plan = &ep->plans[msg->tag];
     struct xh_block *block = msg->args[ep->send_arg].block;
     uint32_t left = block->bytes - ep->send_offset;
     uint32_t room = writer->capacity - writer->length;

@@ -5,7 +5,8 @@
  * An operation goes through its plan phase by phase: everything of a phase is asked for at once,
  * and the next phase begins when all of it was answered. If anything fails, it is undone: what this
  * operation made is stopped; if it had stopped SIPs that ran before, a plan back to the graph as it
- * was before is carried out as well.
+ * was before is carried out as well. A restart (restart.c) that fails is only stopped: its
+ * policy decides whether it is tried again.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -20,7 +21,7 @@
 #define LINKS_WAIT_MS 15000u
 #define FAILURE_BYTES_MAX 1024u
 
-enum operation_kind { OPERATION_APPLY, OPERATION_DELETE };
+enum operation_kind { OPERATION_APPLY, OPERATION_DELETE, OPERATION_RESTART };
 
 struct operation {
     struct operation *next;
@@ -136,7 +137,7 @@ static void fail(struct operation *operation, sf_status status, uint32_t line, c
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
-    if (line != 0 && operation->target != NULL) {
+    if (line != 0 && operation->target != NULL && operation->kind != OPERATION_RESTART) {
         snprintf(where, sizeof(where), "%.250s:%u: error: ", operation->target->path, line);
     }
     if (operation->undoing) {
@@ -232,9 +233,53 @@ static void start_done(struct operation *operation, struct world_sip *sip,
     if (status != SF_OK) {
         fail(operation, status, spec->line, "SIP %s was not started: %s", spec->name,
              said(status, text));
-    } else if (sip != NULL && sip->state == SF__CONTROL__SIP_STATE__CREATED) {
+        return;
+    }
+    if (sip != NULL) {
+        supervise_started(&sip->supervise, daemon_now(operation->daemon));
+    }
+    if (sip != NULL && sip->state == SF__CONTROL__SIP_STATE__CREATED) {
         sip->state = SF__CONTROL__SIP_STATE__RUNNING;
     }
+}
+
+/* The channel a REWIRE is about; NULL: its importer has ended meanwhile. */
+static const Sf__Control__GraphChannel *rewired(const struct plan_action *action,
+                                                const struct world_sip *sip)
+{
+    if (sip == NULL || sip->state != SF__CONTROL__SIP_STATE__RUNNING) {
+        return NULL;
+    }
+    assert(action->channel < sip->made->n_channels);
+    return sip->made->channels[action->channel];
+}
+
+/* The exporter is there again, whatever becomes of its importers: no failure of the operation. */
+static void rewire_done(struct operation *operation, const struct plan_action *action,
+                        struct world_sip *sip, sf_status status, const char *text)
+{
+    const Sf__Control__GraphChannel *channel = rewired(action, sip);
+    const struct world_sip *exporter = NULL;
+    char name[ORCH_NAME_BYTES_MAX + 1];
+    char port[ORCH_NAME_BYTES_MAX + 1];
+    char line[300];
+
+    if (channel == NULL) {
+        return;
+    }
+    if (orch_port_split(channel->exporter, name, port)) {
+        exporter = world_sip_find(&operation->daemon->world, name);
+    }
+    if (status == SF_OK) {
+        world_sip_wired(sip, channel->importer, exporter != NULL ? exporter->number : 0);
+        snprintf(line, sizeof(line), "import %s is wired again to %s", channel->importer,
+                 channel->exporter);
+    } else {
+        snprintf(line, sizeof(line), "import %s is not wired again to %s: %.100s",
+                 channel->importer, channel->exporter, said(status, text));
+        progress(operation, "%s", line);
+    }
+    world_log_add(&sip->log, daemon_wall(), line);
 }
 
 static void tell_done(struct operation *operation, const struct plan_action *action,
@@ -261,6 +306,12 @@ static void tell_done(struct operation *operation, const struct plan_action *act
         break;
     case PLAN_START:
         progress(operation, "started %s on %s", target->sips[action->spec]->name, node->name);
+        break;
+    case PLAN_REWIRE:
+        channel = rewired(action, sip);
+        if (channel != NULL) {
+            progress(operation, "wired %s again to %s", channel->importer, channel->exporter);
+        }
         break;
     }
 }
@@ -300,12 +351,16 @@ static void on_done(void *arg, sf_status status, const char *text,
     case PLAN_START:
         start_done(operation, sip, target->sips[action->spec], status, text);
         break;
+    case PLAN_REWIRE:
+        rewire_done(operation, action, sip, status, text);
+        break;
     }
     if (status == SF_OK || (action->kind == PLAN_STOP && status == SF_NOTFOUND)) {
         tell_done(operation, action, sip, node);
     }
     if (operation->waiting == 0) {
         run(operation);
+        restart_look(daemon);
     }
 }
 
@@ -331,6 +386,9 @@ static void send_action(struct operation *operation, uint32_t index, uint64_t si
         return;
     }
     free(ref);
+    if (action->kind == PLAN_REWIRE) {
+        return; /* its node is gone, and so will the importer be */
+    }
     fail(operation, status, 0, "%s cannot be asked: %s", node->name,
          status == SF_CLOSED ? "it has no control connection" : sf_status_text(status));
     if (action->kind == PLAN_CREATE) { /* nothing was made there */
@@ -391,6 +449,8 @@ static void do_create(struct operation *operation, uint32_t index)
     struct world_graph *graph = world_graph_find(&daemon->world, operation->graph);
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__SipCreate body = SF__CONTROL__SIP_CREATE__INIT;
+    const struct world_sip *before = world_sip_in_graph(&daemon->world, graph, spec->name);
+    bool owed = before != NULL && (restart_pending(before) || before->restart_owed);
     sf_status status = state_sip_next(&daemon->state, &body.sip);
 
     if (status != SF_OK || world_sip_make(&daemon->world, graph, operation->target, spec, node,
@@ -399,9 +459,14 @@ static void do_create(struct operation *operation, uint32_t index)
              status != SF_OK ? "fabricd's state cannot be written" : "no memory left");
         return;
     }
+    if (operation->kind == OPERATION_APPLY) {
+        world_sip_forgive(world_sip_by_number(&daemon->world, body.sip));
+        world_sip_by_number(&daemon->world, body.sip)->restart_owed = owed;
+    }
     body.name = spec->name;
     body.image = spec->image;
     body.service = spec->service;
+    body.cpu_percent = spec->cpu_percent;
     body.config = spec->config;
     body.n_config = spec->n_config;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_SIP_CREATE;
@@ -444,46 +509,33 @@ static void do_start(struct operation *operation, uint32_t index)
     send_action(operation, index, sip->number, &envelope, REQUEST_MS);
 }
 
+static void do_rewire(struct operation *operation, uint32_t index)
+{
+    const struct plan_action *action = &operation->plan->actions[index];
+    const struct world_sip *sip = world_sip_by_number(&operation->daemon->world, action->sip);
+    const Sf__Control__GraphChannel *channel = rewired(action, sip);
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__SipWire body = SF__CONTROL__SIP_WIRE__INIT;
+
+    if (channel == NULL) {
+        return;
+    }
+    body.sip = sip->number;
+    body.import = strchr(channel->importer, '.') + 1;
+    body.exporter_node = action->exporter_node;
+    body.export_name = channel->exporter;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_SIP_WIRE;
+    envelope.sip_wire = &body;
+    send_action(operation, index, sip->number, &envelope, REQUEST_MS);
+}
+
 /* --- phases -------------------------------------------------------------------------------------
  */
 
 static void (*const doers[])(struct operation *operation, uint32_t index) = {
     [PLAN_STOP] = do_stop, [PLAN_IMAGE] = do_image, [PLAN_CREATE] = do_create,
-    [PLAN_WIRE] = do_wire, [PLAN_START] = do_start,
+    [PLAN_WIRE] = do_wire, [PLAN_START] = do_start, [PLAN_REWIRE] = do_rewire,
 };
-
-/* SIPs that only this operation knew of, and that did not come to be, leave no record. */
-static void drop_remains(struct operation *operation)
-{
-    struct world *world = &operation->daemon->world;
-    struct world_graph *graph = world_graph_find(world, operation->graph);
-    uint32_t index = 0;
-    size_t spec;
-
-    if (graph != NULL && graph->desired == NULL) {
-        for (index = 0; index < world->sip_count; index++) {
-            if (world->sips[index]->graph == graph && world_sip_live(world->sips[index])) {
-                return; /* could not be stopped: it stays to be seen and deleted */
-            }
-        }
-        world_graph_drop(world, graph);
-        return;
-    }
-    while (graph != NULL && index < world->sip_count) {
-        struct world_sip *sip = world->sips[index];
-        for (spec = 0; spec < graph->desired->n_sips; spec++) {
-            if (strcmp(graph->desired->sips[spec]->name, sip->name) == 0) {
-                break;
-            }
-        }
-        if (sip->graph == graph && sip->number >= operation->sip_first && !world_sip_live(sip) &&
-            spec == graph->desired->n_sips) {
-            world_sip_drop(world, sip);
-        } else {
-            index += 1;
-        }
-    }
-}
 
 static void undo(struct operation *operation)
 {
@@ -498,7 +550,7 @@ static void undo(struct operation *operation)
     operation->undoing = true;
     operation->cursor = 0;
     operation->target = graph->desired;
-    if (operation->stopped_any && graph->desired != NULL) {
+    if (operation->kind == OPERATION_APPLY && operation->stopped_any && graph->desired != NULL) {
         progress(operation, "going back to the graph as it was");
         status = plan_make(world, graph->desired, &operation->plan, text, sizeof(text));
         if (status != SF_OK) {
@@ -507,7 +559,7 @@ static void undo(struct operation *operation)
     }
     if (status != SF_OK) {
         status =
-            plan_stop(world, graph, operation->sip_first, "the apply failed", &operation->plan);
+            plan_stop(world, graph, operation->sip_first, "something failed", &operation->plan);
     }
     if (status != SF_OK) {
         fail(operation, status, 0, "no memory left to undo it");
@@ -525,9 +577,11 @@ static void finish_apply(struct operation *operation)
         sf__control__graph__free_unpacked(graph->desired, NULL);
     }
     graph->desired = operation->desired;
+    graph->again_why[0] = '\0';
     operation->desired = NULL;
     for (index = 0; index < world->sip_count; index++) {
-        const struct world_sip *sip = world->sips[index];
+        struct world_sip *sip = world->sips[index];
+        sip->restart_owed = sip->restart_owed && sip->graph != graph;
         if (sip->graph == graph && sip->number >= operation->sip_first && !world_sip_live(sip)) {
             progress(operation, "%s has ended already: %s; see: fabricctl logs %s", sip->name,
                      sip->cause_text[0] != '\0' ? sip->cause_text : "?", sip->name);
@@ -554,9 +608,11 @@ static void finish_delete(struct operation *operation)
 
 static void finish_undone(struct operation *operation)
 {
-    bool was_there = world_graph_find(&operation->daemon->world, operation->graph)->desired != NULL;
+    struct world_graph *graph = world_graph_find(&operation->daemon->world, operation->graph);
+    bool was_there = graph->desired != NULL;
 
-    drop_remains(operation);
+    restart_owed(operation->daemon, graph, operation->sip_first);
+    world_graph_drop_remains(&operation->daemon->world, graph, operation->sip_first);
     if (operation->undo_failed) {
         finish(
             operation, operation->status,
@@ -566,6 +622,21 @@ static void finish_undone(struct operation *operation)
         finish(operation, operation->status, "%s\ngraph %s is not applied; %s", operation->failure,
                operation->graph,
                was_there ? "it runs as before" : "what was made of it is removed");
+    }
+}
+
+static void finish_restart(struct operation *operation)
+{
+    struct daemon *daemon = operation->daemon;
+    struct world_graph *graph = world_graph_find(&daemon->world, operation->graph);
+
+    restart_done(daemon, graph, operation->sip_first,
+                 operation->failed ? operation->failure : NULL);
+    if (operation->failed) {
+        finish(operation, operation->status, "restart failed: %s%s%s", operation->failure,
+               operation->undo_failed ? "; and " : "", operation->undo_failure);
+    } else {
+        finish(operation, SF_OK, "restarted");
     }
 }
 
@@ -604,7 +675,7 @@ static void run(struct operation *operation)
         if (held(operation)) {
             return;
         }
-        if (operation->failed && !operation->undoing && operation->kind == OPERATION_APPLY) {
+        if (operation->failed && !operation->undoing && operation->kind != OPERATION_DELETE) {
             undo(operation);
         }
         plan = operation->plan;
@@ -623,7 +694,9 @@ static void run(struct operation *operation)
             return;
         }
     }
-    if (operation->undoing) {
+    if (operation->kind == OPERATION_RESTART) {
+        finish_restart(operation);
+    } else if (operation->undoing) {
         finish_undone(operation);
     } else if (operation->kind == OPERATION_DELETE) {
         finish_delete(operation);
@@ -635,9 +708,29 @@ static void run(struct operation *operation)
 /* --- the beginning ------------------------------------------------------------------------------
  */
 
+static const char *object_of(const struct world *world, const Sf__Control__Graph *desired,
+                             const struct plan_action *action)
+{
+    switch (action->kind) {
+    case PLAN_STOP:
+        return world_sip_by_number(world, action->sip)->name;
+    case PLAN_IMAGE:
+        return desired->sips[action->spec]->image_path;
+    case PLAN_WIRE:
+        return desired->channels[action->channel]->importer;
+    case PLAN_REWIRE:
+        return world_sip_by_number(world, action->sip)->made->channels[action->channel]->importer;
+    case PLAN_CREATE:
+    case PLAN_START:
+        break;
+    }
+    return desired->sips[action->spec]->name;
+}
+
 static void tell_dry_run(struct operation *operation)
 {
-    static const char *const verbs[] = {"stop", "send image", "create", "wire", "start"};
+    static const char *const verbs[] = {"stop", "send image", "create",
+                                        "wire", "start",      "wire again"};
     const struct plan *plan = operation->plan;
     const Sf__Control__Graph *desired = operation->desired;
     struct world *world = &operation->daemon->world;
@@ -646,11 +739,7 @@ static void tell_dry_run(struct operation *operation)
     for (index = 0; index < plan->action_count; index++) {
         const struct plan_action *action = &plan->actions[index];
         const char *node = world_node_by_id(world, action->node)->name;
-        const char *what = action->kind == PLAN_STOP ? world_sip_by_number(world, action->sip)->name
-                           : action->kind == PLAN_IMAGE ? desired->sips[action->spec]->image_path
-                           : action->kind == PLAN_WIRE
-                               ? desired->channels[action->channel]->importer
-                               : desired->sips[action->spec]->name;
+        const char *what = object_of(world, desired, action);
         progress(operation, "would %s %s on %s%s%s", verbs[action->kind], what, node,
                  action->kind == PLAN_STOP ? ": " : "",
                  action->kind == PLAN_STOP ? action->why : "");
@@ -660,39 +749,6 @@ static void tell_dry_run(struct operation *operation)
            operation->graph, plan->created, plan->replaced, plan->stopped, plan->unchanged);
 }
 
-/* "sip" alone as an exporter means its only export. What cannot be told is left for the plan. */
-static void complete_exporters(struct daemon *daemon, Sf__Control__Graph *desired)
-{
-    size_t index;
-    size_t spec;
-
-    for (index = 0; index < desired->n_channels; index++) {
-        char **exporter = &desired->channels[index]->exporter;
-        const struct world_sip *sip = world_sip_find(&daemon->world, *exporter);
-        const struct world_ports *ports = NULL;
-        char *full = NULL;
-
-        if (strchr(*exporter, '.') != NULL || desired->n_sips > GRAPH_SIPS_MAX) {
-            continue;
-        }
-        for (spec = 0; spec < desired->n_sips; spec++) {
-            if (strcmp(desired->sips[spec]->name, *exporter) == 0) {
-                ports = world_ports_of(&daemon->world, desired->sips[spec]);
-            }
-        }
-        if (ports == NULL && sip != NULL) {
-            ports = world_ports_of(&daemon->world, sip->made->sips[0]);
-        }
-        if (ports != NULL && ports->export_count == 1 &&
-            asprintf(&full, "%s.%s", *exporter, ports->exports[0].name) > 0) {
-            if (*exporter != protobuf_c_empty_string) {
-                free(*exporter);
-            }
-            *exporter = full;
-        }
-    }
-}
-
 static void begin_apply(struct operation *operation)
 {
     struct world *world = &operation->daemon->world;
@@ -700,7 +756,9 @@ static void begin_apply(struct operation *operation)
     char text[PLAN_TEXT_BYTES_MAX] = "";
     sf_status status;
 
-    complete_exporters(operation->daemon, operation->desired);
+    if (operation->desired->n_sips <= GRAPH_SIPS_MAX) { /* else the plan will say so */
+        world_graph_complete(world, operation->desired);
+    }
     status = plan_make(world, operation->desired, &operation->plan, text, sizeof(text));
     if (status != SF_OK) {
         finish(operation, status, "%s", text);
@@ -719,6 +777,7 @@ static void begin_apply(struct operation *operation)
             sf__control__graph__free_unpacked(graph->desired, NULL);
         }
         graph->desired = operation->desired;
+        graph->again_why[0] = '\0';
         operation->desired = NULL;
         finish(operation, SF_OK, "graph %s unchanged: %u SIPs run", operation->graph,
                operation->plan->unchanged);
@@ -799,13 +858,15 @@ static struct operation *enqueue(struct daemon *daemon, struct console *console,
     struct operation **link = &daemon->operations;
 
     if (operation == NULL) {
-        console_result(console, request, SF_NOMEM, "no memory left");
+        if (console != NULL) {
+            console_result(console, request, SF_NOMEM, "no memory left");
+        }
         return NULL;
     }
     operation->daemon = daemon;
     operation->number = ++last_number;
     operation->kind = kind;
-    operation->console = console_number(console);
+    operation->console = console != NULL ? console_number(console) : 0;
     operation->request = request;
     snprintf(operation->graph, sizeof(operation->graph), "%s", graph);
     while (*link != NULL) {
@@ -854,6 +915,25 @@ void apply_delete(struct daemon *daemon, struct console *console, uint64_t reque
         operation->ignore_not_found = body->ignore_not_found;
         step(daemon);
     }
+}
+
+bool apply_restart(struct daemon *daemon, struct world_graph *graph, struct plan *plan)
+{
+    struct operation *operation;
+
+    assert(daemon->operations == NULL);
+    operation = enqueue(daemon, NULL, 0, OPERATION_RESTART, graph->name);
+    if (operation == NULL) {
+        plan_free(plan);
+        return false;
+    }
+    operation->begun_ms = daemon_now(daemon);
+    operation->planned = true;
+    operation->plan = plan;
+    operation->target = graph->desired;
+    operation->sip_first = daemon->state.sip_next;
+    run(operation);
+    return true;
 }
 
 void apply_forget(struct daemon *daemon, const struct console *console)

@@ -237,6 +237,14 @@ static void fill_sip(struct daemon *daemon, struct sip_row *row, const struct wo
     row->info.state = sip->state;
     row->info.exit_code = sip->exit_code;
     row->info.age_ms = daemon_now(daemon) - sip->created_ms;
+    row->info.restarts = sip->restarts;
+    row->info.restart = sip->restart;
+    row->info.restart_text = (char *)sip->restart_text;
+    row->info.last_end = (char *)sip->last_end;
+    if (sip->restart == SF__CONTROL__SIP_INFO__RESTART__BACK_OFF &&
+        sip->restart_at_ms > daemon_now(daemon)) {
+        row->info.restart_in_ms = sip->restart_at_ms - daemon_now(daemon);
+    }
     if (sip->cause.kind != SF_CAUSE_NONE) {
         row->cause.kind = sip->cause.kind;
         row->cause.fault = sip->cause.fault;
@@ -309,7 +317,7 @@ static const struct world_log *find_log(struct console *console, uint64_t reques
         const struct world_sip *sip = world_sip_find(world, name);
         if (sip != NULL) {
             *out_source = sip->name;
-            *out_live = world_sip_live(sip);
+            *out_live = world_sip_live(sip) || restart_pending(sip);
             return &sip->log;
         }
         for (index = 0; index < world->sip_count; index++) {

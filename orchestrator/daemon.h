@@ -6,6 +6,7 @@
  *   session.c  one connection of a node: hello, heart-beats, requests to it
  *   pairs.c    links and peers: every two joined nodes are made to talk to each other
  *   apply.c    carries plans out, one at a time
+ *   restart.c  what becomes of SIPs that have ended, by their restart policies
  *   console.c  one connection of fabricctl: its requests
  *   edges.c    collects channels from the nodes and joins their two ends
  *
@@ -61,6 +62,7 @@ struct daemon {
     struct console *consoles;
     struct operation *operations; /* the first is under way */
     struct pair_work *pairs;
+    uint32_t restart_next; /* where in world.sips restart_look goes on; may be past the end */
     uint64_t started_ms;
     uint32_t heartbeat_ms; /* of all nodes; 0: as their mode is */
     uint64_t stop_at_ms;   /* 0: not stopping */
@@ -124,6 +126,26 @@ void apply_tick(struct daemon *daemon);
 /* The console is gone: nobody listens to its operations any more; they go on. */
 void apply_forget(struct daemon *daemon, const struct console *console);
 void apply_fini(struct daemon *daemon);
+
+/* Carries out a plan of plan_restart or plan_again; nothing else may be under way. Takes the plan.
+ * restart_done is called at its end, maybe before this returns. False: there was no memory left. */
+bool apply_restart(struct daemon *daemon, struct world_graph *graph, struct plan *plan);
+
+/* --- restart.c ----------------------------------------------------------------------------------
+ */
+
+/* A SIP has ended without having been told to. What becomes of it is decided in restart_look. */
+void restart_sip_ended(struct daemon *daemon, struct world_sip *sip);
+/* Decides, and begins one restart that is due, if nothing else is under way. */
+void restart_look(struct daemon *daemon);
+/* The restart of SIPs of a graph is over: those from sip_first on were made by it. failure: why the
+ * others were not, and what was made is stopped; NULL: all were. */
+void restart_done(struct daemon *daemon, struct world_graph *graph, uint64_t sip_first,
+                  const char *failure);
+/* An apply has failed and was undone: what it took over from a restart gets its restart. */
+void restart_owed(struct daemon *daemon, struct world_graph *graph, uint64_t sip_first);
+/* True unless nothing more will come of a SIP. */
+bool restart_pending(const struct world_sip *sip);
 
 /* --- console.c ----------------------------------------------------------------------------------
  */

@@ -136,9 +136,11 @@ static void set_cause(struct row *row, struct sf_cause cause, const char *text)
 /* --- edges that graphs name ---------------------------------------------------------------------
  */
 
+/* An importer that was wired again may still hold the end before: the open one counts. */
 static const Sf__Control__ChannelInfo *find_import(const struct gather *gather, uint64_t sip,
                                                    const char *port)
 {
+    const Sf__Control__ChannelInfo *found = NULL;
     uint32_t reply;
     size_t index;
 
@@ -146,12 +148,13 @@ static const Sf__Control__ChannelInfo *find_import(const struct gather *gather, 
         const Sf__Control__ChannelList *list = gather->replies[reply]->channel_list;
         for (index = 0; index < list->n_channels; index++) {
             const Sf__Control__ChannelInfo *end = list->channels[index];
-            if (end->sip == sip && strcmp(end->side, "imp") == 0 && strcmp(end->port, port) == 0) {
-                return end;
+            if (end->sip == sip && strcmp(end->side, "imp") == 0 && strcmp(end->port, port) == 0 &&
+                (found == NULL || end->cause == NULL || end->cause->kind == SF_CAUSE_NONE)) {
+                found = end;
             }
         }
     }
-    return NULL;
+    return found;
 }
 
 static bool is_silent(const struct gather *gather, const struct world_node *node)

@@ -333,6 +333,7 @@ static void on_tick(uv_timer_t *timer)
     session_tick(daemon);
     pairs_tick(daemon);
     apply_tick(daemon);
+    restart_look(daemon);
     if (daemon->stop_at_ms != 0 &&
         (daemon->stop_at_ms <= daemon_now(daemon) || !any_node_connected(daemon))) {
         uv_stop(&daemon->loop);

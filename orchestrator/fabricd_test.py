@@ -6,6 +6,7 @@ import os
 import pathlib
 import queue
 import random
+import re
 import shutil
 import signal
 import socket
@@ -330,6 +331,18 @@ def another_graph_may_use_an_exporter(place):
     place.apply(guest)
     edges = {edge["importer"]: edge for edge in place.get("channels")}
     expect(edges["guest.tcp"]["exporter_node"] == "node1", edges)
+    number = sip_of(place, "guest")["number"]
+    moved = WEB.replace("    service: tcp\n    node: node1\n", "    service: tcp\n    node: node2\n")
+    _, err = place.apply(moved, 0, "--dry-run")
+    expect("would wire again guest.tcp on node3" in err, err)
+    _, err = place.apply(moved)
+    expect("guest.tcp of graph guest loses its exporter tcp; it is wired again to the new one" in err
+           and "wired guest.tcp again to tcp.tcp" in err, err)
+    edges = {edge["importer"]: edge for edge in place.get("channels")}
+    expect(edges["guest.tcp"]["exporter_node"] == "node2", edges)
+    expect(sip_of(place, "guest")["number"] == number, "guest was made again")
+    out, _ = place.apply(guest)
+    expect("unchanged" in out, out)
     _, err = place.ctl("delete", "graph/web")
     expect("channel guest.tcp of graph guest loses its exporter tcp" in err, err)
 
@@ -492,6 +505,367 @@ def a_restarted_node_is_told_apart_from_a_break(place):
     nodes[0].wait("peer node2")
 
 
+# --- restarts ----------------------------------------------------------------------------------
+
+
+def policy(text, sip="web2", graph=WEB):
+    """The graph with a restart policy for one SIP."""
+    return graph.replace(f"  {sip}:\n", f"  {sip}:\n    restart: {text}\n")
+
+
+def sip_of(place, name):
+    return {sip["name"]: sip for sip in place.get("sips")}[name]
+
+
+def running_anew(place, name, number):
+    """Waits until a SIP runs under another number; answers its entry."""
+    place.wait(lambda: sip_of(place, name)["state"] == "running"
+               and sip_of(place, name)["number"] != number, f"{name} is made again")
+    return sip_of(place, name)
+
+
+def never_stays_down(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("never", "web3"))  # web2 says nothing, which is the same
+    for name, node in (("web2", nodes[1]), ("web3", nodes[0])):
+        node.order(f"fault {name}")
+        place.wait(lambda n=name: sip_of(place, n)["state"] == "faulted", f"{name} faulted")
+    time.sleep(0.5)
+    for name in ("web2", "web3"):
+        sip = sip_of(place, name)
+        expect((sip["restarts"], sip["restart"], sip["last_end"]) ==
+               (0, None, "faulted: unreachable instruction"), sip)
+
+
+def on_fault_restarts_what_failed_only(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("on-fault"))
+    nodes[1].heard()
+    before = sip_of(place, "web2")
+    nodes[1].order("fault web2")
+    after = running_anew(place, "web2", before["number"])
+    expect(kinds(nodes[1].heard(), "create", "wire", "start", "stop") ==
+           ["create web2", "wire web2.tcp", "start web2"], "on its node, with its edge")
+    expect(after["number"] > before["number"] and after["node"] == "node2", after)
+    expect((after["restarts"], after["last_end"]) == (1, "faulted: unreachable instruction"), after)
+    nodes[1].order("exit web2 3")
+    after = running_anew(place, "web2", after["number"])
+    expect((after["restarts"], after["last_end"]) == (2, "exited 3"), after)
+    out, _ = place.ctl("logs", "web2")
+    for line in ("ended: peer faulted: unreachable instruction",
+                 "restarts 0.1 s after its end, 1 of 5 in 60 s",
+                 f"made again as SIP {after['number']} on node2, restart 2"):
+        expect(line in out, out)
+    nodes[1].order("exit web2 0")
+    place.wait(lambda: sip_of(place, "web2")["state"] == "exited", "web2 exited")
+    time.sleep(0.5)
+    sip = sip_of(place, "web2")
+    expect((sip["state"], sip["restart"], sip["last_end"]) == ("exited", None, "exited 0"), sip)
+    out, _ = place.ctl("get", "sips", "web2")
+    expect(out.splitlines()[0].split() == ["NAME", "GRAPH", "NODE", "IMAGE", "STATE", "RESTARTS",
+                                           "AGE", "LAST", "END"], out)
+    expect("exited (0)" in out and "exited 0" in out, out)
+
+
+def always_restarts_what_exited_well(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("always"))
+    number = sip_of(place, "web2")["number"]
+    nodes[1].order("exit web2 0")
+    after = running_anew(place, "web2", number)
+    expect((after["restarts"], after["last_end"]) == (1, "exited 0"), after)
+
+
+def stopping_is_no_end_to_restart_after(place):
+    place.start()
+    nodes = place.join()
+    graph = policy("always", "web3", policy("always"))
+    place.apply(graph)
+    without = graph.replace("  web3:\n    restart: always\n    image: web.sip\n", "")
+    place.apply(without.replace("  - from: web3.tcp\n    to: tcp.tcp\n", ""))
+    nodes[0].wait("stop web3")
+    for node in nodes:
+        node.heard()
+    place.ctl("delete", "graph/web")
+    time.sleep(0.5)
+    expect(not kinds(nodes[0].heard() + nodes[1].heard(), "create"), "made again")
+
+
+def back_off_grows_and_the_limit_ends_it(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("{policy: on-fault, backoff: 200ms, limit: 3}"))
+    times = []
+    for restart in range(3):
+        number = sip_of(place, "web2")["number"]
+        began = time.monotonic()
+        nodes[1].order("fault web2")
+        after = running_anew(place, "web2", number)
+        expect(after["restarts"] == restart + 1, after)
+        times.append(time.monotonic() - began)
+    expect(times[0] >= 0.2 and times[1] >= 0.4 and times[2] >= 0.8, times)  # never earlier
+    nodes[1].order("fault web2")
+    place.wait(lambda: sip_of(place, "web2")["restart"] is not None, "given up")
+    sip = sip_of(place, "web2")
+    expect(sip["restart"] == {"state": "failed", "in_ms": 0, "why": "limit 3 in 60 s"}, sip)
+    out, _ = place.ctl("get", "sips", "web2")
+    expect("failed: limit 3 in 60 s" in out, out)
+    expect("apply graph web again" in place.ctl("logs", "web2")[0], "the log says what to do")
+    expect(place.states()["web3"] == "running", "the others run on")
+    out, _ = place.apply(policy("{policy: on-fault, backoff: 200ms, limit: 3}"))
+    expect("1 replaced" in out and sip_of(place, "web2")["restarts"] == 0, out)
+
+
+def a_sip_that_waits_for_its_time_is_shown(place):
+    place.start()
+    nodes = place.join()
+    graph = policy("{policy: on-fault, backoff: 30s}")
+    place.apply(graph)
+    nodes[1].order("fault web2")
+    place.wait(lambda: sip_of(place, "web2")["restart"] is not None, "in back-off")
+    sip = sip_of(place, "web2")
+    expect(sip["restart"]["state"] == "back-off" and 20000 < sip["restart"]["in_ms"] <= 30000, sip)
+    expect(sip["state"] == "faulted", sip)
+    out, _ = place.ctl("get", "sips", "web2")
+    expect(re.search(r"back-off [23]\d\.\d s", out) and "faulted: unreachable instruction" in out, out)
+    nodes[1].order("refuse start web2")
+    _, err = place.apply(graph, 1)  # an apply that fails does not lose the restart
+    expect("was not started" in err, err)
+    place.wait(lambda: sip_of(place, "web2")["restart"] is not None, "in back-off again")
+    nodes[1].order("accept")
+    out, _ = place.apply(graph)  # and one that works comes before it
+    expect("0 created, 1 replaced, 0 stopped, 2 unchanged" in out, out)
+    expect(sip_of(place, "web2")["restart"] is None, "nothing is to come")
+
+
+def importers_that_run_are_wired_again(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("on-fault", "tcp"))
+    place.apply("graph: guest\nsips:\n  guest: {image: web.sip, node: node3}\n"
+                "channels:\n  - {from: guest.tcp, to: tcp.tcp}\n")
+    numbers = {sip["name"]: sip["number"] for sip in place.get("sips")}
+    for node in nodes:
+        node.heard()
+    nodes[0].order("fault tcp")
+    running_anew(place, "tcp", numbers["tcp"])
+    for node, sip in ((nodes[0], "web3"), (nodes[1], "web2"), (nodes[2], "guest")):
+        node.wait(f"wire {sip}.tcp")
+        place.wait(lambda s=sip: f"import {s}.tcp is wired again to tcp.tcp"
+                   in place.ctl("logs", s)[0], f"{sip}'s log")
+        expect(sip_of(place, sip)["number"] == numbers[sip], f"{sip} was made again")
+    lines = kinds(nodes[0].heard() + nodes[0].lines, "create", "wire", "start", "stop")
+    expect("stop web3" not in lines, lines)
+    out, _ = place.apply(policy("on-fault", "tcp"))
+    expect("unchanged" in out, f"the new edges do not count as made: {out}")
+
+
+def an_importer_that_cannot_be_wired_does_not_stop_the_restart(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("on-fault", "tcp"))
+    number = sip_of(place, "tcp")["number"]
+    nodes[1].order("refuse wire web2.tcp")
+    nodes[0].order("fault tcp")
+    running_anew(place, "tcp", number)
+    place.wait(lambda: "import web2.tcp is not wired again to tcp.tcp: told to refuse"
+               in place.ctl("logs", "web2")[0], "the importer's log says so")
+    nodes[1].order("accept")
+    out, _ = place.apply(policy("on-fault", "tcp"))
+    expect("1 replaced" in out, f"an apply makes the importer again: {out}")
+
+
+def a_restart_that_fails_counts_and_comes_again(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("{policy: on-fault, backoff: 50ms, limit: 2}"))
+    number = sip_of(place, "web2")["number"]
+    nodes[1].order("refuse start web2")
+    nodes[1].order("fault web2")
+    place.wait(lambda: (sip_of(place, "web2")["restart"] or {}).get("state") == "failed", "given up")
+    lines = kinds(nodes[1].heard() + nodes[1].lines, "create", "stop")
+    expect(lines.count("create web2") == 3 and lines.count("stop web2") == 2, lines)
+    expect("restart failed: SIP web2 was not started: told to refuse"
+           in place.ctl("logs", "web2")[0], "the log says why")
+    expect(sip_of(place, "web2")["last_end"] == "faulted: unreachable instruction", "last end")
+    expect(number < sip_of(place, "web2")["number"], "numbers are not used twice")
+    expect(place.states()["web3"] == "running", place.states())
+
+
+def escalation_makes_the_graph_again_once(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("{policy: on-fault, backoff: 20ms, limit: 1, escalate: graph}"))
+    place.apply("graph: guest\nsips:\n  guest: {image: web.sip, node: node3}\n"
+                "channels:\n  - {from: guest.tcp, to: tcp.tcp}\n")
+    first = {sip["name"]: sip["number"] for sip in place.get("sips")}
+    nodes[1].order("fault web2")
+    second = running_anew(place, "web2", first["web2"])
+    nodes[2].heard()
+    nodes[1].order("fault web2")
+    third = running_anew(place, "web2", second["number"])
+    place.wait(lambda: sip_of(place, "tcp")["restarts"] == 1, "tcp is made again too")
+    for name in ("tcp", "web3"):
+        expect(sip_of(place, name)["number"] > first[name], f"{name} was not made again")
+    expect(sip_of(place, "guest")["number"] == first["guest"], "another graph was touched")
+    nodes[2].wait("wire guest.tcp")
+    lines = kinds(nodes[0].heard(), "stop")
+    expect(sorted(lines) == ["stop tcp", "stop web3"], lines)
+    expect("limit 1 in 60 s: the whole graph is made again" in place.ctl("logs", "web2")[0], "log")
+    number = third["number"]
+    nodes[1].order("fault web2")
+    number = running_anew(place, "web2", number)["number"]
+    nodes[1].order("fault web2")
+    place.wait(lambda: (sip_of(place, "web2")["restart"] or {}).get("state") == "failed", "given up")
+    expect("also after its graph was made again" in sip_of(place, "web2")["restart"]["why"], "why")
+    expect(place.states()["web3"] == "running" and place.states()["tcp"] == "running", "the others")
+    expect(sip_of(place, "tcp")["restarts"] == 1, "made again more than once")
+
+
+def a_failed_escalation_is_told_of_all(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("{policy: on-fault, backoff: 20ms, limit: 1, escalate: graph}"))
+    number = sip_of(place, "web2")["number"]
+    nodes[1].order("fault web2")
+    running_anew(place, "web2", number)
+    nodes[0].order("refuse create web3")
+    nodes[1].order("fault web2")
+    place.wait(lambda: all((sip["restart"] or {}).get("state") == "failed"
+                           for sip in place.get("sips")), "all given up")
+    for sip in place.get("sips"):
+        expect("its graph could not be made again: SIP web3 was not created" in
+               sip["restart"]["why"], sip)
+    nodes[0].order("accept")
+    place.apply()
+    expect(set(place.states().values()) == {"running"}, place.states())
+
+
+def restarts_go_where_there_is_a_node(place):
+    place.start()
+    nodes = place.join()
+    graph = ("graph: g\nsips:\n  pinned: {image: hello.sip, node: node2, restart: on-fault}\n"
+             "  free: {image: hello.sip, restart: on-fault}\n")
+    place.apply(graph)
+    expect(sip_of(place, "free")["node"] == "node1", "placed")
+    numbers = {sip["name"]: sip["number"] for sip in place.get("sips")}
+    nodes[0].order("away")
+    nodes[1].order("away")
+    after = running_anew(place, "free", numbers["free"])
+    expect(after["node"] == "node3" and after["last_end"] == "lost with node1", after)
+    place.wait(lambda: (sip_of(place, "pinned")["restart"] or {}).get("state") == "waiting", "waits")
+    expect("node node2 is lost" in sip_of(place, "pinned")["restart"]["why"], "why")
+    out, _ = place.ctl("get", "sips", "pinned")
+    expect("waiting" in out and "waits: SIP 'pinned': node node2 is lost" in out, out)
+    expect(place.ctl("logs", "pinned")[0].count("restart waits") == 1, "said once")
+    nodes[1].order("again")
+    after = running_anew(place, "pinned", numbers["pinned"])
+    expect((after["node"], after["restarts"]) == ("node2", 1), after)
+    expect("image put" in nodes[1].heard() + nodes[1].lines, "its image has to come again")
+
+
+def an_importer_waits_for_its_exporter(place):
+    place.start()
+    nodes = place.join()
+    graph = ("graph: g\nsips:\n"
+             "  hello: {image: hello.sip, node: node1, restart: {policy: always, backoff: 700ms}}\n"
+             "  client: {image: hello-client.sip, node: node2, restart: {policy: always, backoff: 20ms}}\n"
+             "channels:\n  - {from: client.hello, to: hello.hello}\n")
+    place.apply(graph)
+    numbers = {sip["name"]: sip["number"] for sip in place.get("sips")}
+    nodes[0].order("fault hello")
+    nodes[1].order("exit client 1")
+    place.wait(lambda: (sip_of(place, "client")["restart"] or {}).get("state") == "waiting", "waits")
+    expect("SIP hello, which it imports from, does not run" in
+           sip_of(place, "client")["restart"]["why"], "why")
+    client = running_anew(place, "client", numbers["client"])
+    hello = sip_of(place, "hello")
+    expect(hello["state"] == "running" and hello["number"] < client["number"], (hello, client))
+
+
+def sips_that_import_from_each_other_come_back_together(place):
+    place.start()
+    nodes = place.join()
+    shutil.copy(BUILD / "node_kernel/kernel/rewire.sip", place.root)
+    place.apply("graph: g\nsips:\n  a: {image: rewire.sip, node: node1, restart: on-fault}\n"
+                "  b: {image: rewire.sip, node: node2, restart: on-fault}\n"
+                "channels:\n  - {from: a.peer, to: b.test}\n  - {from: b.peer, to: a.test}\n")
+    numbers = {sip["name"]: sip["number"] for sip in place.get("sips")}
+    nodes[1].order("hang")  # it is lost with b, and a faults meanwhile: each needs the other
+    place.wait(lambda: place.stages()["node2"] == "lost", "node2 lost")
+    nodes[0].order("fault a")
+    place.wait(lambda: (sip_of(place, "a")["restart"] or {}).get("state") == "waiting", "a waits")
+    expect("SIP b, which it imports from, does not run" in sip_of(place, "a")["restart"]["why"], "a")
+    nodes[1].order("beat")
+    nodes[1].order("again")
+    for name in ("a", "b"):
+        running_anew(place, name, numbers[name])
+    place.wait(lambda: sip_of(place, "a")["restarts"] == 1 and sip_of(place, "b")["restarts"] == 1,
+               "once each")
+
+
+def many_that_wait_do_not_keep_one_from_coming_back(place):
+    place.start()
+    nodes = place.join()
+    graph = "graph: g\nsips:\n" + "".join(
+        f"  w{n}: {{image: hello.sip, node: node2, restart: on-fault}}\n" for n in range(200))
+    place.apply(graph + "  late: {image: hello.sip, node: node1, restart: on-fault}\n")
+    number = sip_of(place, "late")["number"]
+    nodes[1].order("away")
+    place.wait(lambda: (sip_of(place, "w0")["restart"] or {}).get("state") == "waiting", "they wait")
+    nodes[0].order("fault late")
+    running_anew(place, "late", number)
+    place.wait(lambda: all((sip["restart"] or {}).get("state") == "waiting"
+                           for sip in place.get("sips") if sip["name"] != "late"), "all wait")
+    nodes[1].order("again")
+    place.wait(lambda: set(place.states().values()) == {"running"}, "all are back")
+
+
+def a_policy_can_be_changed_while_it_runs(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    numbers = {sip["name"]: sip["number"] for sip in place.get("sips")}
+    for text in ("always", "{policy: on-fault, limit: 1}", "never", "on-fault"):
+        out, _ = place.apply(policy(text))
+        expect("unchanged" in out, out)
+    expect(numbers == {sip["name"]: sip["number"] for sip in place.get("sips")}, "new numbers")
+    nodes[1].order("fault web2")
+    running_anew(place, "web2", numbers["web2"])
+
+
+def a_cpu_quota_reaches_the_node_also_in_a_restart(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("on-fault").replace("  web2:\n", "  web2:\n    cpu: 30%\n"))
+    expect(kinds(nodes[1].heard(), "quota") == ["quota web2 30"], "at first")
+    expect(not kinds(nodes[0].heard(), "quota"), "web3 has none")
+    number = sip_of(place, "web2")["number"]
+    nodes[1].order("fault web2")
+    running_anew(place, "web2", number)
+    expect(kinds(nodes[1].heard() + nodes[1].lines, "quota") == ["quota web2 30"], "again")
+
+
+def a_follower_of_the_log_stays_over_a_restart(place):
+    place.start()
+    nodes = place.join()
+    place.apply(policy("{policy: on-fault, limit: 1}"))
+    number = sip_of(place, "web2")["number"]
+    follower = subprocess.Popen(
+        [FABRICCTL, "--socket", place.root / "s/ctl.sock", "logs", "web2", "-f"],
+        stdout=subprocess.PIPE, text=True)
+    nodes[1].order("fault web2")
+    running_anew(place, "web2", number)
+    nodes[1].order("log web2 second life")
+    nodes[1].order("fault web2")
+    out, _ = follower.communicate(timeout=10)
+    expect(follower.returncode == 0 and "second life" in out, out)
+    expect("failed: limit 1 in 60 s" in out, out)
+
+
 # --- logs and ends -----------------------------------------------------------------------------
 
 
@@ -599,7 +973,7 @@ def output_forms(place):
         "state", "driver", "sent", "received", "queued", "cause"}, edge)
     expect(set(place.get("sips")[0]) == {
         "name", "number", "graph", "node", "image", "mode", "state", "exit_code", "age_ms",
-        "cause"}, "sips")
+        "restarts", "restart", "last_end", "cause"}, "sips")
     out, _ = place.ctl("get", "ch", "web2")
     expect(len(out.splitlines()) == 2 and "web2.tcp" in out, out)
     place.ctl("get", "sips", "nosuch", code=3)
@@ -659,7 +1033,8 @@ def hello(name):
 
 def samples():
     """Valid messages of both kinds of peers."""
-    sip = field(1, "a") + field(2, b"\1" * 32) + field(3, "a.sip") + field(7, 3)
+    restart = field(1, 1) + field(2, 100) + field(3, 1000) + field(4, 5) + field(5, 60000) + field(6, 1)
+    sip = field(1, "a") + field(2, b"\1" * 32) + field(3, "a.sip") + field(7, 3) + field(20, restart)
     graph = field(1, "g") + field(2, "g.yaml") + field(3, sip) + field(4, field(1, "a.b") + field(2, "a.c"))
     return [
         hello("node1"),
@@ -762,6 +1137,24 @@ CASES = [
     silence_is_loss,
     a_short_break_costs_nothing,
     a_restarted_node_is_told_apart_from_a_break,
+    never_stays_down,
+    on_fault_restarts_what_failed_only,
+    always_restarts_what_exited_well,
+    stopping_is_no_end_to_restart_after,
+    back_off_grows_and_the_limit_ends_it,
+    a_sip_that_waits_for_its_time_is_shown,
+    importers_that_run_are_wired_again,
+    an_importer_that_cannot_be_wired_does_not_stop_the_restart,
+    a_restart_that_fails_counts_and_comes_again,
+    escalation_makes_the_graph_again_once,
+    a_failed_escalation_is_told_of_all,
+    restarts_go_where_there_is_a_node,
+    an_importer_waits_for_its_exporter,
+    sips_that_import_from_each_other_come_back_together,
+    many_that_wait_do_not_keep_one_from_coming_back,
+    a_policy_can_be_changed_while_it_runs,
+    a_cpu_quota_reaches_the_node_also_in_a_restart,
+    a_follower_of_the_log_stays_over_a_restart,
     logs_are_kept_and_followed,
     a_walk_is_followed_judged_and_removed,
     a_walk_is_removed_on_interrupt_and_timeout,

@@ -254,9 +254,237 @@ static sf_status read_config(struct reader *reader, Sf__Control__GraphSip *sip)
     return status;
 }
 
+/* --- restart policy -----------------------------------------------------------------------------
+ */
+
+/* "100ms", "10s", "5m", "1h": the scalar at hand. */
+static sf_status duration(struct reader *reader, const char *key, uint32_t *out_ms)
+{
+    static const struct {
+        const char *unit;
+        uint32_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    const char *text = NULL;
+    sf_status status = scalar_text(reader, key, 20, &text);
+    uint64_t number;
+    size_t digits;
+    size_t index;
+
+    if (status != SF_OK) {
+        return status;
+    }
+    digits = strspn(text, "0123456789");
+    for (index = 0; index < sizeof(units) / sizeof(units[0]); index++) {
+        if (strcmp(text + digits, units[index].unit) == 0) {
+            break;
+        }
+    }
+    if (digits == 0 || digits > 9 || index == sizeof(units) / sizeof(units[0])) {
+        return fail_at(reader, line_of(reader), SF_FORMAT,
+                       "%s: '%s' is no time: a number with ms, s, m or h, e.g. 100ms", key, text);
+    }
+    number = strtoull(text, NULL, 10) * units[index].ms;
+    *out_ms = number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+    return SF_OK;
+}
+
+static sf_status read_when(struct reader *reader, Sf__Control__RestartPolicy *policy)
+{
+    static const char *const names[] = {"never", "on-fault", "always"};
+    struct orch_hint hint;
+    const char *text = NULL;
+    sf_status status = scalar_text(reader, "restart", 40, &text);
+    char hint_text[100];
+    size_t index;
+
+    if (status != SF_OK) {
+        return status;
+    }
+    hint = (struct orch_hint){.wanted = text};
+    for (index = 0; index < sizeof(names) / sizeof(names[0]); index++) {
+        if (strcmp(text, names[index]) == 0) {
+            policy->when = (Sf__Control__RestartPolicy__When)index;
+            return SF_OK;
+        }
+        orch_hint_add(&hint, names[index]);
+    }
+    return fail_at(reader, line_of(reader), SF_FORMAT,
+                   "restart: '%s' is no policy: never, on-fault or always%s", text,
+                   orch_hint_text(&hint, hint_text, sizeof(hint_text)));
+}
+
+static sf_status read_limit(struct reader *reader, Sf__Control__RestartPolicy *policy)
+{
+    const char *text = NULL;
+    sf_status status = scalar_text(reader, "limit", 20, &text);
+    size_t digits;
+
+    if (status != SF_OK) {
+        return status;
+    }
+    digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 6 || text[digits] != '\0') {
+        return fail_at(reader, line_of(reader), SF_FORMAT,
+                       "limit: '%s' is no number of restarts: 1 to %u, or 0 for no limit", text,
+                       SUPERVISE_LIMIT_MAX);
+    }
+    policy->limit = (uint32_t)strtoul(text, NULL, 10);
+    return SF_OK;
+}
+
+static sf_status read_escalate(struct reader *reader, Sf__Control__RestartPolicy *policy)
+{
+    const char *text = NULL;
+    sf_status status = scalar_text(reader, "escalate", 40, &text);
+
+    if (status == SF_OK && strcmp(text, "none") != 0 && strcmp(text, "graph") != 0) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "escalate: '%s' is not none or graph",
+                       text);
+    }
+    policy->escalate = status == SF_OK && strcmp(text, "graph") == 0;
+    return status;
+}
+
+/* Keys of the long form; the bits say which were there. */
+enum { KEY_POLICY, KEY_BACKOFF, KEY_BACKOFF_MAX, KEY_LIMIT, KEY_WINDOW, KEY_ESCALATE, KEYS };
+static const char *const restart_keys[KEYS + 1] = {"policy", "backoff",  "backoff_max", "limit",
+                                                   "window", "escalate", NULL};
+
+static sf_status read_restart_value(struct reader *reader, int key,
+                                    Sf__Control__RestartPolicy *policy)
+{
+    switch (key) {
+    case KEY_POLICY:
+        return read_when(reader, policy);
+    case KEY_BACKOFF:
+        return duration(reader, restart_keys[key], &policy->backoff_ms);
+    case KEY_BACKOFF_MAX:
+        return duration(reader, restart_keys[key], &policy->backoff_max_ms);
+    case KEY_LIMIT:
+        return read_limit(reader, policy);
+    case KEY_WINDOW:
+        return duration(reader, restart_keys[key], &policy->window_ms);
+    default:
+        return read_escalate(reader, policy);
+    }
+}
+
+/* The mapping's start is the current event. */
+static sf_status read_restart_keys(struct reader *reader, Sf__Control__RestartPolicy *policy)
+{
+    unsigned seen = 0;
+    char buffer[64];
+    const char *key = NULL;
+    sf_status status = SF_OK;
+    int index;
+
+    while (status == SF_OK) {
+        status = next_key(reader, "restart", buffer, &key);
+        if (status != SF_OK || key == NULL) {
+            break;
+        }
+        for (index = 0; index < KEYS && strcmp(key, restart_keys[index]) != 0; index++) {
+        }
+        if (index == KEYS) {
+            return unknown_key(reader, key, "restart", restart_keys);
+        }
+        if ((seen & 1u << index) != 0) {
+            return fail_at(reader, line_of(reader), SF_FORMAT, "'%s' is there twice", key);
+        }
+        seen |= 1u << index;
+        status = expect(reader, YAML_SCALAR_EVENT, key);
+        if (status == SF_OK) {
+            status = read_restart_value(reader, index, policy);
+        }
+    }
+    if (status == SF_OK && (seen & 1u << KEY_POLICY) == 0) {
+        return fail_at(reader, policy->line, SF_FORMAT,
+                       "restart needs a policy: never, on-fault or always");
+    }
+    if ((seen & 1u << KEY_BACKOFF_MAX) == 0 && policy->backoff_max_ms < policy->backoff_ms) {
+        policy->backoff_max_ms = policy->backoff_ms;
+    }
+    return status;
+}
+
+/* `restart: on-fault`, or a mapping. */
+static sf_status read_restart(struct reader *reader, Sf__Control__GraphSip *sip)
+{
+    Sf__Control__RestartPolicy *policy;
+    struct supervise_policy checked;
+    sf_status status;
+
+    if (sip->restart != NULL) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'restart' is there twice");
+    }
+    policy = malloc(sizeof(*policy));
+    if (policy == NULL) {
+        return fail_at(reader, line_of(reader), SF_NOMEM, "no memory left");
+    }
+    sf__control__restart_policy__init(policy);
+    sip->restart = policy;
+    policy->line = (uint32_t)line_of(reader);
+    policy->backoff_ms = SUPERVISE_BACKOFF_MS;
+    policy->backoff_max_ms = SUPERVISE_BACKOFF_MAX_MS;
+    policy->limit = SUPERVISE_LIMIT;
+    policy->window_ms = SUPERVISE_WINDOW_MS;
+    status = next(reader);
+    if (status == SF_OK && reader->event.type == YAML_SCALAR_EVENT) {
+        status = read_when(reader, policy);
+    } else if (status == SF_OK && reader->event.type == YAML_MAPPING_START_EVENT) {
+        status = read_restart_keys(reader, policy);
+    } else if (status == SF_OK) {
+        return fail_at(reader, line_of(reader), SF_FORMAT,
+                       "restart is never, on-fault, always, or a mapping with a policy");
+    }
+    if (status != SF_OK) {
+        return status;
+    }
+    checked = graph_restart_policy(sip);
+    if (supervise_policy_wrong(&checked) != NULL) {
+        return fail_at(reader, policy->line, SF_FORMAT, "restart of SIP '%s': %s", sip->name,
+                       supervise_policy_wrong(&checked));
+    }
+    return SF_OK;
+}
+
+/* "25%": of one core. */
+static sf_status read_cpu(struct reader *reader, Sf__Control__GraphSip *sip)
+{
+    const char *text = NULL;
+    unsigned long number = 0;
+    size_t digits;
+    sf_status status;
+
+    if (sip->cpu_percent != 0) {
+        return fail_at(reader, line_of(reader), SF_FORMAT, "'cpu' is there twice");
+    }
+    status = expect(reader, YAML_SCALAR_EVENT, "cpu");
+    if (status == SF_OK) {
+        status = scalar_text(reader, "cpu", 20, &text);
+    }
+    if (status != SF_OK) {
+        return status;
+    }
+    digits = strspn(text, "0123456789");
+    if (digits >= 1 && digits <= 3 && strcmp(text + digits, "%") == 0) {
+        number = strtoul(text, NULL, 10);
+    }
+    if (number < 1 || number > 100) {
+        return fail_at(reader, line_of(reader), SF_FORMAT,
+                       "cpu: '%s' is no share of one core: 1%% to 100%%", text);
+    }
+    sip->cpu_percent = (uint32_t)number;
+    return SF_OK;
+}
+
+/* --- SIPs ---------------------------------------------------------------------------------------
+ */
+
 static sf_status read_sip_field(struct reader *reader, Sf__Control__GraphSip *sip, const char *key)
 {
-    static const char *const known[] = {"image", "service", "node", "config", NULL};
+    static const char *const known[] = {"image",   "service", "node", "config",
+                                        "restart", "cpu",     NULL};
     sf_status status;
 
     if (strcmp(key, "image") == 0) {
@@ -278,6 +506,12 @@ static sf_status read_sip_field(struct reader *reader, Sf__Control__GraphSip *si
     }
     if (strcmp(key, "config") == 0) {
         return read_config(reader, sip);
+    }
+    if (strcmp(key, "restart") == 0) {
+        return read_restart(reader, sip);
+    }
+    if (strcmp(key, "cpu") == 0) {
+        return read_cpu(reader, sip);
     }
     return unknown_key(reader, key, "a SIP", known);
 }
@@ -331,6 +565,10 @@ static sf_status read_sip(struct reader *reader, Sf__Control__Graph *graph, cons
         return fail_at(reader, sip->line, SF_FORMAT,
                        "SIP '%s' needs either an image or a service%s", sip->name,
                        sip->service[0] != '\0' ? ", not both" : "");
+    }
+    if (status == SF_OK && sip->service[0] != '\0' && sip->cpu_percent != 0) {
+        return fail_at(reader, sip->line, SF_FORMAT,
+                       "SIP '%s' is a service of the kernel, which has no cpu quota", sip->name);
     }
     return status;
 }

@@ -19,6 +19,7 @@
 
 #include "base/status.h"
 #include "control.pb-c.h"
+#include "supervise.h"
 
 #define GRAPH_FILE_BYTES_MAX (1u << 20)
 #define GRAPH_SIPS_MAX 256u
@@ -31,5 +32,23 @@
 SF_MUST_CHECK sf_status graph_parse(const char *path, const uint8_t *bytes, size_t length,
                                     Sf__Control__Graph **out_graph, char *text,
                                     size_t text_capacity);
+/* The restart policy of a SIP, `never` if it has none. From a peer it may be out of range. */
+static inline struct supervise_policy graph_restart_policy(const Sf__Control__GraphSip *sip)
+{
+    const Sf__Control__RestartPolicy *from = sip->restart;
+    struct supervise_policy policy = {SUPERVISE_NEVER,          SUPERVISE_BACKOFF_MS,
+                                      SUPERVISE_BACKOFF_MAX_MS, SUPERVISE_LIMIT,
+                                      SUPERVISE_WINDOW_MS,      false};
+
+    if (from != NULL) {
+        policy.when = (enum supervise_when)from->when;
+        policy.backoff_ms = from->backoff_ms;
+        policy.backoff_max_ms = from->backoff_max_ms;
+        policy.limit = from->limit;
+        policy.window_ms = from->window_ms;
+        policy.escalate = from->escalate;
+    }
+    return policy;
+}
 
 #endif

@@ -45,6 +45,15 @@ static void print_graph(const Sf__Control__Graph *graph, FILE *out)
         for (entry = 0; entry < sip->n_config; entry++) {
             fprintf(out, "  %s = '%s'\n", sip->config[entry]->key, sip->config[entry]->value);
         }
+        if (sip->cpu_percent != 0) {
+            fprintf(out, "  cpu %u %%\n", sip->cpu_percent);
+        }
+        if (sip->restart != NULL) {
+            const Sf__Control__RestartPolicy *policy = sip->restart;
+            fprintf(out, "  restart %d backoff %u to %u ms, limit %u in %u ms%s, line %u\n",
+                    (int)policy->when, policy->backoff_ms, policy->backoff_max_ms, policy->limit,
+                    policy->window_ms, policy->escalate ? ", then the graph" : "", policy->line);
+        }
     }
     for (index = 0; index < graph->n_channels; index++) {
         fprintf(out, "channel %s -> %s line %u\n", graph->channels[index]->importer,
@@ -75,6 +84,9 @@ static void good_file_is_read_as_written(void **state)
 }
 
 #define SIPS "graph: g\nsips:\n  a: {image: a.sip}\n  bcd: {service: tcp}\n"
+
+#define CPU "graph: g\nsips:\n  a: {image: a.sip, cpu: "
+#define RESTART "graph: g\nsips:\n  a: {image: a.sip, restart: "
 
 static const struct {
     const char *yaml;
@@ -119,6 +131,42 @@ static const struct {
     {"graph: g\nsips:\n  a:\n    image: i\n    config: {b: [1]}\n",
      "f:5: error: the value of a config key is a plain value here, found a list"},
     {"graph: g\nsips:\n  ? [a]\n  : {image: i}\n", "f:3: error: a key of sips is a plain value"},
+    {RESTART "on-faults}\n", "f:3: error: restart: 'on-faults' is no policy: never, on-fault or "
+                             "always; did you mean 'on-fault'?"},
+    {RESTART "yes}\n", "f:3: error: restart: 'yes' is no policy: never, on-fault or always"},
+    {RESTART "[always]}\n",
+     "f:3: error: restart is never, on-fault, always, or a mapping with a policy"},
+    {RESTART "never, restart: never}\n", "f:3: error: 'restart' is there twice"},
+    {RESTART "{limit: 3}}\n", "f:3: error: restart needs a policy: never, on-fault or always"},
+    {RESTART "{policy: always, limits: 3}}\n",
+     "f:3: error: restart has no key 'limits'; did you mean 'limit'?"},
+    {RESTART "{policy: always, policy: always}}\n", "f:3: error: 'policy' is there twice"},
+    {RESTART "{policy: always, limit: many}}\n",
+     "f:3: error: limit: 'many' is no number of restarts: 1 to 64, or 0 for no limit"},
+    {RESTART "{policy: always, limit: [1]}}\n",
+     "f:3: error: limit is a plain value here, found a list"},
+    {RESTART "{policy: always,\n    limit: 65}}\n",
+     "f:3: error: restart of SIP 'a': limit is 0 (none) to 64"},
+    {RESTART "{policy: always, backoff: 100}}\n",
+     "f:3: error: backoff: '100' is no time: a number with ms, s, m or h, e.g. 100ms"},
+    {RESTART "{policy: always,\n    backoff: -1s}}\n",
+     "f:4: error: backoff: '-1s' is no time: a number with ms, s, m or h, e.g. 100ms"},
+    {RESTART "{policy: always, backoff: 9ms}}\n",
+     "f:3: error: restart of SIP 'a': backoff is 10ms to 1h"},
+    {RESTART "{policy: always, backoff: 2s, backoff_max: 1s}}\n",
+     "f:3: error: restart of SIP 'a': backoff_max is at least backoff, and at most 1h"},
+    {RESTART "{policy: always, window: 999999999h}}\n",
+     "f:3: error: restart of SIP 'a': window is 1s to 24h"},
+    {RESTART "{policy: always, escalate: node}}\n",
+     "f:3: error: escalate: 'node' is not none or graph"},
+    {CPU "25}\n", "f:3: error: cpu: '25' is no share of one core: 1% to 100%"},
+    {CPU "0%}\n", "f:3: error: cpu: '0%' is no share of one core: 1% to 100%"},
+    {CPU "101%}\n", "f:3: error: cpu: '101%' is no share of one core: 1% to 100%"},
+    {CPU "99999999999999999999%}\n", "f:3: error: cpu has 21 bytes, at most 20 are allowed"},
+    {CPU "[1%]}\n", "f:3: error: cpu is a plain value here, found a list"},
+    {CPU "1%, cpu: 1%}\n", "f:3: error: 'cpu' is there twice"},
+    {"graph: g\nsips:\n  t: {service: tcp, cpu: 5%}\n",
+     "f:3: error: SIP 't' is a service of the kernel, which has no cpu quota"},
     {SIPS "channels: {}\n", "f:5: error: channels is a list here, found a mapping"},
     {SIPS "channels:\n  - a.b\n",
      "f:6: error: a channel is written {from: <sip>.<import>, to: <sip>.<export>}"},

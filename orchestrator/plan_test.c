@@ -113,9 +113,12 @@ static void print_plan(const struct plan *plan, const Sf__Control__Graph *graph,
     for (index = 0; index < plan->action_count; index++) {
         const struct plan_action *action = &plan->actions[index];
         const char *node = world_node_by_id(&world, action->node)->name;
-        const char *kinds[] = {"stop", "image", "create", "wire", "start"};
+        const char *kinds[] = {"stop", "image", "create", "wire", "start", "rewire"};
         const char *what = action->kind == PLAN_STOP
                                ? world_sip_by_number(&world, action->sip)->name
+                           : action->kind == PLAN_REWIRE ? world_sip_by_number(&world, action->sip)
+                                                               ->made->channels[action->channel]
+                                                               ->importer
                            : action->kind == PLAN_WIRE  ? graph->channels[action->channel]->importer
                            : action->kind == PLAN_IMAGE ? graph->sips[action->spec]->image_path
                                                         : graph->sips[action->spec]->name;
@@ -124,14 +127,32 @@ static void print_plan(const struct plan *plan, const Sf__Control__Graph *graph,
     }
 }
 
+static void carry_out_rewire(const struct plan_action *action)
+{
+    struct world_sip *sip = world_sip_by_number(&world, action->sip);
+    const Sf__Control__GraphChannel *channel = sip->made->channels[action->channel];
+    char sip_name[40];
+    char port[40];
+
+    assert_true(orch_port_split(channel->exporter, sip_name, port));
+    assert_int_equal(action->exporter_node, world_sip_find(&world, sip_name)->node->id);
+    world_sip_wired(sip, channel->importer, world_sip_find(&world, sip_name)->number);
+}
+
 /* What a faultless executor does. */
-static void carry_out(const struct plan *plan, Sf__Control__Graph *desired)
+static void carry_out(const struct plan *plan, const Sf__Control__Graph *desired)
 {
     struct world_graph *graph = world_graph_find(&world, desired->name);
     uint32_t index;
 
     if (graph == NULL) {
         graph = world_graph_add(&world, desired->name);
+    }
+    if (graph->desired != desired) {
+        if (graph->desired != NULL) {
+            sf__control__graph__free_unpacked(graph->desired, NULL);
+        }
+        graph->desired = world_graph_copy(desired);
     }
     for (index = 0; index < plan->action_count; index++) {
         const struct plan_action *action = &plan->actions[index];
@@ -161,6 +182,9 @@ static void carry_out(const struct plan *plan, Sf__Control__Graph *desired)
             break;
         case PLAN_START:
             world_sip_find(&world, spec->name)->state = SF__CONTROL__SIP_STATE__RUNNING;
+            break;
+        case PLAN_REWIRE:
+            carry_out_rewire(action);
             break;
         }
     }
@@ -195,6 +219,39 @@ static void refused(const char *yaml, sf_status status, const char *wanted)
     assert_null(plan);
     assert_string_equal(text, wanted);
     sf__control__graph__free_unpacked(graph, NULL);
+}
+
+static void ends(const char *name)
+{
+    world_sip_end(world_sip_find(&world, name), SF__CONTROL__SIP_STATE__FAULTED, 0,
+                  SF_CAUSE_OF(PEER_FAULTED), "");
+}
+
+/* Makes up to two SIPs of a graph again; wanted: the actions, or the reason why not. */
+static void restart(const char *graph_name, const char *first, const char *second, sf_status status,
+                    const char *wanted)
+{
+    struct world_graph *graph = world_graph_find(&world, graph_name);
+    struct world_sip *sips[2] = {world_sip_in_graph(&world, graph, first), NULL};
+    struct plan *plan = NULL;
+    char printed[4096];
+
+    if (second != NULL) {
+        sips[1] = world_sip_in_graph(&world, graph, second);
+    }
+    text[0] = '\0';
+    assert_int_equal(
+        plan_restart(&world, graph, sips, second != NULL ? 2 : 1, &plan, text, sizeof(text)),
+        status);
+    if (status != SF_OK) {
+        assert_null(plan);
+        assert_string_equal(text, wanted);
+        return;
+    }
+    print_plan(plan, graph->desired, printed, sizeof(printed));
+    assert_string_equal(printed, wanted);
+    carry_out(plan, graph->desired);
+    plan_free(plan);
 }
 
 #define WEB                                                                                        \
@@ -298,9 +355,15 @@ static void a_graph_may_import_from_another(void **state)
           "create tcp node1\nstart tcp node1\n", "");
     apply(guest, "image web.sip node2\ncreate w node2\nwire w.tcp node2\nstart w node2\n", "");
     apply("graph: base\nsips:\n  tcp: {service: tcp, node: node2}\n",
-          "stop tcp node1\ncreate tcp node2\nstart tcp node2\n",
-          "channel w.tcp of graph guest loses its exporter tcp; apply graph guest again");
-    apply(guest, "stop w node2\ncreate w node2\nwire w.tcp node2\nstart w node2\n", "");
+          "stop tcp node1\ncreate tcp node2\nstart tcp node2\nrewire w.tcp node2\n",
+          "channel w.tcp of graph guest loses its exporter tcp; it is wired again to the new one");
+    apply(guest, "", "");
+    apply("graph: base\nsips:\n  other: {service: tcp, node: node2}\n",
+          "stop tcp node2\ncreate other node2\nstart other node2\n",
+          "channel w.tcp of graph guest loses its exporter tcp; it is wired again when there is "
+          "one");
+    apply("graph: base\nsips:\n  tcp: {service: tcp, node: node1}\n",
+          "stop other node2\ncreate tcp node1\nstart tcp node1\nrewire w.tcp node2\n", "");
     refused("graph: third\nsips:\n  tcp: {service: tcp}\n", SF_EXISTS,
             "g.yaml:3: error: SIP 'tcp': graph base runs a SIP of that name already; names are "
             "unique in the cell");
@@ -405,6 +468,187 @@ static void stopping_all_goes_backwards(void **state)
     plan_free(plan);
 }
 
+static void a_restart_makes_one_sip_again(void **state)
+{
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    ends("web2");
+    restart("web", "web2", NULL, SF_OK,
+            "create web2 node2\nwire web2.tcp node2\nstart web2 node2\n");
+    apply(WEB, "", "");
+}
+
+static void a_restart_wires_importers_that_run_again(void **state)
+{
+    const char *guest = "graph: guest\nsips:\n  w: {image: web.sip, node: node1}\n"
+                        "channels:\n  - {from: w.tcp, to: tcp.tcp}\n";
+
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    apply(guest, "image web.sip node1\ncreate w node1\nwire w.tcp node1\nstart w node1\n", "");
+    ends("web3");
+    ends("tcp");
+    restart("web", "tcp", NULL, SF_OK,
+            "create tcp node1\nstart tcp node1\nrewire web2.tcp node2\nrewire w.tcp node1\n");
+    restart("web", "web3", NULL, SF_OK,
+            "create web3 node2\nwire web3.tcp node2\nstart web3 node2\n");
+    apply(WEB, "", ""); /* web2 counts as wired to the new tcp */
+    apply(guest, "", "");
+}
+
+static void a_restart_waits_for_what_it_needs(void **state)
+{
+    const char *chain = "graph: g\nsips:\n"
+                        "  a: {image: hello.sip}\n"
+                        "  b: {image: chain.sip, node: node2}\n"
+                        "channels:\n  - {from: b.peer, to: a.hello}\n";
+
+    (void)state;
+    apply(chain,
+          "image hello.sip node1\nimage chain.sip node2\n"
+          "create a node1\ncreate b node2\nwire b.peer node2\nstart a node1\nstart b node2\n",
+          "");
+    ends("a");
+    ends("b");
+    restart("g", "b", NULL, SF_AGAIN, "SIP a, which it imports from, does not run");
+    world_node_by_id(&world, 2)->stage = WORLD_LOST;
+    restart("g", "b", "a", SF_AGAIN, "SIP 'b': node node2 is lost; see: fabricctl get nodes");
+    restart("g", "a", NULL, SF_OK, "create a node1\nstart a node1\n");
+    world_node_by_id(&world, 2)->stage = WORLD_JOINED;
+    world_node_by_id(&world, 2)->image_count = 0; /* it has come back with nothing */
+    world_pair_get(&world, 1, 2)->state = WORLD_PAIR_PENDING;
+    restart("g", "b", NULL, SF_AGAIN,
+            "no link between node2 and node1; see: fabricctl logs node/node2");
+    world_pair_get(&world, 1, 2)->state = WORLD_PAIR_UP;
+    restart("g", "b", NULL, SF_OK,
+            "image chain.sip node2\ncreate b node2\nwire b.peer node2\nstart b node2\n");
+}
+
+static void sips_that_import_from_each_other_are_made_again_together(void **state)
+{
+    const char *circle = "graph: g\nsips:\n"
+                         "  a: {image: chain.sip, node: node1}\n"
+                         "  b: {image: chain.sip, node: node1}\n"
+                         "channels:\n"
+                         "  - {from: a.peer, to: b.chain}\n"
+                         "  - {from: b.peer, to: a.chain}\n";
+
+    (void)state;
+    apply(circle,
+          "image chain.sip node1\ncreate a node1\ncreate b node1\n"
+          "wire a.peer node1\nwire b.peer node1\nstart a node1\nstart b node1\n",
+          "");
+    ends("a");
+    restart("g", "a", NULL, SF_OK,
+            "create a node1\nwire a.peer node1\nstart a node1\nrewire b.peer node1\n");
+    ends("a");
+    ends("b");
+    restart("g", "a", NULL, SF_AGAIN, "SIP b, which it imports from, does not run");
+    restart("g", "a", "b", SF_OK,
+            "create a node1\ncreate b node1\nwire a.peer node1\nwire b.peer node1\n"
+            "start a node1\nstart b node1\n");
+}
+
+static void a_restart_stays_on_its_node_if_it_can(void **state)
+{
+    (void)state;
+    apply(
+        "graph: first\nsips:\n  x: {image: hello.sip, node: node1}\n  y: {image: hello.sip, node: "
+        "node1}\n",
+        "image hello.sip node1\ncreate x node1\ncreate y node1\nstart x node1\nstart y node1\n",
+        "");
+    apply("graph: g\nsips:\n  a: {image: hello.sip}\n",
+          "image hello.sip node2\ncreate a node2\nstart a node2\n", "");
+    ends("x");
+    ends("a");
+    restart("g", "a", NULL, SF_OK, "create a node2\nstart a node2\n"); /* though node1 has room */
+    ends("a");
+    world_node_by_id(&world, 2)->stage = WORLD_LOST;
+    restart("g", "a", NULL, SF_OK, "create a node1\nstart a node1\n");
+}
+
+static void a_restart_minds_only_what_it_is_for(void **state)
+{
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    ends("web3");
+    ends("tcp");
+    world_node_by_id(&world, 2)->stage = WORLD_LOST;
+    ends("web2");
+    restart("web", "tcp", NULL, SF_OK, "create tcp node1\nstart tcp node1\n");
+}
+
+static void a_whole_graph_is_made_again(void **state)
+{
+    const char *guest = "graph: guest\nsips:\n  w: {image: web.sip, node: node1}\n"
+                        "channels:\n  - {from: w.tcp, to: tcp.tcp}\n";
+    struct world_graph *graph;
+    struct plan *plan = NULL;
+    char printed[2000];
+
+    (void)state;
+    apply(WEB, WEB_PLAN, "");
+    apply(guest, "image web.sip node1\ncreate w node1\nwire w.tcp node1\nstart w node1\n", "");
+    ends("web2");
+    graph = world_graph_find(&world, "web");
+    assert_int_equal(plan_again(&world, graph, "why", &plan, text, sizeof(text)), SF_OK);
+    print_plan(plan, graph->desired, printed, sizeof(printed));
+    assert_string_equal(printed, "stop web3 node2\nstop tcp node1\n"
+                                 "create tcp node1\ncreate web2 node2\ncreate web3 node2\n"
+                                 "wire web2.tcp node2\nwire web3.tcp node2\n"
+                                 "start tcp node1\nstart web2 node2\nstart web3 node2\n"
+                                 "rewire w.tcp node1\n");
+    assert_string_equal(plan->actions[0].why, "why");
+    carry_out(plan, graph->desired);
+    plan_free(plan);
+    apply(WEB, "", "");
+    apply(guest, "", "");
+}
+
+static void a_changed_restart_policy_leaves_a_sip_alone(void **state)
+{
+    (void)state;
+    apply("graph: g\nsips:\n  a: {image: hello.sip}\n",
+          "image hello.sip node1\ncreate a node1\nstart a node1\n", "");
+    apply("graph: g\nsips:\n  a: {image: hello.sip, restart: always}\n", "", "");
+    apply("graph: g\nsips:\n  a: {image: hello.sip, restart: {policy: on-fault, limit: 1}}\n", "",
+          "");
+}
+
+static void a_changed_cpu_quota_makes_a_sip_again(void **state)
+{
+    Sf__Control__Graph *graph = parse("graph: g\nsips:\n  a: {image: hello.sip}\n");
+    struct plan *plan = NULL;
+
+    (void)state;
+    apply("graph: g\nsips:\n  a: {image: hello.sip}\n",
+          "image hello.sip node1\ncreate a node1\nstart a node1\n", "");
+    apply("graph: g\nsips:\n  a: {image: hello.sip, cpu: 20%}\n",
+          "stop a node1\ncreate a node1\nstart a node1\n", "");
+    apply("graph: g\nsips:\n  a: {image: hello.sip, cpu: 20%}\n", "", "");
+    graph->sips[0]->cpu_percent = 101; /* as only a stranger would send it */
+    assert_int_equal(plan_make(&world, graph, &plan, text, sizeof(text)), SF_BADARG);
+    assert_string_equal(
+        text, "g.yaml:3: error: SIP 'a': a cpu quota of 101%; it is 1% to 100% of one core");
+    sf__control__graph__free_unpacked(graph, NULL);
+}
+
+static void a_policy_out_of_range_is_refused(void **state)
+{
+    Sf__Control__Graph *graph =
+        parse("graph: g\nsips:\n  a:\n    image: hello.sip\n    restart: always\n");
+    struct plan *plan = NULL;
+
+    (void)state;
+    graph->sips[0]->restart->limit = 65; /* as only a stranger would send it */
+    assert_int_equal(plan_make(&world, graph, &plan, text, sizeof(text)), SF_BADARG);
+    assert_string_equal(text, "g.yaml:5: error: restart of SIP 'a': limit is 0 (none) to 64");
+    graph->sips[0]->restart->limit = 64;
+    graph->sips[0]->restart->when = (Sf__Control__RestartPolicy__When)-1;
+    assert_int_equal(plan_make(&world, graph, &plan, text, sizeof(text)), SF_BADARG);
+    sf__control__graph__free_unpacked(graph, NULL);
+}
+
 static void logs_keep_the_last_thousand_lines(void **state)
 {
     struct world_log *log = &world.nodes[0]->log;
@@ -459,6 +703,16 @@ int main(void)
         CASE(native_images_need_the_operators_leave),
         CASE(nodes_without_a_link_are_refused),
         CASE(stopping_all_goes_backwards),
+        CASE(a_restart_makes_one_sip_again),
+        CASE(a_restart_wires_importers_that_run_again),
+        CASE(a_restart_waits_for_what_it_needs),
+        CASE(sips_that_import_from_each_other_are_made_again_together),
+        CASE(a_restart_stays_on_its_node_if_it_can),
+        CASE(a_restart_minds_only_what_it_is_for),
+        CASE(a_whole_graph_is_made_again),
+        CASE(a_changed_restart_policy_leaves_a_sip_alone),
+        CASE(a_changed_cpu_quota_makes_a_sip_again),
+        CASE(a_policy_out_of_range_is_refused),
         CASE(logs_keep_the_last_thousand_lines),
         CASE(images_in_use_are_not_trimmed),
     };

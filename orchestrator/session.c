@@ -200,6 +200,7 @@ static void node_lose(struct daemon *daemon, struct world_node *node, const char
         if (sip->node == node && world_sip_live(sip)) {
             world_sip_end(sip, SF__CONTROL__SIP_STATE__LOST, 0, cause, text);
             world_log_add(&sip->log, daemon_wall(), text);
+            restart_sip_ended(daemon, sip);
         }
     }
     pairs_node_lost(daemon, node);
@@ -486,6 +487,9 @@ static void on_report(struct session *session, const Sf__Control__SipReport *rep
         snprintf(line, sizeof(line), "ended: %s", text[0] != '\0' ? text : "killed");
     }
     world_log_add(&sip->log, daemon_wall(), line);
+    if (report->state != SF__CONTROL__SIP_STATE__KILLED) {
+        restart_sip_ended(session->daemon, sip);
+    }
     daemon_log("SIP %s (%" PRIu64 ") on %s %s", sip->name, sip->number, session->node->name, line);
 }
 

@@ -395,6 +395,38 @@ void world_graph_drop(struct world *world, struct world_graph *graph)
     free(graph);
 }
 
+void world_graph_complete(const struct world *world, Sf__Control__Graph *desired)
+{
+    size_t index;
+    size_t spec;
+
+    for (index = 0; index < desired->n_channels; index++) {
+        char **exporter = &desired->channels[index]->exporter;
+        const struct world_sip *sip = world_sip_find(world, *exporter);
+        const struct world_ports *ports = NULL;
+        char *full = NULL;
+
+        if (strchr(*exporter, '.') != NULL) {
+            continue;
+        }
+        for (spec = 0; spec < desired->n_sips; spec++) {
+            if (strcmp(desired->sips[spec]->name, *exporter) == 0) {
+                ports = world_ports_of(world, desired->sips[spec]);
+            }
+        }
+        if (ports == NULL && sip != NULL) {
+            ports = world_ports_of(world, sip->made->sips[0]);
+        }
+        if (ports != NULL && ports->export_count == 1 &&
+            asprintf(&full, "%s.%s", *exporter, ports->exports[0].name) > 0) {
+            if (*exporter != protobuf_c_empty_string) {
+                free(*exporter);
+            }
+            *exporter = full;
+        }
+    }
+}
+
 /* --- SIPs ---------------------------------------------------------------------------------------
  */
 
@@ -533,7 +565,16 @@ struct world_sip *world_sip_make(struct world *world, struct world_graph *graph,
     sip->created_ms = now_ms;
     sip->made = made;
     sip->exporters = exporters;
+    sip->restart = SF__CONTROL__SIP_INFO__RESTART__NONE;
+    sip->restart_text[0] = '\0';
+    sip->restart_unjudged = false;
     return sip;
+}
+
+void world_sip_forgive(struct world_sip *sip)
+{
+    memset(&sip->supervise, 0, sizeof(sip->supervise));
+    sip->restarts = 0;
 }
 
 void world_sip_wired(struct world_sip *sip, const char *importer, uint64_t exporter)
@@ -562,10 +603,58 @@ void world_sip_drop(struct world *world, struct world_sip *sip)
 void world_sip_end(struct world_sip *sip, Sf__Control__SipState state, int32_t exit_code,
                    struct sf_cause cause, const char *cause_text)
 {
+    bool ran = sip->state == SF__CONTROL__SIP_STATE__RUNNING;
+
     sip->state = state;
     sip->exit_code = exit_code;
     sip->cause = cause;
     snprintf(sip->cause_text, sizeof(sip->cause_text), "%s", cause_text);
+    switch (state) {
+    case SF__CONTROL__SIP_STATE__EXITED:
+        snprintf(sip->last_end, sizeof(sip->last_end), "exited %d", exit_code);
+        break;
+    case SF__CONTROL__SIP_STATE__FAULTED:
+        snprintf(sip->last_end, sizeof(sip->last_end), "faulted: %s", sf_fault_text(cause.fault));
+        break;
+    case SF__CONTROL__SIP_STATE__LOST:
+        snprintf(sip->last_end, sizeof(sip->last_end), "lost with %s", sip->node->name);
+        break;
+    default:
+        if (ran) {
+            snprintf(sip->last_end, sizeof(sip->last_end), "stopped: %.80s", cause_text);
+        }
+        break;
+    }
+}
+
+void world_graph_drop_remains(struct world *world, struct world_graph *graph, uint64_t sip_first)
+{
+    uint32_t index = 0;
+    size_t spec;
+
+    if (graph->desired == NULL) {
+        for (index = 0; index < world->sip_count; index++) {
+            if (world->sips[index]->graph == graph && world_sip_live(world->sips[index])) {
+                return; /* could not be stopped: it stays to be seen and deleted */
+            }
+        }
+        world_graph_drop(world, graph);
+        return;
+    }
+    while (index < world->sip_count) {
+        struct world_sip *sip = world->sips[index];
+        for (spec = 0; spec < graph->desired->n_sips; spec++) {
+            if (strcmp(graph->desired->sips[spec]->name, sip->name) == 0) {
+                break;
+            }
+        }
+        if (sip->graph == graph && sip->number >= sip_first && !world_sip_live(sip) &&
+            spec == graph->desired->n_sips) {
+            world_sip_drop(world, sip);
+        } else {
+            index += 1;
+        }
+    }
 }
 
 /* --- pairs --------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@
 #include "base/status.h"
 #include "control.pb-c.h"
 #include "names.h"
+#include "supervise.h"
 
 #define WORLD_NODES_MAX 1023u
 #define WORLD_NODE_LINKS_MAX 16u
@@ -119,6 +120,7 @@ struct world_node {
 struct world_graph {
     char name[ORCH_NAME_BYTES_MAX + 1];
     Sf__Control__Graph *desired; /* as last applied; NULL while the first apply is under way */
+    char again_why[120];         /* not empty: all of it has to be made again, because ... */
 };
 
 struct world_sip {
@@ -135,6 +137,16 @@ struct world_sip {
     Sf__Control__Graph *made; /* its entry and its channels as it was made from; one SIP */
     uint64_t *exporters;      /* SIP numbers its channels lead to, parallel to made->channels */
     struct world_log log;
+    /* Its restart policy (supervise.h, restart.c). It stays when the SIP is made again. */
+    struct supervise supervise;
+    Sf__Control__SipInfo__Restart restart; /* what becomes of it now */
+    uint64_t restart_at_ms;                /* BACK_OFF: when; WAITING: when to look again */
+    char restart_text[160];                /* WAITING, GIVEN_UP: why */
+    bool restart_unjudged;                 /* it has ended, and what becomes of it is not decided */
+    bool restart_owed; /* an apply made it instead of a restart that was to come */
+    uint64_t ended_ms;
+    uint32_t restarts;
+    char last_end[100]; /* "exited 0", "faulted: ..."; of the last one that ended */
 };
 
 enum world_pair_state { WORLD_PAIR_NONE, WORLD_PAIR_PENDING, WORLD_PAIR_UP, WORLD_PAIR_FAILED };
@@ -189,6 +201,11 @@ struct world_graph *world_graph_find(const struct world *world, const char *name
 struct world_graph *world_graph_add(struct world *world, const char *name);
 /* Drops it, its desired state, and all its SIP records with their logs. */
 void world_graph_drop(struct world *world, struct world_graph *graph);
+/* Drops what a failed apply leaves: SIPs from sip_first on that do not live and that the graph as
+ * applied before does not have; a graph that was never applied, unless one of its SIPs lives. */
+void world_graph_drop_remains(struct world *world, struct world_graph *graph, uint64_t sip_first);
+/* "sip" alone as an exporter means its only export. What cannot be told is left as it is. */
+void world_graph_complete(const struct world *world, Sf__Control__Graph *desired);
 
 /* CREATED or RUNNING. */
 bool world_sip_live(const struct world_sip *sip);
@@ -209,6 +226,8 @@ struct world_sip *world_sip_make(struct world *world, struct world_graph *graph,
                                  uint64_t number, uint64_t now_ms);
 /* Notes which SIP a channel of `sip` leads to. importer: "sip.import", as in the graph. */
 void world_sip_wired(struct world_sip *sip, const char *importer, uint64_t exporter);
+/* Forgets what its restart policy remembers. */
+void world_sip_forgive(struct world_sip *sip);
 /* Forgets a SIP that has ended, and its log. */
 void world_sip_drop(struct world *world, struct world_sip *sip);
 void world_sip_end(struct world_sip *sip, Sf__Control__SipState state, int32_t exit_code,

@@ -6,7 +6,8 @@
  * same source) with no operating system below it: define `int sip_main(void)`. Blocking calls block
  * this SIP only. Results below 0 are -(sf_status). Typed calls for a contract come from the header
  * that contractc writes for it
- * (#include "TcpContract.h"); this file is what they are made of.
+ * (#include "TcpContract.h"); this file is what they are made of. What a server needs besides lies
+ * in sip_*.h beside this file; what a SIP does not use is not in its image.
  */
 #ifndef SIP_H
 #define SIP_H
@@ -19,38 +20,31 @@
 #include "abi/nk_abi.h"
 #include "base/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define SIP_FOREVER ((int64_t)-1)
 #define SIP_MS(n) ((int64_t)(n)*1000000)
 
 /* The entry point that every SIP defines; what it returns is its exit code. */
 int sip_main(void);
 
+/*
+ * Kernel calls: nk_exit, nk_yield, nk_log... docs/kernel-calls.md lists them all with what they
+ * answer. Declared from the one table that also makes the kernel's and the verifier's.
+ */
 #ifdef __wasm__
 #define SIP__IMPORT(name) __attribute__((import_module("nk"), import_name(name)))
-#else /* mode native: real functions, in sipc's run-time stub */
-#define SIP__IMPORT(name)
+#else
+#define SIP__IMPORT(name) /* mode native; or a test on the host plays the kernel */
 #endif
-SIP__IMPORT("exit") _Noreturn void nk_exit(int32_t code);
-SIP__IMPORT("yield") void nk_yield(void);
-SIP__IMPORT("log") int32_t nk_log(const char *text, uint32_t bytes);
-SIP__IMPORT("clock_ns") int64_t nk_clock_ns(void);
-SIP__IMPORT("entropy") int32_t nk_entropy(void *bytes, uint32_t count);
-SIP__IMPORT("config")
-int32_t nk_config(const char *key, uint32_t key_bytes, char *buffer, uint32_t capacity);
-SIP__IMPORT("identity") int32_t nk_identity(uint32_t which, char *buffer, uint32_t capacity);
-SIP__IMPORT("endpoint") int32_t nk_endpoint(const char *name, uint32_t bytes);
-SIP__IMPORT("accept") int32_t nk_accept(const char *name, uint32_t bytes, int64_t timeout_ns);
-SIP__IMPORT("channel") int32_t nk_channel(int64_t contract, uint32_t state, uint32_t handles[2]);
-SIP__IMPORT("send") int32_t nk_send(uint32_t handle, const struct nk_msg *msg);
-SIP__IMPORT("recv") int32_t nk_recv(uint32_t handle, struct nk_msg *msg, int64_t timeout_ns);
-SIP__IMPORT("select")
-int32_t nk_select(const uint32_t *handles, uint32_t count, int64_t timeout_ns);
-SIP__IMPORT("close") int32_t nk_close(uint32_t handle);
-SIP__IMPORT("state") int32_t nk_state(uint32_t handle);
-SIP__IMPORT("cause") int32_t nk_cause(uint32_t handle);
-SIP__IMPORT("block_alloc") void *nk_block_alloc(uint32_t bytes);
-SIP__IMPORT("block_free") int32_t nk_block_free(void *block);
-SIP__IMPORT("block_bytes") int32_t nk_block_bytes(const void *block);
+#define NK_CALL(number, name, signature, doc)
+#define NK_API(number, name, signature, result, arguments, blocks, answers, doc)                   \
+    SIP__IMPORT(#name) result nk_##name arguments;
+#include "abi/nk_calls.def"
+#undef NK_API
+#undef NK_CALL
 
 /* --- addresses and blocks in messages ----------------------------------------------------------
  *
@@ -109,9 +103,16 @@ int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t bytes);
 
 /*
- * Formats into buffer (always terminated when capacity > 0); answers the full length. Knows
- * %d %i %u %x %X %c %s %p %%, the l, ll and z lengths, width, precision of %s (both also as *), and
- * the 0 and - flags.
+ * Formats into buffer (always terminated when capacity > 0); answers the full length, or -SF_LIMIT
+ * if that is more than an int holds. As C's printf does it:
+ *
+ * - conversions: %d %i %u %o %x %X %c %s %p %%, and %f in a SIP that says so (sip_double.h)
+ * - lengths: hh h l ll j z t
+ * - flags: - 0 + space #
+ * - width and precision, also as *; at most 100,000,000
+ *
+ * %s of NULL is "(null)"; %p is 0x and digits. Anything else is shown as it stands and takes no
+ * argument. There is no %n, no wide text, no place of arguments ("1$").
  */
 int sip_format(char *buffer, size_t capacity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -121,7 +122,18 @@ void sip_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Start-up endpoint of an import; negative if the manifest or the graph has none of that name. */
 int32_t sip_endpoint(const char *name);
+/*
+ * The same, but waits until there is one: when the exporter of an import has ended and is made
+ * again by its restart policy, the import is wired again and can be taken once more. -SF_TIMEOUT:
+ * there was none in time. A name that the manifest does not have is waited for as well.
+ */
+int32_t sip_endpoint_wait(const char *name, int64_t timeout_ns);
 int32_t sip_accept(const char *export_name, int64_t timeout_ns);
+/*
+ * A handle that says when a channel can be accepted, for nk_select and sip_loop.h only; not to be
+ * closed. -SF_NOTFOUND: the manifest has no export of that name.
+ */
+int32_t sip_listen(const char *export_name);
 /* Value from the graph, or fallback. buffer is terminated. Answers buffer. */
 const char *sip_config(const char *key, char *buffer, size_t capacity, const char *fallback);
 uint32_t sip_config_u32(const char *key, uint32_t fallback);
@@ -147,5 +159,13 @@ uint32_t sip_use_next(uint32_t handle);
  */
 void *sip_alloc(size_t bytes);
 void sip_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+
+#include "sip_log.h"
+#include "sip_memory.h"
+#include "sip_text.h"
 
 #endif

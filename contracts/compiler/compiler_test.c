@@ -276,6 +276,7 @@ static void generated_files_are_as_expected(void **state)
             check_golden(contract, CTC_EMIT_DISSECTOR);
             check_golden(contract, CTC_EMIT_MD);
             check_golden(contract, CTC_EMIT_JSON);
+            check_golden(contract, CTC_EMIT_RUST);
             ctc_destroy(ctc);
         }
     }

@@ -375,6 +375,7 @@ void ctc__emit_test(const struct ctc_contract *contract, struct ctc__text *text)
 void ctc__emit_md(const struct ctc_contract *contract, struct ctc__text *text);
 void ctc__emit_dissector(const struct ctc_contract *contract, struct ctc__text *text);
 void ctc__emit_json(const struct ctc_contract *contract, struct ctc__text *text);
+void ctc__emit_rust(const struct ctc_contract *contract, struct ctc__text *text);
 /* False: Graphviz could not be run, or failed. */
 bool ctc__emit_svg(const struct ctc_contract *contract, struct ctc__text *text);
 /* What both headers have: constants, enums, tags, states. */

@@ -25,6 +25,7 @@ static const struct {
     [CTC_EMIT_MD] = {".md", ctc__emit_md},
     [CTC_EMIT_JSON] = {".json", ctc__emit_json},
     [CTC_EMIT_DISSECTOR] = {".lua", ctc__emit_dissector},
+    [CTC_EMIT_RUST] = {".rs", ctc__emit_rust},
     [CTC_EMIT_SVG] = {".svg", NULL}, /* can fail */
 };
 

@@ -24,7 +24,7 @@ twice() { # EMITTER: into $work/EMITTER and $work/EMITTER.again, must be equal
     ok "$1: one file a contract, the same bytes in a second run" $?
 }
 
-for emitter in sip-c-typed md json dissector svg; do
+for emitter in sip-c-typed sip-rust md json dissector svg; do
     twice "$emitter"
 done
 
@@ -65,6 +65,25 @@ ok "svg: without Graphviz, an error that names its package" $?
     "$contractc" compile -w --emit sip-c-typed -o "$work/sip-c-typed" \
         "$root"/contracts/compiler/golden/*.contract
 ok "sip-c-typed: headers for the samples" $?
+for header in "$work"/sip-c-typed/*.h; do echo "#include \"$(basename "$header")\""; done >"$work/all.cc"
+clang++ --target=wasm32 -std=c++17 -ffreestanding -fsyntax-only -Wall -Werror -I"$work/sip-c-typed" \
+    -I"$root/sips" -I"$root/node_kernel/abi/include" -I"$root/base/include" "$work/all.cc" >&2
+ok "sip-c, sip-c-typed: all headers at once are C++, too" $?
+
+# Rust: all contracts as modules of one crate.
+rustc=$(command -v /usr/bin/rustc || command -v rustc)
+"$contractc" compile -w --emit sip-rust -o "$work/sip-rust" "$root"/contracts/compiler/golden/*.contract
+{
+    echo '#![no_std]'
+    echo '#![allow(non_snake_case)]'
+    for module in "$work"/sip-rust/*.rs; do echo "pub mod $(basename "$module" .rs);"; done
+    echo 'const _: () = assert!(Sample::tag::Quit == 7 && Sample::constant::Least == -5);'
+} >"$work/lib.txt"
+mv "$work/lib.txt" "$work/sip-rust/all.rs"
+"$rustc" --edition 2018 --crate-type lib --emit metadata -D warnings --out-dir "$work" \
+    "$work/sip-rust/all.rs" >&2
+ok "sip-rust: all modules compile, and numbers are as in C" $?
+
 compile() { # FILE
     clang --target=wasm32 -std=gnu11 -ffreestanding -O2 -Wall -Wextra -Werror -I"$work/sip-c-typed" \
         -I"$root/sips" -I"$root/node_kernel/abi/include" -I"$root/base/include" -c "$1" \

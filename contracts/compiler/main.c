@@ -28,6 +28,7 @@ static const char help_text[] =
     "  compile   write, for each contract in the given files, one of:\n"
     "              sip-c     Name.h, typed calls for SIPs in C\n"
     "              sip-c-typed  Name_typed.h, the same with the state in the type\n"
+    "              sip-rust  Name.rs, tags, states and constants for SIPs in Rust\n"
     "              monitor   Name_monitor.h and Name_monitor.c, for kernel code\n"
     "              table     Name.table, the compiled contract as it travels in images\n"
     "              dot       Name.dot, a picture of the states (for Graphviz)\n"
@@ -90,6 +91,7 @@ static int find_emitters(const char *name, enum ctc_emitter emitters[2])
         {"md", {CTC_EMIT_MD}, 1},
         {"json", {CTC_EMIT_JSON}, 1},
         {"svg", {CTC_EMIT_SVG}, 1},
+        {"sip-rust", {CTC_EMIT_RUST}, 1},
     };
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {

@@ -18,127 +18,162 @@
 #include "check.h"
 
 enum {
-    X = 0,       /* not allowed */
-    OK = 1,      /* no operand bytes */
-    M = 1 << 1,  /* ModRM */
-    B1 = 1 << 2, /* 8 bit immediate */
-    BZ = 1 << 3, /* 32 bit immediate (16 with operand-size prefix) */
-    BV = 1 << 4, /* 64 bit immediate with REX.W, else as BZ */
-    R1 = 1 << 5, /* 8 bit branch distance */
-    R4 = 1 << 6, /* 32 bit branch distance */
-    P = 1 << 7,  /* needs a 66, F2 or F3 prefix (without it: MMX) */
-    G = 1 << 8,  /* group: the reg field of ModRM decides */
+    X = 0,        /* not allowed */
+    OK = 1,       /* no operand bytes */
+    M = 1 << 1,   /* ModRM */
+    B1 = 1 << 2,  /* 8 bit immediate */
+    BZ = 1 << 3,  /* 32 bit immediate (16 with operand-size prefix) */
+    BV = 1 << 4,  /* 64 bit immediate with REX.W, else as BZ */
+    R1 = 1 << 5,  /* 8 bit branch distance */
+    R4 = 1 << 6,  /* 32 bit branch distance */
+    G = 1 << 7,   /* group: the reg field of ModRM decides */
+    P0 = 1 << 8,  /* which of the prefixes 66, f3, f2 it may have: none */
+    P6 = 1 << 9,  /* 66 */
+    PS = 1 << 10, /* f3 */
+    PD = 1 << 11, /* f2 */
+    MO = 1 << 12, /* ModRM names memory */
+    RO = 1 << 13, /* ModRM names a register */
+    W = P0 | P6,  /* any operand size; of SSE: both packed forms */
+    ALL = P0 | P6 | PS | PD,
 };
 
 static const uint16_t one_byte[256] = {
-    [0x00 ... 0x03] = M,
-    [0x04] = B1,
-    [0x05] = BZ, /* add */
-    [0x08 ... 0x0b] = M,
-    [0x0c] = B1,
-    [0x0d] = BZ, /* or */
-    [0x10 ... 0x13] = M,
-    [0x14] = B1,
-    [0x15] = BZ, /* adc */
-    [0x18 ... 0x1b] = M,
-    [0x1c] = B1,
-    [0x1d] = BZ, /* sbb */
-    [0x20 ... 0x23] = M,
-    [0x24] = B1,
-    [0x25] = BZ, /* and */
-    [0x28 ... 0x2b] = M,
-    [0x2c] = B1,
-    [0x2d] = BZ, /* sub */
-    [0x30 ... 0x33] = M,
-    [0x34] = B1,
-    [0x35] = BZ, /* xor */
-    [0x38 ... 0x3b] = M,
-    [0x3c] = B1,
-    [0x3d] = BZ,          /* cmp */
-    [0x50 ... 0x5f] = OK, /* push, pop */
-    [0x63] = M,           /* movsxd */
-    [0x68] = BZ,
-    [0x69] = M | BZ,
-    [0x6a] = B1,
-    [0x6b] = M | B1,      /* push, imul */
-    [0x70 ... 0x7f] = R1, /* jcc */
-    [0x80] = M | B1,
-    [0x81] = M | BZ,
-    [0x83] = M | B1,
-    [0x84 ... 0x8b] = M,
-    [0x8d] = M,           /* test, xchg, mov, lea */
-    [0x90 ... 0x99] = OK, /* nop, xchg, cwde, cdq */
-    [0xa4 ... 0xa7] = OK, /* movs, cmps */
-    [0xa8] = B1,
-    [0xa9] = BZ,          /* test */
-    [0xaa ... 0xaf] = OK, /* stos, lods, scas */
-    [0xb0 ... 0xb7] = B1,
-    [0xb8 ... 0xbf] = BV,     /* mov */
-    [0xc0 ... 0xc1] = M | B1, /* shifts */
-    [0xc3] = OK,              /* ret */
-    [0xc6] = M | B1 | G,
-    [0xc7] = M | BZ | G, /* mov */
-    [0xc9] = OK,         /* leave */
-    [0xd0 ... 0xd3] = M, /* shifts */
-    [0xe8] = R4,
-    [0xe9] = R4,
-    [0xeb] = R1, /* call, jmp */
-    [0xf6] = M | G,
-    [0xf7] = M | G, /* test, not, neg, mul, div */
-    [0xfe] = M | G,
-    [0xff] = M | G, /* inc, dec, call, jmp, push */
+    [0x00 ... 0x03] = M | W,
+    [0x04] = B1 | W,
+    [0x05] = BZ | W, /* add */
+    [0x08 ... 0x0b] = M | W,
+    [0x0c] = B1 | W,
+    [0x0d] = BZ | W, /* or */
+    [0x10 ... 0x13] = M | W,
+    [0x14] = B1 | W,
+    [0x15] = BZ | W, /* adc */
+    [0x18 ... 0x1b] = M | W,
+    [0x1c] = B1 | W,
+    [0x1d] = BZ | W, /* sbb */
+    [0x20 ... 0x23] = M | W,
+    [0x24] = B1 | W,
+    [0x25] = BZ | W, /* and */
+    [0x28 ... 0x2b] = M | W,
+    [0x2c] = B1 | W,
+    [0x2d] = BZ | W, /* sub */
+    [0x30 ... 0x33] = M | W,
+    [0x34] = B1 | W,
+    [0x35] = BZ | W, /* xor */
+    [0x38 ... 0x3b] = M | W,
+    [0x3c] = B1 | W,
+    [0x3d] = BZ | W,           /* cmp */
+    [0x50 ... 0x5f] = OK | P0, /* push, pop */
+    [0x63] = M | P0,           /* movsxd */
+    [0x68] = BZ | P0,
+    [0x69] = M | BZ | W,
+    [0x6a] = B1 | P0,
+    [0x6b] = M | B1 | W,       /* push, imul */
+    [0x70 ... 0x7f] = R1 | P0, /* jcc */
+    [0x80] = M | B1 | W,
+    [0x81] = M | BZ | W,
+    [0x83] = M | B1 | W,
+    [0x84 ... 0x85] = M | W,
+    [0x86 ... 0x87] = M | W | RO, /* xchg: with memory it locks */
+    [0x88 ... 0x8b] = M | W,
+    [0x8d] = M | W | MO,           /* test, mov, lea */
+    [0x90] = OK | W | PS,          /* nop, pause */
+    [0x91 ... 0x99] = OK | W,      /* xchg, cwde, cdq */
+    [0xa4 ... 0xa5] = OK | W | PS, /* movs */
+    [0xa6 ... 0xa7] = OK | ALL,    /* cmps */
+    [0xa8] = B1 | W,
+    [0xa9] = BZ | W,               /* test */
+    [0xaa ... 0xad] = OK | W | PS, /* stos, lods */
+    [0xae ... 0xaf] = OK | ALL,    /* scas */
+    [0xb0 ... 0xb7] = B1 | P0,
+    [0xb8 ... 0xbf] = BV | W,         /* mov */
+    [0xc0 ... 0xc1] = M | B1 | W | G, /* shifts */
+    [0xc3] = OK | P0 | PS,            /* ret */
+    [0xc6] = M | B1 | W | G,
+    [0xc7] = M | BZ | W | G,     /* mov */
+    [0xc9] = OK | P0,            /* leave */
+    [0xd0 ... 0xd3] = M | W | G, /* shifts */
+    [0xe8] = R4 | P0,
+    [0xe9] = R4 | P0,
+    [0xeb] = R1 | P0, /* call, jmp */
+    [0xf6] = M | W | G,
+    [0xf7] = M | W | G, /* test, not, neg, mul, div */
+    [0xfe] = M | W | G,
+    [0xff] = M | W | G, /* inc, dec, call, jmp, push */
 };
 
 static const uint16_t two_byte[256] = {
     /* behind 0f */
-    [0x0b] = OK, /* ud2 */
-    [0x10 ... 0x17] = M,
-    [0x1f] = M, /* mov*ps, nop */
-    [0x28 ... 0x29] = M,
-    [0x2a] = M | P,
-    [0x2c ... 0x2d] = M | P,
-    [0x2e ... 0x2f] = M,
-    [0x40 ... 0x4f] = M, /* cmov */
-    [0x50 ... 0x5f] = M, /* arithmetic */
-    [0x60 ... 0x6f] = M | P,
-    [0x70 ... 0x73] = M | B1 | P,
-    [0x74 ... 0x76] = M | P,
-    [0x7c ... 0x7f] = M | P,
-    [0x80 ... 0x8f] = R4, /* jcc */
-    [0x90 ... 0x9f] = M,  /* setcc */
-    [0xa3] = M,
-    [0xa4] = M | B1,
-    [0xa5] = M,
-    [0xab] = M,
-    [0xac] = M | B1,
-    [0xad] = M,
-    [0xaf] = M,
-    [0xb3] = M,
-    [0xb6 ... 0xb7] = M,
-    [0xb8] = M | P, /* popcnt */
-    [0xba] = M | B1 | G,
-    [0xbb ... 0xbf] = M,
-    [0xc2] = M | B1,
-    [0xc4 ... 0xc5] = M | B1 | P,
-    [0xc6] = M | B1,
-    [0xc8 ... 0xcf] = OK, /* bswap */
-    [0xd0 ... 0xf6] = M | P,
-    [0xf8 ... 0xfe] = M | P,
+    [0x0b] = OK | P0, /* ud2 */
+    [0x10 ... 0x11] = M | ALL,
+    [0x12] = M | ALL,
+    [0x13] = M | W | MO,
+    [0x14 ... 0x15] = M | W,
+    [0x16] = M | W | PS,
+    [0x17] = M | W | MO, /* mov*ps, unpack */
+    [0x1f] = M | W | G,  /* nop */
+    [0x28 ... 0x29] = M | W,
+    [0x2a] = M | PS | PD,
+    [0x2c ... 0x2d] = M | PS | PD, /* with 66, conversions are of MMX */
+    [0x2e ... 0x2f] = M | W,
+    [0x40 ... 0x4f] = M | W, /* cmov */
+    [0x50] = M | W | RO,
+    [0x51] = M | ALL,
+    [0x52 ... 0x53] = M | P0 | PS,
+    [0x54 ... 0x57] = M | W,
+    [0x58 ... 0x5a] = M | ALL,
+    [0x5b] = M | W | PS,
+    [0x5c ... 0x5f] = M | ALL, /* arithmetic */
+    [0x60 ... 0x6e] = M | P6,
+    [0x6f] = M | P6 | PS,
+    [0x70] = M | B1 | P6 | PS | PD,
+    [0x71 ... 0x73] = M | B1 | P6 | RO | G,
+    [0x74 ... 0x76] = M | P6,
+    [0x7c ... 0x7d] = M | P6 | PD,
+    [0x7e ... 0x7f] = M | P6 | PS,
+    [0x80 ... 0x8f] = R4 | P0, /* jcc */
+    [0x90 ... 0x9f] = M | P0,  /* setcc */
+    [0xa3] = M | W,
+    [0xa4] = M | B1 | W,
+    [0xa5] = M | W,
+    [0xab] = M | W,
+    [0xac] = M | B1 | W,
+    [0xad] = M | W,
+    [0xaf] = M | W,
+    [0xb3] = M | W,
+    [0xb6 ... 0xb7] = M | W,
+    [0xb8] = M | PS, /* popcnt */
+    [0xba] = M | B1 | W | G,
+    [0xbb] = M | W,
+    [0xbc] = M | W | PS, /* bsf, tzcnt */
+    [0xbd ... 0xbf] = M | W,
+    [0xc2] = M | B1 | ALL,
+    [0xc4] = M | B1 | P6,
+    [0xc5] = M | B1 | P6 | RO,
+    [0xc6] = M | B1 | W,
+    [0xc8 ... 0xcf] = OK | P0, /* bswap */
+    [0xd0] = M | P6 | PD,
+    [0xd1 ... 0xd6] = M | P6,
+    [0xd7] = M | P6 | RO,
+    [0xd8 ... 0xe5] = M | P6,
+    [0xe6] = M | P6 | PS | PD,
+    [0xe8 ... 0xef] = M | P6,
+    [0xf1 ... 0xf6] = M | P6,
+    [0xf8 ... 0xfe] = M | P6,
 };
 
 static const uint16_t three_byte_38[256] = {
     /* behind 0f 38 */
-    [0x00 ... 0x0b] = M | P, [0x10] = M | P,          [0x14 ... 0x15] = M | P,
-    [0x17] = M | P,          [0x1c ... 0x1e] = M | P, [0x20 ... 0x25] = M | P,
-    [0x28 ... 0x2b] = M | P, [0x30 ... 0x35] = M | P, [0x38 ... 0x41] = M | P,
+    [0x00 ... 0x0b] = M | P6, [0x10] = M | P6,          [0x14 ... 0x15] = M | P6, [0x17] = M | P6,
+    [0x1c ... 0x1e] = M | P6, [0x20 ... 0x25] = M | P6, [0x28 ... 0x29] = M | P6, [0x2b] = M | P6,
+    [0x30 ... 0x35] = M | P6, [0x38 ... 0x41] = M | P6,
 };
 
 static const uint16_t three_byte_3a[256] = {
     /* behind 0f 3a */
-    [0x08 ... 0x0f] = M | B1 | P,
-    [0x14 ... 0x17] = M | B1 | P,
-    [0x20 ... 0x22] = M | B1 | P,
-    [0x40 ... 0x42] = M | B1 | P,
+    [0x08 ... 0x0f] = M | B1 | P6,
+    [0x14 ... 0x17] = M | B1 | P6,
+    [0x20 ... 0x22] = M | B1 | P6,
+    [0x40 ... 0x42] = M | B1 | P6,
 };
 
 #define INSTRUCTION_BYTES_MAX 15u
@@ -153,7 +188,9 @@ struct decoder {
     const uint8_t *at;
     uint32_t left;
     uint32_t used;
-    bool data16, rep, rex_w; /* 66; f2 or f3; REX.W */
+    uint16_t prefixes; /* P6, PS, PD: those that were there */
+    bool segment;      /* cs, which assemblers put before the longest nops */
+    bool rex_w;
 };
 
 /* 0 past the end: `used` then exceeds `left`, which is looked at when the instruction is done. */
@@ -167,10 +204,14 @@ static void read_prefixes(struct decoder *d)
     for (; d->used < INSTRUCTION_BYTES_MAX; d->used++) {
         const uint8_t byte = peek(d);
         if (byte == 0x66) {
-            d->data16 = true;
-        } else if (byte == 0xf2 || byte == 0xf3) {
-            d->rep = true;
-        } else if (byte != 0x2e && byte != 0x3e) { /* cs, ds: padding and branch hints */
+            d->prefixes |= P6;
+        } else if (byte == 0xf2) {
+            d->prefixes |= PD;
+        } else if (byte == 0xf3) {
+            d->prefixes |= PS;
+        } else if (byte == 0x2e) {
+            d->segment = true;
+        } else {
             break;
         }
     }
@@ -205,8 +246,16 @@ static uint16_t read_opcode(struct decoder *d, unsigned *out_opcode)
 static uint16_t group_form(unsigned opcode, unsigned reg, uint16_t form)
 {
     switch (opcode) {
+    case 0xc0:
+    case 0xc1:
+    case 0xd0:
+    case 0xd1:
+    case 0xd2:
+    case 0xd3:
+        return reg == 6 ? X : form;
     case 0xc6:
     case 0xc7:
+    case 0x11f:
         return reg == 0 ? form : X;
     case 0xf6:
         return reg == 0 ? form | B1 : reg == 1 ? X : form;
@@ -214,13 +263,40 @@ static uint16_t group_form(unsigned opcode, unsigned reg, uint16_t form)
         return reg == 0 ? form | BZ : reg == 1 ? X : form;
     case 0xfe:
         return reg <= 1 ? form : X;
-    case 0xff: /* 3 and 5 are far */
-        return reg == 3 || reg == 5 || reg == 7 ? X : form;
+    case 0xff: /* 3 and 5 are far; processors do not agree on branches with 66 */
+        return reg == 3 || reg == 5 || reg == 7 ? X : reg >= 2 ? form & ~P6 : form;
+    case 0x171:
+    case 0x172:
+        return reg == 2 || reg == 4 || reg == 6 ? form : X;
+    case 0x173:
+        return reg == 2 || reg == 3 || reg == 6 || reg == 7 ? form : X;
     case 0x1ba:
         return reg >= 4 ? form : X;
     default:
         return X;
     }
+}
+
+/* Does the form have the prefixes that are there, at most one that counts, and its operand? */
+static bool fits(const struct decoder *d, unsigned opcode, uint16_t form)
+{
+    const bool is_register = peek(d) >> 6 == 3;
+    const uint16_t allowed = form & ALL;
+
+    if (d->segment && opcode != 0x11f) {
+        return false;
+    }
+    if ((opcode == 0x112 || opcode == 0x116) && d->prefixes == P6) {
+        form |= MO; /* movlpd, movhpd */
+    }
+    if ((form & M) != 0 && ((form & (is_register ? MO : RO)) != 0)) {
+        return false;
+    }
+    if (d->prefixes == (P6 | PS) || d->prefixes == (P6 | PD)) {
+        return opcode >= 0xa4 && opcode <= 0xaf && (allowed & d->prefixes) == d->prefixes;
+    }
+    return (allowed & (d->prefixes == 0 ? P0 : d->prefixes)) != 0 &&
+           (d->prefixes & (d->prefixes - 1)) == 0;
 }
 
 static void skip_modrm(struct decoder *d)
@@ -265,7 +341,7 @@ static bool decode(const uint8_t *at, uint32_t left, struct instruction *out)
     if ((form & G) != 0) {
         form = group_form(opcode, (peek(&d) >> 3) & 7u, form);
     }
-    if (form == X || ((form & P) != 0 && !d.data16 && !d.rep)) {
+    if (form == X || !fits(&d, opcode, form)) {
         return false;
     }
     if ((form & M) != 0) {
@@ -273,13 +349,10 @@ static bool decode(const uint8_t *at, uint32_t left, struct instruction *out)
     }
     d.used += (form & B1) != 0 ? 1 : 0;
     if ((form & (BZ | BV)) != 0) {
-        d.used += (form & BV) != 0 && d.rex_w ? 8 : d.data16 && !d.rex_w ? 2 : 4;
+        d.used += (form & BV) != 0 && d.rex_w ? 8 : (d.prefixes & P6) != 0 && !d.rex_w ? 2 : 4;
     }
     out->branches = (form & (R1 | R4)) != 0;
     if (out->branches) {
-        if (d.data16) {
-            return false; /* processors do not agree on its length */
-        }
         out->distance = read_distance(&d, (form & R1) != 0 ? 1 : 4);
     }
     out->bytes = d.used;

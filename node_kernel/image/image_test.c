@@ -222,6 +222,9 @@ static void manifest_rules(void **state)
     m->memory_pages_max = m->memory_pages - 1;
     expect_rule(&parts, "manifest-memory");
     m->memory_pages_max = 32;
+    m->cpu_percent = 101;
+    expect_rule(&parts, "manifest-cpu");
+    m->cpu_percent = 100;
     m->module_hash.len--;
     expect_rule(&parts, "manifest-module-hash");
     m->module_hash.len++;
@@ -440,6 +443,18 @@ static void forbidden_instructions(void **state)
         {"lock", {0xf0, 0x48, 0x83, 0x00, 0x01}, 5},
         {"movq mm0", {0x0f, 0x6f, 0x00}, 3},
         {"fld", {0xd9, 0x00}, 2},
+        {"cvtpi2pd mm0", {0x66, 0x0f, 0x2a, 0xc0}, 4},
+        {"cvttpd2pi mm0", {0x66, 0x0f, 0x2c, 0xc0}, 4},
+        {"movq2dq mm0", {0xf3, 0x0f, 0xd6, 0xc0}, 4},
+        {"movdq2q mm0", {0xf2, 0x0f, 0xd6, 0xc0}, 4},
+        {"movntdq", {0x66, 0x0f, 0xe7, 0x00}, 4},
+        {"xchg with memory", {0x48, 0x87, 0x00}, 3},
+        {"a return of 16 bit", {0x66, 0xc3}, 2},
+        {"a jump of 16 bit", {0x66, 0xff, 0xe0}, 3},
+        {"a jump with a segment", {0x2e, 0xff, 0xe0}, 3},
+        {"lzcnt", {0xf3, 0x0f, 0xbd, 0xc0}, 4},
+        {"an undefined shift", {0x66, 0x0f, 0x73, 0xc0, 0x01}, 5},
+        {"lea of a register", {0x48, 0x8d, 0xc0}, 3},
         {"vzeroupper", {0xc5, 0xf8, 0x77}, 3},
         {"evex", {0x62, 0xf1, 0x7c, 0x48, 0x28, 0x00}, 6},
         {"jump into an instruction", {0xeb, 0x01, 0xb8, 0, 0, 0, 0}, 7},

@@ -63,6 +63,10 @@ static sf_status check_scalars(struct image *image, struct image_report *report)
                              manifest->memory_pages, manifest->memory_pages_max,
                              NK_MODULE_PAGES_MAX);
     }
+    if (manifest->cpu_percent > 100) {
+        return image__broken(report, SF_LIMIT, "manifest-cpu", "%u percent of a core, at most 100",
+                             manifest->cpu_percent);
+    }
     if (manifest->module_hash.len != IMAGE_DIGEST_BYTES) {
         return image__broken(report, SF_FORMAT, "manifest-module-hash", "%zu bytes, must be %u",
                              manifest->module_hash.len, IMAGE_DIGEST_BYTES);

@@ -274,6 +274,7 @@ static sf_status kernel_begin(struct agent *agent, const Sf__Control__NodeWelcom
         .epoch = (uint16_t)welcome->epoch,
         .slot_first = welcome->slot_first,
         .slot_count = welcome->slot_count,
+        .worker_count = agent->options.worker_count,
         .allow_native = welcome->allow_native,
         .events = {kernel_log, kernel_ended, kernel_session_lost},
         .events_arg = agent,
@@ -373,14 +374,18 @@ static void agent_heartbeat(uv_timer_t *timer)
     beat.link_count = beat.peer_count = beat.endpoint_count = 0;
     nk_query(agent->kernel, &nk);
     xh_query(nk_kernel_heap(agent->kernel), &heap);
+    nk_pause(agent->kernel);
     fab_ep_walk(fabric, beat_endpoint, &beat);
+    nk_resume(agent->kernel);
     pump_link_walk(agent->options.pump, beat_link, &beat);
     for (uint16_t id = pump_peer_next(agent->options.pump, 0); id != 0;
          id = pump_peer_next(agent->options.pump, id)) {
         struct fab_peer_info info;
+        nk_lock(agent->kernel);
         if (fab_peer_query(fabric, id, &info) == SF_OK && info.alive) {
             beat.peers[beat.peer_count++] = id;
         }
+        nk_unlock(agent->kernel);
     }
     message.sip_count = nk.sip_count;
     message.endpoint_count = beat.endpoint_count;

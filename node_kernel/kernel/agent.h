@@ -59,6 +59,7 @@ struct agent_options {
     const char *address; /* of nic0, text; "" if unknown */
     uint8_t mac[6];      /* of nic0; zeros if unknown */
     bool booted;
+    uint32_t worker_count;   /* of the kernel */
     uint32_t slot_count_max; /* uses at most that many of the leased slots; 0: all */
     struct agent_link links[AGENT_LINKS_MAX];
     uint32_t link_count; /* link number = index + 1 */

@@ -206,7 +206,8 @@ static sf_status sip_create(struct agent *agent, const Sf__Control__Envelope *en
                                      .name = create->name,
                                      .image_digest = create->image.data,
                                      .config = config,
-                                     .config_count = (uint32_t)create->n_config};
+                                     .config_count = (uint32_t)create->n_config,
+                                     .cpu_percent = create->cpu_percent};
     sf_status st = config_check(create, text);
 
     if (st != SF_OK) {
@@ -214,6 +215,11 @@ static sf_status sip_create(struct agent *agent, const Sf__Control__Envelope *en
     }
     if (create->sip == 0 || !agent__name_ok(create->name)) {
         snprintf(text, AGENT_TEXT_BYTES, "a SIP needs a number over 0 and a name of [a-z0-9-]");
+        return SF_BADARG;
+    }
+    if (create->cpu_percent > 100) {
+        snprintf(text, AGENT_TEXT_BYTES, "SIP '%s': a quota of %u percent of a core; at most 100",
+                 create->name, create->cpu_percent);
         return SF_BADARG;
     }
     for (size_t i = 0; i < create->n_config; i++) {
@@ -361,6 +367,7 @@ static void channels_get(struct agent *agent, uint64_t request)
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__ChannelList message = SF__CONTROL__CHANNEL_LIST__INIT;
 
+    nk_pause(agent->kernel);
     fab_ep_walk(fabric, channel_count, &list);
     list.rows = calloc(list.capacity + 1, sizeof(list.rows[0]));
     pointers = calloc(list.capacity + 1, sizeof(pointers[0]));
@@ -370,6 +377,7 @@ static void channels_get(struct agent *agent, uint64_t request)
             pointers[i] = &list.rows[i].info;
         }
     }
+    nk_resume(agent->kernel);
     message.n_channels = list.count;
     message.channels = pointers;
     envelope.request = request;

@@ -9,9 +9,12 @@
  *   api_call          SIP -> kernel -> SIP, the call `state`        | getpid
  *   yield             one SIP to the next, two SIPs                 | sched_yield, two processes
  *   pingpong64        64-byte block there and back, two SIPs        | 64 bytes over two pipes
+ *   pingpong64_cross  the same, on two workers, both awake          | a futex, two threads
  *   create_start_exit create, start, run to the exit, reclaim       | posix_spawn, waitpid; static
  */
 #include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -33,6 +36,7 @@
 #define BATCH_MIN 1000u /* operations; fewer tell nothing */
 #define YIELDS 20000u
 #define ROUND_TRIPS 5000u
+#define CROSS_TRIPS 1000u
 #define LIVES 400u
 #define BASE_BATCHES 10u
 #define BASE_CALLS 20000u
@@ -127,19 +131,26 @@ static void on_ended(void *arg, const struct nk_sip_end *end)
     }
 }
 
-static void sip_create(uint64_t number, const char *name, const char *mode)
+/* worker: index */
+static void sip_create_at(uint64_t number, const char *name, const char *mode, uint32_t worker)
 {
     struct nk_config config = {"mode", mode};
     struct nk_sip_options options = {.number = number,
                                      .name = name,
                                      .image_digest = bench_digest,
                                      .config = &config,
-                                     .config_count = 1};
+                                     .config_count = 1,
+                                     .worker = worker + 1};
     char text[256];
 
     if (nk_sip_create(kernel, &options, text, sizeof(text)) != SF_OK) {
         fail(text);
     }
+}
+
+static void sip_create(uint64_t number, const char *name, const char *mode)
+{
+    sip_create_at(number, name, mode, 0);
 }
 
 static void sip_start(uint64_t number)
@@ -237,10 +248,36 @@ static void ours_trips(struct samples *samples)
     sips_stop();
 }
 
+/* Both workers awake: this thread never sleeps, the other answers within its time of spinning. */
+static void ours_cross(struct samples *samples)
+{
+    char text[256];
+
+    sip_create_at(1, "a", "pong", 1);
+    sip_create(2, "b", "ping");
+    if (nk_sip_wire(kernel, 2, "peer", NODE, "a.test", text, sizeof(text)) != SF_OK) {
+        fail(text);
+    }
+    sip_start(1);
+    sip_start(2);
+    for (uint32_t i = 0; i < BATCHES; i++) {
+        struct nk_stats before, after;
+        uint64_t from = __rdtsc();
+
+        nk_query(kernel, &before);
+        do {
+            (void)nk_run(kernel, 1000, now());
+            nk_query(kernel, &after);
+        } while (trips_done(&after) < trips_done(&before) + CROSS_TRIPS);
+        sample(samples, __rdtsc() - from, trips_done(&after) - trips_done(&before));
+    }
+    sips_stop();
+}
+
 static void ours_lives(struct samples *samples)
 {
     static uint64_t number = 1000;
-    struct nk_sip_options options = {.name = "life", .image_digest = exit_digest};
+    struct nk_sip_options options = {.name = "life", .image_digest = exit_digest, .worker = 1};
 
     for (uint32_t i = 0; i < LIVES; i++) {
         uint32_t before = ended_count;
@@ -350,6 +387,66 @@ static void base_trips(struct samples *samples)
     }
 }
 
+struct ball {
+    uint32_t turn __attribute__((aligned(64))); /* whose it is: futex */
+    uint32_t stop;
+};
+
+static void ball_wait(struct ball *ball, uint32_t turn)
+{
+    while (__atomic_load_n(&ball->turn, __ATOMIC_ACQUIRE) != turn) {
+        (void)syscall(SYS_futex, &ball->turn, FUTEX_WAIT_PRIVATE, !turn, NULL, NULL, 0);
+    }
+}
+
+static void ball_pass(struct ball *ball, uint32_t turn)
+{
+    __atomic_store_n(&ball->turn, turn, __ATOMIC_RELEASE);
+    (void)syscall(SYS_futex, &ball->turn, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void *ball_player(void *arg)
+{
+    struct ball *ball = arg;
+    cpu_set_t all;
+
+    CPU_ZERO(&all);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        CPU_SET((size_t)i, &all);
+    }
+    (void)sched_setaffinity(0, sizeof(all), &all);
+    for (;;) {
+        ball_wait(ball, 1);
+        if (ball->stop) {
+            return NULL;
+        }
+        ball_pass(ball, 0);
+    }
+}
+
+/* Two threads that hand a turn to each other by futex. */
+static void base_cross(struct samples *samples)
+{
+    struct ball ball = {0};
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, ball_player, &ball) != 0) {
+        fail("pthread_create");
+    }
+    for (uint32_t i = 0; i < BASE_BATCHES; i++) {
+        uint64_t from = __rdtsc();
+
+        for (uint32_t k = 0; k < BASE_TRIPS; k++) {
+            ball_pass(&ball, 1);
+            ball_wait(&ball, 0);
+        }
+        sample(samples, __rdtsc() - from, BASE_TRIPS);
+    }
+    ball.stop = 1;
+    ball_pass(&ball, 1);
+    (void)pthread_join(thread, NULL);
+}
+
 static void base_lives(struct samples *samples)
 {
     char *argv[] = {(char *)hello_path, NULL};
@@ -394,14 +491,14 @@ int main(int argc, char **argv)
         void (*ours)(struct samples *samples);
         void (*base)(struct samples *samples);
     } metrics[] = {
-        {"api_call", ours_calls, base_calls},
-        {"yield", ours_yields, base_yields},
-        {"pingpong64", ours_trips, base_trips},
+        {"api_call", ours_calls, base_calls},          {"yield", ours_yields, base_yields},
+        {"pingpong64", ours_trips, base_trips},        {"pingpong64_cross", ours_cross, base_cross},
         {"create_start_exit", ours_lives, base_lives},
     };
     struct nk_options options = {.node_name = "bench",
                                  .node_id = NODE,
                                  .epoch = 1,
+                                 .worker_count = 2,
                                  .slot_count = 16,
                                  .heap_bytes = 16u << 20,
                                  .events = {.ended = on_ended}};
@@ -412,13 +509,13 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: bench_local bench.sip exit.sip hello\n");
         return 2;
     }
+    if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
+        fail(text);
+    }
     CPU_ZERO(&cpus);
     CPU_SET((size_t)sched_getcpu(), &cpus);
     if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) {
         fail("sched_setaffinity");
-    }
-    if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
-        fail(text);
     }
     image_add(argv[1], bench_digest);
     image_add(argv[2], exit_digest);

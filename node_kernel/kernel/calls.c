@@ -33,9 +33,10 @@ static _Noreturn int64_t call_exit(struct nk_sip *sip, int32_t code)
 
 static int64_t call_yield(struct nk_sip *sip)
 {
-    struct nk_kernel *kernel = sip->kernel;
+    const struct nk_worker *worker = sip->worker;
 
-    if (nk__run_empty(kernel) && nk_list_empty(&kernel->service_ready) && nk__cpu.budget > 0) {
+    if (nk__run_empty(worker) && nk__cpu.budget > 0 &&
+        __atomic_load_n(&worker->attention, __ATOMIC_RELAXED) == 0) {
         nk__cpu.budget--; /* nobody else wants to run, but a loop of yields must end */
         return 0;
     }
@@ -49,9 +50,18 @@ static int64_t call_resched(struct nk_sip *sip, uint64_t result)
     nk__requeue(sip, result);
 }
 
+/* ASCII's control characters, and in UTF-8 those of ISO 6429 (c2 80..9f), one of which is CSI. */
+static int is_control(const uint8_t *text, uint32_t at, uint32_t bytes)
+{
+    if (text[at] == 0xc2) {
+        return at + 1 < bytes && text[at + 1] >= 0x80 && text[at + 1] <= 0x9f;
+    }
+    return text[at] < 0x20 || text[at] == 0x7f ||
+           (text[at] >= 0x80 && text[at] <= 0x9f && at > 0 && text[at - 1] == 0xc2);
+}
+
 static int64_t call_log(struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
-    const struct nk_kernel *kernel = sip->kernel;
     const uint8_t *from;
     char text[NK_LOG_BYTES_MAX];
 
@@ -63,11 +73,9 @@ static int64_t call_log(struct nk_sip *sip, uint32_t address, uint32_t bytes)
         return -SF_BADARG;
     }
     for (uint32_t i = 0; i < bytes; i++) { /* one line, and no tricks with the terminal */
-        text[i] = from[i] < 0x20 || from[i] == 0x7f ? ' ' : (char)from[i];
+        text[i] = is_control(from, i, bytes) ? ' ' : (char)from[i];
     }
-    if (kernel->events.log != NULL) {
-        kernel->events.log(kernel->events_arg, sip->number, text, bytes);
-    }
+    nk__note_log(sip, text, bytes);
     return SF_OK;
 }
 
@@ -184,6 +192,7 @@ static int64_t call_block_bytes(struct nk_sip *sip, uint32_t address)
 /* By number; see nk_calls.def. The last two are the gate's own. */
 #define call_endpoint nk__call_endpoint
 #define call_accept nk__call_accept
+#define call_listen nk__call_listen
 #define call_channel nk__call_channel
 #define call_send nk__call_send
 #define call_recv nk__call_recv

@@ -6,6 +6,8 @@
  * of the exchange heap, and back. Bytes are copied between window and block. A received message
  * for which the SIP has no room (window or quota full, no handle) is kept in its port and offered
  * again by the next receive.
+ *
+ * The lock is taken unless the port is local and the message carries no endpoint (worker.h).
  */
 #include "internal.h"
 
@@ -22,7 +24,7 @@ typedef struct nk_msg nk_msg_unaligned __attribute__((aligned(1)));
 struct parcel {
     uint32_t block_count, port_count;
     uint32_t addresses[NK_ARGS_MAX];
-    uint32_t capacities[NK_ARGS_MAX];
+    struct xh_block *blocks[NK_ARGS_MAX];
     struct nk_port *ports[NK_ARGS_MAX];
 };
 
@@ -41,6 +43,7 @@ static __attribute__((noinline)) sf_status pack_trim(struct nk_sip *sip, const s
     return st;
 }
 
+/* Finds the block that the SIP means; its bytes stay where they are for now. */
 static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint32_t tag,
                             uint64_t value, struct parcel *parcel, struct xh_block **out_block)
 {
@@ -70,9 +73,8 @@ static sf_status pack_block(struct nk_sip *sip, const struct nk_port *port, uint
             return st;
         }
     }
-    memcpy(block->data, sip->memory + address, bytes);
     parcel->addresses[parcel->block_count] = address;
-    parcel->capacities[parcel->block_count++] = block->capacity;
+    parcel->blocks[parcel->block_count++] = block;
     *out_block = block;
     return SF_OK;
 }
@@ -109,37 +111,174 @@ static __attribute__((noinline)) sf_status pack_endpoint(struct nk_sip *sip,
 }
 
 /* Translates what the SIP wrote; nothing has changed hands yet. */
-static sf_status pack(struct nk_sip *sip, const struct nk_port *port, const nk_msg_unaligned *in,
-                      struct fab_msg *msg, struct parcel *parcel)
+static inline sf_status pack(struct nk_sip *sip, const struct nk_port *port,
+                             const nk_msg_unaligned *in, struct fab_msg *msg, struct parcel *parcel)
 {
-    const struct ct_message *message;
-    uint32_t tag = in->tag;
+    const struct fab_plan *plan;
+    uint32_t tag = in->tag, count = in->arg_count;
 
-    if (tag >= port->contract->message_count) {
+    if (__builtin_expect(tag >= port->message_count, 0)) {
         return SF_CONTRACT;
     }
-    message = &port->contract->messages[tag];
-    if (in->arg_count != message->arg_count) {
+    plan = &port->plans[tag];
+    if (__builtin_expect(count != plan->arg_count, 0)) {
         return SF_CONTRACT;
     }
     msg->tag = (uint8_t)tag;
-    msg->arg_count = message->arg_count;
-    for (uint32_t i = 0; i < message->arg_count; i++) {
-        uint8_t kind = message->args[i].kind;
-        sf_status st = SF_OK;
+    msg->arg_count = (uint8_t)count;
+    for (uint32_t i = 0; i < count; i++) {
+        msg->args[i].scalar = in->args[i];
+    }
+    for (uint32_t left = plan->blocks; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
+        sf_status st = pack_block(sip, port, tag, msg->args[i].scalar, parcel, &msg->args[i].block);
 
-        if (__builtin_expect(kind < CT_ARG_BLOCK, 1)) {
-            msg->args[i].scalar = in->args[i];
-        } else if (kind == CT_ARG_BLOCK) {
-            st = pack_block(sip, port, tag, in->args[i], parcel, &msg->args[i].block);
-        } else {
-            st = pack_endpoint(sip, port, in->args[i], parcel, &msg->args[i].ep);
+        if (st != SF_OK) {
+            return st;
         }
+    }
+    for (uint32_t left = plan->eps; left != 0; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(left);
+        sf_status st = pack_endpoint(sip, port, msg->args[i].scalar, parcel, &msg->args[i].ep);
+
         if (st != SF_OK) {
             return st;
         }
     }
     return SF_OK;
+}
+
+/* Blocks of a parcel leave the window for good. `capacities` were theirs: they may be gone. */
+static void parcel_leave(struct nk_sip *sip, const struct parcel *parcel,
+                         const uint32_t *capacities)
+{
+    for (uint32_t i = 0; i < parcel->block_count; i++) {
+        nk__window_remove(sip, parcel->addresses[i]);
+        sip->block_bytes -= capacities[i];
+        sip->block_count--;
+    }
+}
+
+/* To the fabric. Blocks and ports of the parcel are gone if it is OK. */
+static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const struct fab_msg *msg,
+                             const struct parcel *parcel)
+{
+    struct nk_kernel *kernel = sip->kernel;
+    int locked = !port->local || parcel->port_count > 0;
+    uint32_t capacities[NK_ARGS_MAX];
+    sf_status st;
+
+    for (uint32_t i = 0; i < parcel->block_count; i++) {
+        struct xh_block *block = parcel->blocks[i];
+
+        capacities[i] = block->capacity;
+        memcpy(block->data, sip->memory + parcel->addresses[i], block->bytes);
+    }
+    if (locked) {
+        nk__lock(kernel);
+    }
+    for (uint32_t i = 0; i < parcel->port_count; i++) {
+        nk__port_share(parcel->ports[i]);
+    }
+    st = fab_ep_send(port->ep, msg, sip->owner);
+    for (uint32_t i = 0; i < parcel->port_count; i++) {
+        if (st == SF_OK) {
+            nk__port_free(parcel->ports[i]);
+        } else {
+            nk__port_settle(parcel->ports[i]);
+        }
+    }
+    if (locked) {
+        nk__unlock(kernel);
+    }
+    if (st == SF_OK) {
+        parcel_leave(sip, parcel, capacities);
+    }
+    return st;
+}
+
+/* memcpy, without the call for the sizes that come most. */
+static inline void copy_small(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+    if (bytes > 128 || bytes % 16 != 0) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (uint32_t at = 0; at < bytes; at += 16) {
+        memcpy(to + at, from + at, 16);
+    }
+}
+
+/* Does the SIP at the other end wait for exactly this port, with nothing in between? */
+static inline int mate_waits(const struct nk_port *mate)
+{
+    return mate != NULL && mate->waiting && mate->sip->wait == NK_WAIT_RECV &&
+           mate->sip->wait_port == mate && mate->sip->state == NK_SIP_WAITING &&
+           mate->stash == NULL;
+}
+
+/*
+ * Straight into the hands of the SIP that waits for it. AGAIN: not possible, nothing has changed;
+ * it has to go through the queue.
+ */
+static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const struct fab_msg *msg,
+                               const struct parcel *parcel)
+{
+    struct nk_port *mate = port->mate;
+    struct nk_sip *to = mate->sip;
+    nk_msg_unaligned *out = (nk_msg_unaligned *)to->wait_out;
+    struct xh_block *block = NULL;
+    uint32_t address = 0;
+    sf_status st;
+
+    if (parcel->block_count > 0) {
+        block = parcel->blocks[0];
+        address = to->block_bytes + block->capacity > to->block_bytes_max
+                      ? 0
+                      : nk__window_add(to, block, block->bytes);
+        if (address == 0) {
+            return SF_AGAIN;
+        }
+    }
+    st = fab_ep_pass(port->ep, msg, sip->owner, to->owner);
+    if (__builtin_expect(st != SF_OK, 0)) {
+        if (address != 0) {
+            nk__window_remove(to, address);
+        }
+        return st;
+    }
+    out->tag = msg->tag;
+    out->arg_count = msg->arg_count;
+    for (uint32_t i = 0; i < msg->arg_count; i++) {
+        out->args[i] = msg->args[i].scalar;
+    }
+    if (address != 0) {
+        uint32_t i = (uint32_t)__builtin_ctz(port->plans[msg->tag].blocks);
+
+        copy_small(to->memory + address, sip->memory + parcel->addresses[0], block->bytes);
+        out->args[i] = (uint64_t)block->bytes << 32 | address;
+        to->block_bytes += block->capacity;
+        to->block_count++;
+        parcel_leave(sip, parcel, &block->capacity);
+    }
+    mate->received_tag = msg->tag;
+    mate->has_received = 1;
+    mate->waiting = 0;
+    to->wait = NK_WAIT_NONE;
+    if (__builtin_expect(to->timer_index != 0, 0)) {
+        nk__timer_remove(to);
+    }
+    to->result = SF_OK;
+    nk__wake_next(to);
+    return SF_OK;
+}
+
+/* One block at most, small, and present; no endpoint. */
+static inline int parcel_is_plain(const struct parcel *parcel, const struct fab_plan *plan)
+{
+    return plan->eps == 0 && (plan->blocks & (plan->blocks - 1)) == 0 &&
+           (plan->blocks == 0 ||
+            (parcel->block_count == 1 && parcel->blocks[0]->bytes <= NK_CELL_BYTES_MAX));
 }
 
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
@@ -150,34 +289,32 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     struct parcel parcel;
     sf_status st;
 
-    if (port == NULL) {
+    if (__builtin_expect(port == NULL, 0)) {
         return -SF_BADHANDLE;
     }
     in = (const nk_msg_unaligned *)nk__memory(sip, message, sizeof(struct nk_msg));
-    if (in == NULL) {
+    if (__builtin_expect(in == NULL, 0)) {
         return -SF_BADARG;
     }
     parcel.block_count = 0;
     parcel.port_count = 0;
     st = pack(sip, port, in, &msg, &parcel);
-    if (st != SF_OK) {
+    if (__builtin_expect(st != SF_OK, 0)) {
         return -(int64_t)st;
     }
-    st = fab_ep_send(port->ep, &msg, sip->owner);
-    if (st != SF_OK) {
+    st = SF_AGAIN;
+    if (mate_waits(port->mate) && parcel_is_plain(&parcel, &port->plans[msg.tag])) {
+        st = send_straight(sip, port, &msg, &parcel);
+    }
+    if (st == SF_AGAIN) {
+        st = send_queued(sip, port, &msg, &parcel);
+    }
+    if (__builtin_expect(st != SF_OK, 0)) {
         return -(int64_t)st;
     }
     port->sent_tag = msg.tag;
     port->has_sent = 1;
-    sip->kernel->messages++;
-    for (uint32_t i = 0; i < parcel.block_count; i++) {
-        nk__window_remove(sip, parcel.addresses[i]);
-        sip->block_bytes -= parcel.capacities[i];
-        sip->block_count--;
-    }
-    for (uint32_t i = 0; i < parcel.port_count; i++) {
-        nk__port_free(parcel.ports[i]);
-    }
+    sip->worker->messages++;
     return SF_OK;
 }
 
@@ -239,8 +376,11 @@ static __attribute__((noinline)) void unpack_undo(struct nk_sip *sip,
             sip->block_bytes -= msg->args[i].block->capacity;
             sip->block_count--;
         } else if (message->args[i].kind == CT_ARG_ENDPOINT) {
+            struct nk_port *port = nk__port(sip, (uint32_t)values[i]);
+
+            nk__port_share(port);
             fab_ep_hold(msg->args[i].ep, NULL);
-            nk__port_free(nk__port(sip, (uint32_t)values[i]));
+            nk__port_free(port);
         }
     }
 }
@@ -282,18 +422,39 @@ static __attribute__((noinline)) sf_status recv_stashed(struct nk_sip *sip, stru
     return st;
 }
 
+/* Does it carry an endpoint? Then whoever received it holds the lock. */
+static int brings_endpoint(const struct nk_port *port, const struct fab_msg *msg)
+{
+    const struct ct_message *message = &port->contract->messages[msg->tag];
+
+    for (uint32_t i = 0; i < msg->arg_count; i++) {
+        if (message->args[i].kind == CT_ARG_ENDPOINT) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* The message stays in the port. If not even that is possible, the channel ends. */
 static __attribute__((noinline)) void recv_stash(struct nk_sip *sip, struct nk_port *port,
                                                  struct fab_msg *msg)
 {
+    int locked = !port->local || brings_endpoint(port, msg);
+
     port->stash = malloc(sizeof(*port->stash));
     if (port->stash != NULL) {
         *port->stash = *msg;
         return;
     }
+    if (!locked) {
+        nk__lock(sip->kernel);
+    }
     fab_msg_drop(sip->kernel->fabric, port->contract, msg, sip->owner, SF_CAUSE_OF(QUOTA));
     fab_ep_close(port->ep, SF_CAUSE_OF(QUOTA));
     nk__port_free(port);
+    if (!locked) {
+        nk__unlock(sip->kernel);
+    }
 }
 
 static int port_readable(const struct nk_port *port)
@@ -301,23 +462,61 @@ static int port_readable(const struct nk_port *port)
     return port->stash != NULL || fab_ep_readable(port->ep);
 }
 
-static sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out)
+/* What a received message is for the SIP. */
+static sf_status recv_unpack(struct nk_sip *sip, struct nk_port *port, struct fab_msg *msg,
+                             nk_msg_unaligned *out)
+{
+    sf_status st;
+
+    port->received_tag = msg->tag;
+    port->has_received = 1;
+    st = unpack(sip, port, msg, out);
+    if (__builtin_expect(st != SF_OK, 0)) {
+        recv_stash(sip, port, msg);
+    }
+    return st;
+}
+
+/* AGAIN: there is nothing, and `waiting` (0 or 1) is noted in the port. */
+static __attribute__((noinline)) sf_status recv_locked(struct nk_sip *sip, struct nk_port *port,
+                                                       nk_msg_unaligned *out, uint8_t waiting)
 {
     struct fab_msg msg;
     sf_status st;
 
-    if (__builtin_expect(port->stash != NULL, 0)) {
-        return recv_stashed(sip, port, out);
+    nk__lock(sip->kernel);
+    if (port->stash != NULL) {
+        st = recv_stashed(sip, port, out);
+    } else {
+        st = fab_ep_recv(port->ep, &msg, sip->owner);
+        if (st == SF_OK) {
+            st = recv_unpack(sip, port, &msg, out);
+        } else if (st == SF_AGAIN) {
+            port->waiting = waiting;
+        }
     }
-    st = fab_ep_recv(port->ep, &msg, sip->owner);
-    if (st != SF_OK) {
-        return st;
+    nk__unlock(sip->kernel);
+    return st;
+}
+
+static inline sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_msg_unaligned *out,
+                                 uint8_t waiting)
+{
+    struct fab_msg msg;
+    sf_status st;
+
+    if (__builtin_expect(!port->local || port->stash != NULL, 0)) {
+        return recv_locked(sip, port, out, waiting);
     }
-    port->received_tag = msg.tag;
-    port->has_received = 1;
-    st = unpack(sip, port, &msg, out);
-    if (__builtin_expect(st != SF_OK, 0)) {
-        recv_stash(sip, port, &msg);
+    st = fab_ep_recv_plain(port->ep, &msg, sip->owner);
+    if (st == SF_OK) {
+        return recv_unpack(sip, port, &msg, out);
+    }
+    if (st == SF_UNSUPPORTED) {
+        return recv_locked(sip, port, out, waiting);
+    }
+    if (st == SF_AGAIN) {
+        port->waiting = waiting;
     }
     return st;
 }
@@ -326,6 +525,7 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
 {
     struct nk_port *port = nk__port(sip, handle);
     nk_msg_unaligned *out;
+    sf_status st;
 
     if (port == NULL) {
         return -SF_BADHANDLE;
@@ -334,35 +534,75 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
     if (out == NULL || timeout_ns < -1) {
         return -SF_BADARG;
     }
-    if (port_readable(port)) {
-        return -(int64_t)recv_try(sip, port, out);
+    st = recv_try(sip, port, out, timeout_ns != 0);
+    if (st != SF_AGAIN) {
+        return -(int64_t)st;
     }
     if (timeout_ns == 0) {
         return -SF_TIMEOUT;
     }
     sip->wait = NK_WAIT_RECV;
     sip->wait_port = port;
-    sip->wait_address = message;
-    port->waiting = 1;
+    sip->wait_out = (uint8_t *)out;
     nk__block(sip, timeout_ns);
 }
 
 /* --- select and accept --------------------------------------------------------------------------
  */
 
-static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
+/* The export that `listen` answered this handle for, or NULL. */
+static struct nk_export *listen_export(const struct nk_sip *sip, uint32_t handle)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        const struct nk_port *port = nk__port(sip, handles[i]);
+    const uint32_t export = (handle - NK_LISTEN_HANDLE(0)) >> 12;
 
-        if (port == NULL) {
-            return -SF_BADHANDLE;
+    return NK_HANDLE_INDEX(handle) == 0 && export < sip->export_count ? &sip->exports[export]
+                                                                      : NULL;
+}
+
+/*
+ * Looks at handles in order; those that are other workers' business, too, under the lock, taken at
+ * most once. `wait`: who has nothing is noted as waited for.
+ */
+static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count,
+                          int wait)
+{
+    int64_t result = -SF_AGAIN;
+    int locked = 0;
+
+    for (uint32_t i = 0; i < count && result == -SF_AGAIN; i++) {
+        struct nk_port *port = nk__port(sip, handles[i]);
+        struct nk_export *export = port == NULL ? listen_export(sip, handles[i]) : NULL;
+
+        if (port == NULL && export == NULL) {
+            result = -SF_BADHANDLE;
+            break;
         }
-        if (port_readable(port)) {
-            return i;
+        if ((port == NULL || !port->local) && !locked) {
+            nk__lock(sip->kernel);
+            locked = 1;
+        }
+        if (port != NULL ? port_readable(port) : !nk_list_empty(&export->pending)) {
+            result = i;
+        } else if (wait) {
+            *(port != NULL ? &port->waiting : &export->waiting) = 1;
         }
     }
-    return -SF_AGAIN;
+    if (locked) {
+        nk__unlock(sip->kernel);
+    }
+    return result;
+}
+
+/* A note that stays in an export costs a waking for nothing. */
+static void select_forget(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct nk_port *port = nk__port(sip, handles[i]);
+
+        if (port != NULL) {
+            port->waiting = 0;
+        }
+    }
 }
 
 int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, int64_t timeout_ns)
@@ -380,27 +620,25 @@ int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, in
     }
     memcpy(copy, from, count * sizeof(copy[0]));
     for (uint32_t i = 0; i < count; i++) { /* a wrong one is told even if another is ready */
-        if (nk__port(sip, copy[i]) == NULL) {
+        if (nk__port(sip, copy[i]) == NULL && listen_export(sip, copy[i]) == NULL) {
             return -SF_BADHANDLE;
         }
     }
-    result = select_try(sip, copy, count);
-    if (result != -SF_AGAIN) {
-        return result;
-    }
-    if (timeout_ns == 0) {
-        return -SF_TIMEOUT;
-    }
-    if (sip->wait_handles == NULL) {
+    if (timeout_ns != 0 && sip->wait_handles == NULL) {
         sip->wait_handles = malloc(sizeof(copy));
         if (sip->wait_handles == NULL) {
             return -SF_NOMEM;
         }
     }
-    memcpy(sip->wait_handles, copy, count * sizeof(copy[0]));
-    for (uint32_t i = 0; i < count; i++) {
-        nk__port(sip, copy[i])->waiting = 1;
+    result = select_try(sip, copy, count, timeout_ns != 0);
+    if (result != -SF_AGAIN) {
+        select_forget(sip, copy, result >= 0 ? (uint32_t)result : 0);
+        return result;
     }
+    if (timeout_ns == 0) {
+        return -SF_TIMEOUT;
+    }
+    memcpy(sip->wait_handles, copy, count * sizeof(copy[0]));
     sip->wait = NK_WAIT_SELECT;
     sip->wait_count = count;
     nk__block(sip, timeout_ns);
@@ -417,17 +655,22 @@ static struct nk_export *export_find(const struct nk_sip *sip, const char *name,
     return NULL;
 }
 
-static int64_t accept_try(struct nk_export *export)
+/* Locked. */
+static int64_t accept_try(struct nk_sip *sip, struct nk_export *export)
 {
-    struct nk_port *port;
+    struct nk_port *pending, *port;
 
     if (nk_list_empty(&export->pending)) {
         return -SF_AGAIN;
     }
-    port = NK_CONTAINER(export->pending.next, struct nk_port, link);
-    nk_list_remove(&port->link);
+    pending = NK_CONTAINER(export->pending.next, struct nk_port, link);
+    port = nk__port_add(sip, pending->ep, NK_PORT_OPEN, export->name);
+    if (port == NULL) {
+        return -SF_LIMIT; /* it stays pending until there is a handle for it */
+    }
+    nk_list_remove(&pending->link);
     export->pending_count--;
-    port->state = NK_PORT_OPEN;
+    free(pending);
     return port->handle;
 }
 
@@ -444,7 +687,12 @@ int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64
     if (export == NULL) {
         return -SF_NOTFOUND;
     }
-    result = accept_try(export);
+    nk__lock(sip->kernel);
+    result = accept_try(sip, export);
+    if (result == -SF_AGAIN && timeout_ns != 0) {
+        export->waiting = 1;
+    }
+    nk__unlock(sip->kernel);
     if (result != -SF_AGAIN) {
         return result;
     }
@@ -456,6 +704,19 @@ int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64
     nk__block(sip, timeout_ns);
 }
 
+int64_t nk__call_listen(struct nk_sip *sip, uint32_t name, uint32_t bytes)
+{
+    const char *text = (const char *)nk__memory(sip, name, bytes);
+    const struct nk_export *export;
+
+    if (text == NULL) {
+        return -SF_BADARG;
+    }
+    export = export_find(sip, text, bytes);
+    return export == NULL ? -SF_NOTFOUND
+                          : (int64_t)NK_LISTEN_HANDLE((uint32_t)(export - sip->exports));
+}
+
 void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep)
 {
     const char *dot = strchr(export_name, '.');
@@ -464,35 +725,57 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
     struct nk_port *port = NULL;
 
     if (export != NULL && export->pending_count < NK_BACKLOG_MAX) {
-        port = nk__port_add(sip, ep, NK_PORT_PENDING, export->name);
+        port = calloc(1, sizeof(*port));
     }
     if (port == NULL) {
         nk__refuse(sip->kernel, ep);
         return;
     }
+    *port = (struct nk_port){.ep = ep,
+                             .contract = fab_ep_contract(ep),
+                             .sip = sip,
+                             .name = export->name,
+                             .state = NK_PORT_PENDING};
+    fab_ep_hold(ep, port);
     export->pending_count++;
     nk_list_insert(export->pending.prev, &port->link);
-    if (sip->wait == NK_WAIT_ACCEPT && sip->wait_export == export) {
-        nk__wake(sip);
+    if (!export->waiting) {
+        return;
     }
+    export->waiting = 0;
+    if (nk__mine(sip->worker)) {
+        nk__wake(sip);
+    } else {
+        nk__post(sip);
+    }
+}
+
+static int64_t accept_finish(struct nk_sip *sip)
+{
+    int64_t result;
+
+    nk__lock(sip->kernel);
+    result = accept_try(sip, sip->wait_export);
+    if (result == -SF_AGAIN) {
+        sip->wait_export->waiting = 1;
+    }
+    nk__unlock(sip->kernel);
+    return result;
 }
 
 int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result)
 {
-    nk_msg_unaligned *out;
     int64_t result = -SF_AGAIN;
 
     switch ((enum nk_wait)sip->wait) {
     case NK_WAIT_RECV:
-        out = (nk_msg_unaligned *)nk__memory(sip, sip->wait_address, sizeof(struct nk_msg));
-        assert(out != NULL); /* a blocked SIP's memory does not change */
-        result = -(int64_t)recv_try(sip, sip->wait_port, out);
+        result = -(int64_t)recv_try(sip, sip->wait_port, (nk_msg_unaligned *)sip->wait_out, 1);
         break;
     case NK_WAIT_SELECT:
-        result = select_try(sip, sip->wait_handles, sip->wait_count);
+        result = select_try(sip, sip->wait_handles, sip->wait_count, 1);
         break;
     case NK_WAIT_ACCEPT:
-        result = accept_try(sip->wait_export);
+        result = accept_finish(sip);
         break;
     case NK_WAIT_NONE:
         break;
@@ -512,13 +795,7 @@ void nk__wait_clear(struct nk_sip *sip)
     if (sip->wait == NK_WAIT_RECV) {
         sip->wait_port->waiting = 0;
     } else if (sip->wait == NK_WAIT_SELECT) {
-        for (uint32_t i = 0; i < sip->wait_count; i++) {
-            struct nk_port *port = nk__port(sip, sip->wait_handles[i]);
-
-            if (port != NULL) {
-                port->waiting = 0;
-            }
-        }
+        select_forget(sip, sip->wait_handles, sip->wait_count);
     }
     sip->wait = NK_WAIT_NONE;
     if (sip->timer_index != 0) {
@@ -541,11 +818,41 @@ int64_t nk__call_endpoint(struct nk_sip *sip, uint32_t name, uint32_t bytes)
 
         if (port->state == NK_PORT_WIRED && strlen(port->name) == bytes &&
             memcmp(port->name, text, bytes) == 0) {
+            nk__lock(sip->kernel);
             port->state = NK_PORT_OPEN;
+            nk__port_settle(port);
+            nk__unlock(sip->kernel);
             return port->handle;
         }
     }
     return -SF_NOTFOUND;
+}
+
+/* Locked. */
+static int64_t channel_make(struct nk_sip *sip, const struct ct_contract *contract, uint8_t state,
+                            uint8_t *out_handles)
+{
+    struct fab_ep *eps[2];
+    struct nk_port *ports[2];
+    sf_status st = fab_chan_create(sip->kernel->fabric, contract, state, &eps[0], &eps[1]);
+
+    if (st != SF_OK) {
+        return -(int64_t)st;
+    }
+    ports[0] = nk__port_add(sip, eps[0], NK_PORT_OPEN, "");
+    ports[1] = ports[0] == NULL ? NULL : nk__port_add(sip, eps[1], NK_PORT_OPEN, "");
+    if (ports[1] == NULL) {
+        if (ports[0] != NULL) {
+            nk__port_close(ports[0], SF_CAUSE_OF(QUOTA));
+        } else {
+            fab_ep_close(eps[0], SF_CAUSE_OF(QUOTA));
+        }
+        fab_ep_close(eps[1], SF_CAUSE_OF(QUOTA));
+        return -SF_LIMIT;
+    }
+    memcpy(out_handles, &ports[0]->handle, sizeof(uint32_t));
+    memcpy(out_handles + sizeof(uint32_t), &ports[1]->handle, sizeof(uint32_t));
+    return SF_OK;
 }
 
 int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, uint32_t handles)
@@ -553,9 +860,7 @@ int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, 
     uint8_t *out = nk__memory(sip, handles, 2 * sizeof(uint32_t));
     const struct ct_contract *known = NULL;
     const struct image *image = sip->image->image;
-    struct fab_ep *eps[2];
-    struct nk_port *ports[2];
-    sf_status st;
+    int64_t result;
 
     if (out == NULL) {
         return -SF_BADARG;
@@ -571,24 +876,10 @@ int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, 
     if (state >= known->state_count) {
         return -SF_BADARG;
     }
-    st = fab_chan_create(sip->kernel->fabric, known, (uint8_t)state, &eps[0], &eps[1]);
-    if (st != SF_OK) {
-        return -(int64_t)st;
-    }
-    ports[0] = nk__port_add(sip, eps[0], NK_PORT_OPEN, "");
-    ports[1] = ports[0] == NULL ? NULL : nk__port_add(sip, eps[1], NK_PORT_OPEN, "");
-    if (ports[1] == NULL) {
-        if (ports[0] != NULL) {
-            nk__port_close(ports[0], SF_CAUSE_OF(QUOTA));
-        } else {
-            fab_ep_close(eps[0], SF_CAUSE_OF(QUOTA));
-        }
-        fab_ep_close(eps[1], SF_CAUSE_OF(QUOTA));
-        return -SF_LIMIT;
-    }
-    memcpy(out, &ports[0]->handle, sizeof(uint32_t));
-    memcpy(out + sizeof(uint32_t), &ports[1]->handle, sizeof(uint32_t));
-    return SF_OK;
+    nk__lock(sip->kernel);
+    result = channel_make(sip, known, (uint8_t)state, out);
+    nk__unlock(sip->kernel);
+    return result;
 }
 
 int64_t nk__call_close(struct nk_sip *sip, uint32_t handle)
@@ -598,7 +889,9 @@ int64_t nk__call_close(struct nk_sip *sip, uint32_t handle)
     if (port == NULL) {
         return -SF_BADHANDLE;
     }
+    nk__lock(sip->kernel);
     nk__port_close(port, SF_CAUSE_OF(CLOSED_BY_PEER));
+    nk__unlock(sip->kernel);
     return SF_OK;
 }
 

@@ -26,17 +26,20 @@
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 #define FAULT_SIGNAL_COUNT (sizeof(fault_signals) / sizeof(fault_signals[0]))
 
+static pthread_mutex_t handlers_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous[FAULT_SIGNAL_COUNT];
-static stack_t previous_stack;
-static void *alt_stack;
-static unsigned users;
+static unsigned handler_users;
+/* A thread's own. */
+static __thread stack_t previous_stack;
+static __thread void *alt_stack;
+static __thread unsigned users;
 
 static _Noreturn void fault_land(void)
 {
     struct nk_sip *sip = nk__cpu.sip;
 
     sip->end_how = NK_END_FAULTED;
-    sip->fault = sip->kernel->fault.kind;
+    sip->fault = sip->worker->fault.kind;
     nk__leave_dead(sip);
 }
 
@@ -44,7 +47,7 @@ _Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind)
 {
     const uint64_t *frame = (const uint64_t *)sip->head->rsp; /* six registers, return address */
 
-    sip->kernel->fault = (struct nk_fault){
+    sip->worker->fault = (struct nk_fault){
         .kind = kind, .rip = nk__linked(sip, frame[6]), .rsp = sip->head->rsp + 56};
     fault_land();
 }
@@ -109,7 +112,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
         die_of_bug(signal_number, rip, (uint64_t)info->si_addr);
         return;
     }
-    sip->kernel->fault = (struct nk_fault){.kind = fault_kind(sip, signal_number, info, rip),
+    sip->worker->fault = (struct nk_fault){.kind = fault_kind(sip, signal_number, info, rip),
                                            .signal_number = signal_number,
                                            .address = (uint64_t)info->si_addr,
                                            .rip = nk__linked(sip, rip),
@@ -137,9 +140,12 @@ sf_status nk__signals_install(void)
         return SF_IO;
     }
     (void)sigfillset(&action.sa_mask);
-    for (size_t i = 0; i < FAULT_SIGNAL_COUNT; i++) {
+    (void)pthread_mutex_lock(&handlers_mutex);
+    for (size_t i = 0; handler_users == 0 && i < FAULT_SIGNAL_COUNT; i++) {
         (void)sigaction(fault_signals[i], &action, &previous[i]);
     }
+    handler_users++;
+    (void)pthread_mutex_unlock(&handlers_mutex);
     users = 1;
     return SF_OK;
 }
@@ -150,9 +156,12 @@ void nk__signals_remove(void)
     if (--users > 0) {
         return;
     }
-    for (size_t i = 0; i < FAULT_SIGNAL_COUNT; i++) {
+    (void)pthread_mutex_lock(&handlers_mutex);
+    handler_users--;
+    for (size_t i = 0; handler_users == 0 && i < FAULT_SIGNAL_COUNT; i++) {
         (void)sigaction(fault_signals[i], &previous[i], NULL);
     }
+    (void)pthread_mutex_unlock(&handlers_mutex);
     (void)sigaltstack(&previous_stack, NULL);
     free(alt_stack);
 }
@@ -248,7 +257,7 @@ static uint64_t next_return(const struct nk_sip *sip, uint64_t *rsp)
  * the first caller that has one which matters. */
 static void report_stack(struct report *report, const struct nk_sip *sip)
 {
-    const struct nk_fault *fault = &sip->kernel->fault;
+    const struct nk_fault *fault = &sip->worker->fault;
     uint64_t low = nk__slot_address(sip->kernel, sip->slot_index) + NK_STACK_LOW;
     uint64_t rsp = (fault->rsp < low ? low : fault->rsp) & ~7ull;
     uint64_t at = fault->rip, word;
@@ -309,9 +318,9 @@ static void report_port(struct report *report, const struct nk_port *port)
 static void report_address(struct report *report, const struct nk_sip *sip)
 {
     uint64_t memory = (uint64_t)sip->memory;
-    uint64_t address = sip->kernel->fault.address;
+    uint64_t address = sip->worker->fault.address;
 
-    if (sip->kernel->fault.signal_number != SIGSEGV && sip->kernel->fault.signal_number != SIGBUS) {
+    if (sip->worker->fault.signal_number != SIGSEGV && sip->worker->fault.signal_number != SIGBUS) {
         return;
     }
     if (address >= memory && address < memory + NK_MEMORY_BYTES) {
@@ -328,8 +337,8 @@ static void report_address(struct report *report, const struct nk_sip *sip)
 
 void nk__fault_report(struct nk_sip *sip)
 {
-    struct nk_kernel *kernel = sip->kernel;
-    struct report report = {.text = kernel->report, .capacity = sizeof(kernel->report)};
+    struct nk_worker *worker = sip->worker;
+    struct report report = {.text = worker->report, .capacity = sizeof(worker->report)};
     uint32_t told = 0;
 
     report_add(&report, "sip %s (image %s%s) faulted: %s", sip->name,

@@ -9,7 +9,7 @@
  * and goes on the worker's stack. A SIP that blocks therefore leaves no kernel frame behind: the
  * call just never returns, and somebody else is resumed.
  *
- * Threads: one struct nk_cpu per thread; only nk_run's thread enters SIPs.
+ * Threads: one struct nk_cpu per thread; a worker's thread enters its SIPs.
  */
 #ifndef KERNEL_GATE_H
 #define KERNEL_GATE_H
@@ -20,7 +20,7 @@
 #define NK_CPU_TABLE 24
 #define NK_CPU_CALLS 32
 #define NK_CPU_RESCHED 40
-#define NK_GATE_CALL_COUNT 20
+#define NK_GATE_CALL_COUNT 21
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
@@ -29,7 +29,7 @@
 #include "base/status.h"
 
 struct nk_sip;
-struct nk_kernel;
+struct nk_worker;
 
 struct nk_cpu {
     void *kernel_rsp;         /* where the worker's stack continues while a SIP runs */
@@ -39,7 +39,8 @@ struct nk_cpu {
     uint64_t calls;           /* since the thread started */
     uint32_t resched;         /* the timer ticked while kernel code ran: yield at the gate */
     uint32_t budget;          /* resumptions left in this nk_run */
-    struct nk_kernel *kernel; /* whose nk_run runs, or NULL */
+    struct nk_worker *worker; /* that runs on this thread now, or NULL: not in nk_run */
+    uint64_t kicks;           /* workers to wake when the lock is released */
 };
 /* local-exec: one move from %fs. The core may therefore only be linked into executables. */
 extern __thread struct nk_cpu nk__cpu __attribute__((tls_model("local-exec")));

@@ -10,7 +10,9 @@
  * puts it in the run queue. The call is finished just before the SIP is resumed, by the scheduler
  * (nk__wait_finish), so a wake-up for nothing costs no switch into the SIP.
  *
- * Threads: one; see nk.h.
+ * Threads: see worker.h. Who may touch what, in short: a SIP, its ports and its window belong to
+ * the thread of its worker; kernel->lock covers everything else, and every endpoint whose port is
+ * not `local`.
  */
 #ifndef KERNEL_INTERNAL_H
 #define KERNEL_INTERNAL_H
@@ -21,45 +23,14 @@
 #include "abi/nk_abi.h"
 #include "gate.h"
 #include "nk.h"
+#include "worker.h"
 
 #define NK_PAGE_BYTES 4096u
 #define NK_PORT_CHUNK 16u                /* ports are allocated that many at a time */
 #define NK_BLOCK_BYTES_QUOTA (16u << 20) /* bytes of blocks a SIP may hold, if it does not say */
 #define NK_FRONT_MAX 64u                 /* wake-ups in a row that may overtake the run queue */
-#define NK_REPORT_BYTES 8192u
 #define NK_SIP_BUCKETS 1024u
 #define NK_BACKLOG_MAX 256u /* channels opened to one export and not yet accepted */
-
-struct nk_list {
-    struct nk_list *next, *prev;
-};
-
-static inline void nk_list_init(struct nk_list *list)
-{
-    list->next = list;
-    list->prev = list;
-}
-
-static inline int nk_list_empty(const struct nk_list *list)
-{
-    return list->next == list;
-}
-
-static inline void nk_list_insert(struct nk_list *after, struct nk_list *item)
-{
-    item->prev = after;
-    item->next = after->next;
-    after->next->prev = item;
-    after->next = item;
-}
-
-/* Takes item out of whatever list it is in; harmless if it is in none. */
-static inline void nk_list_remove(struct nk_list *item)
-{
-    item->prev->next = item->next;
-    item->next->prev = item->prev;
-    nk_list_init(item);
-}
 
 #define NK_CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
@@ -69,29 +40,33 @@ static inline void nk_list_remove(struct nk_list *item)
 enum nk_port_state {
     NK_PORT_FREE = 0,
     NK_PORT_WIRED,   /* import wired by the operator, not yet taken with `endpoint` */
-    NK_PORT_PENDING, /* opened by a peer, not yet taken with `accept` */
+    NK_PORT_PENDING, /* opened by a peer, not yet taken with `accept`; in no SIP's table */
     NK_PORT_OPEN,    /* the SIP knows the handle */
     NK_PORT_SERVICE, /* held by a service */
 };
 
 struct nk_port {
+    uint32_t handle; /* generation << 12 | index; of the next holder while FREE */
+    uint8_t state;   /* enum nk_port_state */
+    uint8_t side;    /* enum ct_side */
+    uint8_t waiting; /* the SIP waits for this port; under the lock, if the port is not local */
+    uint8_t local;   /* both ends are in the hands of SIPs of one worker: see worker.h */
     struct fab_ep *ep;
+    const struct fab_plan *plans; /* by tag */
+    struct nk_port *mate;         /* LOCAL: the port at the other end; NULL: it has closed */
+    struct nk_sip *sip;           /* NULL: held by a service */
+    struct fab_msg *stash;        /* received, but there was no room for its blocks or endpoints */
+    uint8_t sent_tag, received_tag;
+    uint8_t has_sent, has_received;
+    uint32_t message_count;
     const struct ct_contract *contract;
-    struct nk_sip *sip;         /* NULL: held by a service */
     struct nk_service *service; /* NULL: held by a SIP */
     void *user;                 /* service's */
     const char *name;           /* of the import or export, or "" */
-    struct fab_msg *stash;      /* received, but there was no room for its blocks or endpoints */
     struct nk_list link;        /* PENDING: the export's; SERVICE: nk_kernel.service_ready */
     struct nk_list held;        /* SERVICE: nk_service.ports */
-    uint32_t handle;            /* generation << 12 | index; of the next holder while FREE */
     uint32_t free_next;
-    uint8_t state;     /* enum nk_port_state */
-    uint8_t side;      /* enum ct_side */
-    uint8_t waiting;   /* the SIP waits for this port */
     uint8_t announced; /* SERVICE: opened() has been called, or it was held */
-    uint8_t sent_tag, received_tag;
-    uint8_t has_sent, has_received;
 };
 #define NK_HANDLE_INDEX(handle) ((handle) & (NK_HANDLES_MAX - 1))
 
@@ -132,13 +107,22 @@ struct nk_window {
 /* --- SIPs
  * ----------------------------------------------------------------------------------------- */
 
-enum nk_sip_state { NK_SIP_CREATED, NK_SIP_READY, NK_SIP_RUNNING, NK_SIP_WAITING, NK_SIP_ENDING };
+enum nk_sip_state {
+    NK_SIP_CREATED,  /* not started; worker 0's thread has it */
+    NK_SIP_ARRIVING, /* on its way to its worker, in that worker's inbox */
+    NK_SIP_READY,
+    NK_SIP_RUNNING,
+    NK_SIP_WAITING,
+    NK_SIP_ENDING,
+    NK_SIP_GONE, /* reclaimed, but still in an inbox: who takes it out frees it */
+};
 enum nk_wait { NK_WAIT_NONE, NK_WAIT_RECV, NK_WAIT_SELECT, NK_WAIT_ACCEPT };
 
 struct nk_export {
     const char *name;
-    struct nk_list pending; /* nk_port.link */
+    struct nk_list pending; /* locked; nk_port.link */
     uint32_t pending_count;
+    uint8_t waiting; /* locked: the SIP waits for channels to it */
 };
 
 struct nk_sip {
@@ -148,26 +132,33 @@ struct nk_sip {
     uint64_t memory_bytes;
     uint64_t owner; /* of blocks */
     struct nk_kernel *kernel;
+    struct nk_worker *worker; /* changed by its thread, under the lock */
     struct nk_port **chunks;
     uint32_t chunk_count;
     uint32_t port_free; /* index of a free port, 0 = none */
-    struct nk_list run; /* in nk_kernel.run */
+    struct nk_list run; /* in nk_worker.run */
     uint8_t state;      /* enum nk_sip_state */
     uint8_t wait;       /* enum nk_wait */
     uint8_t timed_out;
     uint32_t wait_count;
-    uint32_t wait_address; /* RECV: where the struct nk_msg goes */
+    uint8_t *wait_out; /* RECV: where the struct nk_msg goes */
     struct nk_port *wait_port;
     struct nk_export *wait_export;
     uint32_t *wait_handles; /* SELECT: NK_SELECT_MAX of them, allocated when first needed */
     uint64_t result;        /* of the call, for NK_WAIT_NONE */
     uint64_t deadline;      /* UINT64_MAX: none */
-    uint32_t timer_index;   /* in nk_kernel.timers, + 1; 0: not in it */
+    uint32_t timer_index;   /* in nk_worker.timers, + 1; 0: not in it */
     uint32_t slot_index;
     struct nk_window window;
     uint64_t block_bytes, block_bytes_max;
     uint32_t block_count;
     uint32_t port_count; /* ports not free */
+
+    struct nk_sip *inbox_next; /* under the lock */
+    uint8_t posted;            /* it is in an inbox; under the lock */
+    uint8_t pinned;            /* stays where it is */
+    uint8_t preempted;         /* its last turn was ended by the tick */
+    uint64_t cpu_ns;           /* by samples: a tick to whom it finds running */
 
     /* Cold. */
     uint64_t number;
@@ -178,6 +169,7 @@ struct nk_sip {
     uint32_t export_count;
     struct nk_config *config;
     uint32_t config_count;
+    uint32_t cpu_percent; /* quota, of one core; 0: none */
 
     /* Why it ends. */
     uint8_t end_how;
@@ -201,12 +193,6 @@ struct nk_slot {
     uint32_t warm;         /* some of its pages stay, wiped, between SIPs */
 };
 
-struct nk_fault {
-    uint8_t kind;      /* enum sf_fault_kind */
-    int signal_number; /* 0: a kernel call told us */
-    uint64_t address, rip, rsp, rbp;
-};
-
 struct nk_service {
     struct nk_kernel *kernel;
     struct nk_service *next;
@@ -218,18 +204,20 @@ struct nk_service {
 };
 
 struct nk_kernel {
-    struct nk_list run;
+    uint32_t locked; /* see worker.h */
+    uint32_t worker_count;
+    struct nk_worker *workers[NK_WORKERS_MAX];
+    uint32_t pause;  /* > 0: workers other than 0 stand still */
+    uint64_t hungry; /* bit w: worker w has nothing to do */
+    uint64_t tick_ns;
+    uint8_t quit;
+
+    /* Under the lock. */
     struct nk_list service_ready; /* nk_port.link */
-    uint32_t front_count;
-    struct nk_sip *front; /* comes before all of `run`, because the running SIP woke it; or NULL */
-    struct nk_sip *dead;  /* left the worker for good; the loop finishes it */
-    uint64_t switches, messages, calls;
     struct xh_heap *heap;
     struct fab_node *fabric;
     struct nk_sip *sips[NK_SIP_BUCKETS]; /* by number */
     uint32_t sip_count;
-    struct nk_sip **timers; /* heap, earliest first */
-    uint32_t timer_count;
     struct nk_slot *slots;
     uint32_t *slots_free;
     uint32_t slot_free_count;
@@ -240,11 +228,12 @@ struct nk_kernel {
     uint32_t contract_count;
     struct fab_ep **refused; /* opened, but nobody had room: closed in nk_run */
     uint32_t refused_count, refused_capacity;
+    struct nk_note *notes, **notes_end; /* for worker 0, oldest first */
+    uint32_t note_count, notes_lost;
+
     struct nk_events events;
     void *events_arg;
     char node_name[64];
-    struct nk_fault fault;
-    char report[NK_REPORT_BYTES];
     uint8_t allow_native;
     uint8_t has_range, has_gate, has_signals, has_tick;
 };
@@ -253,14 +242,30 @@ struct nk_kernel {
 void nk__say(char *text, size_t text_capacity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+static inline void nk__lock(struct nk_kernel *kernel)
+{
+    if (__builtin_expect(!nk__lock_try(&kernel->locked), 0)) {
+        nk__lock_wait(&kernel->locked);
+    }
+}
+
+/* Then wakes whom nk__attend named meanwhile. */
+static inline void nk__unlock(struct nk_kernel *kernel)
+{
+    __atomic_store_n(&kernel->locked, 0, __ATOMIC_RELEASE);
+    if (__builtin_expect(nk__cpu.kicks != 0, 0)) {
+        nk__kick(kernel, nk__cpu.kicks);
+    }
+}
+
 /* --- slot.c --- */
 SF_MUST_CHECK sf_status nk__slots_init(struct nk_kernel *kernel);
 void nk__slots_fini(struct nk_kernel *kernel);
 /* Takes a slot and makes memory_bytes of linear memory (and stack, header) accessible. LIMIT,
- * NOMEM. */
+ * NOMEM. Not under the lock. */
 SF_MUST_CHECK sf_status nk__slot_take(struct nk_kernel *kernel, uint32_t memory_bytes,
                                       uint32_t *out_index);
-/* Leaves no byte of its content. */
+/* Leaves no byte of its content. Not under the lock. */
 void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index);
 uint64_t nk__slot_address(const struct nk_kernel *kernel, uint32_t index);
 
@@ -269,18 +274,26 @@ struct nk_image *nk__image_find(struct nk_kernel *kernel, const uint8_t *digest)
 void nk__images_fini(struct nk_kernel *kernel);
 
 /* --- sip.c --- */
-struct nk_sip *nk__sip_find(const struct nk_kernel *kernel, uint64_t number);
-/* Closes, frees and reports; the SIP must not be running. */
+struct nk_sip *nk__sip_find(const struct nk_kernel *kernel, uint64_t number); /* locked */
+/* Closes, frees and reports; the SIP must not be running. On its worker's thread, or paused. */
 void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *report);
+void nk__sip_free(struct nk_sip *sip); /* the structure alone */
 /* The same for one that ended itself, by end_how. */
 void nk__sip_finish_dead(struct nk_sip *sip);
-/* A free port with a fresh handle, state OPEN. NULL: no handle or memory left. */
+/*
+ * A free port with a fresh handle. NULL: no handle or memory left. All port functions: locked, on
+ * the thread of the SIP's worker.
+ */
 struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port_state state,
                              const char *name);
 /* The endpoint is gone or will be closed by the caller. */
 void nk__port_free(struct nk_port *port);
 /* Drops what was not delivered, closes the endpoint, frees the port. */
 void nk__port_close(struct nk_port *port, struct sf_cause cause);
+/* Finds out whether a port is local, and tells the port at the other end. */
+void nk__port_settle(struct nk_port *port);
+/* Makes it, and the port at the other end, not local. */
+void nk__port_share(struct nk_port *port);
 
 /* The port of a handle the SIP knows, or NULL. */
 static inline struct nk_port *nk__port(const struct nk_sip *sip, uint32_t handle)
@@ -333,7 +346,7 @@ static inline struct xh_block *nk__window_find(const struct nk_sip *sip, uint32_
 void nk__window_remove(struct nk_sip *sip, uint32_t address);
 /* True if [address, address + bytes) lies inside one live block. */
 int nk__window_covers(const struct nk_sip *sip, uint32_t address, uint32_t bytes);
-/* Forgets all; the slot's window pages are gone too. */
+/* Frees all blocks in it; the slot's window pages are gone too. Not under the lock. */
 void nk__window_fini(struct nk_sip *sip);
 
 /* As nk__memory, where there may still be a block or, in a native SIP, the stack. */
@@ -348,18 +361,40 @@ static inline uint8_t *nk__memory(const struct nk_sip *sip, uint32_t address, ui
 }
 
 /* --- sched.c --- */
-static inline int nk__run_empty(const struct nk_kernel *kernel)
+static inline int nk__run_empty(const struct nk_worker *worker)
 {
-    return kernel->front == NULL && nk_list_empty(&kernel->run);
+    return worker->front == NULL && nk_list_empty(&worker->run);
 }
+/* All of these: on the thread of the SIP's worker. */
 void nk__wake(struct nk_sip *sip);
-void nk__timer_remove(struct nk_sip *sip); /* which has one */
+/* nk__wake of a waiting SIP by the running one. */
+static inline void nk__wake_next(struct nk_sip *sip)
+{
+    struct nk_worker *worker = sip->worker;
+
+    sip->state = NK_SIP_READY;
+    worker->ready++;
+    if (__builtin_expect(worker->front_count >= NK_FRONT_MAX, 0)) {
+        worker->front_count = 0;
+        nk_list_insert(worker->run.prev, &sip->run);
+        return;
+    }
+    if (worker->front != NULL) {
+        nk_list_insert(worker->run.prev, &worker->front->run);
+    }
+    worker->front = sip;
+}
+void nk__unready(struct nk_sip *sip); /* takes it out of the run queue, if it is there */
+void nk__timer_add(struct nk_sip *sip, uint64_t deadline); /* which has none */
+void nk__timer_remove(struct nk_sip *sip);                 /* which has one */
 /* Blocks the SIP that called; timeout_ns < 0: for ever. */
 _Noreturn void nk__block(struct nk_sip *sip, int64_t timeout_ns);
 /* The SIP that called has ended (end_how and so on are set): nk_run finishes it. */
 _Noreturn void nk__leave_dead(struct nk_sip *sip);
 /* Puts the SIP that called at the end of the run queue; it will see `result`. */
 _Noreturn void nk__requeue(struct nk_sip *sip, uint64_t result);
+/* The body of nk_run, for any worker. Its own thread only. */
+bool nk__worker_run(struct nk_worker *worker, uint32_t budget, uint64_t now_ns);
 uint64_t nk__now(void);
 
 /* --- calls.c, calls_channel.c --- */
@@ -368,11 +403,12 @@ extern const void *const nk__call_table[];
 int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result);
 /* Forgets what the SIP waited for. */
 void nk__wait_clear(struct nk_sip *sip);
-/* A channel was opened to an export of this SIP, by its full name. */
+/* A channel was opened to an export of this SIP, by its full name. Locked, any thread. */
 void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep);
 
 int64_t nk__call_endpoint(struct nk_sip *sip, uint32_t name, uint32_t bytes);
 int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64_t timeout_ns);
+int64_t nk__call_listen(struct nk_sip *sip, uint32_t name, uint32_t bytes);
 int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, uint32_t handles);
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message);
 int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int64_t timeout_ns);
@@ -382,11 +418,12 @@ int64_t nk__call_state(struct nk_sip *sip, uint32_t handle);
 int64_t nk__call_cause(struct nk_sip *sip, uint32_t handle);
 
 /* --- fault.c --- */
+/* For the calling thread, counted. */
 SF_MUST_CHECK sf_status nk__signals_install(void);
 void nk__signals_remove(void);
 /* Ends the running SIP with a fault told by a kernel call. */
 _Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind);
-/* Writes kernel->report for a SIP that is still whole. */
+/* Writes the report of its worker for a SIP that is still whole. */
 void nk__fault_report(struct nk_sip *sip);
 
 /* Does an instruction there belong to an image? */
@@ -422,17 +459,21 @@ static inline int nk__is_code_of(const struct nk_sip *sip, uint64_t rip)
 }
 
 /* --- preempt.c --- */
+#define NK_TICK_SIGNAL SIGURG /* ignored by default, so a late one is harmless */
+/* For the calling thread, counted. 0: 10 ms. */
 SF_MUST_CHECK sf_status nk__tick_install(uint64_t wanted_ns);
 void nk__tick_remove(void);
 /* SIPs run: tick. */
 void nk__tick_arm(void);
 
-/* --- service.c --- */
+/* --- service.c: locked, but for _step and _fini, which are worker 0's --- */
 void nk__service_ready(struct nk_port *port);
 void nk__service_opened(struct nk_kernel *kernel, uint64_t owner, struct fab_ep *ep);
 /* Delivers one note to a service; false if there is none. */
 int nk__service_step(struct nk_kernel *kernel);
 void nk__services_fini(struct nk_kernel *kernel);
+
+/* --- kernel.c: locked --- */
 /* An endpoint nobody could take: closed by the next nk_run. */
 void nk__refuse(struct nk_kernel *kernel, struct fab_ep *ep);
 

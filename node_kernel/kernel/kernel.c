@@ -23,6 +23,7 @@ void nk__say(char *text, size_t text_capacity, const char *format, ...)
 }
 
 /* --- fabric events: only notes are taken here ----------------------------------------------------
+ * They come under the lock, or on the thread of the worker that both ends belong to.
  */
 
 static void on_ready(void *arg, struct fab_ep *ep)
@@ -35,8 +36,12 @@ static void on_ready(void *arg, struct fab_ep *ep)
     }
     if (port->service != NULL) {
         nk__service_ready(port);
-    } else if (port->waiting) {
+    } else if (!port->waiting) {
+        return;
+    } else if (nk__mine(port->sip->worker)) {
         nk__wake(port->sip);
+    } else {
+        nk__post(port->sip);
     }
 }
 
@@ -53,6 +58,7 @@ void nk__refuse(struct nk_kernel *kernel, struct fab_ep *ep)
         kernel->refused_capacity = capacity;
     }
     kernel->refused[kernel->refused_count++] = ep;
+    nk__attend(kernel->workers[0]);
 }
 
 static void on_opened(void *arg, uint64_t export_owner, const char *export_name, struct fab_ep *ep)
@@ -65,7 +71,7 @@ static void on_opened(void *arg, uint64_t export_owner, const char *export_name,
         return;
     }
     sip = nk__sip_find(kernel, export_owner & 0xffffffffffffffull);
-    if (sip == NULL || sip->state == NK_SIP_ENDING) {
+    if (sip == NULL || sip->state == NK_SIP_ENDING) { /* its exports are about to go */
         nk__refuse(kernel, ep);
         return;
     }
@@ -155,9 +161,10 @@ static sf_status kernel_init(struct nk_kernel *kernel, const struct nk_options *
     if (st != SF_OK) {
         return st;
     }
-    kernel->timers = calloc(kernel->slot_count, sizeof(*kernel->timers));
-    if (kernel->timers == NULL) {
-        return SF_NOMEM;
+    *out_step = "workers";
+    st = nk__workers_init(kernel, options);
+    if (st != SF_OK) {
+        return st;
     }
     *out_step = "exchange heap";
     st = heap_create(kernel, options);
@@ -170,7 +177,12 @@ static sf_status kernel_init(struct nk_kernel *kernel, const struct nk_options *
         return st;
     }
     *out_step = "standard contracts";
-    return std_contracts_add(kernel);
+    st = std_contracts_add(kernel);
+    if (st != SF_OK) {
+        return st;
+    }
+    *out_step = "threads of the workers";
+    return nk__workers_start(kernel);
 }
 
 sf_status nk_kernel_create(const struct nk_options *options, struct nk_kernel **out_kernel,
@@ -182,15 +194,14 @@ sf_status nk_kernel_create(const struct nk_options *options, struct nk_kernel **
 
     if (options->slot_count == 0 || options->slot_first >= NK_SLOT_COUNT_MAX ||
         options->slot_count > NK_SLOT_COUNT_MAX - options->slot_first || options->node_id == 0 ||
-        options->node_id >= FAB_NODES_MAX) {
-        nk__say(text, text_capacity, "kernel: node id or slot range out of bounds");
+        options->node_id >= FAB_NODES_MAX || options->worker_count > NK_WORKERS_MAX) {
+        nk__say(text, text_capacity, "kernel: node id, slot range or workers out of bounds");
         return SF_BADARG;
     }
     kernel = calloc(1, sizeof(*kernel));
     if (kernel == NULL) {
         return SF_NOMEM;
     }
-    nk_list_init(&kernel->run);
     nk_list_init(&kernel->service_ready);
     kernel->slot_first = options->slot_first;
     kernel->slot_count = options->slot_count;
@@ -220,11 +231,19 @@ static void sips_stop(struct nk_kernel *kernel)
 
 void nk_kernel_stop(struct nk_kernel *kernel)
 {
-    assert(nk__cpu.kernel == NULL); /* not from inside nk_run */
+    assert(nk__cpu.worker == NULL); /* not from inside nk_run */
+    if (kernel->worker_count > 0) {
+        nk_pause(kernel);
+    }
     sips_stop(kernel);
     nk__services_fini(kernel);
     while (kernel->refused_count > 0) {
         fab_ep_close(kernel->refused[--kernel->refused_count], SF_CAUSE_OF(SHUTDOWN));
+    }
+    if (kernel->worker_count > 0) {
+        while (nk__notes_deliver(kernel)) {
+        }
+        nk_resume(kernel);
     }
 }
 
@@ -234,6 +253,7 @@ void nk_kernel_destroy(struct nk_kernel *kernel)
         return;
     }
     nk_kernel_stop(kernel);
+    nk__workers_fini(kernel);
     fab_node_destroy(kernel->fabric);
     nk__images_fini(kernel);
     for (uint32_t i = 0; i < kernel->contract_count; i++) {
@@ -241,7 +261,6 @@ void nk_kernel_destroy(struct nk_kernel *kernel)
     }
     free(kernel->contracts);
     xh_heap_destroy(kernel->heap);
-    free(kernel->timers);
     free(kernel->refused);
     nk__slots_fini(kernel);
     if (kernel->has_tick) {
@@ -286,7 +305,7 @@ sf_status nk_contract_add(struct nk_kernel *kernel, const uint8_t *blob, size_t 
         nk__say(text, text_capacity, "contract: %s", why);
         return st;
     }
-    for (uint32_t i = 0; i < kernel->contract_count; i++) {
+    for (uint32_t i = 0; i < kernel->contract_count; i++) { /* worker 0's alone */
         if (memcmp(kernel->contracts[i]->id, contract->id, CT_ID_BYTES) == 0) {
             ct_destroy(contract);
             return SF_OK;
@@ -299,19 +318,36 @@ sf_status nk_contract_add(struct nk_kernel *kernel, const uint8_t *blob, size_t 
     }
     kernel->contracts = grown;
     kernel->contracts[kernel->contract_count++] = contract; /* stays, whatever the fabric says */
+    nk__lock(kernel);
     st = fab_contract_add(kernel->fabric, contract);
+    nk__unlock(kernel);
     if (st != SF_OK) {
         nk__say(text, text_capacity, "contract %s: %s", contract->name, sf_status_text(st));
     }
     return st;
 }
 
+void nk_lock(struct nk_kernel *kernel)
+{
+    nk__lock(kernel);
+}
+
+void nk_unlock(struct nk_kernel *kernel)
+{
+    nk__unlock(kernel);
+}
+
 void nk_query(const struct nk_kernel *kernel, struct nk_stats *out_stats)
 {
-    *out_stats = (struct nk_stats){.sip_count = kernel->sip_count,
-                                   .switches = kernel->switches,
-                                   .calls = kernel->calls,
-                                   .messages = kernel->messages};
+    *out_stats =
+        (struct nk_stats){.sip_count = kernel->sip_count, .worker_count = kernel->worker_count};
+    for (uint32_t i = 0; i < kernel->worker_count; i++) {
+        const struct nk_worker *worker = kernel->workers[i];
+
+        out_stats->switches += __atomic_load_n(&worker->switches, __ATOMIC_RELAXED);
+        out_stats->calls += __atomic_load_n(&worker->calls, __ATOMIC_RELAXED);
+        out_stats->messages += __atomic_load_n(&worker->messages, __ATOMIC_RELAXED);
+    }
 }
 
 uint64_t nk_ep_sip(const struct nk_kernel *kernel, const struct fab_ep *ep, const char **out_port)

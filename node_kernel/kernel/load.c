@@ -121,7 +121,9 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
         st = nk__native_link(known, text, text_capacity);
     }
     for (uint32_t i = 0; st == SF_OK && i < image->contract_count; i++) {
+        nk__lock(kernel);
         st = fab_contract_add(kernel->fabric, image->contracts[i]);
+        nk__unlock(kernel);
         if (st != SF_OK) {
             nk__say(text, text_capacity, "image %s: contract %s: %s", image->manifest->name,
                     image->contracts[i]->name, sf_status_text(st));

@@ -42,6 +42,7 @@ static const char usage[] =
     "sipnode - node kernel of sipfabric: hosts sealed programs and joins a cell\n"
     "\n"
     "usage: sipnode --controller IP:PORT --token T --name NAME --state-dir DIR [--slot-count N]\n"
+    "               [--workers N]\n"
     "\n"
     "  --controller IP:PORT  where fabricd listens for nodes\n"
     "  --token T             join token of the cluster; better given as SIPFABRIC_TOKEN in the\n"
@@ -49,6 +50,7 @@ static const char usage[] =
     "  --name NAME           wanted name, [a-z][a-z0-9-]{0,30}\n"
     "  --state-dir DIR       folder for sockets of links; it must exist\n"
     "  --slot-count N        use at most N of the slots that fabricd leases\n"
+    "  --workers N           threads that run SIPs; default: one for each core\n"
     "  --help, --version\n"
     "\n"
     "examples:\n"
@@ -194,6 +196,15 @@ static sf_status node_run(struct node *node, struct agent_options *options)
     return SF_OK;
 }
 
+/* Cores this process may run on, at most NK_WORKERS_MAX. */
+static uint32_t core_count(void)
+{
+    cpu_set_t cores;
+    int count = sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+
+    return count > (int)NK_WORKERS_MAX ? NK_WORKERS_MAX : (uint32_t)count;
+}
+
 static void agent_options_fill(struct agent_options *to, const struct node_options *from)
 {
     to->controller = from->controller;
@@ -202,6 +213,7 @@ static void agent_options_fill(struct agent_options *to, const struct node_optio
     to->name = from->name;
     to->uuid = from->uuid;
     to->slot_count_max = from->slot_count_max;
+    to->worker_count = from->worker_count == 0 ? core_count() : from->worker_count;
     memcpy(to->mac, from->mac, sizeof(to->mac));
 }
 

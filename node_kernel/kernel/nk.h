@@ -5,11 +5,14 @@
  * Why: the agent (agent.c), PID 1 (boot.c), the services and the benchmarks all drive the same
  * core; the core itself does not know sockets, the control protocol, or devices.
  *
- * Model: one worker. SIPs are fibers in slots at cell-wide addresses. nk_run lets ready SIPs run,
- * each until it blocks, yields or ends; kernel code runs on the worker's stack to completion.
- * One that computes for longer than a tick (SIGURG, by a timer) is pre-empted, and nk_run returns.
- * A fault in image code ends that SIP only. When a SIP ends, its endpoints close with a typed
- * cause, its blocks are freed and its slot is wiped and reused; the `ended` event says why.
+ * Model: one or more workers, each a thread that runs the SIPs that are its own; SIPs are fibers in
+ * slots at cell-wide addresses. Worker 0 is the caller's thread: nk_run lets its ready SIPs run,
+ * each until it blocks, yields or ends; kernel code runs on the worker's stack to completion. The
+ * other workers loop by themselves. A SIP starts near those it is wired to and moves when load is
+ * uneven (worker.h). One that computes for longer than a tick (SIGURG, by a timer) is pre-empted,
+ * and nk_run returns. A fault in image code ends that SIP only. When a SIP ends, its endpoints
+ * close with a typed cause, its blocks are freed and its slot is wiped and reused; the `ended`
+ * event says why.
  *
  * Blocks: a SIP may hold its manifest's block_bytes_max bytes of them (0: 16 MiB); block_alloc
  * answers 0 beyond that. Bytes are copied between the SIP's window and the exchange heap. A block
@@ -19,11 +22,14 @@
  * queue: recv answers -NOMEM (quota, window) or -LIMIT (handles) until there is room.
  * Backlog: an export holds 256 channels not yet accepted; one more closes with QUOTA.
  *
- * Time: nk_run is given the time (CLOCK_MONOTONIC, as SIPs see it); between calls nothing happens.
- * Callbacks: `log` is called while a SIP runs and must not call the core. `ended` may, except
- * nk_run and nk_kernel_destroy. Link: into executables that are not PIE (-no-pie), because PIEs
+ * Time: nk_run is given the time (CLOCK_MONOTONIC, as SIPs see it); between calls nothing happens
+ * on worker 0. Before its thread sleeps it says so (nk_sleep_begin), so that others wake it.
+ * Callbacks: all on worker 0's thread. `log` is called while a SIP runs and must not call the core;
+ * what SIPs of other workers say comes with the next nk_run. `ended` may, except nk_run and
+ * nk_kernel_destroy. Link: into executables that are not PIE (-no-pie), because PIEs
  * live where slots do. Threads: all functions from one thread, the one that called nk_kernel_create
- * (it owns the signal alternate stack). Errors: `text` buffers (may be NULL) get a sentence for
+ * (it owns the signal alternate stack). The fabric and its endpoints may be used under nk_lock, or
+ * after nk_pause. Errors: `text` buffers (may be NULL) get a sentence for
  * people: what, which object, why. Limits: NK_HANDLES_MAX endpoints a SIP; slot_count SIPs.
  */
 #ifndef KERNEL_NK_H
@@ -37,6 +43,8 @@
 #include "exchange_heap/xh.h"
 #include "fabric/fabric.h"
 #include "image/image.h"
+
+#define NK_WORKERS_MAX 64u
 
 struct nk_kernel;
 
@@ -66,6 +74,7 @@ struct nk_options {
     size_t heap_bytes;               /* 0: 256 MiB */
     bool allow_native;               /* images of mode native, which have no checks */
     uint64_t tick_ns;                /* a SIP that computes longer is pre-empted; 0: 10 ms */
+    uint32_t worker_count;           /* 1..NK_WORKERS_MAX; 0: 1 */
     struct nk_events events;
     void *events_arg;
 };
@@ -115,13 +124,20 @@ struct nk_sip_options {
     const uint8_t *image_digest; /* of an image added before */
     const struct nk_config *config;
     uint32_t config_count;
+    uint32_t cpu_percent; /* quota, of one core; 0: as its image's manifest says */
+    uint32_t worker; /* where it runs for good: index + 1; 0: the kernel chooses, and may move it */
 };
 
 /* Reserves a slot, declares the manifest's exports as "<name>.<export>". Does not start. */
 SF_MUST_CHECK sf_status nk_sip_create(struct nk_kernel *kernel,
                                       const struct nk_sip_options *options, char *text,
                                       size_t text_capacity);
-/* Opens a channel for an import of a SIP that has not started. NOTFOUND, CONTRACT, EXISTS. */
+/*
+ * Opens a channel for an import; the SIP takes it with `endpoint`. Before the start: once an import
+ * (EXISTS). A SIP that runs can be wired again, because its exporter was made again: it gets the
+ * new channel from its next `endpoint`, whatever it still holds of the one before; one that it
+ * never took is closed and replaced. NOTFOUND, CONTRACT.
+ */
 SF_MUST_CHECK sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t sip, const char *import,
                                     uint16_t exporter_node, const char *export_name, char *text,
                                     size_t text_capacity);
@@ -140,8 +156,39 @@ bool nk_run(struct nk_kernel *kernel, uint32_t budget, uint64_t now_ns);
 /* Earliest SIP timer (absolute ns), UINT64_MAX if none, 0 if a SIP or service is ready now. */
 uint64_t nk_next_deadline(const struct nk_kernel *kernel);
 
+/*
+ * Sleeping: the thread of worker 0 calls nk_sleep_begin; if that is true, it may sleep until
+ * nk_kernel_fd is readable or nk_next_deadline, and calls nk_sleep_end afterwards.
+ */
+int nk_kernel_fd(const struct nk_kernel *kernel);
+bool nk_sleep_begin(struct nk_kernel *kernel);
+void nk_sleep_end(struct nk_kernel *kernel);
+
+/*
+ * Around calls of the fabric (nk_kernel_fabric), from the thread of worker 0. Short: other workers
+ * may spin meanwhile. Not recursive: no nk_ function in between.
+ */
+void nk_lock(struct nk_kernel *kernel);
+void nk_unlock(struct nk_kernel *kernel);
+/* Makes the other workers stand still, for audits and walks; counted. Not from inside nk_run. */
+void nk_pause(struct nk_kernel *kernel);
+void nk_resume(struct nk_kernel *kernel);
+
+/*
+ * Checks that each block and endpoint is in exactly one place, and all invariants of heap and
+ * fabric. OK, or FORMAT and a sentence. While the others stand still (nk_pause), not from inside
+ * nk_run.
+ */
+SF_MUST_CHECK sf_status nk_audit(struct nk_kernel *kernel, const char **out_text);
+
+/*
+ * As nk_next_deadline, of all workers. What another worker does meanwhile may make it wrong at
+ * once: between nk_pause and nk_resume it is right.
+ */
+uint64_t nk_next_deadline_all(const struct nk_kernel *kernel);
+
 struct nk_stats {
-    uint32_t sip_count;
+    uint32_t sip_count, worker_count;
     uint64_t switches, calls, messages;
 };
 void nk_query(const struct nk_kernel *kernel, struct nk_stats *out_stats);
@@ -189,11 +236,13 @@ SF_MUST_CHECK sf_status nk_service_hold(struct nk_service *service, struct fab_e
 /*
  * An endpoint that a service holds is closed and sent away with these two (they forget it; it gets
  * no ready() any more), not with fab_ep_close and fab_ep_send. Answers as fab_ep_send. To receive:
- * fab_ep_recv(ep, &msg, nk_service_owner(service)), until AGAIN or CLOSED.
+ * nk_service_recv, until AGAIN or CLOSED; blocks are then owned by nk_service_owner(service).
  */
 void nk_service_close(struct nk_service *service, struct fab_ep *ep, struct sf_cause cause);
 SF_MUST_CHECK sf_status nk_service_send(struct nk_service *service, struct fab_ep *ep,
                                         const struct fab_msg *msg);
+SF_MUST_CHECK sf_status nk_service_recv(struct nk_service *service, struct fab_ep *ep,
+                                        struct fab_msg *out_msg);
 /* One line to the operator's log, as the service. */
 void nk_service_log(struct nk_service *service, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "abi/nk_abi.h"
+#include "nk.h"
 
 /* --- values: each answers NULL, or what was expected ---------------------------------------------
  */
@@ -108,6 +109,15 @@ static const char *parse_slot_count(struct node_options *options, const char *va
     if (!number_parse(value, NK_SLOT_COUNT_MAX, &options->slot_count_max) ||
         options->slot_count_max == 0) {
         return "expected a number from 1 to 524288";
+    }
+    return NULL;
+}
+
+static const char *parse_workers(struct node_options *options, const char *value)
+{
+    if (!number_parse(value, NK_WORKERS_MAX, &options->worker_count) ||
+        options->worker_count == 0) {
+        return "expected a number from 1 to 64";
     }
     return NULL;
 }
@@ -265,10 +275,15 @@ sf_status options_from_cmdline(const char *cmdline, struct node_options *out_opt
  * ------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-    {"controller", required_argument, NULL, 'c'}, {"token", required_argument, NULL, 't'},
-    {"name", required_argument, NULL, 'n'},       {"state-dir", required_argument, NULL, 's'},
-    {"slot-count", required_argument, NULL, 'k'}, {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0},
+    {"controller", required_argument, NULL, 'c'},
+    {"token", required_argument, NULL, 't'},
+    {"name", required_argument, NULL, 'n'},
+    {"state-dir", required_argument, NULL, 's'},
+    {"slot-count", required_argument, NULL, 'k'},
+    {"workers", required_argument, NULL, 'w'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
 };
 
 static value_parse arg_parser(int letter)
@@ -282,6 +297,8 @@ static value_parse arg_parser(int letter)
         return parse_name;
     case 's':
         return parse_state_dir;
+    case 'w':
+        return parse_workers;
     default:
         return parse_slot_count;
     }

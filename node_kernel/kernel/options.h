@@ -31,6 +31,7 @@ struct node_options {
     /* hosted */
     char state_dir[PATH_MAX];
     uint32_t slot_count_max; /* 0: all that are leased */
+    uint32_t worker_count;   /* 0: one a core */
     bool help, version;      /* nothing else is filled in then */
     /* booted */
     uint8_t mac[6];

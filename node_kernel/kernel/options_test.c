@@ -96,10 +96,11 @@ static void good_arguments_are_read(void **state)
     (void)state;
     assert_int_equal(args(&options, text,
                           "--controller 127.0.0.1:7700 --token T --name node1 --state-dir /tmp/x "
-                          "--slot-count 16"),
+                          "--slot-count 16 --workers 3"),
                      SF_OK);
     assert_string_equal(options.state_dir, "/tmp/x");
     assert_int_equal(options.slot_count_max, 16);
+    assert_int_equal(options.worker_count, 3);
     assert_int_equal(args(&options, text, "--help"), SF_OK);
     assert_true(options.help);
     assert_int_equal(args(&options, text, "--version"), SF_OK);
@@ -117,6 +118,7 @@ static void wrong_arguments_are_named(void **state)
         {"--colour red", "--colour: unknown option"},
         {"node1", "node1: unexpected argument"},
         {"--slot-count 0", "--slot-count: expected"},
+        {"--workers 65", "--workers: expected"},
         {"--controller 127.0.0.1:7700 --token T --name node1", "--state-dir is missing"},
     };
     (void)state;

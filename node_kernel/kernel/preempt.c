@@ -2,11 +2,12 @@
 /*
  * Pre-emption: a SIP that computes without end must not stop the node.
  *
- * A timer sends SIGURG to the worker's thread. If it finds sealed code, the handler saves all
- * registers in the SIP's own slot (so that a pre-empted SIP can be shipped like a blocked one:
- * general registers on its stack, vector registers in its header page) and redirects the thread
- * to the kernel, which puts the SIP at the end of the run queue and lets nk_run return. Kernel code
- * is never interrupted for good: the handler only sets `resched`, which the gate looks at.
+ * A timer sends SIGURG to the worker's thread, and so does nk_pause. If it finds sealed code, the
+ * handler saves all registers in the SIP's own slot (so that a pre-empted SIP can be shipped like a
+ * blocked one: general registers on its stack, vector registers in its header page) and redirects
+ * the thread to the kernel, which puts the SIP at the end of the run queue and lets nk_run return.
+ * Kernel code is never interrupted for good: the handler only sets `resched`, which the gate looks
+ * at.
  *
  * The timer runs while SIPs run, and stops itself when none has run for a while.
  */
@@ -19,7 +20,6 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define TICK_SIGNAL SIGURG /* ignored by default, so a late one is harmless */
 #define TICK_NS_DEFAULT 10000000u
 #define IDLE_TICKS_MAX 5u
 #define RED_ZONE_BYTES 128u
@@ -31,12 +31,15 @@
 #define XSTATE_MAGIC_OFFSET 464u /* struct _fpx_sw_bytes in the fxsave area */
 #define XSTATE_SIZE_OFFSET 480u
 
-static timer_t timer;
-static uint64_t tick_ns;
-static unsigned users;
-static volatile sig_atomic_t armed;
-static volatile sig_atomic_t idle_ticks;
+static pthread_mutex_t handler_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction previous;
+static unsigned handler_users;
+/* A thread's own. */
+static __thread timer_t timer;
+static __thread uint64_t tick_ns;
+static __thread unsigned users;
+static __thread volatile sig_atomic_t armed;
+static __thread volatile sig_atomic_t idle_ticks;
 
 static void timer_set(uint64_t ns)
 {
@@ -50,6 +53,7 @@ static void timer_set(uint64_t ns)
 static _Noreturn void preempt_land(void)
 {
     nk__cpu.budget = 0; /* so that links and control get their turn, too */
+    nk__cpu.sip->preempted = 1;
     nk__requeue(nk__cpu.sip, 0);
 }
 
@@ -111,10 +115,10 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     uint64_t rip = (uint64_t)regs[REG_RIP];
 
     (void)signal_number;
-    if (info->si_code != SI_TIMER) {
+    if (info->si_code != SI_TIMER && (info->si_code != SI_TKILL || info->si_pid != getpid())) {
         return;
     }
-    if (nk__cpu.kernel == NULL) {
+    if (nk__cpu.worker == NULL) {
         if (++idle_ticks >= (int)IDLE_TICKS_MAX) {
             int saved_errno = errno;
 
@@ -126,6 +130,9 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     }
     if (nk__cpu.sip == NULL) {
         return; /* the scheduler loop */
+    }
+    if (info->si_code == SI_TIMER) {
+        nk__cpu.sip->cpu_ns += tick_ns;
     }
     if (!nk__is_code_of(nk__cpu.sip, rip)) {
         nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
@@ -150,7 +157,7 @@ sf_status nk__tick_install(uint64_t wanted_ns)
 {
     struct sigaction action = {.sa_sigaction = on_tick,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = NK_TICK_SIGNAL};
 
     if (users > 0) {
         users++;
@@ -161,7 +168,11 @@ sf_status nk__tick_install(uint64_t wanted_ns)
         return SF_IO;
     }
     (void)sigfillset(&action.sa_mask);
-    (void)sigaction(TICK_SIGNAL, &action, &previous);
+    (void)pthread_mutex_lock(&handler_mutex);
+    if (handler_users++ == 0) {
+        (void)sigaction(NK_TICK_SIGNAL, &action, &previous);
+    }
+    (void)pthread_mutex_unlock(&handler_mutex);
     tick_ns = wanted_ns == 0 ? TICK_NS_DEFAULT : wanted_ns;
     armed = 0;
     users = 1;
@@ -170,8 +181,13 @@ sf_status nk__tick_install(uint64_t wanted_ns)
 
 void nk__tick_remove(void)
 {
-    if (--users == 0) {
-        (void)timer_delete(timer);
-        (void)sigaction(TICK_SIGNAL, &previous, NULL);
+    if (--users > 0) {
+        return;
     }
+    (void)timer_delete(timer);
+    (void)pthread_mutex_lock(&handler_mutex);
+    if (--handler_users == 0) {
+        (void)sigaction(NK_TICK_SIGNAL, &previous, NULL);
+    }
+    (void)pthread_mutex_unlock(&handler_mutex);
 }

@@ -218,8 +218,10 @@ sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer, uint16_
     }
     l->peer = peer->node_id;
     mtu_bytes = l->caps.mtu_bytes < FAB_MTU_BYTES_MAX ? l->caps.mtu_bytes : FAB_MTU_BYTES_MAX;
+    nk_lock(pump->kernel);
     st = fab_peer_add(nk_kernel_fabric(pump->kernel), peer->node_id, epoch, mtu_bytes,
                       node_now_ns());
+    nk_unlock(pump->kernel);
     if (st != SF_OK && st != SF_EXISTS) {
         snprintf(text, text_capacity, "the fabric does not take node %u: %s", peer->node_id,
                  sf_status_text(st));
@@ -237,7 +239,9 @@ void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause
         return;
     }
     if (pump->kernel != NULL) {
+        nk_lock(pump->kernel);
         fab_peer_remove(nk_kernel_fabric(pump->kernel), node_id, cause);
+        nk_unlock(pump->kernel);
     }
     l = pump->peer_links[node_id];
     peer_forget(pump, node_id);
@@ -293,8 +297,10 @@ static bool pump_rx(struct pump *pump, uint64_t now_ns)
             /* A node's frames are taken only from the link it was added on. */
             if (pump->kernel != NULL && peer > 0 && peer < FAB_NODES_MAX &&
                 pump->peer_links[peer] == l) {
+                nk_lock(pump->kernel);
                 fab_rx(nk_kernel_fabric(pump->kernel), peer, frames[k].data, frames[k].length,
                        now_ns);
+                nk_unlock(pump->kernel);
             } else {
                 pump->stats.rx_dropped++;
             }
@@ -350,7 +356,9 @@ static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t pee
     if (l == NULL) {
         /* The agent is about to remove that peer; its frames must not stop the others. */
         uint8_t nowhere[FAB_MTU_BYTES_MAX];
+        nk_lock(pump->kernel);
         (void)fab_tx(fabric, peer, nowhere, sizeof(nowhere), now_ns);
+        nk_unlock(pump->kernel);
         pump->stats.tx_dropped++;
         return true;
     }
@@ -358,7 +366,9 @@ static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t pee
     if (frame == NULL) {
         return false;
     }
+    nk_lock(pump->kernel);
     frame->length = fab_tx(fabric, peer, frame->data, frame->capacity, now_ns);
+    nk_unlock(pump->kernel);
     if (frame->length > 0) {
         frame->peer = peer;
         l->filled++;
@@ -374,7 +384,11 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
     bool any = false;
 
     for (uint32_t n = 0; n < TX_FRAMES_TURN && stuck <= pump->peer_count; n++) {
-        uint16_t peer = fab_tx_pending(fabric, now_ns);
+        uint16_t peer;
+
+        nk_lock(pump->kernel);
+        peer = fab_tx_pending(fabric, now_ns);
+        nk_unlock(pump->kernel);
         if (peer == 0) {
             break;
         }
@@ -400,6 +414,14 @@ static bool pump_quiet(const struct pump *pump, uint64_t now_ns)
     return now_ns - pump->run_ns >= PUMP_QUIET_NS;
 }
 
+/* The fabric's timers. */
+static void pump_tick(struct pump *pump, uint64_t now_ns)
+{
+    nk_lock(pump->kernel);
+    pump->tick_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
+    nk_unlock(pump->kernel);
+}
+
 /* True if there may be more to do soon: on a quiet node, heart-beats are no reason to stay up. */
 static bool pump_work(struct pump *pump, uint64_t now_ns)
 {
@@ -412,7 +434,7 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
             any = true;
         }
         if (any || now_ns >= pump->tick_ns) {
-            pump->tick_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
+            pump_tick(pump, now_ns);
         }
         any |= pump_tx(pump, now_ns);
     }
@@ -448,9 +470,13 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
         deadline_ns = earlier(deadline_ns, now_ns + (uint64_t)loop_ms * 1000000u);
     }
     if (pump->kernel != NULL) {
-        struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
-        pump->tick_ns = fab_tick(fabric, now_ns);
-        if (fab_tx_pending(fabric, now_ns) != 0 && !pump->tx_stuck) {
+        bool pending;
+
+        pump_tick(pump, now_ns);
+        nk_lock(pump->kernel);
+        pending = fab_tx_pending(nk_kernel_fabric(pump->kernel), now_ns) != 0;
+        nk_unlock(pump->kernel);
+        if (pending && !pump->tx_stuck) {
             return 0;
         }
         deadline_ns = earlier(deadline_ns, pump->tick_ns);
@@ -461,12 +487,19 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
 
 static void pump_sleep(struct pump *pump, uint64_t ns)
 {
-    struct pollfd loop = {.fd = uv_backend_fd(pump->loop), .events = POLLIN};
+    struct pollfd fds[] = {{.fd = uv_backend_fd(pump->loop), .events = POLLIN},
+                           {.fd = -1, .events = POLLIN}};
     struct timespec wait = {.tv_sec = (time_t)(ns / 1000000000u),
                             .tv_nsec = (long)(ns % 1000000000u)};
 
     /* EINTR and errors alike: the next turn looks at everything anyway. */
-    (void)ppoll(&loop, 1, &wait, NULL);
+    if (pump->kernel == NULL) {
+        (void)ppoll(fds, 1, &wait, NULL);
+    } else if (nk_sleep_begin(pump->kernel)) {
+        fds[1].fd = nk_kernel_fd(pump->kernel);
+        (void)ppoll(fds, 2, &wait, NULL);
+        nk_sleep_end(pump->kernel);
+    }
     pump->stats.sleeps++;
     pump->sleep_ns *= 2;
     if (pump->sleep_ns > PUMP_SLEEP_IDLE_NS) {
@@ -526,15 +559,24 @@ void pump_stop(struct pump *pump)
     pump->running = false;
 }
 
+static bool peer_query(const struct pump *pump, uint16_t id, struct fab_peer_info *out_info)
+{
+    sf_status st;
+
+    nk_lock(pump->kernel);
+    st = fab_peer_query(nk_kernel_fabric(pump->kernel), id, out_info);
+    nk_unlock(pump->kernel);
+    return st == SF_OK;
+}
+
 static bool pump_drained(const struct pump *pump)
 {
-    struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
 
     for (uint16_t id = pump_peer_next(pump, 0); id != 0; id = pump_peer_next(pump, id)) {
         struct pump_link *l = pump->peer_links[id];
         struct fab_peer_info info;
 
-        if (fab_peer_query(fabric, id, &info) == SF_OK && info.alive && !info.drained &&
+        if (peer_query(pump, id, &info) && info.alive && !info.drained &&
             l->link.ops->is_up(&l->link)) {
             return false;
         }
@@ -554,7 +596,7 @@ void pump_flush(struct pump *pump, uint32_t ms)
     while (!pump_drained(pump) && now_ns < end_ns) {
         bool any = pump_rx(pump, now_ns);
 
-        (void)fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
+        pump_tick(pump, now_ns);
         if (!pump_tx(pump, now_ns) && !any) {
             (void)nanosleep(&pause, NULL);
         }

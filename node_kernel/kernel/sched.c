@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scheduler: one run queue, one heap of timers. A SIP woken by the running one goes to the
- * front of the queue, so that a reply is one switch away when the waker blocks; at most
+ * The scheduler of a worker: one run queue, one heap of timers. A SIP woken by the running one goes
+ * to the front of the queue, so that a reply is one switch away when the waker blocks; at most
  * NK_FRONT_MAX times in a row, so that two SIPs that talk a lot cannot starve the others.
  */
 #include "internal.h"
@@ -20,74 +20,75 @@ uint64_t nk__now(void)
 /* --- timers -------------------------------------------------------------------------------------
  */
 
-static void timer_put(struct nk_kernel *kernel, uint32_t at, struct nk_sip *sip)
+static void timer_put(struct nk_worker *worker, uint32_t at, struct nk_sip *sip)
 {
-    kernel->timers[at] = sip;
+    worker->timers[at] = sip;
     sip->timer_index = at + 1;
 }
 
-static void timer_up(struct nk_kernel *kernel, uint32_t at, struct nk_sip *sip)
+static void timer_up(struct nk_worker *worker, uint32_t at, struct nk_sip *sip)
 {
-    while (at > 0 && kernel->timers[(at - 1) / 2]->deadline > sip->deadline) {
-        timer_put(kernel, at, kernel->timers[(at - 1) / 2]);
+    while (at > 0 && worker->timers[(at - 1) / 2]->deadline > sip->deadline) {
+        timer_put(worker, at, worker->timers[(at - 1) / 2]);
         at = (at - 1) / 2;
     }
-    timer_put(kernel, at, sip);
+    timer_put(worker, at, sip);
 }
 
-static void timer_down(struct nk_kernel *kernel, uint32_t at, struct nk_sip *sip)
+static void timer_down(struct nk_worker *worker, uint32_t at, struct nk_sip *sip)
 {
     for (;;) {
         uint32_t child = 2 * at + 1;
 
-        if (child >= kernel->timer_count) {
+        if (child >= worker->timer_count) {
             break;
         }
-        if (child + 1 < kernel->timer_count &&
-            kernel->timers[child + 1]->deadline < kernel->timers[child]->deadline) {
+        if (child + 1 < worker->timer_count &&
+            worker->timers[child + 1]->deadline < worker->timers[child]->deadline) {
             child++;
         }
-        if (kernel->timers[child]->deadline >= sip->deadline) {
+        if (worker->timers[child]->deadline >= sip->deadline) {
             break;
         }
-        timer_put(kernel, at, kernel->timers[child]);
+        timer_put(worker, at, worker->timers[child]);
         at = child;
     }
-    timer_put(kernel, at, sip);
+    timer_put(worker, at, sip);
 }
 
-static void timer_add(struct nk_sip *sip, uint64_t deadline)
+void nk__timer_add(struct nk_sip *sip, uint64_t deadline)
 {
     assert(sip->timer_index == 0);
     sip->deadline = deadline;
-    sip->kernel->timer_count++;
-    timer_up(sip->kernel, sip->kernel->timer_count - 1, sip);
+    sip->worker->timer_count++;
+    timer_up(sip->worker, sip->worker->timer_count - 1, sip);
 }
 
 void nk__timer_remove(struct nk_sip *sip)
 {
-    struct nk_kernel *kernel = sip->kernel;
+    struct nk_worker *worker = sip->worker;
     uint32_t at = sip->timer_index;
     struct nk_sip *last;
 
     assert(at > 0);
     at--;
     sip->timer_index = 0;
-    last = kernel->timers[--kernel->timer_count];
+    sip->deadline = UINT64_MAX;
+    last = worker->timers[--worker->timer_count];
     if (last == sip) {
         return;
     }
-    if (at > 0 && kernel->timers[(at - 1) / 2]->deadline > last->deadline) {
-        timer_up(kernel, at, last);
+    if (at > 0 && worker->timers[(at - 1) / 2]->deadline > last->deadline) {
+        timer_up(worker, at, last);
     } else {
-        timer_down(kernel, at, last);
+        timer_down(worker, at, last);
     }
 }
 
-static void timers_fire(struct nk_kernel *kernel, uint64_t now_ns)
+static void timers_fire(struct nk_worker *worker, uint64_t now_ns)
 {
-    while (kernel->timer_count > 0 && kernel->timers[0]->deadline <= now_ns) {
-        struct nk_sip *sip = kernel->timers[0];
+    while (worker->timer_count > 0 && worker->timers[0]->deadline <= now_ns) {
+        struct nk_sip *sip = worker->timers[0];
 
         nk__timer_remove(sip);
         sip->timed_out = 1;
@@ -100,37 +101,36 @@ static void timers_fire(struct nk_kernel *kernel, uint64_t now_ns)
 
 void nk__wake(struct nk_sip *sip)
 {
-    struct nk_kernel *kernel = sip->kernel;
+    struct nk_worker *worker = sip->worker;
 
     if (sip->state != NK_SIP_WAITING) {
         return;
     }
-    sip->state = NK_SIP_READY;
-    if (nk__cpu.sip == NULL || kernel->front_count >= NK_FRONT_MAX) {
-        kernel->front_count = 0;
-        nk_list_insert(kernel->run.prev, &sip->run);
+    if (nk__cpu.sip != NULL) {
+        nk__wake_next(sip);
         return;
     }
-    if (kernel->front != NULL) {
-        nk_list_insert(kernel->run.prev, &kernel->front->run);
-    }
-    kernel->front = sip;
+    sip->state = NK_SIP_READY;
+    worker->ready++;
+    worker->front_count = 0;
+    nk_list_insert(worker->run.prev, &sip->run);
 }
 
 /* Takes the next SIP that really can go on off the queue; NULL if there is none. */
-static struct nk_sip *run_pick(struct nk_kernel *kernel, uint64_t *out_result)
+static struct nk_sip *run_pick(struct nk_worker *worker, uint64_t *out_result)
 {
-    while (!nk__run_empty(kernel)) {
-        struct nk_sip *sip = kernel->front;
+    while (!nk__run_empty(worker)) {
+        struct nk_sip *sip = worker->front;
 
         if (sip != NULL) {
-            kernel->front = NULL;
-            kernel->front_count++;
+            worker->front = NULL;
+            worker->front_count++;
         } else {
-            sip = NK_CONTAINER(kernel->run.next, struct nk_sip, run);
+            sip = NK_CONTAINER(worker->run.next, struct nk_sip, run);
             nk_list_remove(&sip->run);
-            kernel->front_count = 0;
+            worker->front_count = 0;
         }
+        worker->ready--;
         if (sip->wait == NK_WAIT_NONE) {
             *out_result = sip->result;
         } else if (nk__wait_finish(sip, out_result)) {
@@ -145,22 +145,41 @@ static struct nk_sip *run_pick(struct nk_kernel *kernel, uint64_t *out_result)
     return NULL;
 }
 
-static void run_account(struct nk_kernel *kernel, struct nk_sip *sip)
+static void run_account(struct nk_worker *worker, struct nk_sip *sip)
 {
     nk__cpu.budget--;
     nk__cpu.sip = sip;
     nk__cpu.head = sip->head;
-    kernel->switches++;
+    worker->switches++;
 }
 
-static _Noreturn void switch_away(struct nk_kernel *kernel)
+void nk__unready(struct nk_sip *sip)
 {
-    if (nk__cpu.budget > 0 && nk_list_empty(&kernel->service_ready)) {
+    struct nk_worker *worker = sip->worker;
+
+    nk_list_remove(&sip->run);
+    if (worker->front == sip) {
+        worker->front = NULL;
+    }
+    if (sip->state == NK_SIP_READY) {
+        worker->ready--;
+    }
+}
+
+/* May the next SIP run at once, without a look at what others want of this worker? */
+static int may_switch(const struct nk_worker *worker)
+{
+    return nk__cpu.budget > 0 && __atomic_load_n(&worker->attention, __ATOMIC_RELAXED) == 0;
+}
+
+static _Noreturn void switch_away(struct nk_worker *worker)
+{
+    if (may_switch(worker)) {
         uint64_t result;
-        struct nk_sip *next = run_pick(kernel, &result);
+        struct nk_sip *next = run_pick(worker, &result);
 
         if (next != NULL) {
-            run_account(kernel, next);
+            run_account(worker, next);
             nk__fiber_resume(next->head, result);
         }
     }
@@ -172,98 +191,155 @@ _Noreturn void nk__block(struct nk_sip *sip, int64_t timeout_ns)
 {
     sip->state = NK_SIP_WAITING;
     sip->timed_out = 0;
+    sip->preempted = 0;
     if (timeout_ns >= 0) {
-        uint64_t now = nk__now();
-
-        timer_add(sip, now + (uint64_t)timeout_ns);
+        nk__timer_add(sip, nk__now() + (uint64_t)timeout_ns);
     }
-    switch_away(sip->kernel);
+    switch_away(sip->worker);
 }
 
 _Noreturn void nk__requeue(struct nk_sip *sip, uint64_t result)
 {
-    struct nk_kernel *kernel = sip->kernel;
+    struct nk_worker *worker = sip->worker;
 
     sip->state = NK_SIP_READY;
+    worker->ready++;
     sip->wait = NK_WAIT_NONE;
     sip->result = result;
-    nk_list_insert(kernel->run.prev, &sip->run);
-    switch_away(kernel);
+    nk_list_insert(worker->run.prev, &sip->run);
+    switch_away(worker);
 }
 
 _Noreturn void nk__leave_dead(struct nk_sip *sip)
 {
-    assert(sip->kernel->dead == NULL);
+    assert(sip->worker->dead == NULL);
     sip->state = NK_SIP_ENDING;
-    sip->kernel->dead = sip;
+    sip->worker->dead = sip;
     nk__cpu.sip = NULL;
     nk__fiber_leave();
 }
 
-/* Closes what nobody took, tells services, finishes dead SIPs. False: nothing to do. */
-static bool chores(struct nk_kernel *kernel)
-{
-    if (kernel->dead != NULL) {
-        struct nk_sip *sip = kernel->dead;
+/* --- the loop -----------------------------------------------------------------------------------
+ */
 
-        kernel->dead = NULL;
+static bool refused_close(struct nk_kernel *kernel)
+{
+    bool any = false;
+
+    if (__atomic_load_n(&kernel->refused_count, __ATOMIC_RELAXED) > 0) {
+        nk__lock(kernel);
+        while (kernel->refused_count > 0) {
+            fab_ep_close(kernel->refused[--kernel->refused_count], SF_CAUSE_OF(QUOTA));
+            any = true;
+        }
+        nk__unlock(kernel);
+    }
+    return any;
+}
+
+/* Looks at what others want; finishes dead SIPs; tells services. False: nothing to do. */
+static bool chores(struct nk_worker *worker)
+{
+    struct nk_kernel *kernel = worker->kernel;
+
+    if (worker->dead != NULL) {
+        struct nk_sip *sip = worker->dead;
+
+        worker->dead = NULL;
         nk__sip_finish_dead(sip);
         return true;
     }
-    if (kernel->refused_count > 0) {
-        fab_ep_close(kernel->refused[--kernel->refused_count], SF_CAUSE_OF(QUOTA));
-        return true;
+    if (__atomic_load_n(&worker->attention, __ATOMIC_RELAXED) != 0) {
+        __atomic_store_n(&worker->attention, 0, __ATOMIC_SEQ_CST);
+        nk__inbox_drain(worker);
     }
-    return nk__service_step(kernel);
+    if (worker->index > 0) {
+        return false;
+    }
+    return refused_close(kernel) || nk__service_step(kernel) || nk__notes_deliver(kernel);
 }
 
-static bool run_one(struct nk_kernel *kernel)
+static bool run_one(struct nk_worker *worker)
 {
     uint64_t result;
-    struct nk_sip *sip = run_pick(kernel, &result);
+    struct nk_sip *sip = run_pick(worker, &result);
 
     if (sip == NULL) {
         return false;
     }
     nk__tick_arm();
-    run_account(kernel, sip);
+    run_account(worker, sip);
     nk__fiber_enter(sip->head, result);
     assert(nk__cpu.sip == NULL);
     return true;
 }
 
-bool nk_run(struct nk_kernel *kernel, uint32_t budget, uint64_t now_ns)
+bool nk__worker_run(struct nk_worker *worker, uint32_t budget, uint64_t now_ns)
 {
     bool ran = false;
 
-    assert(nk__cpu.kernel == NULL); /* not from inside a callback */
-    nk__cpu.kernel = kernel;
+    assert(nk__mine(worker) && nk__cpu.worker == NULL); /* not from inside a callback */
+    nk__cpu.worker = worker;
     nk__cpu.table = nk__call_table;
     nk__cpu.budget = budget;
     nk__cpu.resched = 0;
-    timers_fire(kernel, now_ns);
+    timers_fire(worker, now_ns);
     while (nk__cpu.budget > 0) {
-        if (chores(kernel)) {
+        if (chores(worker)) {
             nk__cpu.budget--;
-        } else if (!run_one(kernel)) {
+        } else if ((worker->index > 0 &&
+                    __atomic_load_n(&worker->kernel->pause, __ATOMIC_RELAXED) != 0) ||
+                   !run_one(worker)) {
             break;
         }
         ran = true;
     }
-    if (kernel->dead != NULL) { /* the last of the budget */
-        (void)chores(kernel);
+    if (worker->dead != NULL) { /* the last of the budget */
+        (void)chores(worker);
     }
-    kernel->calls += nk__cpu.calls;
+    if (worker->ready > 1) {
+        nk__balance(worker, now_ns);
+    }
+    worker->calls += nk__cpu.calls;
     nk__cpu.calls = 0;
-    nk__cpu.kernel = NULL;
+    nk__cpu.worker = NULL;
     return ran;
+}
+
+bool nk_run(struct nk_kernel *kernel, uint32_t budget, uint64_t now_ns)
+{
+    return nk__worker_run(kernel->workers[0], budget, now_ns);
+}
+
+/* attention alone may be left over from a pause */
+static uint64_t worker_deadline(const struct nk_worker *worker)
+{
+    if (!nk__run_empty(worker) || worker->inbox != NULL || worker->dead != NULL) {
+        return 0;
+    }
+    return worker->timer_count > 0 ? worker->timers[0]->deadline : UINT64_MAX;
 }
 
 uint64_t nk_next_deadline(const struct nk_kernel *kernel)
 {
-    if (!nk__run_empty(kernel) || !nk_list_empty(&kernel->service_ready) ||
-        kernel->refused_count > 0) {
+    const struct nk_worker *worker = kernel->workers[0];
+
+    if (__atomic_load_n(&worker->attention, __ATOMIC_RELAXED) != 0 ||
+        !nk_list_empty(&kernel->service_ready) || kernel->refused_count > 0 ||
+        kernel->notes != NULL) {
         return 0;
     }
-    return kernel->timer_count > 0 ? kernel->timers[0]->deadline : UINT64_MAX;
+    return worker_deadline(worker);
+}
+
+uint64_t nk_next_deadline_all(const struct nk_kernel *kernel)
+{
+    uint64_t earliest = nk_next_deadline(kernel);
+
+    for (uint32_t i = 1; i < kernel->worker_count; i++) {
+        uint64_t deadline = worker_deadline(kernel->workers[i]);
+
+        earliest = deadline < earliest ? deadline : earliest;
+    }
+    return earliest;
 }

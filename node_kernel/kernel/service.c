@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Kernel services. The fabric's callbacks only put the port in a list; nk_run tells the service
- * afterwards, so service code may call the fabric freely.
+ * afterwards, so service code may call the kernel freely. Services are worker 0's; their clients
+ * may be on any worker, so their endpoints are touched under the lock.
  */
 #include "internal.h"
 
@@ -46,6 +47,7 @@ static void port_note(struct nk_port *port)
 {
     if (nk_list_empty(&port->link)) {
         nk_list_insert(port->service->kernel->service_ready.prev, &port->link);
+        nk__attend(port->service->kernel->workers[0]);
     }
 }
 
@@ -70,30 +72,42 @@ void nk__service_opened(struct nk_kernel *kernel, uint64_t owner, struct fab_ep 
     port_note(port);
 }
 
-int nk__service_step(struct nk_kernel *kernel)
+/* Takes the next note; NULL: none, or there is nobody to tell. */
+static struct nk_port *note_take(struct nk_kernel *kernel, bool *out_opened)
 {
-    struct nk_port *port;
-    struct nk_service *service;
+    struct nk_port *port = NK_CONTAINER(kernel->service_ready.next, struct nk_port, link);
 
-    if (nk_list_empty(&kernel->service_ready)) {
-        return 0;
-    }
-    port = NK_CONTAINER(kernel->service_ready.next, struct nk_port, link);
-    service = port->service;
     nk_list_remove(&port->link);
     if (fab_ep_holder(port->ep) != port) { /* closed or sent past nk_service_close and _send */
         port_destroy(port);
-        return 1;
+        return NULL;
     }
+    *out_opened = !port->announced;
     if (!port->announced) {
         port->announced = 1;
         if (fab_ep_readable(port->ep)) {
             port_note(port);
         }
-        service->ops->opened(service->impl, port->ep);
-        return 1;
     }
-    service->ops->ready(service->impl, port->ep, port->user);
+    return port;
+}
+
+int nk__service_step(struct nk_kernel *kernel)
+{
+    struct nk_port *port;
+    bool opened;
+
+    if (__atomic_load_n(&kernel->service_ready.next, __ATOMIC_RELAXED) == &kernel->service_ready) {
+        return 0;
+    }
+    nk__lock(kernel);
+    port = note_take(kernel, &opened);
+    nk__unlock(kernel);
+    if (port != NULL && opened) {
+        port->service->ops->opened(port->service->impl, port->ep);
+    } else if (port != NULL) {
+        port->service->ops->ready(port->service->impl, port->ep, port->user);
+    }
     return 1;
 }
 
@@ -120,7 +134,9 @@ static sf_status service_export(struct nk_service *service, char *text, size_t t
         return SF_NOTFOUND;
     }
     (void)snprintf(name, sizeof(name), "%s.%s", service->name, service->ops->export_name);
+    nk__lock(service->kernel);
     st = fab_export_add(service->kernel->fabric, name, contract, service->owner);
+    nk__unlock(service->kernel);
     if (st != SF_OK) {
         nk__say(text, text_capacity, "export %s: %s", name, sf_status_text(st));
     }
@@ -160,20 +176,29 @@ sf_status nk_service_create(struct nk_kernel *kernel, const struct nk_service_op
         return st;
     }
     st = ops->create(service, loop, config, config_count, &service->impl, text, text_capacity);
-    if (st != SF_OK) {
+    nk__lock(kernel);
+    if (st == SF_OK) {
+        service->next = kernel->services;
+        kernel->services = service;
+    } else {
         fab_export_remove_all(kernel->fabric, service->owner);
-        free(service);
-        return st;
     }
-    service->next = kernel->services;
-    kernel->services = service;
-    return SF_OK;
+    nk__unlock(kernel);
+    if (st != SF_OK) {
+        free(service);
+    }
+    return st;
 }
 
 static void service_end(struct nk_service *service, struct sf_cause cause)
 {
-    fab_export_remove_all(service->kernel->fabric, service->owner);
+    struct nk_kernel *kernel = service->kernel;
+
+    nk__lock(kernel);
+    fab_export_remove_all(kernel->fabric, service->owner);
+    nk__unlock(kernel);
     service->ops->destroy(service->impl);
+    nk__lock(kernel);
     while (!nk_list_empty(&service->ports)) {
         struct nk_port *port = NK_CONTAINER(service->ports.next, struct nk_port, held);
         struct fab_ep *ep = fab_ep_holder(port->ep) == port ? port->ep : NULL;
@@ -184,7 +209,8 @@ static void service_end(struct nk_service *service, struct sf_cause cause)
             fab_ep_close(ep, cause);
         }
     }
-    (void)xh_free_all(service->kernel->heap, service->owner);
+    nk__unlock(kernel);
+    (void)xh_free_all(kernel->heap, service->owner);
     free(service);
 }
 
@@ -200,7 +226,9 @@ sf_status nk_service_destroy(struct nk_kernel *kernel, uint64_t number)
     if (service == NULL) {
         return SF_NOTFOUND;
     }
+    nk__lock(kernel);
     *link = service->next;
+    nk__unlock(kernel);
     service_end(service, SF_CAUSE_OF(REVOKED));
     return SF_OK;
 }
@@ -230,31 +258,48 @@ uint64_t nk_service_owner(const struct nk_service *service)
 
 sf_status nk_service_hold(struct nk_service *service, struct fab_ep *ep, void *user)
 {
-    struct nk_port *port = port_of(service, ep);
+    struct nk_port *port;
 
+    nk__lock(service->kernel);
+    port = port_of(service, ep);
     if (port == NULL) {
         port = port_create(service, ep, "");
-        if (port == NULL) {
-            return SF_NOMEM;
-        }
-        port->announced = 1;
-        if (fab_ep_readable(ep)) {
-            port_note(port);
+        if (port != NULL) {
+            port->announced = 1;
+            if (fab_ep_readable(ep)) {
+                port_note(port);
+            }
         }
     }
-    port->user = user;
-    return SF_OK;
+    if (port != NULL) {
+        port->user = user;
+    }
+    nk__unlock(service->kernel);
+    return port == NULL ? SF_NOMEM : SF_OK;
 }
 
 void nk_service_close(struct nk_service *service, struct fab_ep *ep, struct sf_cause cause)
 {
-    struct nk_port *port = port_of(service, ep);
+    struct nk_port *port;
 
+    nk__lock(service->kernel);
+    port = port_of(service, ep);
     if (port != NULL) {
         port_destroy(port);
         fab_ep_hold(ep, NULL);
     }
     fab_ep_close(ep, cause);
+    nk__unlock(service->kernel);
+}
+
+sf_status nk_service_recv(struct nk_service *service, struct fab_ep *ep, struct fab_msg *out_msg)
+{
+    sf_status st;
+
+    nk__lock(service->kernel);
+    st = fab_ep_recv(ep, out_msg, service->owner);
+    nk__unlock(service->kernel);
+    return st;
 }
 
 sf_status nk_service_send(struct nk_service *service, struct fab_ep *ep, const struct fab_msg *msg)
@@ -264,6 +309,7 @@ sf_status nk_service_send(struct nk_service *service, struct fab_ep *ep, const s
     uint32_t given_count = 0;
     sf_status st;
 
+    nk__lock(service->kernel);
     if (msg->tag < contract->message_count) {
         const struct ct_message *message = &contract->messages[msg->tag];
 
@@ -278,6 +324,7 @@ sf_status nk_service_send(struct nk_service *service, struct fab_ep *ep, const s
     for (uint32_t i = 0; st == SF_OK && i < given_count; i++) {
         port_destroy(given[i]);
     }
+    nk__unlock(service->kernel);
     return st;
 }
 

@@ -62,6 +62,8 @@ struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port
     fab_ep_query(ep, &info);
     handle = port->handle;
     *port = (struct nk_port){.ep = ep,
+                             .plans = fab_ep_plans(ep),
+                             .message_count = info.contract->message_count,
                              .contract = info.contract,
                              .side = (uint8_t)info.side,
                              .sip = sip,
@@ -70,7 +72,18 @@ struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port
                              .state = (uint8_t)state};
     nk_list_init(&port->link);
     fab_ep_hold(ep, port);
+    if (state == NK_PORT_OPEN) {
+        nk__port_settle(port);
+    }
     return port;
+}
+
+static void mates_part(struct nk_port *port)
+{
+    if (port->mate != NULL) {
+        port->mate->mate = NULL;
+        port->mate = NULL;
+    }
 }
 
 void nk__port_free(struct nk_port *port)
@@ -81,6 +94,7 @@ void nk__port_free(struct nk_port *port)
     nk_list_remove(&port->link);
     free(port->stash);
     port->stash = NULL;
+    mates_part(port);
     port->ep = NULL;
     port->state = NK_PORT_FREE;
     /* The next holder gets the next generation; never 0, never a negative handle. */
@@ -91,6 +105,50 @@ void nk__port_free(struct nk_port *port)
     port->free_next = sip->port_free;
     sip->port_free = index;
     sip->port_count--;
+}
+
+/* The port at the other end of its channel, if a SIP of this node holds that. */
+static struct nk_port *port_other(const struct nk_port *port)
+{
+    const struct fab_ep *peer = fab_ep_local_peer(port->ep);
+    struct nk_port *other = peer == NULL ? NULL : fab_ep_holder(peer);
+
+    return other == NULL || other->sip == NULL ? NULL : other;
+}
+
+/* Can both ends of its channel be touched by this worker's thread alone? */
+static int port_is_near(const struct nk_port *port, const struct nk_worker *worker)
+{
+    return port->state == NK_PORT_OPEN && port->sip->worker == worker &&
+           port->sip->state != NK_SIP_CREATED && port->sip->state != NK_SIP_ARRIVING;
+}
+
+void nk__port_settle(struct nk_port *port)
+{
+    struct nk_port *other = port_other(port);
+    const struct nk_worker *worker = port->sip->worker;
+
+    assert(nk__mine(worker));
+    port->local = other != NULL && port_is_near(port, worker) && port_is_near(other, worker);
+    port->mate = NULL;
+    if (port->local) {
+        other->local = 1;
+        port->mate = other;
+        other->mate = port;
+    } else if (other != NULL) {
+        assert(other->sip->worker == worker || !other->local);
+        other->local = 0;
+        other->mate = NULL;
+    }
+}
+
+void nk__port_share(struct nk_port *port)
+{
+    if (port->mate != NULL) {
+        port->mate->local = 0;
+    }
+    mates_part(port);
+    port->local = 0;
 }
 
 void nk__port_close(struct nk_port *port, struct sf_cause cause)
@@ -119,7 +177,19 @@ struct nk_sip *nk__sip_find(const struct nk_kernel *kernel, uint64_t number)
     return sip;
 }
 
-static void sip_free(struct nk_sip *sip)
+static void pending_close(struct nk_export *export, struct sf_cause cause)
+{
+    while (!nk_list_empty(&export->pending)) {
+        struct nk_port *port = NK_CONTAINER(export->pending.next, struct nk_port, link);
+
+        nk_list_remove(&port->link);
+        fab_ep_hold(port->ep, NULL);
+        fab_ep_close(port->ep, cause);
+        free(port);
+    }
+}
+
+void nk__sip_free(struct nk_sip *sip)
 {
     for (uint32_t i = 0; i < sip->chunk_count; i++) {
         free(sip->chunks[i]);
@@ -181,7 +251,9 @@ static sf_status sip_exports(struct nk_sip *sip, char *text, size_t text_capacit
         sip->exports[i].name = manifest->exports[i]->name;
         nk_list_init(&sip->exports[i].pending);
         sip->export_count++;
+        nk__lock(sip->kernel);
         st = fab_export_add(sip->kernel->fabric, name, contract, sip->owner);
+        nk__unlock(sip->kernel);
         if (st != SF_OK) {
             nk__say(text, text_capacity, "export %s: %s", name, sf_status_text(st));
             return st;
@@ -197,6 +269,7 @@ static void sip_hash(struct nk_sip *sip)
     sip->hash_next = *bucket;
     *bucket = sip;
     sip->kernel->sip_count++;
+    sip->worker->sip_count++;
 }
 
 static void sip_unhash(struct nk_sip *sip)
@@ -208,18 +281,24 @@ static void sip_unhash(struct nk_sip *sip)
     }
     *link = sip->hash_next;
     sip->kernel->sip_count--;
+    sip->worker->sip_count--;
 }
 
 /* Checks what the caller asks for; answers the image. */
 static sf_status options_check(struct nk_kernel *kernel, const struct nk_sip_options *options,
                                struct nk_image **out_image, char *text, size_t text_capacity)
 {
+    bool known;
+
     if (options->number == 0 || options->number >> 56 != 0 || options->name[0] == '\0' ||
-        strlen(options->name) > IMAGE_NAME_BYTES_MAX) {
-        nk__say(text, text_capacity, "sip: number or name out of range");
+        strlen(options->name) > IMAGE_NAME_BYTES_MAX || options->worker > kernel->worker_count) {
+        nk__say(text, text_capacity, "sip: number, name or worker out of range");
         return SF_BADARG;
     }
-    if (nk__sip_find(kernel, options->number) != NULL) {
+    nk__lock(kernel);
+    known = nk__sip_find(kernel, options->number) != NULL;
+    nk__unlock(kernel);
+    if (known) {
         nk__say(text, text_capacity, "sip %s: number %llu is in use", options->name,
                 (unsigned long long)options->number);
         return SF_EXISTS;
@@ -248,12 +327,16 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
         return SF_NOMEM;
     }
     sip->kernel = kernel;
+    sip->pinned = options->worker > 0;
+    sip->worker = kernel->workers[sip->pinned ? options->worker - 1 : 0];
     sip->image = image;
     sip->number = options->number;
     sip->owner = XH_OWNER(XH_OWNER_SIP, options->number);
     sip->deadline = UINT64_MAX;
     sip->memory_bytes = (uint64_t)image->memory_bytes;
     sip->block_bytes_max = image->image->manifest->block_bytes_max;
+    sip->cpu_percent =
+        options->cpu_percent != 0 ? options->cpu_percent : image->image->manifest->cpu_percent;
     if (sip->block_bytes_max == 0) {
         sip->block_bytes_max = NK_BLOCK_BYTES_QUOTA;
     }
@@ -277,30 +360,49 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
     if (st != SF_OK) {
         goto give_back;
     }
+    nk__lock(kernel);
     sip_hash(sip);
+    nk__unlock(kernel);
     return SF_OK;
 
 give_back:
+    nk__lock(kernel);
     fab_export_remove_all(kernel->fabric, sip->owner);
+    nk__unlock(kernel);
     nk__native_detach(sip);
     nk__slot_give_back(kernel, sip->slot_index);
 free_sip:
-    sip_free(sip);
+    nk__sip_free(sip);
     return st;
 }
 
-sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *import,
-                      uint16_t exporter_node, const char *export_name, char *text,
-                      size_t text_capacity)
+/* The port that was wired for an import and that the SIP has not taken yet, or NULL. */
+static struct nk_port *port_untaken(struct nk_sip *sip, const char *import)
+{
+    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
+        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+
+        if (port->state == NK_PORT_WIRED && port->name == import) {
+            return port;
+        }
+    }
+    return NULL;
+}
+
+/* Locked; the SIP's worker stands still if it has started. */
+static sf_status sip_wire(struct nk_kernel *kernel, uint64_t number, const char *import,
+                          uint16_t exporter_node, const char *export_name, char *text,
+                          size_t text_capacity)
 {
     struct nk_sip *sip = nk__sip_find(kernel, number);
     const struct Sf__Image__Manifest *manifest;
     const struct ct_contract *contract = NULL;
     const char *name = NULL;
+    struct nk_port *stale;
     struct fab_ep *ep;
     sf_status st;
 
-    if (sip == NULL) {
+    if (sip == NULL || sip->state == NK_SIP_ENDING) {
         nk__say(text, text_capacity, "no sip %llu", (unsigned long long)number);
         return SF_NOTFOUND;
     }
@@ -315,23 +417,19 @@ sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *imp
         nk__say(text, text_capacity, "sip %s: its image has no import %s", sip->name, import);
         return SF_NOTFOUND;
     }
-    if (sip->state != NK_SIP_CREATED) {
-        nk__say(text, text_capacity, "sip %s has started", sip->name);
+    stale = port_untaken(sip, name);
+    if (stale != NULL && sip->state == NK_SIP_CREATED) {
+        nk__say(text, text_capacity, "sip %s: import %s is wired already", sip->name, import);
         return SF_EXISTS;
-    }
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
-
-        if (port->state == NK_PORT_WIRED && port->name == name) {
-            nk__say(text, text_capacity, "sip %s: import %s is wired already", sip->name, import);
-            return SF_EXISTS;
-        }
     }
     st = fab_open(kernel->fabric, exporter_node, export_name, contract, &ep);
     if (st != SF_OK) {
         nk__say(text, text_capacity, "sip %s: import %s: cannot open %s on node %u: %s", sip->name,
                 import, export_name, exporter_node, sf_status_text(st));
         return st;
+    }
+    if (stale != NULL) {
+        nk__port_close(stale, SF_CAUSE_OF(CLOSED_BY_PEER));
     }
     if (nk__port_add(sip, ep, NK_PORT_WIRED, name) == NULL) {
         fab_ep_close(ep, SF_CAUSE_OF(QUOTA));
@@ -340,16 +438,67 @@ sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *imp
     return SF_OK;
 }
 
+sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t number, const char *import,
+                      uint16_t exporter_node, const char *export_name, char *text,
+                      size_t text_capacity)
+{
+    const struct nk_sip *sip;
+    bool started;
+    sf_status st;
+
+    nk__lock(kernel);
+    sip = nk__sip_find(kernel, number);
+    started = sip != NULL && sip->state != NK_SIP_CREATED;
+    nk__unlock(kernel);
+    if (started) { /* its ports are its worker's */
+        nk_pause(kernel);
+    }
+    nk__lock(kernel);
+    st = sip_wire(kernel, number, import, exporter_node, export_name, text, text_capacity);
+    nk__unlock(kernel);
+    if (started) {
+        nk_resume(kernel);
+    }
+    return st;
+}
+
+/* Gives a SIP that never ran to the worker it shall run on. */
+static void sip_dispatch(struct nk_sip *sip)
+{
+    struct nk_worker *worker = sip->pinned ? sip->worker : nk__balance_place(sip);
+
+    if (worker != sip->worker) {
+        sip->worker->sip_count--;
+        worker->sip_count++;
+        sip->worker = worker;
+    }
+    sip->wait = NK_WAIT_NONE;
+    sip->result = 0;
+    if (nk__mine(worker)) {
+        sip->state = NK_SIP_WAITING;
+        nk__wake(sip); /* its channels become local as it takes their ends */
+    } else {
+        sip->state = NK_SIP_ARRIVING;
+        nk__post(sip);
+    }
+}
+
 sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t number)
 {
-    struct nk_sip *sip = nk__sip_find(kernel, number);
+    struct nk_sip *sip;
     uint64_t slot, *frame;
+    sf_status st = SF_OK;
 
+    nk__lock(kernel);
+    sip = nk__sip_find(kernel, number);
     if (sip == NULL) {
-        return SF_NOTFOUND;
+        st = SF_NOTFOUND;
+    } else if (sip->state != NK_SIP_CREATED) {
+        st = SF_EXISTS;
     }
-    if (sip->state != NK_SIP_CREATED) {
-        return SF_EXISTS;
+    nk__unlock(kernel); /* one that has not started is this thread's */
+    if (st != SF_OK) {
+        return st;
     }
     slot = nk__slot_address(kernel, sip->slot_index);
     /* As if the SIP had called the kernel from the start thunk; see gate.S. */
@@ -359,10 +508,9 @@ sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t number)
     frame[6] = nk__gate_start_address();
     sip->head->rsp = (uint64_t)frame;
     sip->head->memory_bytes = sip->memory_bytes;
-    sip->state = NK_SIP_WAITING;
-    sip->wait = NK_WAIT_NONE;
-    sip->result = 0;
-    nk__wake(sip);
+    nk__lock(kernel);
+    sip_dispatch(sip);
+    nk__unlock(kernel);
     return SF_OK;
 }
 
@@ -380,6 +528,24 @@ static void ports_close(struct nk_sip *sip, struct sf_cause cause)
     }
 }
 
+/* Takes from others all ways to reach it. Locked. */
+static void sip_detach(struct nk_sip *sip, struct sf_cause cause)
+{
+    struct nk_kernel *kernel = sip->kernel;
+
+    nk__wait_clear(sip);
+    nk__unready(sip);
+    sip->state = NK_SIP_ENDING; /* nobody wakes it any more */
+    if (sip->export_count > 0) {
+        fab_export_remove_all(kernel->fabric, sip->owner);
+        for (uint32_t i = 0; i < sip->export_count; i++) {
+            pending_close(&sip->exports[i], cause);
+        }
+    }
+    ports_close(sip, cause);
+    sip_unhash(sip);
+}
+
 void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *report)
 {
     struct nk_kernel *kernel = sip->kernel;
@@ -391,27 +557,22 @@ void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *repor
                              .report = report};
 
     assert(nk__cpu.sip != sip);
-    nk__wait_clear(sip);
-    sip->state = NK_SIP_ENDING; /* nobody wakes it any more */
-    nk_list_remove(&sip->run);
-    if (kernel->front == sip) {
-        kernel->front = NULL;
-    }
-    if (sip->export_count > 0) {
-        fab_export_remove_all(kernel->fabric, sip->owner);
-    }
-    ports_close(sip, cause);
-    if (sip->block_count > 0) {
-        (void)xh_free_all(kernel->heap, sip->owner);
-    }
+    nk__lock(kernel);
+    sip_detach(sip, cause);
+    nk__unlock(kernel);
     nk__window_fini(sip);
     nk__native_detach(sip);
     nk__slot_give_back(kernel, sip->slot_index);
-    sip_unhash(sip);
-    if (kernel->events.ended != NULL) {
-        kernel->events.ended(kernel->events_arg, &end);
+    nk__note_ended(sip, &end);
+    nk__lock(kernel);
+    if (sip->posted) {
+        sip->state = NK_SIP_GONE;
+        sip = NULL; /* whose inbox it is in frees it */
     }
-    sip_free(sip);
+    nk__unlock(kernel);
+    if (sip != NULL) {
+        nk__sip_free(sip);
+    }
 }
 
 void nk__sip_finish_dead(struct nk_sip *sip)
@@ -424,20 +585,33 @@ void nk__sip_finish_dead(struct nk_sip *sip)
     }
     cause = (struct sf_cause){.kind = SF_CAUSE_PEER_FAULTED, .fault = sip->fault};
     nk__fault_report(sip);
-    nk__sip_finish(sip, cause, sip->kernel->report);
+    nk__sip_finish(sip, cause, sip->worker->report);
 }
 
 sf_status nk_sip_stop(struct nk_kernel *kernel, uint64_t number, struct sf_cause cause)
 {
-    struct nk_sip *sip = nk__sip_find(kernel, number);
+    struct nk_sip *sip;
+    sf_status st = SF_OK;
+    bool mine;
 
+    nk__lock(kernel);
+    sip = nk__sip_find(kernel, number);
+    mine = sip != NULL && (nk__mine(sip->worker) || sip->state == NK_SIP_CREATED);
+    nk__unlock(kernel);
     if (sip == NULL) {
         return SF_NOTFOUND;
     }
-    if (sip == nk__cpu.sip || sip == kernel->dead) {
+    if (mine && (sip == nk__cpu.sip || sip == sip->worker->dead)) {
         return SF_AGAIN; /* from inside a callback on its behalf */
     }
-    sip->end_how = NK_END_STOPPED;
-    nk__sip_finish(sip, cause, NULL);
-    return SF_OK;
+    nk_pause(kernel);
+    sip = nk__sip_find(kernel, number);
+    if (sip == NULL || sip->state == NK_SIP_ENDING) {
+        st = SF_NOTFOUND; /* it ended by itself meanwhile */
+    } else {
+        sip->end_how = NK_END_STOPPED;
+        nk__sip_finish(sip, cause, NULL);
+    }
+    nk_resume(kernel);
+    return st;
 }

@@ -631,7 +631,8 @@ static void a_bug_in_the_kernel_itself_kills_the_process(void **state)
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)freopen("/dev/null", "w", stderr);
-        *(volatile int *)(uintptr_t)(image_length & 1) = 1; /* as if by the kernel */
+        /* As if by the kernel; unseen by sanitizers. */
+        __asm__ volatile("movl $1, (%0)" : : "r"((uintptr_t)(image_length & 1)) : "memory");
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -751,7 +752,9 @@ static void ten_thousand_lives_leave_nothing(void **state)
     assert_int_equal(world.end_count, 10000);
     assert_int_equal(after.fds, before.fds);
     assert_int_equal(after.maps, before.maps);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed for a while */
     assert_true(after.resident_kib <= before.resident_kib + 256);
+#endif
 }
 
 /* --- services

@@ -68,30 +68,41 @@ void nk__slots_fini(struct nk_kernel *kernel)
     free(kernel->slots_free);
 }
 
+static void slot_free(struct nk_kernel *kernel, uint32_t index)
+{
+    nk__lock(kernel);
+    kernel->slots_free[kernel->slot_free_count++] = index;
+    nk__unlock(kernel);
+}
+
 sf_status nk__slot_take(struct nk_kernel *kernel, uint32_t memory_bytes, uint32_t *out_index)
 {
     struct nk_slot *slot;
     uint32_t index;
 
-    if (kernel->slot_free_count == 0) {
+    nk__lock(kernel);
+    index =
+        kernel->slot_free_count == 0 ? UINT32_MAX : kernel->slots_free[--kernel->slot_free_count];
+    nk__unlock(kernel);
+    if (index == UINT32_MAX) {
         return SF_LIMIT;
     }
-    index = kernel->slots_free[kernel->slot_free_count - 1];
     slot = &kernel->slots[index];
     if (slot->memory_bytes > memory_bytes) {
         if (mprotect(slot_pointer(kernel, index, NK_MEMORY + memory_bytes),
                      slot->memory_bytes - memory_bytes, PROT_NONE) != 0) {
+            slot_free(kernel, index);
             return SF_NOMEM;
         }
         slot->memory_bytes = memory_bytes;
     } else if (slot->memory_bytes < memory_bytes) {
         if (mprotect(slot_pointer(kernel, index, NK_STACK_LOW),
                      NK_MEMORY - NK_STACK_LOW + memory_bytes, PROT_READ | PROT_WRITE) != 0) {
+            slot_free(kernel, index);
             return SF_NOMEM;
         }
         slot->memory_bytes = memory_bytes;
     }
-    kernel->slot_free_count--;
     *out_index = index;
     return SF_OK;
 }
@@ -109,9 +120,10 @@ void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index)
     struct nk_slot *slot = &kernel->slots[index];
     uint64_t end = NK_MEMORY + slot->memory_bytes, from = NK_STACK_LOW;
 
-    if (!slot->warm && kernel->slot_warm_count < WARM_SLOTS_MAX) {
+    if (!slot->warm &&
+        __atomic_load_n(&kernel->slot_warm_count, __ATOMIC_RELAXED) < WARM_SLOTS_MAX) {
         slot->warm = 1;
-        kernel->slot_warm_count++;
+        (void)__atomic_add_fetch(&kernel->slot_warm_count, 1, __ATOMIC_RELAXED);
     }
     for (size_t i = 0; slot->warm && i < HOT_COUNT && hot[i].to <= end; i++) {
         discard(kernel, index, from, hot[i].from);
@@ -121,5 +133,5 @@ void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index)
     if (from < end) {
         discard(kernel, index, from, end);
     }
-    kernel->slots_free[kernel->slot_free_count++] = index;
+    slot_free(kernel, index);
 }

@@ -259,6 +259,25 @@ void nk__window_remove(struct nk_sip *sip, uint32_t address)
     memset(span, 0, count * sizeof(*span));
 }
 
+/* Frees the blocks of one span. */
+static void span_free_blocks(struct nk_sip *sip, struct nk_span *span)
+{
+    uint32_t cell_count = span->kind == NK_SPAN_CELLS ? SPAN_BYTES >> span->shift : 0;
+    struct xh_heap *heap = sip->kernel->heap;
+    sf_status st = SF_OK;
+
+    for (uint32_t cell = 0; cell < cell_count && st == SF_OK; cell++) {
+        if ((span->u.cells[cell] & 1) == 0) {
+            st = xh_free(heap, (struct xh_block *)span->u.cells[cell], sip->owner);
+        }
+    }
+    if (span->kind == NK_SPAN_RUN) {
+        st = xh_free(heap, span->u.block, sip->owner);
+    }
+    assert(st == SF_OK);
+    (void)st;
+}
+
 void nk__window_fini(struct nk_sip *sip)
 {
     struct nk_window *window = &sip->window;
@@ -267,6 +286,9 @@ void nk__window_fini(struct nk_sip *sip)
         span_vanish(sip, 0, (size_t)window->span_high << NK_SPAN_SHIFT);
     }
     for (uint32_t i = 0; i < window->span_high; i++) {
+        if (sip->block_count > 0) {
+            span_free_blocks(sip, &window->spans[i]);
+        }
         if (window->spans[i].kind == NK_SPAN_CELLS) {
             free(window->spans[i].u.cells);
         }

@@ -124,11 +124,9 @@ static sf_status stage_clang(struct job *job)
         "-Wl,-z,stack-size=65536",
         "-Wl,--fatal-warnings",
     };
-    static const char *const library[] = {"libsip/memory.c", "libsip/text.c", "libsip/kernel.c",
-                                          "libsip/use.c"};
     const struct build_options *options = job->options;
     struct work_args args = {0};
-    char paths[8][WORK_PATH_MAX + 4];
+    char library[WORK_PATH_MAX];
     char maps[BUILD_LIST_MAX][WORK_PATH_MAX];
     char sdk[WORK_PATH_MAX], contracts[WORK_PATH_MAX], out[WORK_PATH_MAX];
     sf_status st;
@@ -158,9 +156,7 @@ static sf_status stage_clang(struct job *job)
         }
         work_arg(&args, source);
     }
-    for (size_t i = 0; i < sizeof(library) / sizeof(library[0]); i++) {
-        work_arg(&args, work_path(&job->work, library[i], paths[i]));
-    }
+    work_arg(&args, work_path(&job->work, "libsip/libsip.o", library));
     work_arg(&args, "-o");
     work_arg(&args, work_path(&job->work, "linked.wasm", out));
     st = work_run(&job->work, NULL, &args);
@@ -394,6 +390,9 @@ static sf_status stage_gcc(struct job *job)
         "-nostdlib",
         "-static",
         "-no-pie",
+#ifdef NK_SANITIZED_MAP
+        "-DNK_SANITIZED_MAP",
+#endif
         "-Wl,-T,rt/image.ld",
         "-Wl,--gc-sections",
         "-Wl,--build-id=none",
@@ -485,6 +484,7 @@ static void fill_manifest(struct job *job)
     m->memory_pages = job->facts.pages;
     m->memory_pages_max = job->pages_max;
     m->block_bytes_max = job->source.block_bytes_max;
+    m->cpu_percent = job->source.cpu_percent;
     m->module_hash =
         (ProtobufCBinaryData){.len = sizeof(job->module_hash), .data = job->module_hash};
     if (job->source.mode != IMAGE_WASM) {

@@ -35,6 +35,7 @@ struct build_options {
     const char *mode;     /* NULL: the manifest's */
     bool verbose;
     bool strict;     /* operations left to the monitor are errors */
+    bool for_others; /* also what is not for C */
     bool check_only; /* ends after the static check; no output file */
 };
 

@@ -99,6 +99,7 @@ static sf_status print_json(const struct image *image)
     (void)cJSON_AddNumberToObject(object, "memory_pages", m->memory_pages);
     (void)cJSON_AddNumberToObject(object, "memory_pages_max", m->memory_pages_max);
     (void)cJSON_AddNumberToObject(object, "block_bytes_max", (double)m->block_bytes_max);
+    (void)cJSON_AddNumberToObject(object, "cpu_percent", m->cpu_percent);
     (void)cJSON_AddStringToObject(object, "module_hash", hex(&m->module_hash, buffer));
     (void)cJSON_AddStringToObject(object, "built_by", m->built_by);
     (void)cJSON_AddNumberToObject(object, "symbols", (double)m->n_symbols);

@@ -138,6 +138,20 @@ static sf_status read_mode(struct reader *r, const yaml_node_t *value)
     return SF_OK;
 }
 
+/* "25%": of one core. */
+static sf_status read_percent(struct reader *r, const yaml_node_t *node, uint32_t *out_percent)
+{
+    const char *text = text_of(node);
+    const size_t digits = text == NULL ? 0 : strspn(text, "0123456789");
+    const unsigned long number = digits == 0 || digits > 3 ? 0 : strtoul(text, NULL, 10);
+
+    if (number == 0 || number > 100 || strcmp(text + digits, "%") != 0) {
+        return bad(r, node, "expected a share of one core, 1%% to 100%%");
+    }
+    *out_percent = (uint32_t)number;
+    return SF_OK;
+}
+
 static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_node_t *value)
 {
     struct manifest_source *out = r->out;
@@ -165,7 +179,11 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
     if (strcmp(text, "mode") == 0) {
         return read_mode(r, value);
     }
-    return bad(r, key, "unknown key %s; known: name, imports, exports, memory, blocks, mode", text);
+    if (strcmp(text, "cpu") == 0) {
+        return read_percent(r, value, &out->cpu_percent);
+    }
+    return bad(r, key, "unknown key %s; known: name, imports, exports, memory, blocks, mode, cpu",
+               text);
 }
 
 static sf_status read_document(struct reader *r)

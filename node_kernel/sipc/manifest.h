@@ -32,6 +32,7 @@ struct manifest_source {
     uint64_t memory_bytes;    /* 0: not said */
     uint64_t block_bytes_max; /* 0: not said */
     uint8_t mode;             /* enum image_mode */
+    uint32_t cpu_percent;     /* 0: not said */
 };
 
 SF_MUST_CHECK sf_status manifest_read(const char *path, struct manifest_source *out_manifest);

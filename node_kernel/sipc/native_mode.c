@@ -52,7 +52,8 @@ static const char *const linking[] = {
     "-Wl,-z,norelro",
     "-Wl,-z,max-page-size=4096",
     "sources.o",
-    "library.o",
+    "stub.o",
+    "libsip/native.o",
     "-o",
     "module.elf",
 };
@@ -103,19 +104,11 @@ static sf_status compile_sources(const struct work *work, const struct build_opt
     return work_run(work, work->folder, &args);
 }
 
-/* Its memory functions must not be turned into calls of themselves. */
-static sf_status compile_library(const struct work *work, uint32_t pages)
+/* What depends on the image; libsip is ready-made (meson.build, with the options above). */
+static sf_status compile_stub(const struct work *work, uint32_t pages)
 {
-    static const char *const files[] = {
-        "-fno-tree-loop-distribute-patterns",
-        "-Irt",
-        "rt/sip_native.c",
-        "libsip/memory.c",
-        "libsip/text.c",
-        "libsip/kernel.c",
-        "libsip/use.c",
-        "-o",
-        "library.o",
+    static const char *const rest[] = {
+        "-fno-tree-loop-distribute-patterns", "-Irt", "rt/sip_native.c", "-o", "stub.o",
     };
     struct work_args args = {0};
     char number[64];
@@ -125,8 +118,8 @@ static sf_status compile_library(const struct work *work, uint32_t pages)
     }
     (void)snprintf(number, sizeof(number), "-DSF_PAGES=%uu", pages);
     work_arg(&args, number);
-    for (size_t i = 0; i < COUNT(files); i++) {
-        work_arg(&args, files[i]);
+    for (size_t i = 0; i < COUNT(rest); i++) {
+        work_arg(&args, rest[i]);
     }
     return work_run(work, work->folder, &args);
 }
@@ -155,7 +148,7 @@ sf_status native_compile(const struct work *work, const struct build_options *op
     sf_status st = compile_sources(work, options);
 
     if (st == SF_OK) {
-        st = compile_library(work, pages);
+        st = compile_stub(work, pages);
     }
     if (st == SF_OK) {
         st = link_all(work, base_address);

@@ -66,6 +66,9 @@ sf_status protocols_load(struct protocols *p, const struct build_options *option
         if (st == SF_OK) {
             st = ctc_emit_file(ctc_contract(p->ctc, i), CTC_EMIT_SIP_TYPED, folder);
         }
+        if (st == SF_OK && options->for_others) {
+            st = ctc_emit_file(ctc_contract(p->ctc, i), CTC_EMIT_RUST, folder);
+        }
     }
     return st == SF_OK ? SF_OK : sipc_fail(st, "%s: cannot write headers", folder);
 }

@@ -9,6 +9,7 @@
   (global $ratio f64 (f64.const 0.5))
   (data (i32.const 8) "hello\0a")
   (data "passive")
+  (export "__heap_base" (global $stack))
   (type $binary (func (param i32 i32) (result i32)))
   (func $add (type $binary) (i32.add (local.get 0) (local.get 1)))
   (func $mix (param i64 f32 f64) (result i64) (local i32 i64)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sipc.c - the command line of sipc: build, check, verify, inspect.
+ * sipc.c - the command line of sipc: build, check, sdk, verify, inspect.
  *
  * Exit codes: 0 done; 1 the input was refused or a tool failed; 2 wrong use. Data on stdout,
  * messages on stderr.
@@ -15,6 +15,7 @@
 #include "build.h"
 #include "image/image.h"
 #include "inspect.h"
+#include "sdk_export.h"
 #include "verify.h"
 #include "work.h"
 
@@ -27,12 +28,14 @@ static const char help[] =
     "  sipc build FILE.wasm -o X.sip [options]\n"
     "  sipc check FILE... [options]              only compile, verify, and check against "
     "contracts\n"
+    "  sipc sdk -o DIR [options]                 headers, libsip and contracts for another "
+    "compiler\n"
     "  sipc verify FILE.wasm|FILE.sip            check it; says which rule is broken\n"
     "  sipc inspect FILE.sip [-o text|json]      what is in an image\n"
     "  sipc --help, --version\n"
     "\n"
-    "Options of build and check:\n"
-    "  -o, --output FILE      the image to write\n"
+    "Options of build and check; of sdk the first three:\n"
+    "  -o, --output FILE      the image (sdk: the folder) to write\n"
     "      --manifest FILE    name, imports, exports, memory (docs/formats.md)\n"
     "      --contracts PATH   a .contract file, or a folder of them; may be given again\n"
     "  -I DIR, -D NAME[=V]    as for a C compiler\n"
@@ -45,6 +48,7 @@ static const char help[] =
     "Examples:\n"
     "  sipc build hello.c -o hello.sip\n"
     "  sipc build web.c --manifest web.yaml --contracts contracts/std -o web.sip\n"
+    "  sipc sdk --manifest web.yaml --contracts contracts/std -o sdk\n"
     "  sipc verify module.wasm && echo fine\n"
     "  sipc inspect web.sip -o json | jq .digest\n";
 
@@ -133,6 +137,7 @@ static int command_build(int argc, char **argv)
         {0},
     };
     static struct build_options options = {.place = -1};
+    const bool sdk = strcmp(argv[0], "sdk") == 0;
     int option;
 
     options.check_only = strcmp(argv[0], "check") == 0;
@@ -145,6 +150,13 @@ static int command_build(int argc, char **argv)
         if (!add(&options.sources, argv[optind])) {
             return usage("too many files");
         }
+    }
+    options.for_others = sdk;
+    if (sdk) {
+        if (options.out == NULL || options.sources.count > 0) {
+            return usage("sdk: expected a folder (-o DIR) and no file");
+        }
+        return sdk_export(&options) == SF_OK ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     if (options.sources.count == 0) {
         return usage("no input file");
@@ -254,10 +266,8 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {
-        {"build", command_build},
-        {"check", command_build},
-        {"verify", command_verify},
-        {"inspect", command_inspect},
+        {"build", command_build},   {"check", command_build},     {"sdk", command_build},
+        {"verify", command_verify}, {"inspect", command_inspect},
     };
 
     if (argc < 2) {
@@ -281,5 +291,5 @@ int main(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
         }
     }
-    return usage("that command is not known: build, check, verify, inspect");
+    return usage("that command is not known: build, check, sdk, verify, inspect");
 }

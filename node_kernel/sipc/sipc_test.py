@@ -82,6 +82,16 @@ BAD = [
     ("format", "a local that is not there", with_main(b"\x20\7")),
     ("format", "a call to no function", with_main(b"\x10\7")),
     ("format", "a branch to no block", with_main(b"\x0c\5\x41\0")),
+    ("format", "a memory that is larger than its limit", module(TYPE, FUNCTION, section(5, b"\1\1\2\1"), EXPORT, CODE)),
+    ("format", "a memory of more than 4 GiB", module(TYPE, FUNCTION, section(5, b"\1\1\1\x81\x80\x04"), EXPORT, CODE)),
+    ("format", "a table that is larger than its limit", module(TYPE, FUNCTION, section(4, b"\1\x70\1\2\1"), MEM, EXPORT, CODE)),
+    ("format", "an else of a block", with_main(b"\x02\x40\x05\x0b\x41\0")),
+    ("format", "a second else", with_main(b"\x41\0\x04\x40\x05\x05\x0b\x41\0")),
+    ("format", "a constant that is set", module(TYPE, FUNCTION, MEM, section(6, b"\1\x7f\0\x41\0\x0b"), EXPORT, section(10, b"\1\x08\0\x41\1\x24\0\x41\0\x0b"))),
+    ("format", "an alignment that is larger than natural", with_main(b"\x41\0\x2d\1\0")),
+    ("format", "a data segment that was not counted", with_main(b"\xfc\x09\0\x41\0")),
+    ("format", "a data segment that is not there", module(TYPE, FUNCTION, MEM, EXPORT, section(12, b"\1"), section(10, b"\1\x07\0\xfc\x09\1\x41\0\x0b"), section(11, b"\1\1\0"))),
+    ("format", "data segments counted wrongly", module(TYPE, FUNCTION, MEM, EXPORT, section(12, b"\2"), CODE, section(11, b"\1\1\0"))),
     ("size", "more than 16 MiB", module(section(0, b"\1x" + bytes(16 << 20)))),
     ("types", "two results", wat(f"(func (result i32 i32) (i32.const 0) (i32.const 0)) {MEMORY} {MAIN}")),
     ("types", "a vector parameter", wat(f"(func (param v128)) {MEMORY} {MAIN}")),
@@ -158,6 +168,7 @@ FINE = [
     ("8192 locals", main_body(f"(local {'i64 ' * 8192}) (i32.const 0)")),
     ("an offset just below 2 GiB", main_body("(i32.load offset=0x7fffffff (i32.const 0))")),
     ("bulk memory and passive data", main_body("(memory.init 0 (i32.const 0) (i32.const 0) (i32.const 1)) (data.drop 0) (memory.copy (i32.const 0) (i32.const 1) (i32.const 2)) (memory.fill (i32.const 0) (i32.const 1) (i32.const 2)) (i32.const 0)")[:-1] + '(data "x"))'),
+    ("numbers that a linker exports", wat(f'{MEMORY} {MAIN} (global (export "__heap_base") i32 (i32.const 9)) (global (export "__data_end") (mut i32) (i32.const 9))')),
     ("sign extension and saturation", main_body("(i32.extend8_s (i32.trunc_sat_f64_s (f64.const 1e300)))")),
 ]
 
@@ -286,6 +297,11 @@ def test_build():
     check("build from a .wasm", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
     check("inspect -o json", '"abi_version":\t1' in out.stdout, out.stdout + out.stderr)
+    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\n")
+    out = run(SIPC, "build", kept / "linked.wasm", "--manifest", one / "cpu.yaml", "-o", one / "w.sip")
+    check("a manifest with a cpu quota", out.returncode == 0, out.stderr)
+    out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
+    check("the quota is in the image", '"cpu_percent":\t25' in out.stdout, out.stdout + out.stderr)
     out = run(SIPC, "verify", one / "x.sip")
     check("verify an image", out.returncode == 0, out.stderr)
     damaged = bytearray((one / "x.sip").read_bytes())
@@ -356,6 +372,21 @@ def test_native():
         out = run(SIPC, "build", "y.c", "--mode", "native", "-o", "y.sip", cwd=folder)
         check(f"native: {name} is refused", out.returncode == 1 and words in out.stderr and
               not (folder / "y.sip").exists(), out.stderr)
+def test_exported_numbers():
+    """What linkers export besides is left out: nothing of it reaches wasm2c or the image."""
+    numbers = '(global i32 (i32.const 9)) {} (global (mut i32) (i32.const 7))'
+    plain = write_module("plain.wasm", wat(f"{MEMORY} {MAIN} {numbers.format('')}"))
+    more = write_module("more.wasm", wat(f"""{MEMORY} {MAIN} {numbers.format('')}
+        (export "__heap_base" (global 0)) (export "__x" (global 1)) (export "__heap" (global 0))"""))
+    for name in (plain, more):
+        out = run(SIPC, "build", name, "-o", WORK / "n.sip", "--keep", WORK / f"{name.stem}.kept")
+        check(f"exported numbers: {name.stem} builds", out.returncode == 0, out.stderr)
+    check("exported numbers: the same module is left", (WORK / "plain.kept/module.wasm").read_bytes() ==
+          (WORK / "more.kept/module.wasm").read_bytes() != more.read_bytes())
+    for what, text in (("a function", f'(func (export "__f"))'), ("a number", '(global (export "g") i32 (i32.const 0))')):
+        out = run(SIPC, "verify", write_module("refused.wasm", wat(f"{MEMORY} {MAIN} {text}")))
+        check(f"exported numbers: but not {what}", out.returncode == 1 and "rule exports" in out.stderr,
+              out.stderr)
 
 
 def place(image):
@@ -402,6 +433,9 @@ def test_build_errors():
     fails("a mode that is not there yet", "--mode process: the mode is wasm", *build, "--mode", "process")
     fails("native: only from C", "mode native needs C sources", "build", "x.wasm", "-o", "x.sip",
           "--mode", "native", x_wasm="")
+    for text in ("0%", "101%", "25", "x%", "1.5%", "[25%]"):
+        fails(f"manifest: cpu {text}", "m.yaml:2: error: expected a share of one core, 1% to 100%",
+              *with_manifest, m_yaml=f"name: x\ncpu: {text}\n")
     fails("manifest: not YAML", "m.yaml:2: error:", *with_manifest, m_yaml="name: [x\n")
     fails("manifest: not there", "m.yaml: No such file", *with_manifest)
     fails("a broken contract", "error:", *build, "--contracts", "b.contract",
@@ -538,23 +572,82 @@ def test_static_check():
                   out.stdout + out.stderr)
 
 
-def test_readme():
-    """The tutorial's programs build with the tutorial's commands."""
-    folder = WORK / "readme"
+def function_names(kept):
+    text = run("wasm-objdump", "-x", "-j", "Function", kept / "linked.wasm").stdout
+    return set(re.findall(r"<(\w+)>", text))
+
+
+def test_unused_library_costs_nothing():
+    """Of libsip, only what a program uses is in it."""
+    folder = WORK / "unused"
     folder.mkdir()
-    text = (SOURCE / "sips/README.md").read_text()
-    for language, body in re.findall(r"```(c|yaml)\n(.*?)```", text, re.S):
-        name = re.match(r"(?:/\* |# )(\S+)", body).group(1)
-        (folder / name).write_text(body)
-    commands = re.findall(r"^    \$ build/node_kernel/sipc/sipc (build .*)$", text, re.M)
-    check("the tutorial has two builds", len(commands) == 2, str(commands))
-    for command in commands:
-        words = command.replace("contracts/std", str(SOURCE / "contracts/std")).split()
-        out = run(SIPC, *words, cwd=folder)
-        said = re.sub(r"^contracts: \d+ operations: \d+ proven, 0 refuted, 0 left to the monitor\n", "",
-                      out.stderr)
-        check(f"tutorial: sipc {command.split(' -')[0]}", out.returncode == 0 and said == "",
-              out.stderr)
+    used = {
+        "none": ("return 0;", set()),
+        "map": ("static struct sip_map m; sip_map_init(&m, 9); return sip_map_put_number(&m, 1, 2);",
+                {"sip_map_init", "sip_map_put_number", "sip_hash", "sip_realloc", "sip_alloc"}),
+        "log": ('sip_info("x"); return 0;', {"sip_log_at", "sip_vformat", "sip_config"}),
+    }
+    for name, (body, wanted) in used.items():
+        (folder / "x.c").write_text('#include "sip.h"\n#include "sip_map.h"\n#include "sip_loop.h"\n'
+                                    "int sip_main(void) { " + body + " }\n")
+        out = run(SIPC, "build", folder / "x.c", "-o", folder / f"{name}.sip", "--keep", folder / name)
+        names = function_names(folder / name)
+        check(f"unused: {name} has what it uses", out.returncode == 0 and wanted <= names,
+              out.stderr + str(names))
+        if name == "none":
+            check("unused: none has nothing of libsip", names == {"sip_main"}, str(names))
+        strangers = {n for n in names if re.match("sip_(loop|array|bytes|ring|pqueue|arena|double)", n)}
+        check(f"unused: {name} has nothing else", not strangers, str(strangers))
+    text = (folder / "none/module.c").read_text()
+    check("unused: nothing of its data", "data_segment" not in text)
+    sizes = {name: (folder / f"{name}.sip").stat().st_size for name in used}
+    check("unused: the image is small", sizes["none"] < 13000 < sizes["map"] < 17000, str(sizes))
+
+
+def test_sdk():
+    folder = WORK / "sdk"
+    (WORK / "sdk.yaml").write_text("name: s\nimports:\n  hello: HelloContract\n")
+    options = ["--manifest", WORK / "sdk.yaml", "--contracts", SOURCE / "contracts/std"]
+    out = run(SIPC, "sdk", *options, "-o", folder)
+    check("sdk: written", out.returncode == 0 and out.stdout + out.stderr == "", out.stderr)
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    wanted = {p.name for p in (SOURCE / "sips").glob("sip*.h")}
+    wanted |= {"libsip.o", "abi/nk_abi.h", "base/status.h", "HelloContract.h", "HelloContract_typed.h",
+               "HelloContract.rs"}
+    check("sdk: every header of sips/, libsip and the contract", wanted <= there, str(wanted - there))
+    for header in sorted(p for p in there if p.endswith(".h") and not p.endswith("_typed.h")):
+        (WORK / "one.c").write_text(f'#include "{header}"\n#include "{header}"\nint x;\n')
+        for language in ("c", "c++"):
+            made = run("clang", "-x", language, "--target=wasm32", "-ffreestanding", "-fsyntax-only",
+                       "-Wall", "-Werror", "-I", folder, WORK / "one.c")
+            check(f"sdk: {header} stands alone in {language}", made.returncode == 0, made.stderr)
+    (folder / "mine.txt").write_text("mine")
+    again = run(SIPC, "sdk", *options, "-o", folder)
+    check("sdk: again, and what else is there stays", again.returncode == 0 and
+          (folder / "mine.txt").read_text() == "mine", again.stderr)
+    for what, arguments, code, words in (
+            ("without a folder", options, 2, "-o DIR"),
+            ("with a file", [*options, "-o", folder, "x.c"], 2, "no file"),
+            ("with a file in the way", [*options, "-o", WORK / "sdk.yaml"], 1, "sdk.yaml"),
+            ("without the contract", [*options[:2], "-o", folder], 1, "no contract HelloContract")):
+        out = run(SIPC, "sdk", *arguments)
+        check(f"sdk: {what}", out.returncode == code and words in out.stderr, out.stderr)
+
+
+def test_rust_declares_the_api():
+    """sips/rust/nk.rs is written by hand; its calls are those of the table, with its signatures."""
+    table = (SOURCE / "node_kernel/abi/include/abi/nk_calls.def").read_text()
+    wanted = dict(re.findall(r'^NK_\w+\(\s*[1-9]\d*,\s*(\w+),\s*"(\([iI]*\)[iIv])"', table, re.M))
+    block = re.search(r'extern "C" \{(.*?)\n    \}', (SOURCE / "sips/rust/nk.rs").read_text(), re.S)[1]
+    letters = {"i32": "i", "u32": "i", "i64": "I", "u64": "I", "": "v", "!": "v"}
+    declared = {}
+    for link, name, arguments, result in re.findall(
+            r'(?:#\[link_name = "(\w+)"\]\s*)?pub fn (\w+)\(([^)]*)\)(?: -> ([^;]+))?;', block):
+        kinds = [a.split(": ")[1] for a in arguments.split(", ") if a]
+        code = ["i" if k.startswith("*") else letters[k] for k in [*kinds, result]]
+        declared[link or name] = f"({''.join(code[:-1])}){code[-1]}"
+    check("rust/nk.rs declares the calls of the API", len(wanted) >= 20 and declared == wanted,
+          str(set(wanted.items()) ^ set(declared.items())))
 
 
 def test_interrupt():
@@ -580,12 +673,15 @@ def main():
         test_rules_are_covered_and_documented()
         test_injection_hole()
         test_build()
+        test_exported_numbers()
         test_unmasked_accesses()
         test_native()
         test_build_errors()
         test_every_operator()
         test_static_check()
-        test_readme()
+        test_unused_library_costs_nothing()
+        test_sdk()
+        test_rust_declares_the_api()
         test_interrupt()
         left = sorted(p.name for p in PRIVATE.iterdir())
         check("no private folder is left", not left, str(left))
@@ -600,4 +696,5 @@ def main():
     return 0 if all(ok for _, ok, _ in results) else 1
 
 
-sys.exit(main())
+if __name__ == "__main__":  # fuzz/differential.py takes the modules from here
+    sys.exit(main())

@@ -40,7 +40,10 @@ struct verifier {
     uint32_t *function_types; /* imports first */
     uint32_t function_count;  /* with imports */
     uint32_t global_count;
+    bool global_mutable[WASM_GLOBALS_MAX];
     uint32_t body_count;
+    uint32_t data_count, data_seen; /* what the data count section says; what there is */
+    bool has_data_count;
     bool has_memory, has_table, exports_main, exports_memory;
     char *text;
     size_t text_capacity;
@@ -54,6 +57,8 @@ static const struct api_call {
 #include "abi/nk_calls.def"
 #undef NK_CALL
 };
+
+#define MEMORY_PAGES_MAX 65536u /* that a module may name: 4 GiB */
 
 static sf_status broken(struct verifier *v, const char *rule, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -294,7 +299,9 @@ static sf_status check_table(struct verifier *v, struct wasm_cursor *c)
     if (initial > WASM_TABLE_MAX) {
         return broken(v, "table", "%u elements, at most %u", initial, WASM_TABLE_MAX);
     }
-    (void)maximum; /* no opcode that passes can grow a table */
+    if (maximum < initial) { /* else it does not matter: no opcode that passes grows a table */
+        return broken(v, "format", "a table of %u elements, at most %u", initial, maximum);
+    }
     v->has_table = true;
     v->facts->table_max = initial;
     return SF_OK;
@@ -321,6 +328,9 @@ static sf_status check_memory(struct verifier *v, struct wasm_cursor *c)
     if (initial > NK_MODULE_PAGES_MAX) {
         return broken(v, "memory-limit", "%u initial pages of 64 KiB, at most %u", initial,
                       NK_MODULE_PAGES_MAX);
+    }
+    if (maximum < initial || maximum > MEMORY_PAGES_MAX) {
+        return broken(v, "format", "a memory of %u pages, at most %u", initial, maximum);
     }
     v->has_memory = true;
     v->facts->pages = initial;
@@ -363,6 +373,7 @@ static sf_status check_globals(struct verifier *v, struct wasm_cursor *c)
         if (!is_value_type(type) || !check_constant(c, type)) {
             return broken(v, "globals", "global %u is not a number with a constant start value", i);
         }
+        v->global_mutable[i] = mutable == 1;
     }
     v->global_count = count;
     return SF_OK;
@@ -387,6 +398,9 @@ static sf_status check_export(struct verifier *v, struct wasm_cursor *c)
     if (kind == KIND_MEMORY && strcmp(name, "memory") == 0 && index == 0) {
         v->exports_memory = true;
         return SF_OK;
+    }
+    if (kind == KIND_GLOBAL && strncmp(name, "__", 2) == 0 && index < v->global_count) {
+        return SF_OK; /* __heap_base and the like, which linkers add: wasm_strip drops it */
     }
     if (kind != KIND_FUNC || strcmp(name, "sip_main") != 0) {
         return broken(v, "exports", "export %s: only sip_main and memory may be exported", name);
@@ -450,7 +464,9 @@ static sf_status check_code(struct verifier *v, struct wasm_cursor *c)
             .function_count = v->function_count,
             .type_count = v->facts->type_count,
             .global_count = v->global_count,
+            .global_mutable = v->global_mutable,
             .param_count = v->types[v->function_types[v->facts->import_count + i]].param_count,
+            .data_count = v->data_count,
             .has_table = v->has_table,
         };
         const uint32_t bytes = wasm_u32(c);
@@ -472,6 +488,7 @@ static sf_status check_data(struct verifier *v, struct wasm_cursor *c)
     if (count > WASM_SEGMENTS_MAX) {
         return broken(v, "data", "%u segments, at most %u", count, WASM_SEGMENTS_MAX);
     }
+    v->data_seen = count;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t flags = wasm_u32(c);
         if (flags > 1 || (flags == 0 && (!v->has_memory || !check_constant(c, I32)))) {
@@ -512,7 +529,8 @@ static sf_status check_section(struct verifier *v, uint8_t id, struct wasm_curso
     case SEC_DATA:
         return check_data(v, c);
     case SEC_DATA_COUNT:
-        (void)wasm_u32(c);
+        v->data_count = wasm_u32(c);
+        v->has_data_count = true;
         return SF_OK;
     default:
         return broken(v, "format", "section %u is not known", id);
@@ -574,6 +592,10 @@ static sf_status check_whole(struct verifier *v)
     if (v->body_count != v->facts->function_count) {
         return broken(v, "format", "functions without bodies");
     }
+    if (v->has_data_count && v->data_count != v->data_seen) {
+        return broken(v, "format", "%u data segments announced, %u there", v->data_count,
+                      v->data_seen);
+    }
     return SF_OK;
 }
 
@@ -611,6 +633,53 @@ sf_status wasm_verify(const uint8_t *bytes, size_t length, struct wasm_facts *ou
     return st;
 }
 
+static size_t put_u32(uint8_t *to, uint32_t value)
+{
+    size_t count = 0;
+
+    do {
+        to[count++] = (uint8_t)((value & 0x7f) | (value > 0x7f ? 0x80 : 0));
+        value >>= 7;
+    } while (value > 0);
+    return count;
+}
+
+/* The export section without globals. `to` has room for the section as it was, which this is never
+ * larger than. Answers the bytes written, 0 for a section that is damaged. */
+static size_t strip_exports(struct wasm_cursor c, uint8_t *to, size_t room)
+{
+    const uint32_t count = wasm_u32(&c);
+    uint8_t *body = malloc(room + 1);
+    uint8_t head[2][5];
+    size_t used = 0, size_bytes, count_bytes;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; body != NULL && i < count && !c.failed; i++) {
+        const uint8_t *start = c.at;
+        bool keep;
+        (void)wasm_skip(&c, wasm_u32(&c));
+        keep = wasm_u8(&c) != KIND_GLOBAL;
+        (void)wasm_u32(&c);
+        if (keep && !c.failed) {
+            memcpy(body + used, start, (size_t)(c.at - start));
+            used += (size_t)(c.at - start);
+            kept++;
+        }
+    }
+    count_bytes = put_u32(head[1], kept);
+    size_bytes = put_u32(head[0], (uint32_t)(count_bytes + used));
+    if (body == NULL || c.failed || 1 + size_bytes + count_bytes + used > room) {
+        free(body);
+        return 0;
+    }
+    *to++ = SEC_EXPORT;
+    memcpy(to, head[0], size_bytes);
+    memcpy(to + size_bytes, head[1], count_bytes);
+    memcpy(to + size_bytes + count_bytes, body, used);
+    free(body);
+    return 1 + size_bytes + count_bytes + used;
+}
+
 sf_status wasm_strip(const uint8_t *bytes, size_t length, uint8_t **out_bytes, size_t *out_length)
 {
     struct wasm_cursor c = {.start = bytes, .at = bytes, .end = bytes + length};
@@ -627,12 +696,19 @@ sf_status wasm_strip(const uint8_t *bytes, size_t length, uint8_t **out_bytes, s
         const uint8_t *start = c.at;
         const uint8_t id = wasm_u8(&c);
         const uint32_t body_bytes = wasm_u32(&c);
-        (void)wasm_skip(&c, body_bytes);
+        const struct wasm_cursor body = wasm_sub(&c, body_bytes);
         if (c.failed) {
             free(copy);
             return SF_FORMAT;
         }
-        if (id != SEC_CUSTOM) {
+        if (id == SEC_EXPORT) {
+            const size_t bytes_put = strip_exports(body, copy + used, (size_t)(c.at - start));
+            if (bytes_put == 0) {
+                free(copy);
+                return SF_FORMAT;
+            }
+            used += bytes_put;
+        } else if (id != SEC_CUSTOM) {
             memcpy(copy + used, start, (size_t)(c.at - start));
             used += (size_t)(c.at - start);
         }

@@ -50,8 +50,8 @@ SF_MUST_CHECK sf_status wasm_verify(const uint8_t *bytes, size_t length,
                                     struct wasm_facts *out_facts, char *text, size_t text_capacity);
 
 /*
- * A copy without custom sections. Only for a module that wasm_verify accepted. *out_bytes is
- * malloc'ed, the caller's.
+ * A copy without custom sections and without exported globals. Only for a module that wasm_verify
+ * accepted. *out_bytes is malloc'ed, the caller's.
  */
 SF_MUST_CHECK sf_status wasm_strip(const uint8_t *bytes, size_t length, uint8_t **out_bytes,
                                    size_t *out_length);

@@ -53,12 +53,15 @@ static const uint8_t forms[256] = {
 };
 
 #define OFFSET_LIMIT 0x80000000u
+#define OPCODE_IF 0x04
+#define OPCODE_GLOBAL_SET 0x24
 
 struct walk {
     struct wasm_cursor *c;
     const struct wasm_code_limits *limits;
-    uint32_t local_count; /* with parameters */
-    uint32_t depth;       /* open blocks, the body included */
+    uint32_t local_count;                /* with parameters */
+    uint32_t depth;                      /* open blocks, the body included */
+    bool may_else[WASM_NESTING_MAX + 2]; /* by depth: an if without its else yet */
     char *detail;
     size_t detail_capacity;
 };
@@ -98,7 +101,7 @@ static const char *check_index(struct walk *w, uint32_t count, const char *what)
     return NULL;
 }
 
-static const char *check_block(struct walk *w)
+static const char *check_block(struct walk *w, uint8_t opcode)
 {
     const uint8_t type = wasm_u8(w->c);
 
@@ -107,6 +110,29 @@ static const char *check_block(struct walk *w)
     }
     if (++w->depth > WASM_NESTING_MAX) {
         return BROKEN(w, "nesting", "more than %u blocks inside each other", WASM_NESTING_MAX);
+    }
+    w->may_else[w->depth] = opcode == OPCODE_IF;
+    return NULL;
+}
+
+static const char *check_else(struct walk *w)
+{
+    if (!w->may_else[w->depth]) {
+        return BROKEN(w, "format", "else without if");
+    }
+    w->may_else[w->depth] = false;
+    return NULL;
+}
+
+static const char *check_global(struct walk *w, uint8_t opcode)
+{
+    const uint32_t index = wasm_u32(w->c);
+
+    if (w->c->failed || index >= w->limits->global_count) {
+        return BROKEN(w, "format", "there is no global %u", index);
+    }
+    if (opcode == OPCODE_GLOBAL_SET && !w->limits->global_mutable[index]) {
+        return BROKEN(w, "format", "global %u is constant", index);
     }
     return NULL;
 }
@@ -141,12 +167,17 @@ static const char *check_call_indirect(struct walk *w)
     return NULL;
 }
 
-static const char *check_memarg(struct walk *w)
+/* log2 of the bytes that loads and stores touch, from 0x28 on. */
+static const uint8_t natural[] = {2, 3, 2, 3, 0, 0, 1, 1, 0, 0, 1, 1,
+                                  2, 2, 2, 3, 2, 3, 0, 1, 0, 1, 2};
+_Static_assert(sizeof(natural) == 0x3e - 0x28 + 1, "one for each load and store");
+
+static const char *check_memarg(struct walk *w, uint8_t opcode)
 {
     const uint32_t align = wasm_u32(w->c);
     const uint32_t offset = wasm_u32(w->c);
 
-    if (align > 3) {
+    if (align > natural[opcode - 0x28]) {
         return BROKEN(w, "format", "alignment 2^%u", align);
     }
     if (offset >= OFFSET_LIMIT) {
@@ -166,12 +197,11 @@ static const char *check_prefix_fc(struct walk *w)
     }
     switch (opcode) {
     case 8: /* memory.init: segment, memory */
-        (void)wasm_u32(w->c);
-        zeros = 1;
-        break;
     case 9: /* data.drop: segment */
-        (void)wasm_u32(w->c);
-        zeros = 0;
+        if (wasm_u32(w->c) >= w->limits->data_count) {
+            return BROKEN(w, "format", "a data segment that is not there, or was not counted");
+        }
+        zeros = opcode == 8;
         break;
     case 10: /* memory.copy: two memories */
         zeros = 2;
@@ -196,9 +226,9 @@ static const char *check_operands(struct walk *w, uint8_t opcode)
     case NONE:
         return NULL;
     case BLOCK:
-        return check_block(w);
+        return check_block(w, opcode);
     case ELSE:
-        return w->depth > 1 ? NULL : BROKEN(w, "format", "else without if");
+        return check_else(w);
     case END:
         w->depth--;
         return NULL;
@@ -213,9 +243,9 @@ static const char *check_operands(struct walk *w, uint8_t opcode)
     case LOCAL:
         return check_index(w, w->local_count, "local");
     case GLOBAL:
-        return check_index(w, w->limits->global_count, "global");
+        return check_global(w, opcode);
     case MEMARG:
-        return check_memarg(w);
+        return check_memarg(w, opcode);
     case MEMORY:
         return wasm_u8(w->c) == 0 ? NULL : BROKEN(w, "format", "a memory that is not there");
     case CONST_I32:

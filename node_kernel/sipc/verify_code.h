@@ -12,7 +12,9 @@ struct wasm_code_limits {
     uint32_t function_count; /* with imports */
     uint32_t type_count;
     uint32_t global_count;
-    uint32_t param_count; /* of this function */
+    const bool *global_mutable; /* by index */
+    uint32_t param_count;       /* of this function */
+    uint32_t data_count;        /* as the data count section says; 0 without one */
     bool has_table;
 };
 

@@ -17,6 +17,7 @@ int ctl_read_file(struct ctl_context *context, const char *path, size_t bytes_ma
     FILE *file = fopen(path, "rbe");
     struct stat status;
     uint8_t *bytes;
+    size_t capacity;
     size_t length;
     int problem;
 
@@ -28,18 +29,19 @@ int ctl_read_file(struct ctl_context *context, const char *path, size_t bytes_ma
         fclose(file);
         return ctl_error(context, CTL_ERROR, "cannot read %s: it is no ordinary file", path);
     }
-    bytes = malloc(bytes_max + 1);
+    capacity = (uint64_t)status.st_size < bytes_max ? (size_t)status.st_size : bytes_max;
+    bytes = malloc(capacity + 1);
     if (bytes == NULL) {
         fclose(file);
         return ctl_error(context, CTL_ERROR, "no memory left");
     }
-    length = fread(bytes, 1, bytes_max + 1, file);
+    length = fread(bytes, 1, capacity + 1, file);
     problem = ferror(file) ? errno : 0;
     fclose(file);
-    if (problem != 0 || length > bytes_max) {
+    if (problem != 0 || length > capacity) {
         free(bytes);
         return ctl_error(context, CTL_ERROR, "cannot read %s: %s", path,
-                         problem != 0 ? strerror(problem) : "it is too large");
+                         problem != 0 ? strerror(problem) : "it is too large, or grows");
     }
     *out_bytes = bytes;
     *out_length = length;

@@ -281,6 +281,38 @@ const char *ctl_sip_state(Sf__Control__SipState state)
     }
 }
 
+static const char *restart_name(Sf__Control__SipInfo__Restart restart)
+{
+    switch (restart) {
+    case SF__CONTROL__SIP_INFO__RESTART__BACK_OFF:
+        return "back-off";
+    case SF__CONTROL__SIP_INFO__RESTART__WAITING:
+        return "waiting";
+    case SF__CONTROL__SIP_INFO__RESTART__RESTARTING:
+        return "restarting";
+    case SF__CONTROL__SIP_INFO__RESTART__GIVEN_UP:
+        return "failed";
+    default:
+        return "?";
+    }
+}
+
+/* "running", "exited (1)", "back-off 3.2 s", "failed: limit 5 in 60 s". */
+static void sip_state_cell(struct ctl_table *table, const Sf__Control__SipInfo *sip)
+{
+    if (sip->restart == SF__CONTROL__SIP_INFO__RESTART__BACK_OFF) {
+        ctl_cell(table, "back-off %.1f s", (double)sip->restart_in_ms / 1000);
+    } else if (sip->restart == SF__CONTROL__SIP_INFO__RESTART__GIVEN_UP) {
+        ctl_cell(table, "failed: %.40s", sip->restart_text);
+    } else if (sip->restart != SF__CONTROL__SIP_INFO__RESTART__NONE) {
+        ctl_cell(table, "%s", restart_name(sip->restart));
+    } else if (sip->state == SF__CONTROL__SIP_STATE__EXITED) {
+        ctl_cell(table, "exited (%d)", sip->exit_code);
+    } else {
+        ctl_cell(table, "%s", ctl_sip_state(sip->state));
+    }
+}
+
 static void sip_row(struct ctl_context *context, struct ctl_table *table,
                     const Sf__Control__SipInfo *sip)
 {
@@ -291,16 +323,35 @@ static void sip_row(struct ctl_context *context, struct ctl_table *table,
     ctl_cell(table, "%s", sip->node);
     ctl_cell(table, "%s", sip->image);
     ctl_cell(table, "%s", sip->mode);
-    if (sip->state == SF__CONTROL__SIP_STATE__EXITED) {
-        ctl_cell(table, "exited (%d)", sip->exit_code);
-    } else {
-        ctl_cell(table, "%s", ctl_sip_state(sip->state));
-    }
+    sip_state_cell(table, sip);
+    ctl_cell(table, "%u", sip->restarts);
     ctl_cell(table, "%s", ctl_age(sip->age_ms, age));
     if (context->output == CTL_WIDE) {
         ctl_cell(table, "%" PRIu64, sip->sip);
+        ctl_cell(table, "%s", cause_text(sip->cause));
     }
-    ctl_cell(table, "%s", cause_text(sip->cause));
+    if (sip->restart == SF__CONTROL__SIP_INFO__RESTART__WAITING) {
+        ctl_cell(table, "%s; waits: %s", sip->last_end, sip->restart_text);
+    } else {
+        ctl_cell(table, "%s", sip->last_end);
+    }
+}
+
+/* "restart" is null unless something will come, or would have come, of a SIP that has ended. */
+static void add_restart(cJSON *item, const Sf__Control__SipInfo *sip)
+{
+    cJSON *restart;
+
+    cJSON_AddNumberToObject(item, "restarts", sip->restarts);
+    cJSON_AddStringToObject(item, "last_end", sip->last_end);
+    if (sip->restart == SF__CONTROL__SIP_INFO__RESTART__NONE) {
+        cJSON_AddNullToObject(item, "restart");
+        return;
+    }
+    restart = cJSON_AddObjectToObject(item, "restart");
+    cJSON_AddStringToObject(restart, "state", restart_name(sip->restart));
+    cJSON_AddNumberToObject(restart, "in_ms", (double)sip->restart_in_ms);
+    cJSON_AddStringToObject(restart, "why", sip->restart_text);
 }
 
 static void sip_json(cJSON *items, const Sf__Control__SipInfo *sip)
@@ -316,16 +367,17 @@ static void sip_json(cJSON *items, const Sf__Control__SipInfo *sip)
     cJSON_AddStringToObject(item, "state", ctl_sip_state(sip->state));
     cJSON_AddNumberToObject(item, "exit_code", sip->exit_code);
     cJSON_AddNumberToObject(item, "age_ms", (double)sip->age_ms);
+    add_restart(item, sip);
     add_cause(item, sip->cause);
 }
 
 static void print_sips(struct ctl_context *context, const Sf__Control__Envelope *reply,
                        char *const *names, bool all, bool *found)
 {
-    static const char *const narrow[] = {"NAME",  "GRAPH", "NODE",  "IMAGE", "MODE",
-                                         "STATE", "AGE",   "CAUSE", NULL};
-    static const char *const wide[] = {"NAME",  "GRAPH", "NODE",   "IMAGE", "MODE",
-                                       "STATE", "AGE",   "NUMBER", "CAUSE", NULL};
+    static const char *const narrow[] = {"NAME",  "GRAPH",    "NODE", "IMAGE",    "MODE",
+                                         "STATE", "RESTARTS", "AGE",  "LAST END", NULL};
+    static const char *const wide[] = {"NAME",     "GRAPH", "NODE",   "IMAGE", "MODE",     "STATE",
+                                       "RESTARTS", "AGE",   "NUMBER", "CAUSE", "LAST END", NULL};
     const Sf__Control__SipList *list = reply->sip_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;

@@ -27,7 +27,7 @@
 #include "control/stream.h"
 
 #define RULES_MAX 16
-#define SIPS_MAX 64
+#define SIPS_MAX 512
 #define WIRES_MAX 64
 
 static uv_loop_t *loop;
@@ -180,6 +180,9 @@ static void channels(uint64_t request)
 
 static void create(uint64_t request, const Sf__Control__SipCreate *body)
 {
+    if (body->cpu_percent != 0) {
+        say("quota %s %u", body->name, body->cpu_percent);
+    }
     if (handle(request, "create", body->name) && sip_count < SIPS_MAX) {
         sips[sip_count].number = body->sip;
         snprintf(sips[sip_count].name, sizeof(sips[0].name), "%s", body->name);

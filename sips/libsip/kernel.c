@@ -15,7 +15,7 @@ void sip_log(const char *format, ...)
     va_start(list, format);
     length = sip_vformat(line, sizeof(line), format, list);
     va_end(list);
-    if (length > (int)NK_LOG_BYTES_MAX) {
+    if (length < 0 || length > (int)NK_LOG_BYTES_MAX) {
         length = (int)NK_LOG_BYTES_MAX;
     }
     if (length > 0) {
@@ -31,6 +31,11 @@ int32_t sip_endpoint(const char *name)
 int32_t sip_accept(const char *export_name, int64_t timeout_ns)
 {
     return nk_accept(export_name, strlen(export_name), timeout_ns);
+}
+
+int32_t sip_listen(const char *export_name)
+{
+    return nk_listen(export_name, strlen(export_name));
 }
 
 const char *sip_config(const char *key, char *buffer, size_t capacity, const char *fallback)

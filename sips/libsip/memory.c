@@ -166,3 +166,13 @@ void sip_free(void *memory)
     }
     chunk_free(chunk);
 }
+
+size_t sip_alloc_bytes(const void *memory)
+{
+    const struct chunk *chunk = (const struct chunk *)((const char *)memory - CHUNK_HEAD);
+
+    if (chunk->used != CHUNK_USED) {
+        __builtin_trap(); /* as in sip_free */
+    }
+    return chunk->bytes - CHUNK_HEAD;
+}

@@ -176,6 +176,9 @@ static void bad_commands_are_refused_with_a_reason(void **state)
     create.service = (char *)"tcp";
     create.name = (char *)"No Name";
     refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_SIP_CREATE, &create);
+    create.name = (char *)"a";
+    create.cpu_percent = 101;
+    refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_SIP_CREATE, &create);
     refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_SIP_WIRE, &wire);
     wire.exporter_node = 1;
     refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_SIP_WIRE, &wire);

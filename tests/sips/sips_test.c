@@ -314,6 +314,114 @@ static void typed_endpoints_are_good_for_one_use(void **state)
     expect_exit(2, 0);
 }
 
+static void libsip_works_in_a_sip(void **state)
+{
+    (void)state;
+    world_make(false);
+    sip_create(2, "library", "tests/sips/library.sip", NULL, 0);
+    wire_and_start(2, NULL, NULL);
+    expect_exit(2, 0);
+}
+
+/* One loop, many clients: they are greeted in turn, and one that says nothing is let go. */
+static void one_loop_greets_many_clients(void **state)
+{
+    static const struct nk_config idle[] = {{"idle_ms", "300"}, {"log_level", "debug"}};
+    static const struct nk_config config[] = {{"name", "fabric"}, {"count", "40"}};
+    static const struct nk_config quiet[] = {{"do", "quiet"}};
+
+    (void)state;
+    world_make(false);
+    sip_create(2, "hello", "sips/hello-many.sip", idle, 2);
+    wire_and_start(2, NULL, NULL);
+    sip_create(3, "quiet", "tests/sips/library.sip", quiet, 1);
+    wire_and_start(3, "hello", "hello.hello");
+    for (uint64_t number = 4; number < 8; number++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "client%u", (unsigned)number);
+        sip_create(number, name, "sips/hello-client.sip", config, 2);
+        wire_and_start(number, "hello", "hello.hello");
+    }
+    for (uint64_t number = 4; number < 8; number++) {
+        expect_exit(number, 0);
+    }
+    assert_non_null(strstr(world.log, ": hello, fabric (1)\n"));
+    assert_non_null(strstr(world.log, ": hello, fabric (160)\n"));
+    assert_false(world.ends[3].over);
+    expect_exit(3, 0);
+    assert_non_null(strstr(world.log, "3: let go: closed by peer\n"));
+    assert_non_null(strstr(world.log, "idle for too long\n"));
+    assert_false(world.ends[2].over);
+}
+
+static uint32_t lines_with(const char *text)
+{
+    uint32_t count = 0;
+
+    for (const char *at = strstr(world.log, text); at != NULL; at = strstr(at + 1, text)) {
+        count++;
+    }
+    return count;
+}
+
+/* One exporter in C, importers in C++ and in Rust, over one contract. */
+static void other_languages_speak_the_same_contract(void **state)
+{
+    static const struct nk_config config[] = {{"names", "Fabric,ann,Ole Ivar"}};
+
+    (void)state;
+    world_make(false);
+    sip_create(2, "hello", "sips/hello-many.sip", NULL, 0);
+    wire_and_start(2, NULL, NULL);
+    sip_create(3, "cpp", "sips/hello-cpp.sip", config, 1);
+    wire_and_start(3, "hello", "hello.hello");
+    sip_create(4, "rust", "sips/hello-rust.sip", config, 1);
+    wire_and_start(4, "hello", "hello.hello");
+    expect_exit(3, 0);
+    expect_exit(4, 0);
+    assert_non_null(strstr(world.log, "3: cpp: 1. hello, ann ("));
+    assert_non_null(strstr(world.log, "3: cpp: 3. hello, Ole Ivar ("));
+    assert_non_null(strstr(world.log, "4: Fabric: \"hello, Fabric ("));
+    assert_non_null(strstr(world.log, "4: F1 I1 O1 a3 b1 c1 e4 h3 i1 l7 n2 o3 r2 v1\n"));
+    assert_int_equal(lines_with(", ann (1)"), 1); /* both came to the same exporter */
+    assert_int_equal(lines_with(", ann (2)"), 1);
+    assert_false(world.ends[2].over);
+}
+
+static void a_panic_in_rust_is_a_fault_with_a_place(void **state)
+{
+    static const struct nk_config config[] = {{"panic", "yes"}};
+
+    (void)state;
+    world_make(false);
+    sip_create(2, "hello", "sips/hello.sip", NULL, 0);
+    wire_and_start(2, NULL, NULL);
+    sip_create(3, "rust", "sips/hello-rust.sip", config, 1);
+    wire_and_start(3, "hello", "hello.hello");
+    expect_fault(3, SF_FAULT_UNREACHABLE);
+    assert_non_null(strstr(world.log, "3: panicked at 'as the configuration says', "));
+    assert_non_null(strstr(world.log, "hello_rust.rs:"));
+    assert_non_null(strstr(world.ends[3].report, "sip_main"));
+    UNTIL(strstr(world.log, "2: client said bye after 1 greetings\n") != NULL);
+}
+
+static void other_languages_without_server_say_why(void **state)
+{
+    (void)state;
+    world_make(false);
+    sip_create(2, "hello", "sips/hello.sip", NULL, 0);
+    sip_create(3, "cpp", "sips/hello-cpp.sip", NULL, 0);
+    sip_create(4, "rust", "sips/hello-rust.sip", NULL, 0);
+    wire_and_start(3, "hello", "hello.hello");
+    wire_and_start(4, "hello", "hello.hello");
+    turn();
+    assert_int_equal(nk_sip_stop(world.kernel, 2, SF_CAUSE_OF(REVOKED)), SF_OK);
+    expect_exit(3, 1);
+    expect_exit(4, 1);
+    assert_non_null(strstr(world.log, "3: error: not greeted: the channel is closed, revoked\n"));
+    assert_non_null(strstr(world.log, "4: error: the channel is closed\n"));
+}
+
 static void a_client_without_server_says_why(void **state)
 {
     (void)state;
@@ -590,6 +698,11 @@ int main(void)
         TEST(faults_are_named),
         TEST(hello_greets_its_client),
         TEST(typed_endpoints_are_good_for_one_use),
+        TEST(libsip_works_in_a_sip),
+        TEST(one_loop_greets_many_clients),
+        TEST(other_languages_speak_the_same_contract),
+        TEST(a_panic_in_rust_is_a_fault_with_a_place),
+        TEST(other_languages_without_server_say_why),
         TEST(a_client_without_server_says_why),
         TEST(web_answers_with_what_it_knows),
         TEST(a_request_too_long_is_refused),

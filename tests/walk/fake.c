@@ -150,6 +150,13 @@ int32_t nk_accept(const char *name, uint32_t bytes, int64_t timeout_ns)
     return -SF_NOTFOUND;
 }
 
+int32_t nk_listen(const char *name, uint32_t bytes)
+{
+    (void)name;
+    (void)bytes;
+    return -SF_NOTFOUND;
+}
+
 static bool in_state(const struct fake_channel *channel, const char *state)
 {
     return strcmp(channel->contract->states[channel->state[CT_IMP]].name, state) == 0;

@@ -106,6 +106,7 @@ enum ctc_emitter {
     CTC_EMIT_JSON,      /* <Name>.json: everything, for other programs; docs/contracts.md */
     CTC_EMIT_DISSECTOR, /* <Name>.lua: for Wireshark */
     CTC_EMIT_SVG,       /* <Name>.svg: that picture, drawn by Graphviz (the program dot) */
+    CTC_EMIT_RUST,      /* <Name>.rs: tags, states and constants for SIPs in Rust */
     CTC_EMIT_COUNT,     /* how many there are */
 };
 /*

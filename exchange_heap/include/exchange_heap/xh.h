@@ -14,7 +14,9 @@
  * Owners: a 64-bit number chosen by the caller. 0 is never an owner. The high byte says the kind
  * (enum xh_owner_kind), the rest is the SIP number, endpoint id low bits, or service number.
  *
- * Threads: not thread safe; one heap belongs to one worker for now.
+ * Threads: any may allocate and free (a short spin lock inside). A block is its owner's: giving and
+ * trimming it takes no lock, so only one thread may act for an owner at a time. xh_walk, xh_audit,
+ * xh_heap_destroy: while all others are quiet.
  * Limits: block size 1..XH_BLOCK_BYTES_MAX; range size given at creation, multiple of 2 MiB.
  * Errors: NOMEM means nothing changed.
  */
@@ -74,11 +76,20 @@ SF_MUST_CHECK sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t 
 /* Frees a block that owner owns. NOTOWNER: nothing freed. Takes NULL (OK). */
 sf_status xh_free(struct xh_heap *heap, struct xh_block *block, uint64_t owner);
 /* Gives block from one owner to the next. NOTOWNER: unchanged. */
-SF_MUST_CHECK sf_status xh_give(struct xh_heap *heap, struct xh_block *block, uint64_t from,
-                                uint64_t to);
+SF_MUST_CHECK static inline sf_status xh_give(struct xh_block *block, uint64_t from, uint64_t to)
+{
+    if (__builtin_expect(from == 0 || block->owner != from, 0)) {
+        return SF_NOTOWNER;
+    }
+    block->owner = to;
+    return SF_OK;
+}
 /* Lowers block->bytes. BADARG: 0 or more than it has. */
 SF_MUST_CHECK sf_status xh_trim(struct xh_heap *heap, struct xh_block *block, uint32_t bytes);
-/* Frees all blocks of an owner; answers how many. Used when a SIP dies. */
+/*
+ * Frees all blocks of an owner; answers how many. Looks at every block there is: for those who keep
+ * no list of what they hold.
+ */
 uint64_t xh_free_all(struct xh_heap *heap, uint64_t owner);
 
 /* Calls visit for each live block, in address order. visit must not change the heap. */

@@ -26,7 +26,10 @@
  * its peer is on a third node, that node is told (PEER_MOVED), and a tombstone forwards control
  * records until that is acknowledged.
  *
- * Threads: one fab_node belongs to one thread.
+ * Threads: no lock inside. One thread at a time may use a fab_node, with one exception: sending on
+ * and receiving from endpoints whose peer is on this node (fab_ep_local_peer), messages that carry no
+ * endpoint, touches those two records, their queues, and the blocks in the message, and nothing else
+ * but the heap; so two threads may do that at once on two different channels.
  * Callbacks are called from inside fab_ functions and must only take notes (no fab_ calls).
  * Ownership: an endpoint belongs to its node until closed by its holder (fab_ep_close) or sent
  * away; then the pointer is dead. Blocks in a message change owner with it.
@@ -61,6 +64,19 @@ struct fab_msg {
         struct xh_block *block; /* NULL only if optional */
         struct fab_ep *ep;      /* NULL only if optional */
     } args[CT_ARGS_MAX];
+};
+
+/* What a message carries, in a form that is quick to go through. */
+struct fab_plan {
+    uint8_t arg_count;
+    uint8_t narrow;   /* bit i: argument i is a scalar with fewer than 64 bits */
+    uint8_t blocks;   /* bit i: argument i is a block */
+    uint8_t eps;      /* bit i: argument i is an endpoint */
+    uint8_t optional; /* bit i: argument i may be absent */
+    uint8_t plain;    /* bit i: argument i is a block of scalars */
+    bool several;     /* more than one block or endpoint */
+    uint8_t kinds[CT_ARGS_MAX];
+    uint8_t grains[CT_ARGS_MAX]; /* plain: bytes of an element, less one; a mask */
 };
 
 struct fab_events {
@@ -123,8 +139,27 @@ SF_MUST_CHECK sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg
  */
 SF_MUST_CHECK sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner);
 
+/*
+ * Sends and receives at once, past the queue: for a holder of the other end who waits. As fab_ep_send,
+ * then fab_ep_recv of the other end for to_owner, but msg is what is received. AGAIN: something is
+ * queued already, or the peer is not on this node; nothing has changed. Messages with endpoints:
+ * BADARG. Does not fire `ready`.
+ */
+SF_MUST_CHECK sf_status fab_ep_pass(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner,
+                                    uint64_t to_owner);
+
+/*
+ * fab_ep_recv for a holder who has not taken the lock that protects the fabric, of a peer on this node:
+ * UNSUPPORTED if the next message carries an endpoint; nothing has changed.
+ */
+SF_MUST_CHECK sf_status fab_ep_recv_plain(struct fab_ep *ep, struct fab_msg *out_msg,
+                                          uint64_t owner);
+
 /* True if fab_ep_recv would answer something else than AGAIN. */
 bool fab_ep_readable(const struct fab_ep *ep);
+
+/* The record at the other end, if that is on this node and joined to this one; else NULL. */
+struct fab_ep *fab_ep_local_peer(const struct fab_ep *ep);
 
 /* Gives the endpoint up. The peer sees `cause` after the messages already sent. ep is dead. */
 void fab_ep_close(struct fab_ep *ep, struct sf_cause cause);
@@ -149,6 +184,8 @@ struct fab_ep_info {
 void fab_ep_query(const struct fab_ep *ep, struct fab_ep_info *out_info);
 struct sf_cause fab_ep_cause(const struct fab_ep *ep);
 uint8_t fab_ep_state(const struct fab_ep *ep);
+/* By tag, one for each message of its contract. */
+const struct fab_plan *fab_ep_plans(const struct fab_ep *ep);
 const struct ct_contract *fab_ep_contract(const struct fab_ep *ep);
 /* The holder is a pointer for the caller's use (SIP or service); NULL while in a message. */
 void fab_ep_hold(struct fab_ep *ep, void *holder);

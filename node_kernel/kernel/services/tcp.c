@@ -71,7 +71,7 @@ static void client_ready(struct tcp *tcp, struct tcp_client *client)
     struct fab_msg msg;
     sf_status st;
 
-    while ((st = fab_ep_recv(client->ep, &msg, tcp->owner)) == SF_OK) {
+    while ((st = nk_service_recv(tcp->service, client->ep, &msg)) == SF_OK) {
         assert(msg.tag == TcpContract_tag_CreateTcpSession); /* the monitor lets in nothing else */
         client_create_session(tcp, client, msg.args[0].ep);
     }

@@ -314,7 +314,7 @@ void tcp__conn_ready(struct tcp_conn *conn, struct fab_ep *ep)
         return;
     }
     assert(ep == conn->ep);
-    while ((st = fab_ep_recv(ep, &msg, conn->tcp->owner)) == SF_OK) {
+    while ((st = nk_service_recv(conn->tcp->service, ep, &msg)) == SF_OK) {
         assert(msg.tag < sizeof(handlers) / sizeof(handlers[0]));
         assert(handlers[msg.tag].states & 1u << conn->state);
         handlers[msg.tag].run(conn, &msg);

@@ -76,10 +76,17 @@ static int serve(uint32_t handle)
 static int server(void)
 {
     int32_t handle = nk_accept(NAME("test"), SIP_FOREVER);
+    uint32_t listening;
 
     CHECK(handle > 0);
     CHECK(nk_accept(NAME("test"), 0) == -SF_TIMEOUT);
     CHECK(nk_accept(NAME("none"), 0) == -SF_NOTFOUND);
+    listening = (uint32_t)nk_listen(NAME("test"));
+    CHECK((int32_t)listening > 0 && nk_listen(NAME("none")) == -SF_NOTFOUND);
+    CHECK(nk_select(&listening, 1, 0) == -SF_TIMEOUT);
+    CHECK(nk_close(listening) == -SF_BADHANDLE && nk_state(listening) == -SF_BADHANDLE);
+    listening += 1u << 12; /* one export further: there is none */
+    CHECK(nk_select(&listening, 1, 0) == -SF_BADHANDLE);
     return serve((uint32_t)handle);
 }
 

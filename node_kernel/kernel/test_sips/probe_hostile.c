@@ -31,6 +31,7 @@ static void hostile_address(uint32_t address)
     CHECK(nk_identity(1, at, 0xffffffff) < 0);
     CHECK(nk_endpoint(at, 16) < 0);
     CHECK(nk_accept(at, 16, 0) < 0);
+    CHECK(nk_listen(at, 16) < 0);
     CHECK(nk_channel((int64_t)ProbeContract_ID, 0, at) < 0);
     CHECK(nk_select(at, 4, 0) < 0);
     CHECK(nk_block_free(at) == -SF_NOTOWNER);

@@ -32,6 +32,15 @@ _Static_assert(SF_GATE == NK_GATE_ADDRESS, "gate address");
 #include "abi/nk_calls.def"
 #undef NK_CALL
 
+/* A call added to the table needs a function below; then count it here. */
+enum {
+#define NK_CALL(number, name, signature, doc) SF_CALL_##name,
+#include "abi/nk_calls.def"
+#undef NK_CALL
+    SF_CALL_COUNT
+};
+_Static_assert(SF_CALL_COUNT == 21, "a kernel call has no function in sip_native.c");
+
 /* The first argument is for the register that the gate does not look at. */
 #define SF_NONE (uint64_t)0
 
@@ -149,10 +158,16 @@ int32_t nk_block_bytes(const void *block)
     return sf_call_block_bytes(SF_NONE, sip_address(block));
 }
 
+int32_t sf_call_listen(uint64_t none, uint32_t name, uint32_t bytes);
+int32_t nk_listen(const char *name, uint32_t bytes)
+{
+    return sf_call_listen(SF_NONE, sip_address(name), bytes);
+}
+
 /* --- memory --------------------------------------------------------------------------------------
  */
 
-#include "sip_bytes.h"
+#include "mem_functions.h"
 
 char *sip__heap_end(void)
 {

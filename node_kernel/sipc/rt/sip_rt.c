@@ -69,7 +69,11 @@ _Static_assert(SF_INSTANCE_BYTES <= NK_HEAD_BYTES - (NK_INSTANCE - NK_HEAD),
 #define SF_TEXT_(x) #x
 /* An assembler does not know C's ull suffix; the address map's value is checked against this one.
  */
+#ifdef NK_SANITIZED_MAP
+#define SF_GATE 0x1e0000000000
+#else
 #define SF_GATE 0x0e0000000000
+#endif
 _Static_assert(SF_GATE == NK_GATE_ADDRESS, "gate address");
 
 #define NK_CALL(number, name, signature, doc)                                                      \
@@ -171,7 +175,7 @@ void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *table)
     (void)table;
 }
 
-#include "sip_bytes.h"
+#include "mem_functions.h"
 
 /* --- start ---------------------------------------------------------------------------------------
  */

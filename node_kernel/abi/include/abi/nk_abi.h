@@ -14,11 +14,21 @@
 /* --- address map ----------------------------------------------------------------------------- */
 /* Images: place p lies at NK_IMAGE_BASE + p * NK_IMAGE_STRIDE. sipc takes p from the hash of
  * module and manifest, so that an image has one address on all nodes without a relocation. */
+#ifdef NK_SANITIZED_MAP
+/* Only for kernels built with AddressSanitizer, whose shadow is where these things are otherwise
+ * (kernel/fuzz/). Images for one map do not open with the other. */
+#define NK_IMAGE_BASE 0x110000000000ull
+#else
 #define NK_IMAGE_BASE 0x010000000000ull
+#endif
 #define NK_IMAGE_STRIDE (16ull << 20)
 #define NK_IMAGE_PLACES (512u << 10) /* 8 TiB */
 /* The gate: one page, the only way out of a SIP. */
+#ifdef NK_SANITIZED_MAP
+#define NK_GATE_ADDRESS 0x1e0000000000ull
+#else
 #define NK_GATE_ADDRESS 0x0e0000000000ull
+#endif
 /* Slots, one per SIP. */
 #define NK_SLOT_BASE 0x300000000000ull
 #define NK_SLOT_COUNT_MAX (512u << 10) /* per cell: 64 TiB */
@@ -97,6 +107,9 @@ _Static_assert(sizeof(struct nk_msg) == 72, "nk_msg is an ABI");
 #define NK_HANDLES_MAX                                                                             \
     4096u /* per SIP; handles are 1..NK_HANDLES_MAX-1, slots are reused with a                     \
            * generation in the upper bits so that a stale handle is refused */
+/* What `listen` answers for export n: a handle of index 0, which no endpoint has, and far from what
+ * a mistake would be. For `select` only. */
+#define NK_LISTEN_HANDLE(n) (0x7e000000u + ((n) << 12))
 #define NK_LOG_BYTES_MAX 1024u
 #define NK_SELECT_MAX 64u
 

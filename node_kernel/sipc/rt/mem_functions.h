@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sip_bytes.h - the memory functions that gcc may call, the same in sealed and in native images.
+ * mem_functions.h - the memory functions that gcc may call, the same in sealed and in native images.
  * Written so that the compiler cannot turn them into calls of themselves.
  */
-#ifndef SIP_BYTES_H
-#define SIP_BYTES_H
+#ifndef MEM_FUNCTIONS_H
+#define MEM_FUNCTIONS_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker.h - workers: one thread each, with the SIPs that are its own. Private to
+ * node_kernel/kernel.
+ *
+ * Model: worker 0 is the thread that created the kernel and calls nk_run; the others loop by
+ * themselves (worker.c). Each has a run queue, timers, a tick, and an inbox. A SIP belongs to one
+ * worker at a time; only that worker's thread runs it and touches its ports, window and timer. To
+ * make a SIP of another worker look at something, it is posted to that worker's inbox.
+ *
+ * The lock: kernel->locked covers the tables of the kernel and everything of the fabric, with one
+ * exception that makes messages cheap: a port is *local* if the other end of its channel is in the
+ * hands of a SIP of the same worker. Both ends of such a channel are touched by one thread only,
+ * so sending and receiving needs no lock, as long as the message carries no endpoint (creating,
+ * closing and moving endpoints always takes the lock). A channel becomes local on the thread of
+ * that worker, under the lock (nk__port_settle); it stops being local, likewise, before one of its
+ * ends leaves that worker's hands: sent away in a message, or with a SIP that moves to another
+ * worker.
+ *
+ * Order of locks: kernel->locked, then the exchange heap's own. Neither is held while SIP code
+ * runs, in a callback to the agent (except session_lost), or in a system call that may block.
+ *
+ * Attention: a worker looks at its inbox, and at what else others want of it, between two SIPs, if
+ * `attention` is set. A worker that has nothing to do spins for NK_SPIN_NS, then sleeps (the
+ * others) or lets the pump sleep (worker 0: nk_sleep_begin); whoever posts wakes it.
+ *
+ * Pause: worker 0 can make the others stand still between two SIPs (nk_pause). It may then touch
+ * everything: ends SIPs of other workers, audits.
+ *
+ * Balance: a SIP starts where most of what it is wired to lives, else where the fewest SIPs are. A
+ * worker without work says so (kernel->hungry); one with more than one SIP ready then moves one,
+ * with those it talks to on local channels, if they are few; a SIP that talks much to another
+ * worker goes there (balance.c). SIPs made with nk_sip_options.worker stay.
+ */
+#ifndef KERNEL_WORKER_H
+#define KERNEL_WORKER_H
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "gate.h"
+#include "nk.h"
+
+struct nk_sip;
+
+#define NK_SPIN_NS 20000u
+#define NK_REPORT_BYTES 8192u
+
+struct nk_list {
+    struct nk_list *next, *prev;
+};
+
+static inline void nk_list_init(struct nk_list *list)
+{
+    list->next = list;
+    list->prev = list;
+}
+
+static inline int nk_list_empty(const struct nk_list *list)
+{
+    return list->next == list;
+}
+
+static inline void nk_list_insert(struct nk_list *after, struct nk_list *item)
+{
+    item->prev = after;
+    item->next = after->next;
+    after->next->prev = item;
+    after->next = item;
+}
+
+/* Takes item out of whatever list it is in; harmless if it is in none. */
+static inline void nk_list_remove(struct nk_list *item)
+{
+    item->prev->next = item->next;
+    item->next->prev = item->prev;
+    nk_list_init(item);
+}
+
+struct nk_fault {
+    uint8_t kind;      /* enum sf_fault_kind */
+    int signal_number; /* 0: a kernel call told us */
+    uint64_t address, rip, rsp, rbp;
+};
+
+struct nk_worker {
+    /* Its own thread's. */
+    struct nk_list run;
+    struct nk_sip *front; /* comes before all of `run`, because the running SIP woke it; or NULL */
+    uint32_t front_count;
+    uint32_t ready; /* SIPs in run and front; others read it to compare */
+    uint32_t index;
+    struct nk_sip *dead; /* left the worker for good; the loop finishes it */
+    uint64_t switches, messages, calls;
+    struct nk_kernel *kernel;
+    struct nk_cpu *cpu;     /* of its thread */
+    struct nk_sip **timers; /* heap, earliest first; one entry a slot */
+    uint32_t timer_count;
+    uint64_t gave_ns; /* when it last gave a SIP away */
+    struct nk_fault fault;
+    char report[NK_REPORT_BYTES];
+    pthread_t thread;
+    pid_t tid;
+    uint8_t has_thread;
+
+    /* Anybody's: atomic, or under the lock. */
+    uint32_t attention __attribute__((aligned(64)));
+    uint32_t asleep;      /* 1: somebody must wake it; what its thread sleeps on */
+    uint32_t parked;      /* stands still for nk_pause */
+    uint32_t started;     /* 1: its thread is up; 2: could not */
+    uint32_t sip_count;   /* locked: SIPs that are its own */
+    struct nk_sip *inbox; /* locked; latest first */
+    int wake_fd;          /* worker 0: eventfd the pump sleeps on; -1: none */
+};
+
+/* A SIP's log line or end, on its way from another worker to worker 0, which tells the agent. */
+struct nk_note;
+
+static inline int nk__lock_try(uint32_t *lock)
+{
+    return __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+void nk__lock_wait(uint32_t *lock);
+void nk__kick(struct nk_kernel *kernel, uint64_t workers);
+
+/* Makes a worker look at what is there for it. Callers then call nk__kick, or unlock. */
+static inline void nk__attend(struct nk_worker *worker)
+{
+    __atomic_store_n(&worker->attention, 1, __ATOMIC_RELEASE);
+    nk__cpu.kicks |= 1ull << worker->index;
+}
+
+/* Is this the thread of that worker? */
+static inline int nk__mine(const struct nk_worker *worker)
+{
+    return worker->cpu == &nk__cpu;
+}
+
+/* All: SF_OK, or nothing to undo. */
+SF_MUST_CHECK sf_status nk__workers_init(struct nk_kernel *kernel,
+                                         const struct nk_options *options);
+/* Starts the threads. */
+SF_MUST_CHECK sf_status nk__workers_start(struct nk_kernel *kernel);
+/* Ends the threads, and frees; copes with half of it. */
+void nk__workers_fini(struct nk_kernel *kernel);
+
+/* Locked. Puts a SIP into its worker's inbox, unless it is in one. */
+void nk__post(struct nk_sip *sip);
+/* Takes what others posted; on the worker's own thread. */
+void nk__inbox_drain(struct nk_worker *worker);
+/* Worker 0 of a kernel. */
+void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes);
+void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end);
+bool nk__notes_deliver(struct nk_kernel *kernel);
+
+/* --- balance.c --- */
+/* Locked. Where a SIP that is about to start should run. */
+struct nk_worker *nk__balance_place(struct nk_sip *sip);
+/* Gives something to a worker that has nothing to do. On the worker's thread, between SIPs. */
+void nk__balance(struct nk_worker *worker, uint64_t now_ns);
+/* Moves a SIP that neither runs nor ends to another worker. Locked, on its worker's thread. */
+void nk__sip_move(struct nk_sip *sip, struct nk_worker *to);
+
+#endif

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The core with three workers: argv[1] is probe.sip. What sip_test.c shows of one worker must hold
+ * across workers; then what only several have: placing, moving, standing still, sleeping.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "internal.h"
+
+#define WORKERS 3u
+#define SLOTS 256u
+#define RUN_SECONDS_MAX 40u
+
+static const char *image_path;
+
+struct end {
+    int how, exit_code, fault;
+};
+
+static struct {
+    struct nk_kernel *kernel;
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+    struct end ends[4096]; /* by number */
+    uint32_t end_count;
+} world;
+
+static uint64_t now(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
+{
+    (void)arg;
+    (void)printf("# %llu: %.*s\n", (unsigned long long)sip, (int)bytes, text);
+}
+
+static void on_ended(void *arg, const struct nk_sip_end *end)
+{
+    (void)arg;
+    world.end_count++;
+    world.ends[end->sip] = (struct end){(int)end->how, end->exit_code, end->fault};
+}
+
+static int world_make(void **state)
+{
+    static uint8_t bytes[4u << 20];
+    struct nk_options options = {
+        .node_name = "testnode",
+        .node_id = 5,
+        .epoch = 1,
+        .worker_count = WORKERS,
+        .slot_first = 100,
+        .slot_count = SLOTS,
+        .heap_bytes = 64u << 20,
+        .tick_ns = 1000000,
+        .events = {.log = on_log, .ended = on_ended},
+    };
+    FILE *file = fopen(image_path, "rb");
+    size_t length;
+    char text[256] = "";
+
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    if (file == NULL) {
+        return -1;
+    }
+    length = fread(bytes, 1, sizeof(bytes), file);
+    (void)fclose(file);
+    if (nk_kernel_create(&options, &world.kernel, text, sizeof(text)) != SF_OK ||
+        nk_image_add(world.kernel, bytes, length, world.digest, text, sizeof(text)) != SF_OK) {
+        print_error("%s\n", text);
+        return -1;
+    }
+    return 0;
+}
+
+static void count_ep(void *arg, const struct fab_ep *ep)
+{
+    (void)ep;
+    ++*(uint32_t *)arg;
+}
+
+static void assert_audits(void)
+{
+    const char *text = "";
+
+    nk_pause(world.kernel);
+    if (nk_audit(world.kernel, &text) != SF_OK) {
+        fail_msg("%s", text);
+    }
+    nk_resume(world.kernel);
+}
+
+static int world_end(void **state)
+{
+    struct nk_stats stats;
+    struct xh_stats heap;
+    uint32_t endpoints = 0;
+
+    (void)state;
+    assert_audits();
+    nk_query(world.kernel, &stats);
+    assert_int_equal(stats.sip_count, 0);
+    nk_pause(world.kernel);
+    fab_ep_walk(nk_kernel_fabric(world.kernel), count_ep, &endpoints);
+    nk_resume(world.kernel);
+    xh_query(nk_kernel_heap(world.kernel), &heap);
+    assert_int_equal(endpoints, 0);
+    assert_int_equal(heap.block_count, 0);
+    nk_kernel_destroy(world.kernel);
+    return 0;
+}
+
+/* worker: as in nk_sip_options */
+static void create(uint64_t number, const char *name, const char *mode, uint32_t worker)
+{
+    struct nk_config config[] = {{"answer", "42"}, {"mode", mode}};
+    struct nk_sip_options options = {.number = number,
+                                     .name = name,
+                                     .image_digest = world.digest,
+                                     .config = config,
+                                     .config_count = 2,
+                                     .worker = worker};
+    char text[256] = "";
+
+    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
+        fail_msg("%s", text);
+    }
+}
+
+static void wire(uint64_t number, const char *export_name)
+{
+    char text[256] = "";
+
+    if (nk_sip_wire(world.kernel, number, "peer", 5, export_name, text, sizeof(text)) != SF_OK) {
+        fail_msg("%s", text);
+    }
+}
+
+static void start(uint64_t number)
+{
+    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
+}
+
+static void stop(uint64_t number)
+{
+    assert_int_equal(nk_sip_stop(world.kernel, number, SF_CAUSE_OF(REVOKED)), SF_OK);
+}
+
+static void stop_if_there(uint64_t number)
+{
+    sf_status st = nk_sip_stop(world.kernel, number, SF_CAUSE_OF(REVOKED));
+
+    assert_true(st == SF_OK || st == SF_NOTFOUND);
+}
+
+static void run_until_ended(uint32_t count)
+{
+    uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
+
+    while (world.end_count < count) {
+        (void)nk_run(world.kernel, 1000, now());
+        assert_true(now() < end);
+    }
+}
+
+static void run_ms(uint32_t ms)
+{
+    uint64_t end = now() + ms * 1000000ull;
+
+    while (now() < end) {
+        (void)nk_run(world.kernel, 100, now());
+    }
+}
+
+static struct nk_sip *find(uint64_t number)
+{
+    struct nk_sip *sip = nk__sip_find(world.kernel, number);
+
+    assert_non_null(sip);
+    return sip;
+}
+
+static void assert_exited(uint64_t number, int code)
+{
+    assert_int_equal(world.ends[number].how, NK_END_EXITED);
+    assert_int_equal(world.ends[number].exit_code, code);
+}
+
+/* --- talking ------------------------------------------------------------------------------------
+ */
+
+static void sips_talk_from_every_worker_to_every_worker(void **state)
+{
+    uint64_t number = 1;
+
+    (void)state;
+    for (uint32_t a = 1; a <= WORKERS; a++) {
+        for (uint32_t b = 1; b <= WORKERS; b++) {
+            char name[16], export_name[32];
+            uint32_t ended = world.end_count;
+
+            (void)snprintf(name, sizeof(name), "s%u%u", a, b);
+            (void)snprintf(export_name, sizeof(export_name), "%s.test", name);
+            create(number, name, "server", a);
+            create(number + 1, "client", "client", b);
+            wire(number + 1, export_name);
+            start(number);
+            start(number + 1);
+            run_until_ended(ended + 2);
+            assert_exited(number, 0);
+            assert_exited(number + 1, 0);
+            assert_audits();
+            number += 2;
+        }
+    }
+}
+
+static void a_fault_on_one_worker_is_seen_with_its_cause_on_another(void **state)
+{
+    (void)state;
+    create(1, "victim", "divide", 2);
+    create(2, "watcher", "watch", 3);
+    wire(2, "victim.test");
+    start(2);
+    start(1);
+    run_until_ended(2);
+    assert_int_equal(world.ends[1].how, NK_END_FAULTED);
+    assert_int_equal(world.ends[1].fault, SF_FAULT_DIV_BY_ZERO);
+    assert_exited(2, SF_CAUSE_PEER_FAULTED | SF_FAULT_DIV_BY_ZERO << 8);
+}
+
+/* --- ending -------------------------------------------------------------------------------------
+ */
+
+static void a_sip_of_another_worker_is_stopped_in_any_state(void **state)
+{
+    static const char *const modes[] = {"spin", "loop", "server", "flood", "compute"};
+    uint64_t number = 1;
+
+    (void)state;
+    for (uint32_t round = 0; round < 20; round++) {
+        for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+            create(number, "c1", modes[i], 1 + (round + (uint32_t)i) % WORKERS);
+            start(number);
+            if (round % 3 != 0) {
+                run_ms(round % 3);
+            }
+            if (nk_sip_stop(world.kernel, number, SF_CAUSE_OF(REVOKED)) == SF_OK) {
+                assert_int_equal(world.ends[number].how, NK_END_STOPPED);
+            }
+            assert_int_equal(nk_sip_stop(world.kernel, number, SF_CAUSE_OF(REVOKED)), SF_NOTFOUND);
+            number++;
+        }
+    }
+    assert_int_equal(world.end_count, 100);
+}
+
+/* --- placing and moving -------------------------------------------------------------------------
+ */
+
+static void sips_spread_over_workers_and_wired_ones_sit_together(void **state)
+{
+    uint32_t counts[WORKERS] = {0};
+
+    (void)state;
+    for (uint64_t number = 1; number <= 30; number += 2) {
+        char name[16], export_name[32];
+
+        (void)snprintf(name, sizeof(name), "s%llu", (unsigned long long)number);
+        (void)snprintf(export_name, sizeof(export_name), "%s.test", name);
+        create(number, name, "server", 0);
+        start(number);
+        (void)snprintf(name, sizeof(name), "w%llu", (unsigned long long)number);
+        create(number + 1, name, "watch", 0);
+        wire(number + 1, export_name);
+        start(number + 1);
+    }
+    run_ms(5);
+    nk_pause(world.kernel);
+    for (uint64_t number = 1; number <= 30; number += 2) {
+        assert_ptr_equal(find(number)->worker, find(number + 1)->worker);
+        counts[find(number)->worker->index]++;
+    }
+    nk_resume(world.kernel);
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        assert_in_range(counts[i], 3, 7);
+    }
+    for (uint64_t number = 1; number <= 30; number += 2) {
+        stop(number);
+    }
+    run_until_ended(30);
+}
+
+static void an_idle_worker_gets_work_from_a_busy_one(void **state)
+{
+    uint32_t moved = 0;
+
+    (void)state;
+    /* Six that compute begin on worker 0 alone, because the others are pinned elsewhere first. */
+    for (uint64_t number = 1; number <= 20; number++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "pin%llu", (unsigned long long)number);
+        create(number, name, "server", 2 + number % 2);
+        start(number);
+    }
+    for (uint64_t number = 101; number <= 106; number++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "spin%llu", (unsigned long long)number);
+        create(number, name, "spin", 0);
+        start(number);
+    }
+    assert_int_equal(find(101)->worker->index, 0);
+    for (uint64_t end = now() + 5000000000ull; now() < end && moved < 3;) {
+        run_ms(20);
+        moved = 0;
+        nk_pause(world.kernel);
+        for (uint64_t number = 101; number <= 106; number++) {
+            moved += find(number)->worker->index != 0;
+        }
+        nk_resume(world.kernel);
+    }
+    assert_in_range(moved, 3, 5);
+    assert_audits();
+    for (uint64_t number = 1; number <= 20; number++) {
+        stop(number);
+    }
+    for (uint64_t number = 101; number <= 106; number++) {
+        stop(number);
+    }
+}
+
+static void a_moved_sip_keeps_channels_and_timers(void **state)
+{
+    (void)state;
+    for (uint64_t number = 1; number <= 60; number += 3) {
+        char name[16], export_name[32];
+
+        (void)snprintf(name, sizeof(name), "s%llu", (unsigned long long)number);
+        (void)snprintf(export_name, sizeof(export_name), "%s.test", name);
+        create(number, name, "server", 0);
+        (void)snprintf(name, sizeof(name), "c%llu", (unsigned long long)number);
+        create(number + 1, name, "client", 0); /* receives with time limits, too */
+        wire(number + 1, export_name);
+        start(number);
+        start(number + 1);
+    }
+    while (world.end_count < 40) {
+        (void)nk_run(world.kernel, 20, now());
+        nk_pause(world.kernel);
+        for (uint64_t number = 1; number <= 60; number++) {
+            struct nk_sip *sip = nk__sip_find(world.kernel, number);
+
+            /* From this thread only worker 0's can be moved. */
+            if (sip != NULL && nk__mine(sip->worker) &&
+                (sip->state == NK_SIP_READY || sip->state == NK_SIP_WAITING)) {
+                nk__sip_move(sip, world.kernel->workers[1 + number % 2]);
+            }
+        }
+        nk_resume(world.kernel);
+    }
+    for (uint64_t number = 1; number <= 60; number += 3) {
+        assert_exited(number, 0);
+        assert_exited(number + 1, 0);
+    }
+}
+
+/* --- standing still and sleeping ----------------------------------------------------------------
+ */
+
+/* One more pair of SIPs, anywhere, with whatever fate. */
+static void pair_create(uint64_t number)
+{
+    static const char *const modes[] = {"client", "watch", "spin", "divide", "exit", "touch"};
+    char name[16], export_name[32];
+
+    (void)snprintf(name, sizeof(name), "s%llu", (unsigned long long)number);
+    (void)snprintf(export_name, sizeof(export_name), "%s.test", name);
+    create(number, name, "server", (uint32_t)rand() % (WORKERS + 1));
+    (void)snprintf(name, sizeof(name), "c%llu", (unsigned long long)number);
+    create(number + 1, name, modes[(uint32_t)rand() % 6], (uint32_t)rand() % (WORKERS + 1));
+    wire(number + 1, export_name);
+    start(number);
+    start(number + 1);
+}
+
+static void audits_hold_in_the_middle_of_everything(void **state)
+{
+    uint64_t next = 1;
+
+    (void)state;
+    srand(7);
+    for (uint32_t round = 0; round < 400; round++, next += 2) {
+        struct nk_stats stats;
+
+        pair_create(next);
+        (void)nk_run(world.kernel, (uint32_t)rand() % 200, now());
+        assert_audits();
+        nk_query(world.kernel, &stats);
+        for (uint32_t i = 0; i < (stats.sip_count > SLOTS / 2 ? 8 : 2); i++) {
+            stop_if_there(1 + (uint64_t)rand() % (next + 1));
+        }
+    }
+    for (uint64_t number = 1; number < next; number++) {
+        stop_if_there(number);
+    }
+}
+
+static void idle_workers_use_no_processor_time(void **state)
+{
+    struct rusage before, after;
+    struct timespec pause = {0, 500000000};
+    int64_t used_us;
+
+    (void)state;
+    create(1, "s", "server", 2);
+    create(2, "w", "watch", 3);
+    wire(2, "s.test");
+    start(1);
+    start(2);
+    run_ms(20);
+    (void)getrusage(RUSAGE_SELF, &before);
+    (void)nanosleep(&pause, NULL);
+    (void)getrusage(RUSAGE_SELF, &after);
+    used_us = (after.ru_utime.tv_sec - before.ru_utime.tv_sec +
+               (after.ru_stime.tv_sec - before.ru_stime.tv_sec)) *
+                  1000000 +
+              after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec -
+              before.ru_stime.tv_usec;
+    (void)printf("# %lld us of processor time in 500 ms\n", (long long)used_us);
+    assert_true(used_us < 10000); /* 2 % of a core */
+    stop(1);
+    run_until_ended(2);
+}
+
+/* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
+static void in_world(void **state)
+{
+    void (*body)(void **) = (void (*)(void **)) * state;
+
+    if (world.kernel != NULL) { /* the test before failed half way */
+        nk_kernel_destroy(world.kernel);
+    }
+    assert_int_equal(world_make(state), 0);
+    body(state);
+    world_end(state);
+    world.kernel = NULL;
+}
+
+#define TEST(body)                                                                                 \
+    {                                                                                              \
+        .name = #body, .test_func = in_world, .initial_state = (void *)(body),                     \
+    }
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST(sips_talk_from_every_worker_to_every_worker),
+        TEST(a_fault_on_one_worker_is_seen_with_its_cause_on_another),
+        TEST(a_sip_of_another_worker_is_stopped_in_any_state),
+        TEST(sips_spread_over_workers_and_wired_ones_sit_together),
+        TEST(an_idle_worker_gets_work_from_a_busy_one),
+        TEST(a_moved_sip_keeps_channels_and_timers),
+        TEST(audits_hold_in_the_middle_of_everything),
+        TEST(idle_workers_use_no_processor_time),
+    };
+
+    if (argc != 2) {
+        (void)fprintf(stderr, "usage: workers_test probe.sip\n");
+        return 2;
+    }
+    image_path = argv[1];
+    return cmocka_run_group_tests_name("workers", tests, NULL, NULL);
+}

@@ -101,7 +101,7 @@ static void run_all(void)
     }
 }
 
-static void kernel_make(bool allow_native)
+static void kernel_make(bool allow_native, uint32_t worker_count)
 {
     const struct nk_options options = {
         .node_name = "testnode",
@@ -110,6 +110,7 @@ static void kernel_make(bool allow_native)
         .slot_first = 200,
         .slot_count = SLOTS,
         .heap_bytes = 64u << 20,
+        .worker_count = worker_count,
         .allow_native = allow_native,
         .tick_ns = 300000, /* so that all tests are pre-empted a lot */
         .events = {.log = on_log, .ended = on_ended},
@@ -206,7 +207,7 @@ static void without_the_operators_leave_a_native_image_is_refused(void **state)
 
     (void)state;
     nk_kernel_destroy(world.kernel);
-    kernel_make(false);
+    kernel_make(false, 1);
     image_add(SEALED);
     assert_int_equal(nk_image_add(world.kernel, files[NATIVE].bytes, files[NATIVE].length, digest,
                                   text, sizeof(text)),
@@ -343,6 +344,46 @@ static void an_endless_loop_stops_nobody(void **state)
     assert_exited(2, 0);
     assert_exited(3, 0);
     assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
+}
+
+static void several_workers_run_them(void **state)
+{
+    const uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
+
+    (void)state;
+    nk_kernel_destroy(world.kernel);
+    kernel_make(true, 3);
+    image_add(SEALED);
+    image_add(NATIVE);
+    world.quiet = true;
+    for (uint64_t i = 1; i <= 24; i++) { /* every third faults; some talk */
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "s%u", (unsigned)i);
+        create(i, name, i % 2 == 0 ? NATIVE : SEALED,
+               i % 3 == 0   ? "divide"
+               : i % 3 == 1 ? "server"
+                            : "client");
+        if (i % 3 == 2) {
+            (void)snprintf(name, sizeof(name), "s%u.test", (unsigned)i - 1);
+            wire(i, name);
+        }
+    }
+    for (uint64_t i = 1; i <= 24; i++) {
+        start(i);
+    }
+    while (world.end_count < 24) {
+        (void)nk_run(world.kernel, 1000, now());
+        assert_true(now() < end);
+    }
+    for (uint64_t i = 1; i <= 24; i++) {
+        if (i % 3 == 0) {
+            assert_int_equal(end_of(i)->how, NK_END_FAULTED);
+            assert_int_equal(end_of(i)->fault, SF_FAULT_DIV_BY_ZERO);
+        } else {
+            assert_exited(i, 0);
+        }
+    }
 }
 
 /* --- faults --------------------------------------------------------------------------------------
@@ -537,7 +578,7 @@ static void in_world(void **state)
     if (world.kernel != NULL) { /* the test before failed half way */
         nk_kernel_destroy(world.kernel);
     }
-    kernel_make(true);
+    kernel_make(true, 1);
     image_add(SEALED);
     image_add(NATIVE);
     body(state);
@@ -562,6 +603,7 @@ int main(int argc, char **argv)
         TEST(every_instance_has_its_own_data),
         TEST(preempted_computations_end_as_sealed_ones_do),
         TEST(an_endless_loop_stops_nobody),
+        TEST(several_workers_run_them),
         TEST(faults_that_the_mmu_sees_end_that_sip_only),
         TEST(code_is_mapped_while_the_sip_lives_and_never_writable),
         TEST(a_recycled_slot_holds_no_byte_of_the_native_sip_before),

@@ -36,6 +36,9 @@ static const char *const compiling[] = {
     "-w", /* clang has warned about this source before */
     "-Isdk",
     "-Icontracts",
+#ifdef NK_SANITIZED_MAP
+    "-DNK_SANITIZED_MAP",
+#endif
 };
 
 static const char *const linking[] = {

@@ -15,7 +15,11 @@
 
 #define SF_TEXT(x) SF_TEXT_(x)
 #define SF_TEXT_(x) #x
+#ifdef NK_SANITIZED_MAP
+#define SF_GATE 0x1e0000000000
+#else
 #define SF_GATE 0x0e0000000000
+#endif
 _Static_assert(SF_GATE == NK_GATE_ADDRESS, "gate address");
 
 #define NK_CALL(number, name, signature, doc)                                                      \

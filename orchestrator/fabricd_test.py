@@ -564,8 +564,8 @@ def on_fault_restarts_what_failed_only(place):
     sip = sip_of(place, "web2")
     expect((sip["state"], sip["restart"], sip["last_end"]) == ("exited", None, "exited 0"), sip)
     out, _ = place.ctl("get", "sips", "web2")
-    expect(out.splitlines()[0].split() == ["NAME", "GRAPH", "NODE", "IMAGE", "STATE", "RESTARTS",
-                                           "AGE", "LAST", "END"], out)
+    expect(out.splitlines()[0].split() == ["NAME", "GRAPH", "NODE", "IMAGE", "MODE", "STATE",
+                                           "RESTARTS", "AGE", "LAST", "END"], out)
     expect("exited (0)" in out and "exited 0" in out, out)
 
 

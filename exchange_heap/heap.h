@@ -35,6 +35,7 @@ enum xh__page_kind {
 struct xh__page {
     uint8_t kind;       /* enum xh__page_kind */
     uint8_t size_class; /* SLAB */
+    uint8_t replaced;   /* RUN: see xh_replaced */
     uint32_t run_pages; /* FREE, FREE_LAST, RUN: pages of the run */
     uint32_t prev;      /* FREE: bin list. SLAB with a free slot: list of its class */
     uint32_t next;
@@ -69,6 +70,8 @@ struct xh_heap {
 void xh__pages_init(struct xh_heap *heap);
 uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count);
 void xh__pages_give(struct xh_heap *heap, uint32_t first, uint32_t count);
+/* Before a block is freed, by its owner: what xh_replaced promises. Needs no lock. */
+void xh__run_renew(struct xh_heap *heap, const struct xh_block *block);
 uint32_t xh__bin_of(uint32_t page_count);
 
 /* slab.c: slots of one size class. take answers the slot's offset in the range, or SIZE_MAX. */

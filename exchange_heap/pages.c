@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
+#include <sys/mman.h>
 
 #include "heap.h"
 
@@ -9,6 +10,8 @@
  * before a larger one is split:
  */
 #define NEAR_FIT_TRIES 8u
+/* Runs from this size on begin at a multiple of it if they can: whole page tables can be moved. */
+#define ALIGN_PAGES ((2u << 20) / XH__PAGE_BYTES)
 
 uint32_t xh__bin_of(uint32_t page_count)
 {
@@ -95,20 +98,71 @@ static uint32_t run_find(const struct xh_heap *heap, uint32_t count)
     return run_search(heap, bin, count, heap->page_count);
 }
 
+/* Pages from `first` to the next aligned address. */
+static uint32_t pages_to_aligned(const struct xh_heap *heap, uint32_t first)
+{
+    size_t page = (size_t)heap->base / XH__PAGE_BYTES + first;
+
+    return (uint32_t)(-page % ALIGN_PAGES);
+}
+
 uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count)
 {
-    uint32_t first = run_find(heap, count);
-    uint32_t run_pages;
+    uint32_t first = count < ALIGN_PAGES ? XH__NONE : run_find(heap, count + ALIGN_PAGES - 1);
+    uint32_t run_pages, skipped = 0;
 
+    if (first != XH__NONE) {
+        skipped = pages_to_aligned(heap, first);
+    } else {
+        first = run_find(heap, count);
+    }
     if (first == XH__NONE) {
         return XH__NONE;
     }
-    run_pages = heap->pages[first].run_pages;
+    run_pages = heap->pages[first].run_pages - skipped;
     run_remove(heap, first);
+    if (skipped > 0) {
+        run_insert(heap, first, skipped);
+    }
+    first += skipped;
     if (run_pages > count) {
         run_insert(heap, first + count, run_pages - count);
     }
     return first;
+}
+
+/* If it fails, for want of mappings, the old pages are as good. */
+void xh__run_renew(struct xh_heap *heap, const struct xh_block *block)
+{
+    struct xh__page *page = &heap->pages[(size_t)(block->data - heap->base) / XH__PAGE_BYTES];
+
+    if (page->kind == XH__PAGE_RUN && page->replaced) {
+        page->replaced = 0;
+        (void)mmap(block->data, (size_t)page->run_pages * XH__PAGE_BYTES, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    }
+}
+
+static const struct xh__page *run_of(const struct xh_heap *heap, const struct xh_block *block)
+{
+    const struct xh__page *page = &heap->pages[(size_t)(block->data - heap->base) / XH__PAGE_BYTES];
+
+    return page->kind == XH__PAGE_RUN ? page : NULL;
+}
+
+size_t xh_room(const struct xh_heap *heap, const struct xh_block *block)
+{
+    const struct xh__page *page = run_of(heap, block);
+
+    return page == NULL ? 0 : (size_t)page->run_pages * XH__PAGE_BYTES;
+}
+
+void xh_replaced(struct xh_heap *heap, const struct xh_block *block)
+{
+    const struct xh__page *page = run_of(heap, block);
+
+    assert(page != NULL);
+    heap->pages[page - heap->pages].replaced = 1;
 }
 
 void xh__pages_give(struct xh_heap *heap, uint32_t first, uint32_t count)

@@ -249,6 +249,7 @@ sf_status xh_free(struct xh_heap *heap, struct xh_block *block, uint64_t owner)
     if (owner == 0 || block->owner != owner) {
         return SF_NOTOWNER;
     }
+    xh__run_renew(heap, block);
     heap_lock(heap);
     block_release(heap, block);
     heap_unlock(heap);
@@ -273,6 +274,7 @@ uint64_t xh_free_all(struct xh_heap *heap, uint64_t owner)
     heap_lock(heap);
     for (uint32_t index = 1; index < heap->header_used; index++) {
         if (heap->headers[index].block.owner == owner) {
+            xh__run_renew(heap, &heap->headers[index].block);
             block_release(heap, &heap->headers[index].block);
             freed++;
         }

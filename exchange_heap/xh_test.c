@@ -145,8 +145,7 @@ static void model_change(struct model *model)
         model_forget(model, i);
         break;
     case 1:
-        assert_int_equal(xh_give(model->blocks[i].block, model->blocks[i].owner, to),
-                         SF_OK);
+        assert_int_equal(xh_give(model->blocks[i].block, model->blocks[i].owner, to), SF_OK);
         model->blocks[i].owner = to;
         break;
     default:
@@ -256,6 +255,58 @@ static void sizes_out_of_range_are_refused(void **unused)
     xh_heap_destroy(heap);
 }
 
+static void a_replaced_place_is_fresh_for_the_next_block(void **unused)
+{
+    struct xh_heap *heap = heap_make(8u << 20);
+    struct xh_block *block = NULL, *again = NULL;
+    uint8_t *data;
+
+    (void)unused;
+    assert_int_equal(xh_alloc(heap, 100, alice, &block), SF_OK);
+    assert_int_equal(xh_room(heap, block), 0); /* it shares its page */
+    assert_int_equal(xh_alloc(heap, 5000, alice, &block), SF_OK);
+    assert_int_equal(xh_room(heap, block), 8192);
+    data = block->data;
+    memset(data, 1, 8192);
+    assert_int_equal(xh_trim(heap, block, 10), SF_OK);
+    assert_int_equal(xh_room(heap, block), 8192);
+    xh_replaced(heap, block);
+    assert_int_equal(xh_free(heap, block, alice), SF_OK);
+    assert_int_equal(xh_alloc(heap, 8192, bob, &again), SF_OK);
+    assert_ptr_equal(again->data, data);
+    for (uint32_t i = 0; i < 8192; i++) {
+        assert_int_equal(again->data[i], 0);
+    }
+    memset(data, 1, 8192); /* once only */
+    assert_int_equal(xh_free(heap, again, bob), SF_OK);
+    assert_int_equal(xh_alloc(heap, 8192, bob, &again), SF_OK);
+    assert_int_equal(again->data[0], 1);
+    heap_audit(heap);
+    xh_heap_destroy(heap);
+}
+
+static void large_blocks_begin_at_multiples_of_2_mib_while_there_is_room(void **unused)
+{
+    struct xh_heap *heap = heap_make(12u << 20);
+    struct xh_block *small = NULL, *block[4] = {NULL};
+    uint32_t aligned = 0;
+
+    (void)unused;
+    assert_int_equal(xh_alloc(heap, 5000, alice, &small), SF_OK);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(xh_alloc(heap, 2u << 20, bob, &block[i]), SF_OK);
+        aligned += (uintptr_t)block[i]->data % (2u << 20) == 0;
+        heap_audit(heap);
+    }
+    assert_true(aligned >= 3);
+    assert_int_equal(xh_free_all(heap, bob), 4);
+    assert_int_equal(xh_free(heap, small, alice), SF_OK);
+    /* Nothing is lost by it: the whole range is one run again. */
+    assert_int_equal(xh_alloc(heap, 12u << 20, bob, &small), SF_OK);
+    heap_audit(heap);
+    xh_heap_destroy(heap);
+}
+
 static void a_taken_address_says_exists(void **unused)
 {
     struct xh_options options = {
@@ -361,6 +412,8 @@ int main(void)
         cmocka_unit_test(exhaustion_says_nomem_and_everything_comes_back),
         cmocka_unit_test(only_the_owner_may_free_or_give),
         cmocka_unit_test(sizes_out_of_range_are_refused),
+        cmocka_unit_test(a_replaced_place_is_fresh_for_the_next_block),
+        cmocka_unit_test(large_blocks_begin_at_multiples_of_2_mib_while_there_is_room),
         cmocka_unit_test(a_taken_address_says_exists),
         cmocka_unit_test(walk_visits_each_block_in_address_order),
         cmocka_unit_test(audit_finds_what_is_broken),

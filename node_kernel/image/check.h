@@ -43,4 +43,7 @@ SF_MUST_CHECK sf_status image__check_relocations(struct image *image, const uint
 /* Names, limits, ports, contracts. Fills contracts. */
 SF_MUST_CHECK sf_status image__check_manifest(struct image *image, struct image_report *report);
 
+/* The table of source lines (image/lines.h). */
+SF_MUST_CHECK sf_status image__check_lines(const struct image *image, struct image_report *report);
+
 #endif

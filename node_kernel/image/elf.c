@@ -136,7 +136,7 @@ static sf_status check_desc(struct image *image, uint64_t entry, struct image_re
     if (desc.magic != NK_DESC_MAGIC || desc.abi_version != NK_ABI_VERSION) {
         return image__broken(report, SF_TRUST, "elf-entry", "not a descriptor of this ABI");
     }
-    if (desc.instance_bytes == 0 || desc.instance_bytes > NK_HEAD_BYTES - (NK_INSTANCE - NK_HEAD) ||
+    if (desc.instance_bytes == 0 || desc.instance_bytes > NK_INSTANCE_BYTES_MAX ||
         desc.memory_pages != manifest->memory_pages ||
         desc.memory_pages_max != manifest->memory_pages_max) {
         return image__broken(report, SF_TRUST, "elf-entry",

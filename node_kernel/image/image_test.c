@@ -17,6 +17,7 @@
 #include "abi/nk_abi.h"
 #include "image.pb-c.h"
 #include "image/image.h"
+#include "image/lines.h"
 
 struct file {
     uint8_t *bytes;
@@ -214,8 +215,11 @@ static void manifest_rules(void **state)
         expect_rule(&parts, "manifest-name");
     }
     set_text(&m->name, "web");
-    set_text(&m->slot_class, "large");
+    set_text(&m->slot_class, "huge");
     expect_rule(&parts, "manifest-slot-class");
+    set_text(&m->slot_class, "large");
+    m->memory_pages_max = NK_LARGE_PAGES_MAX + 1;
+    expect_rule(&parts, "manifest-memory");
     set_text(&m->slot_class, "small");
     m->memory_pages_max = NK_MODULE_PAGES_MAX + 1;
     expect_rule(&parts, "manifest-memory");
@@ -262,6 +266,89 @@ static void port_and_symbol_rules(void **state)
     expect_rule(&parts, "manifest-symbols");
     m->n_symbols = symbol_count;
     parts_free(&parts);
+}
+
+static void line_rules(void **state)
+{
+    struct parts parts = parts_of(&web);
+    Sf__Image__Manifest *m = parts.manifest;
+    Sf__Image__Lines *l = m->lines;
+
+    (void)state;
+    m->violation_faults = 2;
+    expect_rule(&parts, "manifest-limits");
+    m->violation_faults = 0;
+    assert_true(l != NULL && l->n_row_bytes > 100 && l->n_frame_function > 100);
+    l->n_row_frame--;
+    expect_rule(&parts, "manifest-lines");
+    l->n_row_frame++;
+    l->row_frame[7] = (uint32_t)l->n_frame_function + 1;
+    expect_rule(&parts, "manifest-lines");
+    l->row_frame[7] = 0;
+    l->row_bytes[7] = UINT32_MAX;
+    expect_rule(&parts, "manifest-lines");
+    l->row_bytes[7] = 1;
+    l->n_frame_line--;
+    expect_rule(&parts, "manifest-lines");
+    l->n_frame_line++;
+    l->frame_function[3] = (uint32_t)l->n_functions;
+    expect_rule(&parts, "manifest-lines");
+    l->frame_function[3] = 0;
+    l->frame_file[3] = (uint32_t)l->n_files + 1;
+    expect_rule(&parts, "manifest-lines");
+    l->frame_file[3] = 0;
+    l->frame_parent[3] = 4; /* itself */
+    expect_rule(&parts, "manifest-lines");
+    l->frame_parent[3] = 0;
+    set_text(&l->functions[0], "a\033[2J");
+    expect_rule(&parts, "manifest-lines");
+    set_text(&l->functions[0], "a");
+    set_text(&l->files[0], "");
+    expect_rule(&parts, "manifest-lines");
+    parts_free(&parts);
+}
+
+/* Frames that are each other's parents, one more than a lookup follows, in two rows. */
+static void lines_are_found_by_offset(void **state)
+{
+    enum { COUNT = IMAGE_LINES_DEPTH_MAX + 1 };
+    uint32_t zeros[COUNT] = {0}, lines[COUNT], parents[COUNT];
+    uint32_t row_bytes[] = {4096, 16, 8}, row_frame[] = {1, COUNT, 0};
+    char *files[] = {(char[]){"a.c"}}, *functions[] = {(char[]){"f"}};
+    Sf__Image__Lines table = SF__IMAGE__LINES__INIT;
+    Sf__Image__Manifest manifest = SF__IMAGE__MANIFEST__INIT;
+    struct image image = {.manifest = &manifest};
+    struct image_frame frames[IMAGE_LINES_DEPTH_MAX];
+
+    (void)state;
+    assert_int_equal(image_lines_find(&image, 4096, frames), 0); /* no table */
+    for (uint32_t i = 0; i < COUNT; i++) {
+        lines[i] = 10 + i;
+        parents[i] = i;
+    }
+    table.n_files = table.n_functions = 1;
+    table.files = files;
+    table.functions = functions;
+    table.n_frame_function = table.n_frame_file = table.n_frame_line = table.n_frame_parent = COUNT;
+    table.frame_function = table.frame_file = zeros;
+    table.frame_line = lines;
+    table.frame_parent = parents;
+    table.n_row_bytes = table.n_row_frame = 3;
+    table.row_bytes = row_bytes;
+    table.row_frame = row_frame;
+    manifest.lines = &table;
+    assert_int_equal(image_lines_find(&image, 4095, frames), 0);
+    assert_int_equal(image_lines_find(&image, 4096, frames), 1);
+    assert_int_equal(frames[0].line, 10);
+    assert_null(frames[0].file);
+    assert_string_equal(frames[0].function, "f");
+    assert_int_equal(image_lines_find(&image, 4111, frames), 1);
+    assert_int_equal(image_lines_find(&image, 4112, frames), IMAGE_LINES_DEPTH_MAX);
+    assert_int_equal(frames[0].line, 10 + COUNT - 1);
+    assert_int_equal(frames[1].line, 10 + COUNT - 2);
+    assert_int_equal(image_lines_find(&image, 4119, frames), IMAGE_LINES_DEPTH_MAX);
+    assert_int_equal(image_lines_find(&image, 4120, frames), 0);
+    assert_int_equal(image_lines_find(&image, UINT64_MAX, frames), 0);
 }
 
 static void contract_rules(void **state)
@@ -358,8 +445,8 @@ static void elf_segment_rules(void **state)
     BREAK(&p, segment(&p, 0)->p_vaddr, segment(&p, 0)->p_vaddr - NK_IMAGE_STRIDE, "elf-place");
     BREAK(&p, segment(&p, 1)->p_vaddr, segment(&p, 0)->p_vaddr + NK_IMAGE_STRIDE, "elf-place");
     BREAK(&p, desc(&p)->magic, 0, "elf-entry");
-    BREAK(&p, desc(&p)->abi_version, 2, "elf-entry");
-    BREAK(&p, desc(&p)->instance_bytes, NK_HEAD_BYTES, "elf-entry");
+    BREAK(&p, desc(&p)->abi_version, NK_ABI_VERSION + 1, "elf-entry");
+    BREAK(&p, desc(&p)->instance_bytes, NK_INSTANCE_BYTES_MAX + 1, "elf-entry");
     BREAK(&p, desc(&p)->memory_pages, 0, "elf-entry");
     BREAK(&p, desc(&p)->start, (int32_t(*)(void *))(uintptr_t)elf_header(&p)->e_entry, "elf-entry");
     assert_int_equal(seal_and_open(&p, text), SF_OK);
@@ -551,6 +638,8 @@ int main(void)
         cmocka_unit_test(every_cut_is_seen),
         cmocka_unit_test(a_tail_is_seen),
         cmocka_unit_test(manifest_rules),
+        cmocka_unit_test(line_rules),
+        cmocka_unit_test(lines_are_found_by_offset),
         cmocka_unit_test(port_and_symbol_rules),
         cmocka_unit_test(contract_rules),
         cmocka_unit_test(elf_header_rules),

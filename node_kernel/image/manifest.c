@@ -36,6 +36,8 @@ static sf_status check_place(const Sf__Image__Manifest *manifest, struct image_r
 static sf_status check_scalars(struct image *image, struct image_report *report)
 {
     const Sf__Image__Manifest *manifest = image->manifest;
+    uint32_t pages_max;
+    bool large;
 
     if (manifest->abi_version != NK_ABI_VERSION) {
         return image__broken(report, SF_TRUST, "manifest-abi", "version %u, this kernel has %u",
@@ -45,23 +47,29 @@ static sf_status check_scalars(struct image *image, struct image_report *report)
         return image__broken(report, SF_FORMAT, "manifest-name",
                              "the name is not [a-z][a-z0-9_-]{0,30}");
     }
-    if (strcmp(manifest->slot_class, "small") != 0) {
+    large = strcmp(manifest->slot_class, "large") == 0;
+    if (!large && strcmp(manifest->slot_class, "small") != 0) {
         return image__broken(report, SF_TRUST, "manifest-slot-class",
-                             "only the small class exists");
+                             "neither \"small\" nor \"large\"");
     }
     if (image_mode_find(manifest->mode, &image->mode) != SF_OK) {
         return image__broken(report, SF_UNSUPPORTED, "manifest-mode",
                              "this kernel has no such mode: it must be " IMAGE_MODES);
     }
+    if (image->mode == IMAGE_NATIVE && large) {
+        return image__broken(report, SF_UNSUPPORTED, "manifest-slot-class",
+                             "native images are of the small class");
+    }
     if (image->mode == IMAGE_NATIVE && manifest->memory_pages != manifest->memory_pages_max) {
         return image__broken(report, SF_FORMAT, "manifest-memory",
                              "a native image has all its memory from the start");
     }
+    pages_max = large ? NK_LARGE_PAGES_MAX : NK_MODULE_PAGES_MAX;
     if (manifest->memory_pages > manifest->memory_pages_max ||
-        manifest->memory_pages_max > NK_MODULE_PAGES_MAX) {
-        return image__broken(report, SF_LIMIT, "manifest-memory", "%u to %u pages, at most %u",
-                             manifest->memory_pages, manifest->memory_pages_max,
-                             NK_MODULE_PAGES_MAX);
+        manifest->memory_pages_max > pages_max) {
+        return image__broken(report, SF_LIMIT, "manifest-memory",
+                             "%u to %u pages, at most %u in the %s class", manifest->memory_pages,
+                             manifest->memory_pages_max, pages_max, manifest->slot_class);
     }
     if (manifest->cpu_percent > 100) {
         return image__broken(report, SF_LIMIT, "manifest-cpu", "%u percent of a core, at most 100",
@@ -70,6 +78,10 @@ static sf_status check_scalars(struct image *image, struct image_report *report)
     if (manifest->module_hash.len != IMAGE_DIGEST_BYTES) {
         return image__broken(report, SF_FORMAT, "manifest-module-hash", "%zu bytes, must be %u",
                              manifest->module_hash.len, IMAGE_DIGEST_BYTES);
+    }
+    if (manifest->violation_faults > 1) {
+        return image__broken(report, SF_FORMAT, "manifest-limits", "violation_faults is %u",
+                             manifest->violation_faults);
     }
     return check_place(manifest, report);
 }
@@ -175,6 +187,9 @@ sf_status image__check_manifest(struct image *image, struct image_report *report
 
     if (st == SF_OK) {
         st = check_symbols(manifest, report);
+    }
+    if (st == SF_OK) {
+        st = image__check_lines(image, report);
     }
     if (st == SF_OK) {
         st = check_contracts(image, report);

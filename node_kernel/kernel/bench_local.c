@@ -9,6 +9,10 @@
  *   api_call          SIP -> kernel -> SIP, the call `state`        | getpid
  *   yield             one SIP to the next, two SIPs                 | sched_yield, two processes
  *   pingpong64        64-byte block there and back, two SIPs        | 64 bytes over two pipes
+ *   pingpong_64k, _1m the same with larger blocks; ours are handed  | 64 KiB, 1 MiB over two pipes
+ *                     over, only the first and last word is touched |
+ *   idle_sip_kib      resident memory and page tables of a SIP that  | of a static program that
+ *                     waits; not cycles                              | waits
  *   pingpong64_cross  the same, on two workers, both awake          | a futex, two threads
  *   create_start_exit create, start, run to the exit, reclaim       | posix_spawn, waitpid; static
  */
@@ -32,16 +36,19 @@
 #include "nk.h"
 
 #define ROUNDS 5u
-#define BATCHES 40u     /* of ours, in a round */
-#define BATCH_MIN 1000u /* operations; fewer tell nothing */
+#define BATCHES 40u    /* of ours, in a round */
+#define BATCH_MIN 100u /* operations; fewer tell nothing */
 #define YIELDS 20000u
 #define ROUND_TRIPS 5000u
+#define LARGE_TRIPS 500u
 #define CROSS_TRIPS 1000u
 #define LIVES 400u
+#define IDLE_SIPS 2000u
 #define BASE_BATCHES 10u
 #define BASE_CALLS 20000u
 #define BASE_YIELDS 5000u
 #define BASE_TRIPS 1000u
+#define BASE_LARGE_TRIPS 50u
 #define BASE_SPAWNS 60u
 #define NODE 5u
 
@@ -230,12 +237,12 @@ static void ours_yields(struct samples *samples)
     sips_stop();
 }
 
-static void ours_trips(struct samples *samples)
+static void trips_of(struct samples *samples, const char *ping, uint32_t trips)
 {
     char text[256];
 
     sip_create(1, "a", "pong");
-    sip_create(2, "b", "ping");
+    sip_create(2, "b", ping);
     if (nk_sip_wire(kernel, 2, "peer", NODE, "a.test", text, sizeof(text)) != SF_OK) {
         fail(text);
     }
@@ -243,9 +250,24 @@ static void ours_trips(struct samples *samples)
     sip_start(2);
     (void)nk_run(kernel, 1001, now());
     for (uint32_t i = 0; i < BATCHES; i++) {
-        run_batch(samples, 2 * ROUND_TRIPS, trips_done);
+        run_batch(samples, 2 * trips, trips_done);
     }
     sips_stop();
+}
+
+static void ours_trips(struct samples *samples)
+{
+    trips_of(samples, "ping", ROUND_TRIPS);
+}
+
+static void ours_trips_64k(struct samples *samples)
+{
+    trips_of(samples, "ping64k", LARGE_TRIPS);
+}
+
+static void ours_trips_1m(struct samples *samples)
+{
+    trips_of(samples, "ping1m", LARGE_TRIPS);
 }
 
 /* Both workers awake: this thread never sleeps, the other answers within its time of spinning. */
@@ -351,10 +373,41 @@ static void base_yields(struct samples *samples)
     child_end(pid);
 }
 
-static void base_trips(struct samples *samples)
+/* A pipe takes 64 KiB at most in one piece. */
+static int read_all(int fd, char *data, size_t bytes)
 {
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t n = read(fd, data + done, bytes - done);
+
+        if (n <= 0) {
+            return 0;
+        }
+        done += (size_t)n;
+    }
+    return 1;
+}
+
+static int write_all(int fd, const char *data, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes) {
+        ssize_t n = write(fd, data + done, bytes - done);
+
+        if (n <= 0) {
+            return 0;
+        }
+        done += (size_t)n;
+    }
+    return 1;
+}
+
+static void base_trips_of(struct samples *samples, size_t bytes, uint32_t trips)
+{
+    static char data[1u << 20];
     int there[2], back[2];
-    char data[64] = {0};
     pid_t pid;
 
     if (pipe(there) != 0 || pipe(back) != 0) {
@@ -362,29 +415,40 @@ static void base_trips(struct samples *samples)
     }
     pid = child_start();
     if (pid == 0) {
-        while (read(there[0], data, sizeof(data)) == sizeof(data)) {
-            if (write(back[1], data, sizeof(data)) != sizeof(data)) {
-                break;
-            }
+        while (read_all(there[0], data, bytes) && write_all(back[1], data, bytes)) {
         }
         _exit(0);
     }
     for (uint32_t i = 0; i < BASE_BATCHES; i++) {
         uint64_t from = __rdtsc();
 
-        for (uint32_t k = 0; k < BASE_TRIPS; k++) {
-            if (write(there[1], data, sizeof(data)) != sizeof(data) ||
-                read(back[0], data, sizeof(data)) != sizeof(data)) {
+        for (uint32_t k = 0; k < trips; k++) {
+            if (!write_all(there[1], data, bytes) || !read_all(back[0], data, bytes)) {
                 fail("pipe ping-pong");
             }
         }
-        sample(samples, __rdtsc() - from, BASE_TRIPS);
+        sample(samples, __rdtsc() - from, trips);
     }
     child_end(pid);
     for (int i = 0; i < 2; i++) {
         (void)close(there[i]);
         (void)close(back[i]);
     }
+}
+
+static void base_trips(struct samples *samples)
+{
+    base_trips_of(samples, 64, BASE_TRIPS);
+}
+
+static void base_trips_64k(struct samples *samples)
+{
+    base_trips_of(samples, 64u << 10, BASE_LARGE_TRIPS);
+}
+
+static void base_trips_1m(struct samples *samples)
+{
+    base_trips_of(samples, 1u << 20, BASE_LARGE_TRIPS);
 }
 
 struct ball {
@@ -484,6 +548,66 @@ static void image_add(const char *path, uint8_t digest[IMAGE_DIGEST_BYTES])
     }
 }
 
+static unsigned long memory_kib(pid_t pid)
+{
+    unsigned long resident = 0, tables = 0;
+    char line[256];
+    FILE *file;
+
+    (void)snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+    file = fopen(line, "r");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "VmRSS: %lu", &resident);
+        (void)sscanf(line, "VmPTE: %lu", &tables);
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    return resident + tables;
+}
+
+/* What IDLE_SIPS that wait take; the same for processes that wait. */
+static void tell_idle(const char *path)
+{
+    struct nk_options options = {.node_name = "bench",
+                                 .node_id = NODE,
+                                 .epoch = 1,
+                                 .slot_count = IDLE_SIPS,
+                                 .heap_bytes = 16u << 20};
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+    char *argv[] = {(char *)hello_path, "wait", NULL};
+    unsigned long before, base;
+    pid_t pid;
+    double kib;
+
+    if (nk_kernel_create(&options, &kernel, NULL, 0) != SF_OK) {
+        fail("kernel");
+    }
+    image_add(path, digest);
+    before = memory_kib(getpid());
+    for (uint64_t number = 1; number <= IDLE_SIPS; number++) {
+        struct nk_sip_options sip = {.number = number, .name = "idle", .image_digest = digest};
+
+        if (nk_sip_create(kernel, &sip, NULL, 0) != SF_OK ||
+            nk_sip_start(kernel, number) != SF_OK) {
+            fail("idle sip");
+        }
+    }
+    while (nk_run(kernel, 1000, now())) {
+    }
+    kib = (double)(memory_kib(getpid()) - before) / IDLE_SIPS;
+    nk_kernel_destroy(kernel);
+    if (posix_spawn(&pid, hello_path, NULL, NULL, argv, environ) != 0) {
+        fail("posix_spawn");
+    }
+    (void)usleep(50000);
+    base = memory_kib(pid);
+    child_end(pid);
+    (void)printf("{\"suite\":\"local\",\"metric\":\"idle_sip_kib\",\"unit\":\"KiB\",\"n\":%u,"
+                 "\"min\":%.1f,\"p50\":%.1f,\"p99\":%.1f,\"baseline\":%.1f,\"ratio\":%.4f}\n",
+                 IDLE_SIPS, kib, kib, kib, (double)base, kib / (double)base);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -491,8 +615,12 @@ int main(int argc, char **argv)
         void (*ours)(struct samples *samples);
         void (*base)(struct samples *samples);
     } metrics[] = {
-        {"api_call", ours_calls, base_calls},          {"yield", ours_yields, base_yields},
-        {"pingpong64", ours_trips, base_trips},        {"pingpong64_cross", ours_cross, base_cross},
+        {"api_call", ours_calls, base_calls},
+        {"yield", ours_yields, base_yields},
+        {"pingpong64", ours_trips, base_trips},
+        {"pingpong_64k", ours_trips_64k, base_trips_64k},
+        {"pingpong_1m", ours_trips_1m, base_trips_1m},
+        {"pingpong64_cross", ours_cross, base_cross},
         {"create_start_exit", ours_lives, base_lives},
     };
     struct nk_options options = {.node_name = "bench",
@@ -505,8 +633,8 @@ int main(int argc, char **argv)
     char text[256];
     cpu_set_t cpus;
 
-    if (argc != 4) {
-        (void)fprintf(stderr, "usage: bench_local bench.sip exit.sip hello\n");
+    if (argc != 5) {
+        (void)fprintf(stderr, "usage: bench_local bench.sip exit.sip idle.sip hello\n");
         return 2;
     }
     if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
@@ -519,7 +647,7 @@ int main(int argc, char **argv)
     }
     image_add(argv[1], bench_digest);
     image_add(argv[2], exit_digest);
-    hello_path = argv[3];
+    hello_path = argv[4];
     for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++) {
         struct samples ours = {0}, base = {0};
 
@@ -530,5 +658,6 @@ int main(int argc, char **argv)
         tell(metrics[m].metric, &ours, &base);
     }
     nk_kernel_destroy(kernel);
+    tell_idle(argv[3]);
     return 0;
 }

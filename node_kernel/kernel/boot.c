@@ -248,6 +248,17 @@ static void last_words_prepare(void)
     }
 }
 
+/* A SIP takes a mapping, and one more for each larger block it holds; Linux allows 65,530 in all.
+ */
+static void mappings_allow(void)
+{
+    char text[160];
+
+    if (file_write("/proc/sys/vm/max_map_count", "1048576", text, sizeof(text)) != SF_OK) {
+        node_log("%s", text);
+    }
+}
+
 sf_status boot_begin(char *text, size_t text_capacity)
 {
     sf_status st = mounts_make(text, text_capacity);
@@ -259,6 +270,7 @@ sf_status boot_begin(char *text, size_t text_capacity)
     }
     boot_stage("kernel");
     last_words_prepare();
+    mappings_allow();
     return modules_load(text, text_capacity);
 }
 

@@ -16,7 +16,7 @@
 static _Noreturn int64_t call_trap(struct nk_sip *sip, uint32_t kind)
 {
     nk__fault_from_call(sip,
-                        kind == 0 || kind > SF_FAULT_KILLED ? SF_FAULT_BAD_CALL : (uint8_t)kind);
+                        kind == 0 || kind > SF_FAULT_BAD_CALL ? SF_FAULT_BAD_CALL : (uint8_t)kind);
 }
 
 static _Noreturn int64_t call_unknown(struct nk_sip *sip)
@@ -46,6 +46,9 @@ static int64_t call_yield(struct nk_sip *sip)
 static int64_t call_resched(struct nk_sip *sip, uint64_t result)
 {
     nk__cpu.resched = 0;
+    if (nk__quota_cpu_over(sip)) {
+        nk__fault_from_call(sip, SF_FAULT_QUOTA);
+    }
     nk__cpu.budget = 0; /* as when it is pre-empted */
     nk__requeue(sip, result);
 }
@@ -146,7 +149,7 @@ static int64_t call_block_alloc(struct nk_sip *sip, uint32_t bytes)
     struct xh_block *block;
     uint32_t address;
 
-    if (bytes == 0 || bytes > NK_MEMORY_BYTES - NK_WINDOW_OFFSET ||
+    if (bytes == 0 || bytes > sip->window.span_count << NK_SPAN_SHIFT ||
         sip->block_bytes + bytes > sip->block_bytes_max ||
         xh_alloc(heap, bytes, sip->owner, &block) != SF_OK) {
         return 0;

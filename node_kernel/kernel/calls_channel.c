@@ -3,9 +3,9 @@
  * Kernel calls on endpoints: send, receive, select, accept and the small ones.
  *
  * A message is translated at this border: handles become endpoints, window addresses become blocks
- * of the exchange heap, and back. Bytes are copied between window and block. A received message
- * for which the SIP has no room (window or quota full, no handle) is kept in its port and offered
- * again by the next receive.
+ * of the exchange heap, and back. Bytes are copied between window and block, or moved (handover.c).
+ * A received message for which the SIP has no room (window or quota full, no handle) is kept in its
+ * port and offered again by the next receive.
  *
  * The lock is taken unless the port is local and the message carries no endpoint (worker.h).
  */
@@ -172,7 +172,7 @@ static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const str
         struct xh_block *block = parcel->blocks[i];
 
         capacities[i] = block->capacity;
-        memcpy(block->data, sip->memory + parcel->addresses[i], block->bytes);
+        nk__handover_leave(sip, block, parcel->addresses[i]);
     }
     if (locked) {
         nk__lock(kernel);
@@ -193,6 +193,10 @@ static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const str
     }
     if (st == SF_OK) {
         parcel_leave(sip, parcel, capacities);
+        return SF_OK;
+    }
+    for (uint32_t i = 0; i < parcel->block_count; i++) {
+        nk__handover_back(sip, parcel->blocks[i], parcel->addresses[i]);
     }
     return st;
 }
@@ -229,19 +233,25 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     nk_msg_unaligned *out = (nk_msg_unaligned *)to->wait_out;
     struct xh_block *block = NULL;
     uint32_t address = 0;
+    int large = 0;
     sf_status st;
 
     if (parcel->block_count > 0) {
         block = parcel->blocks[0];
-        address = to->block_bytes + block->capacity > to->block_bytes_max
-                      ? 0
-                      : nk__window_add(to, block, block->bytes);
+        large = block->bytes > NK_CELL_BYTES_MAX;
+        if (to->block_bytes + block->capacity <= to->block_bytes_max) {
+            address = large ? nk__handover_pass(sip, block, parcel->addresses[0], to)
+                            : nk__window_add(to, block, block->bytes);
+        }
         if (address == 0) {
             return SF_AGAIN;
         }
     }
     st = fab_ep_pass(port->ep, msg, sip->owner, to->owner);
     if (__builtin_expect(st != SF_OK, 0)) {
+        if (large) {
+            nk__handover_unpass(sip, block, parcel->addresses[0], to, address);
+        }
         if (address != 0) {
             nk__window_remove(to, address);
         }
@@ -255,14 +265,15 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     if (address != 0) {
         uint32_t i = (uint32_t)__builtin_ctz(port->plans[msg->tag].blocks);
 
-        copy_small(to->memory + address, sip->memory + parcel->addresses[0], block->bytes);
+        if (!large) { /* not earlier: the cell is the other SIP's already */
+            copy_small(to->memory + address, sip->memory + parcel->addresses[0], block->bytes);
+        }
         out->args[i] = (uint64_t)block->bytes << 32 | address;
         to->block_bytes += block->capacity;
         to->block_count++;
         parcel_leave(sip, parcel, &block->capacity);
     }
-    mate->received_tag = msg->tag;
-    mate->has_received = 1;
+    nk__note_got(&mate->notes, msg->tag);
     mate->waiting = 0;
     to->wait = NK_WAIT_NONE;
     if (__builtin_expect(to->timer_index != 0, 0)) {
@@ -273,12 +284,11 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     return SF_OK;
 }
 
-/* One block at most, small, and present; no endpoint. */
+/* One block at most, and present; no endpoint. */
 static inline int parcel_is_plain(const struct parcel *parcel, const struct fab_plan *plan)
 {
     return plan->eps == 0 && (plan->blocks & (plan->blocks - 1)) == 0 &&
-           (plan->blocks == 0 ||
-            (parcel->block_count == 1 && parcel->blocks[0]->bytes <= NK_CELL_BYTES_MAX));
+           (plan->blocks == 0 || parcel->block_count == 1);
 }
 
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
@@ -300,7 +310,7 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     parcel.port_count = 0;
     st = pack(sip, port, in, &msg, &parcel);
     if (__builtin_expect(st != SF_OK, 0)) {
-        return -(int64_t)st;
+        return nk__send_refused(sip, port, in->tag, st);
     }
     st = SF_AGAIN;
     if (mate_waits(port->mate) && parcel_is_plain(&parcel, &port->plans[msg.tag])) {
@@ -310,10 +320,9 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
         st = send_queued(sip, port, &msg, &parcel);
     }
     if (__builtin_expect(st != SF_OK, 0)) {
-        return -(int64_t)st;
+        return nk__send_refused(sip, port, msg.tag, st);
     }
-    port->sent_tag = msg.tag;
-    port->has_sent = 1;
+    nk__note_sent(&port->notes, msg.tag);
     sip->worker->messages++;
     return SF_OK;
 }
@@ -333,11 +342,10 @@ static int unpack_block(struct nk_sip *sip, struct xh_block *block, uint64_t *ou
     if (sip->block_bytes + block->capacity > sip->block_bytes_max) {
         return 0;
     }
-    address = nk__window_add(sip, block, block->bytes);
+    address = nk__handover_enter(sip, block);
     if (address == 0) {
         return 0;
     }
-    memcpy(sip->memory + address, block->data, block->bytes);
     sip->block_bytes += block->capacity;
     sip->block_count++;
     *out_value = (uint64_t)block->bytes << 32 | address;
@@ -372,6 +380,7 @@ static __attribute__((noinline)) void unpack_undo(struct nk_sip *sip,
             continue;
         }
         if (message->args[i].kind == CT_ARG_BLOCK) {
+            nk__handover_leave(sip, msg->args[i].block, (uint32_t)values[i]);
             nk__window_remove(sip, (uint32_t)values[i]);
             sip->block_bytes -= msg->args[i].block->capacity;
             sip->block_count--;
@@ -468,8 +477,7 @@ static sf_status recv_unpack(struct nk_sip *sip, struct nk_port *port, struct fa
 {
     sf_status st;
 
-    port->received_tag = msg->tag;
-    port->has_received = 1;
+    nk__note_got(&port->notes, msg->tag);
     st = unpack(sip, port, msg, out);
     if (__builtin_expect(st != SF_OK, 0)) {
         recv_stash(sip, port, msg);

@@ -63,10 +63,14 @@ nk__gate_start:
     push $0      /* the return address the gate expects; exit never returns */
     jmp nk__gate_begin
 
-/* Resumption of a pre-empted SIP (preempt.c saved it): vector registers from its header page, the
+/* Resumption of a pre-empted SIP (preempt.c saved it): vector registers from its header, the
  * other general registers from its stack. %rcx..: free until popped. */
     .balign 16
 nk__gate_restore:
+    mov CPU(NK_CPU_SIP), %rax
+    mov %rax, CPU(NK_CPU_RESTORED) /* as long as CALLS stays: it computes without a call */
+    mov CPU(NK_CPU_CALLS), %rax
+    mov %rax, CPU(NK_CPU_RESTORED_CALLS)
     pop %rdi
     pop %rsi
     test %esi, %esi

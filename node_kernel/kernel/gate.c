@@ -13,6 +13,8 @@ _Static_assert(offsetof(struct nk_cpu, head) == NK_CPU_HEAD, "gate.S");
 _Static_assert(offsetof(struct nk_cpu, table) == NK_CPU_TABLE, "gate.S");
 _Static_assert(offsetof(struct nk_cpu, calls) == NK_CPU_CALLS, "gate.S");
 _Static_assert(offsetof(struct nk_cpu, resched) == NK_CPU_RESCHED, "gate.S");
+_Static_assert(offsetof(struct nk_cpu, restored) == NK_CPU_RESTORED, "gate.S");
+_Static_assert(offsetof(struct nk_cpu, restored_calls) == NK_CPU_RESTORED_CALLS, "gate.S");
 _Static_assert(offsetof(struct nk_head, rsp) == 0, "gate.S");
 
 #define GATE_BYTES 4096u

@@ -20,6 +20,8 @@
 #define NK_CPU_TABLE 24
 #define NK_CPU_CALLS 32
 #define NK_CPU_RESCHED 40
+#define NK_CPU_RESTORED 64
+#define NK_CPU_RESTORED_CALLS 72
 #define NK_GATE_CALL_COUNT 21
 
 #ifndef __ASSEMBLER__
@@ -41,6 +43,9 @@ struct nk_cpu {
     uint32_t budget;          /* resumptions left in this nk_run */
     struct nk_worker *worker; /* that runs on this thread now, or NULL: not in nk_run */
     uint64_t kicks;           /* workers to wake when the lock is released */
+    struct nk_sip *restored;  /* the last one resumed where it was pre-empted, or NULL */
+    uint64_t restored_calls;  /* `calls` at that moment */
+    uint64_t charged_ns;      /* this thread's processor time up to which SIPs were charged */
 };
 /* local-exec: one move from %fs. The core may therefore only be linked into executables. */
 extern __thread struct nk_cpu nk__cpu __attribute__((tls_model("local-exec")));

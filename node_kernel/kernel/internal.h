@@ -23,6 +23,7 @@
 #include "abi/nk_abi.h"
 #include "gate.h"
 #include "nk.h"
+#include "port_note.h"
 #include "worker.h"
 
 #define NK_PAGE_BYTES 4096u
@@ -56,8 +57,7 @@ struct nk_port {
     struct nk_port *mate;         /* LOCAL: the port at the other end; NULL: it has closed */
     struct nk_sip *sip;           /* NULL: held by a service */
     struct fab_msg *stash;        /* received, but there was no room for its blocks or endpoints */
-    uint8_t sent_tag, received_tag;
-    uint8_t has_sent, has_received;
+    struct nk_notes notes;        /* the last messages */
     uint32_t message_count;
     const struct ct_contract *contract;
     struct nk_service *service; /* NULL: held by a SIP */
@@ -70,19 +70,41 @@ struct nk_port {
 };
 #define NK_HANDLE_INDEX(handle) ((handle) & (NK_HANDLES_MAX - 1))
 
-/* --- the block window of a SIP
- * -------------------------------------------------------------------- [32, 64 MiB) of the linear
- * memory in spans of 64 KiB. Blocks up to NK_CELL_BYTES_MAX live in the cells of a span, which
- * stays accessible; larger ones in runs of spans that become accessible with the block and vanish
- * with it.
+/* --- slot classes -------------------------------------------------------------------------------
+ */
+
+/* What a class of slots looks like: abi/nk_abi.h. */
+struct nk_geometry {
+    uint64_t base, stride;
+    uint64_t linear_bytes; /* what an address can name */
+    uint32_t window_offset, window_bytes;
+    uint32_t pages_max; /* of 64 KiB */
+    uint32_t count_max; /* in the cell */
+    const char *name;
+};
+extern const struct nk_geometry nk__geometry[NK_SLOT_CLASS_COUNT];
+
+/* A slot's index tells its class. */
+#define NK_SLOT_LARGE 0x80000000u
+static inline enum nk_slot_class nk__slot_class(uint32_t index)
+{
+    return (index & NK_SLOT_LARGE) != 0 ? NK_LARGE : NK_SMALL;
+}
+
+/* --- the block window of a SIP ------------------------------------------------------------------
+ * Spans of 64 KiB. Blocks up to NK_CELL_BYTES_MAX live in the cells of a span, which stays
+ * accessible; larger ones (and all, if the manifest says strict_blocks) in runs of spans that
+ * become accessible with the block and vanish with it.
  */
 #define NK_SPAN_SHIFT 16u
-#define NK_SPAN_COUNT ((NK_MEMORY_BYTES - NK_WINDOW_OFFSET) >> NK_SPAN_SHIFT)
 #define NK_CELL_SHIFT_MIN 6u
 #define NK_CELL_SHIFT_MAX 12u
 #define NK_CELL_BYTES_MAX (1u << NK_CELL_SHIFT_MAX)
 
 enum nk_span_kind { NK_SPAN_FREE = 0, NK_SPAN_CELLS, NK_SPAN_RUN, NK_SPAN_REST };
+
+#define NK_MOVED 1u
+#define NK_MOVED_ALL 2u /* nothing is left there */
 
 struct nk_span {
     uint8_t kind;
@@ -90,6 +112,8 @@ struct nk_span {
     uint16_t used;       /* CELLS: cells in use */
     uint16_t free_first; /* CELLS: first free cell, or 0xffff */
     uint16_t run;        /* RUN: spans in it */
+    uint8_t gone;        /* FREE: the block that was here last was sent or freed */
+    uint8_t moved;       /* RUN: handover.c moved its pages away: NK_MOVED... */
     uint16_t next, prev; /* CELLS: in the list of spans with a free cell; index + 1, 0 = none */
     union {
         uintptr_t *cells; /* CELLS: struct xh_block *, or next free cell << 1 | 1 */
@@ -99,9 +123,13 @@ struct nk_span {
 
 struct nk_window {
     struct nk_span *spans;
+    uint32_t offset;                         /* of the window in the linear memory */
+    uint32_t span_count;                     /* that fit it */
     uint32_t span_capacity;                  /* spans allocated; those beyond are free */
     uint32_t span_high;                      /* spans ever used since the slot was clean */
     uint16_t partial[NK_CELL_SHIFT_MAX + 1]; /* by shift: index + 1 of a span with a free cell */
+    uint8_t strict;                          /* no cells */
+    uint32_t rover;                          /* strict: where the next search begins */
 };
 
 /* --- SIPs
@@ -125,12 +153,21 @@ struct nk_export {
     uint8_t waiting; /* locked: the SIP waits for channels to it */
 };
 
+/* Where a SIP faulted. */
+struct nk_fault {
+    uint8_t has_address; /* `address` could not be accessed */
+    uint8_t is_return;   /* rip is where a kernel call would have returned to */
+    uint8_t tag, state;  /* CONTRACT: what was sent, and when */
+    uint32_t handle;     /* CONTRACT */
+    uint64_t address, rip, rsp, rbp;
+};
+
 struct nk_sip {
     /* Hot: what a message touches. */
     struct nk_head *head;
-    uint8_t *memory; /* linear memory */
-    uint64_t memory_bytes;
-    uint64_t owner; /* of blocks */
+    uint8_t *memory;       /* linear memory */
+    uint64_t memory_bytes; /* of it that are accessible */
+    uint64_t owner;        /* of blocks */
     struct nk_kernel *kernel;
     struct nk_worker *worker; /* changed by its thread, under the lock */
     struct nk_port **chunks;
@@ -158,7 +195,7 @@ struct nk_sip {
     uint8_t posted;            /* it is in an inbox; under the lock */
     uint8_t pinned;            /* stays where it is */
     uint8_t preempted;         /* its last turn was ended by the tick */
-    uint64_t cpu_ns;           /* by samples: a tick to whom it finds running */
+    uint64_t cpu_ns;           /* by samples: quota.c */
 
     /* Cold. */
     uint64_t number;
@@ -171,10 +208,16 @@ struct nk_sip {
     uint32_t config_count;
     uint32_t cpu_percent; /* quota, of one core; 0: none */
 
+    /* Quotas (quota.c), from the manifest; 0: no limit. */
+    uint64_t cpu_ns_max;
+    uint64_t slice_ns, slice_ns_max; /* computed since its last kernel call, as far as known */
+    uint8_t violation_faults;
+
     /* Why it ends. */
     uint8_t end_how;
     uint8_t fault;
     int32_t exit_code;
+    struct nk_fault where; /* of `fault` */
 };
 
 struct nk_image {
@@ -183,14 +226,24 @@ struct nk_image {
     uint8_t *bytes; /* what it was opened from */
     const struct nk_desc *desc;
     uint64_t code_first, code_end;
-    uint32_t memory_bytes; /* linear memory a SIP of this image may use */
     uint8_t native;        /* see native.c */
     int native_file;       /* NATIVE: its code; 0: none */
+    uint32_t memory_bytes; /* linear memory a SIP of this image may grow to */
+    uint32_t memory_start; /* that is accessible from the start */
+    uint8_t slot_class;    /* enum nk_slot_class */
 };
 
 struct nk_slot {
     uint32_t memory_bytes; /* linear memory that is accessible; 0: nothing of the slot is */
     uint32_t warm;         /* some of its pages stay, wiped, between SIPs */
+};
+
+/* The leased slots of one class. */
+struct nk_slots {
+    struct nk_slot *slots;
+    uint32_t *free; /* locked: indices, the next one last */
+    uint32_t free_count, first, count, warm_count;
+    uint8_t has_range;
 };
 
 struct nk_service {
@@ -218,10 +271,9 @@ struct nk_kernel {
     struct fab_node *fabric;
     struct nk_sip *sips[NK_SIP_BUCKETS]; /* by number */
     uint32_t sip_count;
-    struct nk_slot *slots;
-    uint32_t *slots_free;
-    uint32_t slot_free_count;
-    uint32_t slot_first, slot_count, slot_warm_count;
+    struct nk_slots slots[NK_SLOT_CLASS_COUNT];
+    uint32_t slot_count; /* of all classes */
+    uint8_t copy_blocks; /* never move pages */
     struct nk_image *images, *images_refused;
     struct nk_service *services;
     struct ct_contract **contracts; /* of services */
@@ -235,7 +287,7 @@ struct nk_kernel {
     void *events_arg;
     char node_name[64];
     uint8_t allow_native;
-    uint8_t has_range, has_gate, has_signals, has_tick;
+    uint8_t has_gate, has_signals, has_tick;
 };
 
 /* Formats into text (may be NULL). */
@@ -259,15 +311,22 @@ static inline void nk__unlock(struct nk_kernel *kernel)
 }
 
 /* --- slot.c --- */
-SF_MUST_CHECK sf_status nk__slots_init(struct nk_kernel *kernel);
+/* Slots [first, first + count) of either class are ours. BADARG, EXISTS, NOMEM. */
+SF_MUST_CHECK sf_status nk__slots_init(struct nk_kernel *kernel, const struct nk_options *options);
 void nk__slots_fini(struct nk_kernel *kernel);
 /* Takes a slot and makes memory_bytes of linear memory (and stack, header) accessible. LIMIT,
- * NOMEM. Not under the lock. */
-SF_MUST_CHECK sf_status nk__slot_take(struct nk_kernel *kernel, uint32_t memory_bytes,
-                                      uint32_t *out_index);
+ * NOMEM: text (may be NULL) says what to do. Not under the lock. */
+SF_MUST_CHECK sf_status nk__slot_take(struct nk_kernel *kernel, enum nk_slot_class slot_class,
+                                      uint32_t memory_bytes, uint32_t *out_index, char *text,
+                                      size_t text_capacity);
 /* Leaves no byte of its content. Not under the lock. */
 void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index);
 uint64_t nk__slot_address(const struct nk_kernel *kernel, uint32_t index);
+/* Large class: the SIP may have grown its memory; makes it accessible up to `end` (an offset in the
+ * linear memory) at least. False: it has no such memory. From a signal handler, too. */
+int nk__slot_extend(struct nk_sip *sip, uint64_t end);
+/* The same for an address that faulted. */
+int nk__slot_fault(struct nk_sip *sip, uint64_t address);
 
 /* --- load.c --- */
 struct nk_image *nk__image_find(struct nk_kernel *kernel, const uint8_t *digest);
@@ -309,6 +368,7 @@ static inline struct nk_port *nk__port(const struct nk_sip *sip, uint32_t handle
 }
 
 /* --- window.c --- */
+void nk__window_init(struct nk_sip *sip);
 /* Room for `bytes` in the window, for this block. Answers the window address, or 0. */
 uint32_t nk__window_add(struct nk_sip *sip, struct xh_block *block, uint32_t bytes);
 /* As nk__window_at, if span `index` holds no cells. */
@@ -319,7 +379,7 @@ static inline struct xh_block *nk__window_at(const struct nk_sip *sip, uint32_t 
                                              uint32_t *out_offset)
 {
     const struct nk_window *window = &sip->window;
-    uint32_t index = (address - NK_WINDOW_OFFSET) >> NK_SPAN_SHIFT; /* below the window: huge */
+    uint32_t index = (address - window->offset) >> NK_SPAN_SHIFT; /* below the window: huge */
     const struct nk_span *span;
 
     if (index >= window->span_capacity) {
@@ -346,13 +406,36 @@ static inline struct xh_block *nk__window_find(const struct nk_sip *sip, uint32_
 void nk__window_remove(struct nk_sip *sip, uint32_t address);
 /* True if [address, address + bytes) lies inside one live block. */
 int nk__window_covers(const struct nk_sip *sip, uint32_t address, uint32_t bytes);
+/* Did a block lie at this address that was sent or freed since? From a signal handler, too. */
+int nk__window_gone(const struct nk_sip *sip, uint32_t address);
+/* For handover.c: a place for a block of that length with pages of its own, but without pages.
+ * 0: no room. */
+uint32_t nk__window_place(struct nk_sip *sip, struct xh_block *block, uint32_t bytes);
+/* Gives a place pages, all zero. False: no mapping to be had. */
+int nk__window_fill(struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* Frees all blocks in it; the slot's window pages are gone too. Not under the lock. */
 void nk__window_fini(struct nk_sip *sip);
 
 /* As nk__memory, where there may still be a block or, in a native SIP, the stack. */
-uint8_t *nk__memory_slow(const struct nk_sip *sip, uint32_t address, uint32_t bytes);
+uint8_t *nk__memory_slow(struct nk_sip *sip, uint32_t address, uint32_t bytes);
+/* --- handover.c --- */
+/* The bytes of a block go home, because it is about to be sent, or was not received after all. Only
+ * then may the message be published, or nk__window_remove be called. */
+void nk__handover_leave(struct nk_sip *sip, struct xh_block *block, uint32_t address);
+/* The message was refused: they come back. */
+void nk__handover_back(struct nk_sip *sip, struct xh_block *block, uint32_t address);
+/* The bytes of a received block enter the window. Answers the address, or 0: no room. */
+uint32_t nk__handover_enter(struct nk_sip *sip, struct xh_block *block);
+/* The pages of a block go from one window to another; neither SIP runs, both are this thread's.
+ * Answers the address there, or 0: not possible, nothing has changed. */
+uint32_t nk__handover_pass(struct nk_sip *sip, struct xh_block *block, uint32_t address,
+                           struct nk_sip *to);
+/* And back; the place at `to` stays. */
+void nk__handover_unpass(struct nk_sip *sip, struct xh_block *block, uint32_t address,
+                         struct nk_sip *to, uint32_t at);
+
 /* SIP memory [address, address + bytes), or NULL if the SIP itself may not touch all of it. */
-static inline uint8_t *nk__memory(const struct nk_sip *sip, uint32_t address, uint32_t bytes)
+static inline uint8_t *nk__memory(struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
     if (__builtin_expect((uint64_t)address + bytes <= sip->memory_bytes, 1)) {
         return sip->memory + address;
@@ -423,8 +506,30 @@ SF_MUST_CHECK sf_status nk__signals_install(void);
 void nk__signals_remove(void);
 /* Ends the running SIP with a fault told by a kernel call. */
 _Noreturn void nk__fault_from_call(struct nk_sip *sip, uint8_t kind);
-/* Writes the report of its worker for a SIP that is still whole. */
-void nk__fault_report(struct nk_sip *sip);
+/* From a signal handler that found sealed code: the running SIP ends when the handler returns.
+ * NONE: the kind is found later, from `where`. regs: greg_t of the context. */
+void nk__fault_from_signal(struct nk_sip *sip, uint8_t kind, long long *regs);
+/* What a touch of linear memory at this offset, which faulted, was: enum sf_fault_kind. */
+uint8_t nk__fault_of_memory(const struct nk_sip *sip, uint64_t offset);
+
+/* --- fault_report.c --- */
+/* The report on a SIP that is still whole; the caller's to free. NULL: no memory. */
+char *nk__fault_report(const struct nk_sip *sip);
+
+/* --- quota.c --- */
+void nk__quota_init(struct nk_sip *sip);
+/* From the tick's handler, while this SIP runs: charges it. Answers the fault it has earned, or
+ * SF_FAULT_NONE. */
+uint8_t nk__quota_tick(struct nk_sip *sip);
+/* Forgets the time until now. */
+void nk__quota_skip(void);
+static inline int nk__quota_cpu_over(const struct nk_sip *sip)
+{
+    return sip->cpu_ns_max != 0 && sip->cpu_ns >= sip->cpu_ns_max;
+}
+/* What `send` answers, unless the manifest wants the SIP to end of it. */
+int64_t nk__send_refused(struct nk_sip *sip, const struct nk_port *port, uint32_t tag,
+                         sf_status status);
 
 /* Does an instruction there belong to an image? */
 static inline int nk__in_image_area(uint64_t rip)
@@ -449,6 +554,10 @@ uint64_t nk__start_address(const struct nk_sip *sip);
 int nk__native_code_has(const struct nk_sip *sip, uint64_t address);
 /* The address in the image's place, which symbols speak of, of one in this SIP's code. */
 uint64_t nk__linked(const struct nk_sip *sip, uint64_t address);
+/* What a fault is in native code that is `kind` elsewhere. */
+uint8_t nk__native_kind(const struct nk_sip *sip, uint8_t kind, uint64_t rip, uint64_t address);
+/* Its code as it is mapped for this SIP. */
+void nk__code_range(const struct nk_sip *sip, uint64_t *out_first, uint64_t *out_end);
 /* A fault at `address`: has a native SIP jumped to where no code is? */
 int nk__native_jumped_off(const struct nk_sip *sip, uint64_t rip, uint64_t rsp, uint64_t address);
 

@@ -157,7 +157,7 @@ static sf_status kernel_init(struct nk_kernel *kernel, const struct nk_options *
     }
     kernel->has_tick = 1;
     *out_step = "slots";
-    st = nk__slots_init(kernel);
+    st = nk__slots_init(kernel, options);
     if (st != SF_OK) {
         return st;
     }
@@ -203,8 +203,7 @@ sf_status nk_kernel_create(const struct nk_options *options, struct nk_kernel **
         return SF_NOMEM;
     }
     nk_list_init(&kernel->service_ready);
-    kernel->slot_first = options->slot_first;
-    kernel->slot_count = options->slot_count;
+    kernel->copy_blocks = options->copy_blocks;
     kernel->events = options->events;
     kernel->events_arg = options->events_arg;
     kernel->allow_native = options->allow_native;

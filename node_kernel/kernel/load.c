@@ -76,14 +76,16 @@ static sf_status desc_check(struct nk_image *known, char *text, size_t text_capa
 {
     const struct nk_desc *desc = known->desc;
     const char *wrong = NULL;
-    uint32_t pages;
+    uint32_t pages, pages_max;
 
+    known->slot_class =
+        strcmp(known->image->manifest->slot_class, "large") == 0 ? NK_LARGE : NK_SMALL;
+    pages_max = nk__geometry[known->slot_class].pages_max;
     if (desc->magic != NK_DESC_MAGIC || desc->abi_version != NK_ABI_VERSION) {
         wrong = "descriptor of another ABI";
-    } else if (desc->instance_bytes > NK_HEAD + NK_HEAD_BYTES - NK_INSTANCE) {
+    } else if (desc->instance_bytes > NK_INSTANCE_BYTES_MAX) {
         wrong = "instance too large";
-    } else if (desc->memory_pages > NK_MODULE_PAGES_MAX ||
-               desc->memory_pages_max > NK_MODULE_PAGES_MAX) {
+    } else if (desc->memory_pages > pages_max || desc->memory_pages_max > pages_max) {
         wrong = "too much linear memory";
     } else if ((uint64_t)desc->start < known->code_first ||
                (uint64_t)desc->start >= known->code_end) {
@@ -93,10 +95,15 @@ static sf_status desc_check(struct nk_image *known, char *text, size_t text_capa
         nk__say(text, text_capacity, "image %s: %s", known->image->manifest->name, wrong);
         return SF_FORMAT;
     }
-    /* memory.grow is answered by the image's stub alone: all it may reach is accessible. */
+    /* memory.grow is answered by the image's stub alone: all it may reach is accessible, or (large)
+     * will be on the first touch. */
     pages =
         desc->memory_pages > desc->memory_pages_max ? desc->memory_pages : desc->memory_pages_max;
     known->memory_bytes = (pages == 0 ? 1 : pages) << 16;
+    known->memory_start = known->memory_bytes;
+    if (known->slot_class == NK_LARGE) {
+        known->memory_start = (desc->memory_pages == 0 ? 1 : desc->memory_pages) << 16;
+    }
     return SF_OK;
 }
 

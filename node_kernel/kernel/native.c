@@ -153,10 +153,7 @@ void nk__native_detach(struct nk_sip *sip)
     if (!sip->image->native) {
         return;
     }
-    /* If there is no mapping to spare, the code stays: it is nobody's secret, and a sealed SIP
-     * cannot reach it. The next native SIP maps its own over it. */
-    (void)mmap((void *)(sip->image->code_first + slide(sip)), code_bytes(sip->image), PROT_NONE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    (void)munmap((void *)(sip->image->code_first + slide(sip)), code_bytes(sip->image));
 }
 
 uint64_t nk__start_address(const struct nk_sip *sip)
@@ -185,11 +182,11 @@ int nk__native_jumped_off(const struct nk_sip *sip, uint64_t rip, uint64_t rsp, 
     return sip->image->native && rip == address && rsp - slot < NK_SLOT_STRIDE;
 }
 
-uint8_t *nk__memory_slow(const struct nk_sip *sip, uint32_t address, uint32_t bytes)
+uint8_t *nk__memory_slow(struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
     const uint64_t below = 1ull << 32; /* addresses of the stack count down from here */
 
-    if (nk__window_covers(sip, address, bytes)) {
+    if (nk__window_covers(sip, address, bytes) || nk__slot_extend(sip, (uint64_t)address + bytes)) {
         return sip->memory + address;
     }
     if (sip->image->native && address >= below - (NK_MEMORY - NK_STACK_LOW) &&
@@ -197,4 +194,26 @@ uint8_t *nk__memory_slow(const struct nk_sip *sip, uint32_t address, uint32_t by
         return sip->memory - (below - address);
     }
     return NULL;
+}
+
+uint8_t nk__native_kind(const struct nk_sip *sip, uint8_t kind, uint64_t rip, uint64_t address)
+{
+    const uint8_t *at = (const uint8_t *)rip;
+
+    if (!sip->image->native) {
+        return kind;
+    }
+    if (kind == SF_FAULT_BAD_INSTRUCTION && nk__native_code_has(sip, rip) && at[0] == 0x0f &&
+        at[1] == 0x0b) {
+        return SF_FAULT_UNREACHABLE; /* ud2, which is what __builtin_trap is there */
+    }
+    return kind == SF_FAULT_NONE && address == rip ? SF_FAULT_BAD_INDIRECT_CALL : kind;
+}
+
+void nk__code_range(const struct nk_sip *sip, uint64_t *out_first, uint64_t *out_end)
+{
+    const uint64_t distance = sip->image->native ? slide(sip) : 0;
+
+    *out_first = sip->image->code_first + distance;
+    *out_end = sip->image->code_end + distance;
 }

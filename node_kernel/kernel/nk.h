@@ -10,9 +10,9 @@
  * each until it blocks, yields or ends; kernel code runs on the worker's stack to completion. The
  * other workers loop by themselves. A SIP starts near those it is wired to and moves when load is
  * uneven (worker.h). One that computes for longer than a tick (SIGURG, by a timer) is pre-empted,
- * and nk_run returns. A fault in image code ends that SIP only. When a SIP ends, its endpoints
- * close with a typed cause, its blocks are freed and its slot is wiped and reused; the `ended`
- * event says why.
+ * and nk_run returns. A fault in image code ends that SIP only (docs/sips.md has the kinds). When a
+ * SIP ends, its endpoints close with a typed cause, its blocks are freed and its slot is wiped and
+ * reused; the `ended` event says why.
  *
  * Blocks: a SIP may hold its manifest's block_bytes_max bytes of them (0: 16 MiB); block_alloc
  * answers 0 beyond that. Bytes are copied between the SIP's window and the exchange heap. A block
@@ -70,11 +70,14 @@ struct nk_options {
     const char *node_name;
     uint16_t node_id;
     uint16_t epoch;
-    uint32_t slot_first, slot_count; /* leased range */
-    size_t heap_bytes;               /* 0: 256 MiB */
-    bool allow_native;               /* images of mode native, which have no checks */
-    uint64_t tick_ns;                /* a SIP that computes longer is pre-empted; 0: 10 ms */
-    uint32_t worker_count;           /* 1..NK_WORKERS_MAX; 0: 1 */
+    uint32_t slot_first, slot_count;   /* leased range of small slots */
+    uint32_t large_first, large_count; /* of large ones; count 0: those that go with the node id */
+    size_t heap_bytes;                 /* 0: 256 MiB */
+    bool copy_blocks;      /* never move pages between heap and SIPs: the heap is registered with a
+                            * device      that keeps to physical pages */
+    bool allow_native;     /* images of mode native, which have no checks */
+    uint64_t tick_ns;      /* a SIP that computes longer is pre-empted; 0: 10 ms */
+    uint32_t worker_count; /* 1..NK_WORKERS_MAX; 0: 1 */
     struct nk_events events;
     void *events_arg;
 };

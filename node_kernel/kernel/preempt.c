@@ -4,8 +4,8 @@
  *
  * A timer sends SIGURG to the worker's thread, and so does nk_pause. If it finds sealed code, the
  * handler saves all registers in the SIP's own slot (so that a pre-empted SIP can be shipped like a
- * blocked one: general registers on its stack, vector registers in its header page) and redirects
- * the thread to the kernel, which puts the SIP at the end of the run queue and lets nk_run return.
+ * blocked one: general registers on its stack, vector registers in its header) and redirects the
+ * thread to the kernel, which puts the SIP at the end of the run queue and lets nk_run return.
  * Kernel code is never interrupted for good: the handler only sets `resched`, which the gate looks
  * at.
  *
@@ -26,7 +26,6 @@
 #define SAVED_WORDS 20u        /* see nk__gate_restore in gate.S */
 #define STACK_ROOM_BYTES 1024u /* left below the saved registers */
 #define FXSAVE_BYTES 512u
-#define VECTOR_OFFSET 64u        /* in the header page; 64-byte aligned */
 #define XSTATE_MAGIC 0x46505853u /* Linux: FP_XSTATE_MAGIC1 */
 #define XSTATE_MAGIC_OFFSET 464u /* struct _fpx_sw_bytes in the fxsave area */
 #define XSTATE_SIZE_OFFSET 480u
@@ -57,9 +56,9 @@ static _Noreturn void preempt_land(void)
     nk__requeue(nk__cpu.sip, 0);
 }
 
-/* Copies the vector registers into the header page. Answers how to restore them: 1 xrstor,
+/* Copies the vector registers into the header. Answers how to restore them: 1 xrstor,
  * 0 fxrstor, -1: they do not fit. */
-static int vectors_save(struct nk_head *head, const void *fpregs)
+static int vectors_save(uint64_t slot, const void *fpregs)
 {
     const uint8_t *from = fpregs;
     uint32_t magic, bytes = FXSAVE_BYTES;
@@ -67,12 +66,21 @@ static int vectors_save(struct nk_head *head, const void *fpregs)
     memcpy(&magic, from + XSTATE_MAGIC_OFFSET, sizeof(magic));
     if (magic == XSTATE_MAGIC) {
         memcpy(&bytes, from + XSTATE_SIZE_OFFSET, sizeof(bytes));
-        if (bytes > NK_PAGE_BYTES - VECTOR_OFFSET) {
+        if (bytes > NK_VECTOR_BYTES) {
             return -1;
         }
     }
-    memcpy((uint8_t *)head + VECTOR_OFFSET, from, bytes);
+    memcpy((uint8_t *)(slot + NK_VECTORS), from, bytes);
     return magic == XSTATE_MAGIC ? 1 : 0;
+}
+
+/* Do its registers fit on its stack? */
+static int stack_has_room(const struct nk_sip *sip, uint64_t rsp)
+{
+    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
+
+    return rsp <= slot + NK_STACK_TOP &&
+           rsp >= slot + NK_STACK_LOW + RED_ZONE_BYTES + SAVED_WORDS * 8 + STACK_ROOM_BYTES;
 }
 
 /* Saves the interrupted SIP as if it had called the kernel. False: not now. */
@@ -87,11 +95,8 @@ static int registers_save(struct nk_sip *sip, const ucontext_t *context)
     uint64_t *frame;
     int vectors;
 
-    if (rsp > slot + NK_STACK_TOP ||
-        rsp < slot + NK_STACK_LOW + RED_ZONE_BYTES + SAVED_WORDS * 8 + STACK_ROOM_BYTES) {
-        return 0; /* it is about to overflow its stack: let it */
-    }
-    vectors = vectors_save(sip->head, context->uc_mcontext.fpregs);
+    vectors =
+        vectors_save(nk__slot_address(sip->kernel, sip->slot_index), context->uc_mcontext.fpregs);
     if (vectors < 0) {
         return 0;
     }
@@ -101,7 +106,7 @@ static int registers_save(struct nk_sip *sip, const ucontext_t *context)
         *frame++ = (uint64_t)regs[order[i]];
     }
     *frame++ = nk__gate_restore_address();
-    *frame++ = (uint64_t)sip->head + VECTOR_OFFSET;
+    *frame++ = slot + NK_VECTORS;
     *frame++ = (uint64_t)vectors;
     for (size_t i = 0; i < sizeof(rest); i++) {
         *frame++ = (uint64_t)regs[rest[i]];
@@ -113,10 +118,14 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
 {
     greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
     uint64_t rip = (uint64_t)regs[REG_RIP];
+    uint8_t fault;
 
     (void)signal_number;
     if (info->si_code != SI_TIMER && (info->si_code != SI_TKILL || info->si_pid != getpid())) {
         return;
+    }
+    if (nk__cpu.sip == NULL) {
+        nk__quota_skip(); /* no SIP's time */
     }
     if (nk__cpu.worker == NULL) {
         if (++idle_ticks >= (int)IDLE_TICKS_MAX) {
@@ -131,14 +140,17 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     if (nk__cpu.sip == NULL) {
         return; /* the scheduler loop */
     }
-    if (info->si_code == SI_TIMER) {
-        nk__cpu.sip->cpu_ns += tick_ns;
-    }
+    fault = nk__quota_tick(nk__cpu.sip);
     if (!nk__is_code_of(nk__cpu.sip, rip)) {
         nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
         return;
     }
-    if (registers_save(nk__cpu.sip, context)) {
+    if (fault == SF_FAULT_NONE && !stack_has_room(nk__cpu.sip, (uint64_t)regs[REG_RSP])) {
+        fault = SF_FAULT_STACK_OVERFLOW; /* it could not be pre-empted, and might loop for ever */
+    }
+    if (fault != SF_FAULT_NONE) {
+        nk__fault_from_signal(nk__cpu.sip, fault, regs);
+    } else if (registers_save(nk__cpu.sip, context)) {
         regs[REG_RIP] = (greg_t)preempt_land;
         regs[REG_RSP] = (greg_t)nk__cpu.kernel_rsp - 8; /* as after a call */
     }
@@ -149,6 +161,7 @@ void nk__tick_arm(void)
     idle_ticks = 0;
     if (!armed) {
         armed = 1;
+        nk__quota_skip();
         timer_set(tick_ns);
     }
 }

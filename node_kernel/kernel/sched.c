@@ -283,6 +283,7 @@ bool nk__worker_run(struct nk_worker *worker, uint32_t budget, uint64_t now_ns)
     nk__cpu.table = nk__call_table;
     nk__cpu.budget = budget;
     nk__cpu.resched = 0;
+    nk__cpu.restored = NULL;
     timers_fire(worker, now_ns);
     while (nk__cpu.budget > 0) {
         if (chores(worker)) {

@@ -316,6 +316,7 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
 {
     struct nk_image *image;
     struct nk_sip *sip;
+    char why[192];
     sf_status st;
 
     st = options_check(kernel, options, &image, text, text_capacity);
@@ -333,26 +334,29 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
     sip->number = options->number;
     sip->owner = XH_OWNER(XH_OWNER_SIP, options->number);
     sip->deadline = UINT64_MAX;
-    sip->memory_bytes = (uint64_t)image->memory_bytes;
+    sip->memory_bytes = (uint64_t)image->memory_start;
     sip->block_bytes_max = image->image->manifest->block_bytes_max;
     sip->cpu_percent =
         options->cpu_percent != 0 ? options->cpu_percent : image->image->manifest->cpu_percent;
     if (sip->block_bytes_max == 0) {
         sip->block_bytes_max = NK_BLOCK_BYTES_QUOTA;
     }
+    nk__quota_init(sip);
     memcpy(sip->name, options->name, strlen(options->name));
     nk_list_init(&sip->run);
     st = sip_config(sip, options);
     if (st != SF_OK) {
         goto free_sip;
     }
-    st = nk__slot_take(kernel, image->memory_bytes, &sip->slot_index);
+    st = nk__slot_take(kernel, image->slot_class, image->memory_start, &sip->slot_index, why,
+                       sizeof(why));
     if (st != SF_OK) {
-        nk__say(text, text_capacity, "sip %s: no slot: %s", sip->name, sf_status_text(st));
+        nk__say(text, text_capacity, "sip %s: no slot: %s", sip->name, why);
         goto free_sip;
     }
     sip->head = (struct nk_head *)(nk__slot_address(kernel, sip->slot_index) + NK_HEAD);
     sip->memory = (uint8_t *)(nk__slot_address(kernel, sip->slot_index) + NK_MEMORY);
+    nk__window_init(sip);
     st = nk__native_attach(sip);
     if (st == SF_OK) {
         st = sip_exports(sip, text, text_capacity);
@@ -507,7 +511,7 @@ sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t number)
     frame[4] = nk__start_address(sip); /* %rbx */
     frame[6] = nk__gate_start_address();
     sip->head->rsp = (uint64_t)frame;
-    sip->head->memory_bytes = sip->memory_bytes;
+    sip->head->memory_bytes = sip->image->memory_bytes;
     nk__lock(kernel);
     sip_dispatch(sip);
     nk__unlock(kernel);
@@ -584,8 +588,10 @@ void nk__sip_finish_dead(struct nk_sip *sip)
         return;
     }
     cause = (struct sf_cause){.kind = SF_CAUSE_PEER_FAULTED, .fault = sip->fault};
-    nk__fault_report(sip);
-    nk__sip_finish(sip, cause, sip->worker->report);
+    char *report = nk__fault_report(sip);
+
+    nk__sip_finish(sip, cause, report != NULL ? report : "no memory left for the report");
+    free(report);
 }
 
 sf_status nk_sip_stop(struct nk_kernel *kernel, uint64_t number, struct sf_cause cause)

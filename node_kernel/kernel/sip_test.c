@@ -529,25 +529,25 @@ static void a_store_out_of_bounds_is_contained(void **state)
 static void a_store_where_no_block_is_is_contained(void **state)
 {
     (void)state;
-    contained("window", SF_FAULT_OUT_OF_BOUNDS, "where blocks live");
+    contained("window", SF_FAULT_OUT_OF_BOUNDS, "none was there");
 }
 
 static void a_touch_after_send_is_contained(void **state)
 {
     (void)state;
-    contained("touch", SF_FAULT_OUT_OF_BOUNDS, "where blocks live");
+    contained("touch", SF_FAULT_USE_AFTER_SEND, "after it was sent");
 }
 
 static void native_stack_overflow_is_contained(void **state)
 {
     (void)state;
-    contained("stack", SF_FAULT_STACK_OVERFLOW, "in fault_recurse+0x");
+    contained("stack", SF_FAULT_STACK_OVERFLOW, "in fault_recurse ");
 }
 
 static void c_stack_overflow_is_contained(void **state)
 {
     (void)state;
-    contained("memstack", SF_FAULT_OUT_OF_BOUNDS, "C stack");
+    contained("memstack", SF_FAULT_STACK_OVERFLOW, "C stack");
 }
 
 static void unreachable_is_contained(void **state)
@@ -559,7 +559,7 @@ static void unreachable_is_contained(void **state)
 static void division_by_zero_is_contained(void **state)
 {
     (void)state;
-    contained("divide", SF_FAULT_DIV_BY_ZERO, "in probe_fault+0x");
+    contained("divide", SF_FAULT_DIV_BY_ZERO, "in probe_fault ");
 }
 
 static void a_bad_indirect_call_is_contained(void **state)
@@ -571,7 +571,7 @@ static void a_bad_indirect_call_is_contained(void **state)
 static void a_fault_with_hands_full_is_reclaimed(void **state)
 {
     (void)state;
-    contained("holding", SF_FAULT_UNREACHABLE, "last sent Ping");
+    contained("holding", SF_FAULT_UNREACHABLE, "last: sent Ping");
 }
 
 static void hostile_arguments_on_every_call_hurt_nobody(void **state)

@@ -2,9 +2,12 @@
 /*
  * Windows: where a SIP sees its blocks; internal.h has the model. Bookkeeping lives outside the
  * SIP. A small block's cell stays accessible to this SIP after the block is gone (no other SIP
- * ever sees those bytes); a larger block's pages vanish, so that a touch ends the SIP.
+ * ever sees those bytes), unless its manifest says strict_blocks; a larger block's pages vanish, so
+ * that a touch ends the SIP. Nothing is mapped where no block is.
  */
 #include "internal.h"
+
+#include "image.pb-c.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -12,10 +15,12 @@
 
 #define SPAN_BYTES (1u << NK_SPAN_SHIFT)
 #define NO_CELL 0xffffu
+#define NONE UINT32_MAX
+#define ALIGN_SPANS ((2u << 20) >> NK_SPAN_SHIFT)
 
 static uint8_t *span_data(const struct nk_sip *sip, uint32_t index)
 {
-    return sip->memory + NK_WINDOW_OFFSET + ((size_t)index << NK_SPAN_SHIFT);
+    return sip->memory + sip->window.offset + ((size_t)index << NK_SPAN_SHIFT);
 }
 
 static uint32_t run_bytes(uint32_t bytes)
@@ -25,10 +30,7 @@ static uint32_t run_bytes(uint32_t bytes)
 
 static void span_vanish(const struct nk_sip *sip, uint32_t index, size_t bytes)
 {
-    void *data = mmap(span_data(sip, index), bytes, PROT_NONE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-
-    if (data == MAP_FAILED) {
+    if (munmap(span_data(sip, index), bytes) != 0) {
         /* No mapping to spare to split the region: at least the content goes. */
         (void)madvise(span_data(sip, index), bytes, MADV_DONTNEED);
     }
@@ -82,24 +84,76 @@ static int spans_grow(struct nk_window *window, uint32_t count)
     return 1;
 }
 
-/* First index of `count` free spans in a row, or NK_SPAN_COUNT. */
-static uint32_t run_find(const struct nk_window *window, uint32_t count)
+void nk__window_init(struct nk_sip *sip)
 {
-    uint32_t start = 0;
+    const struct nk_geometry *geometry = &nk__geometry[nk__slot_class(sip->slot_index)];
 
-    while (start + count <= NK_SPAN_COUNT) {
-        uint32_t i = 0;
+    sip->window.offset = geometry->window_offset;
+    sip->window.span_count = geometry->window_bytes >> NK_SPAN_SHIFT;
+    sip->window.strict = sip->image->image->manifest->strict_blocks != 0;
+}
 
-        while (i < count && (start + i >= window->span_capacity ||
-                             window->spans[start + i].kind == NK_SPAN_FREE)) {
-            i++;
-        }
+/* Free spans in a row from `start` on, counted up to `count`. */
+static uint32_t run_free(const struct nk_window *window, uint32_t start, uint32_t count)
+{
+    uint32_t i = 0;
+
+    while (i < count &&
+           (start + i >= window->span_capacity || window->spans[start + i].kind == NK_SPAN_FREE)) {
+        i++;
+    }
+    return i;
+}
+
+/* First index of `count` free spans in a row at or behind `start`, or NONE. */
+static uint32_t run_find_from(const struct nk_window *window, uint32_t start, uint32_t count)
+{
+    while (start + count <= window->span_count) {
+        uint32_t i = run_free(window, start, count);
+
         if (i == count) {
             return start;
         }
         start += i + 1;
     }
-    return NK_SPAN_COUNT;
+    return NONE;
+}
+
+/* Runs of 2 MiB and more: where page tables begin, so that mremap can move whole ones. */
+static uint32_t run_find_aligned(const struct nk_window *window, uint32_t count)
+{
+    /* Slots begin at multiples of 2 MiB. */
+    uint32_t first = (uint32_t)(-((NK_MEMORY + window->offset) >> NK_SPAN_SHIFT) % ALIGN_SPANS);
+
+    for (uint32_t index = first; index + count <= window->span_count; index += ALIGN_SPANS) {
+        if (run_free(window, index, count) == count) {
+            return index;
+        }
+    }
+    return NONE;
+}
+
+/* The first place, so that the window stays dense; strict: the next one, so that a place is not
+ * taken again soon after a block left it. */
+static uint32_t run_find(struct nk_window *window, uint32_t count)
+{
+    uint32_t index = NONE;
+
+    if (count >= ALIGN_SPANS && !window->strict) {
+        index = run_find_aligned(window, count);
+        if (index != NONE) {
+            return index;
+        }
+    }
+    index = run_find_from(window, window->rover, count);
+
+    if (index == NONE && window->rover > 0) {
+        index = run_find_from(window, 0, count);
+    }
+    if (window->strict && index != NONE) {
+        window->rover = index + count;
+    }
+    return index;
 }
 
 /* Gives spans whose cells are all free back, so that other sizes can have them. */
@@ -119,23 +173,30 @@ static void spans_reclaim(struct nk_sip *sip)
     }
 }
 
-static uint32_t run_take(struct nk_sip *sip, uint32_t count, uint32_t bytes)
+/* A place for `count` spans, without pages; or NONE. */
+static uint32_t run_take(struct nk_sip *sip, uint32_t count)
 {
     struct nk_window *window = &sip->window;
     uint32_t index = run_find(window, count);
 
-    if (index == NK_SPAN_COUNT) {
+    if (index == NONE) {
         spans_reclaim(sip);
         index = run_find(window, count);
     }
-    if (index == NK_SPAN_COUNT || !spans_grow(window, index + count) ||
-        mprotect(span_data(sip, index), bytes, PROT_READ | PROT_WRITE) != 0) {
-        return NK_SPAN_COUNT;
+    if (index == NONE || !spans_grow(window, index + count)) {
+        return NONE;
     }
     if (window->span_high < index + count) {
         window->span_high = index + count;
     }
     return index;
+}
+
+int nk__window_fill(struct nk_sip *sip, uint32_t address, uint32_t bytes)
+{
+    return mmap(sip->memory + address, run_bytes(bytes), PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+                0) != MAP_FAILED;
 }
 
 static __attribute__((noinline)) int cells_add(struct nk_sip *sip, uint32_t shift)
@@ -148,8 +209,9 @@ static __attribute__((noinline)) int cells_add(struct nk_sip *sip, uint32_t shif
     if (cells == NULL) {
         return 0;
     }
-    index = run_take(sip, 1, SPAN_BYTES);
-    if (index == NK_SPAN_COUNT) {
+    index = run_take(sip, 1);
+    if (index == NONE ||
+        !nk__window_fill(sip, sip->window.offset + (index << NK_SPAN_SHIFT), SPAN_BYTES)) {
         free(cells);
         return 0;
     }
@@ -162,17 +224,16 @@ static __attribute__((noinline)) int cells_add(struct nk_sip *sip, uint32_t shif
     return 1;
 }
 
-static __attribute__((noinline)) uint32_t run_add(struct nk_sip *sip, struct xh_block *block,
-                                                  uint32_t bytes)
+uint32_t nk__window_place(struct nk_sip *sip, struct xh_block *block, uint32_t bytes)
 {
     uint32_t count = (bytes + SPAN_BYTES - 1) >> NK_SPAN_SHIFT;
     uint32_t index;
 
-    if (count > NK_SPAN_COUNT) {
+    if (count > sip->window.span_count) {
         return 0;
     }
-    index = run_take(sip, count, run_bytes(bytes));
-    if (index == NK_SPAN_COUNT) {
+    index = run_take(sip, count);
+    if (index == NONE) {
         return 0;
     }
     sip->window.spans[index] =
@@ -180,7 +241,19 @@ static __attribute__((noinline)) uint32_t run_add(struct nk_sip *sip, struct xh_
     for (uint32_t i = 1; i < count; i++) {
         sip->window.spans[index + i] = (struct nk_span){.kind = NK_SPAN_REST};
     }
-    return NK_WINDOW_OFFSET + (index << NK_SPAN_SHIFT);
+    return sip->window.offset + (index << NK_SPAN_SHIFT);
+}
+
+static __attribute__((noinline)) uint32_t run_add(struct nk_sip *sip, struct xh_block *block,
+                                                  uint32_t bytes)
+{
+    uint32_t address = nk__window_place(sip, block, bytes);
+
+    if (address != 0 && !nk__window_fill(sip, address, bytes)) {
+        nk__window_remove(sip, address);
+        return 0;
+    }
+    return address;
 }
 
 uint32_t nk__window_add(struct nk_sip *sip, struct xh_block *block, uint32_t bytes)
@@ -190,7 +263,7 @@ uint32_t nk__window_add(struct nk_sip *sip, struct xh_block *block, uint32_t byt
     uint32_t shift = NK_CELL_SHIFT_MIN, index, cell;
 
     assert(bytes > 0);
-    if (bytes > NK_CELL_BYTES_MAX) {
+    if (bytes > NK_CELL_BYTES_MAX || window->strict) {
         return run_add(sip, block, bytes);
     }
     if (bytes > 1u << NK_CELL_SHIFT_MIN) {
@@ -208,7 +281,7 @@ uint32_t nk__window_add(struct nk_sip *sip, struct xh_block *block, uint32_t byt
     if (span->free_first == NO_CELL) {
         partial_remove(window, index);
     }
-    return NK_WINDOW_OFFSET + (index << NK_SPAN_SHIFT) + (cell << shift);
+    return window->offset + (index << NK_SPAN_SHIFT) + (cell << shift);
 }
 
 struct xh_block *nk__window_at_run(const struct nk_window *window, uint32_t index, uint32_t address,
@@ -222,7 +295,7 @@ struct xh_block *nk__window_at_run(const struct nk_window *window, uint32_t inde
     if (window->spans[first].kind != NK_SPAN_RUN) {
         return NULL;
     }
-    *out_offset = address - NK_WINDOW_OFFSET - (first << NK_SPAN_SHIFT);
+    *out_offset = address - window->offset - (first << NK_SPAN_SHIFT);
     return window->spans[first].u.block;
 }
 
@@ -237,7 +310,7 @@ int nk__window_covers(const struct nk_sip *sip, uint32_t address, uint32_t bytes
 void nk__window_remove(struct nk_sip *sip, uint32_t address)
 {
     struct nk_window *window = &sip->window;
-    uint32_t index = (address - NK_WINDOW_OFFSET) >> NK_SPAN_SHIFT;
+    uint32_t index = (address - window->offset) >> NK_SPAN_SHIFT;
     struct nk_span *span = &window->spans[index];
 
     if (span->kind == NK_SPAN_CELLS) {
@@ -255,8 +328,21 @@ void nk__window_remove(struct nk_sip *sip, uint32_t address)
     assert(span->kind == NK_SPAN_RUN);
     uint32_t count = span->run;
 
-    span_vanish(sip, index, (size_t)count << NK_SPAN_SHIFT);
-    memset(span, 0, count * sizeof(*span));
+    if (span->moved != NK_MOVED_ALL) {
+        span_vanish(sip, index, (size_t)count << NK_SPAN_SHIFT);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        span[i] = (struct nk_span){.gone = 1};
+    }
+}
+
+int nk__window_gone(const struct nk_sip *sip, uint32_t address)
+{
+    const struct nk_window *window = &sip->window;
+    uint32_t index = (address - window->offset) >> NK_SPAN_SHIFT;
+
+    return index < window->span_capacity && window->spans[index].kind == NK_SPAN_FREE &&
+           window->spans[index].gone;
 }
 
 /* Frees the blocks of one span. */

@@ -77,12 +77,6 @@ static inline void nk_list_remove(struct nk_list *item)
     nk_list_init(item);
 }
 
-struct nk_fault {
-    uint8_t kind;      /* enum sf_fault_kind */
-    int signal_number; /* 0: a kernel call told us */
-    uint64_t address, rip, rsp, rbp;
-};
-
 struct nk_worker {
     /* Its own thread's. */
     struct nk_list run;
@@ -97,8 +91,6 @@ struct nk_worker {
     struct nk_sip **timers; /* heap, earliest first; one entry a slot */
     uint32_t timer_count;
     uint64_t gave_ns; /* when it last gave a SIP away */
-    struct nk_fault fault;
-    char report[NK_REPORT_BYTES];
     pthread_t thread;
     pid_t tid;
     uint8_t has_thread;

@@ -12,6 +12,7 @@
 #include "check.h"
 #include "image.pb-c.h"
 #include "image/image.h"
+#include "lines.h"
 #include "manifest.h"
 #include "native.h"
 #include "native_mode.h"
@@ -38,6 +39,7 @@ struct job {
     struct native native;
     char **names; /* by function index; NULL where the module has none */
     uint32_t name_count;
+    Sf__Image__Lines lines;
     Sf__Image__Manifest manifest;
     uint8_t module_hash[IMAGE_DIGEST_BYTES];
 };
@@ -194,7 +196,9 @@ static sf_status stage_verify(struct job *job)
 {
     char text[512], path[WORK_PATH_MAX];
     struct work_args args = {0};
-    sf_status st = wasm_verify(job->wasm, job->wasm_bytes, &job->facts, text, sizeof(text));
+    sf_status st = wasm_verify_pages(job->wasm, job->wasm_bytes,
+                                     job->source.large ? NK_LARGE_PAGES_MAX : NK_MODULE_PAGES_MAX,
+                                     &job->facts, text, sizeof(text));
 
     if (st != SF_OK) {
         return sipc_fail(st, "%s: %s", job->options->sources.items[0], text);
@@ -364,7 +368,8 @@ static sf_status stage_gcc(struct job *job)
         "gcc",
         "-std=gnu11",
         "-O3",
-        "-w", /* the C is generated */
+        "-g1", /* for the table of source lines; the code is the same without */
+        "-w",  /* the C is generated */
         "-DNDEBUG",
         "-fPIC",
         "-fvisibility=hidden",
@@ -382,6 +387,7 @@ static sf_status stage_gcc(struct job *job)
         "-fstack-clash-protection",
         "-fcf-protection=none",
         "-fno-omit-frame-pointer", /* fault reports walk the stack */
+        "-fno-optimize-sibling-calls",
         "-fno-asynchronous-unwind-tables",
         "-fno-ident",
         "-I.",
@@ -406,7 +412,7 @@ static sf_status stage_gcc(struct job *job)
         "module.elf",
     };
     struct work_args args = {0};
-    char numbers[5][64], path[WORK_PATH_MAX];
+    char numbers[6][64], path[WORK_PATH_MAX];
     size_t length;
     sf_status st;
 
@@ -419,7 +425,8 @@ static sf_status stage_gcc(struct job *job)
     (void)snprintf(numbers[3], 64, "-DSF_HAS_IMPORTS=%d", job->facts.import_count > 0);
     (void)snprintf(numbers[4], 64, "-Wl,--defsym=sf_base=0x%llx",
                    (unsigned long long)job->base_address);
-    for (size_t i = 0; i < 5; i++) {
+    (void)snprintf(numbers[5], 64, "-DSF_LARGE=%d", job->source.large);
+    for (size_t i = 0; i < 6; i++) {
         work_arg(&args, numbers[i]);
     }
     st = work_run(&job->work, job->work.folder, &args);
@@ -480,11 +487,15 @@ static void fill_manifest(struct job *job)
     sf__image__manifest__init(m);
     m->abi_version = NK_ABI_VERSION;
     m->name = job->source.name;
-    m->slot_class = (char *)(uintptr_t) "small";
+    m->slot_class = (char *)(uintptr_t)(job->source.large ? "large" : "small");
+    m->strict_blocks = job->source.strict_blocks;
     m->memory_pages = job->facts.pages;
     m->memory_pages_max = job->pages_max;
     m->block_bytes_max = job->source.block_bytes_max;
     m->cpu_percent = job->source.cpu_percent;
+    m->cpu_ms_max = job->source.cpu_ms_max;
+    m->slice_ms_max = job->source.slice_ms_max;
+    m->violation_faults = job->source.violation_faults;
     m->module_hash =
         (ProtobufCBinaryData){.len = sizeof(job->module_hash), .data = job->module_hash};
     if (job->source.mode != IMAGE_WASM) {
@@ -591,6 +602,29 @@ static sf_status fill_symbols(struct job *job)
     return SF_OK;
 }
 
+/* The table of source lines, by the names of fill_symbols. */
+static sf_status fill_lines(struct job *job)
+{
+    const struct lines_input input = {
+        .work = &job->work,
+        .options = job->options,
+        .wasm = job->wasm,
+        .wasm_bytes = job->wasm_bytes,
+        .base_address = job->base_address,
+        .names = job->names,
+        .name_count = job->name_count,
+    };
+    char path[WORK_PATH_MAX];
+    sf_status st =
+        file_write(work_path(&job->work, "linked.wasm", path), job->wasm, job->wasm_bytes);
+
+    if (st == SF_OK) {
+        st = lines_make(&input, &job->lines);
+    }
+    job->manifest.lines = &job->lines;
+    return st;
+}
+
 static void free_symbols(struct job *job)
 {
     if (job->manifest.symbols != NULL) {
@@ -611,6 +645,9 @@ static sf_status stage_image(struct job *job)
     char text[512];
     sf_status st = fill_symbols(job);
 
+    if (st == SF_OK) {
+        st = job->source.mode == IMAGE_NATIVE ? SF_OK : fill_lines(job);
+    }
     if (st != SF_OK) {
         return st;
     }
@@ -688,6 +725,7 @@ sf_status build(const struct build_options *options)
     }
     work_close(&job->work);
     free_symbols(job);
+    lines_fini(&job->lines);
     protocols_fini(&job->protocols);
     native_fini(&job->native);
     free(job->linked);

@@ -39,6 +39,7 @@ sf_status check_module(const uint8_t *bytes, size_t length, const struct protoco
          i++) {
         ports->contracts[ports->contract_count++] = ctc_table(ctc_contract(p->ctc, i));
     }
+    ports->large = source->large;
     if (flow_check(bytes, length, ports, &result)) {
         st = flow_report(&result, report);
     } else {

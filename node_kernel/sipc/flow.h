@@ -49,6 +49,7 @@ struct flow_ports {
     uint32_t port_count;
     const struct ct_contract *contracts[FLOW_CONTRACTS_MAX]; /* all that are known */
     uint32_t contract_count;
+    bool large; /* slot class: addresses do not wrap */
 };
 
 enum flow_verdict { FLOW_PROVEN, FLOW_REFUTED, FLOW_LEFT };

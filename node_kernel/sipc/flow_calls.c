@@ -255,7 +255,7 @@ static void call_take(struct step *step, struct flow_state *s, bool export)
 static void call_channel(struct step *step, struct flow_state *s)
 {
     const struct flow_ports *ports = step->r->ports;
-    const int64_t address = flow_address(step->args[2], 0);
+    const int64_t address = flow_address(step->r, step->args[2], 0);
     const struct ct_contract *contract = NULL;
     struct flow_state *failed = another(step, s);
     const int64_t state = step->args[1].number;
@@ -437,7 +437,7 @@ static void send_known(struct step *step, struct flow_state *s, struct flow_endp
 
 static void call_send(struct step *step, struct flow_state *s)
 {
-    const int64_t address = flow_address(step->args[1], 0);
+    const int64_t address = flow_address(step->r, step->args[1], 0);
     struct flow_endpoint *e = endpoint_of(step, s, step->args[0]);
     const struct flow_value tag = address < 0 ? flow_unknown() : flow_load(s, (uint64_t)address, 4);
 
@@ -555,7 +555,7 @@ static void recv_open(struct step *step, struct flow_state *s, uint32_t endpoint
 
 static void call_recv(struct step *step, struct flow_state *s)
 {
-    const int64_t address = flow_address(step->args[1], 0);
+    const int64_t address = flow_address(step->r, step->args[1], 0);
     struct flow_endpoint *e = endpoint_of(step, s, step->args[0]);
     struct flow_state *failed;
 
@@ -606,7 +606,7 @@ static void call_close(struct step *step, struct flow_state *s)
 /* Calls that write to a buffer: address and capacity are arguments `at` and the next. */
 static void forget_buffer(struct step *step, struct flow_state *s, uint32_t at)
 {
-    const int64_t address = flow_address(step->args[at], 0);
+    const int64_t address = flow_address(step->r, step->args[at], 0);
 
     if (address < 0 || step->args[at + 1].kind != FLOW_CONST) {
         s->place_count = 0;

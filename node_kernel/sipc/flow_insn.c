@@ -41,12 +41,13 @@ int flow_truth(struct flow_value value)
     return -1;
 }
 
-int64_t flow_address(struct flow_value value, int64_t offset)
+int64_t flow_address(const struct flow_run *r, struct flow_value value, int64_t offset)
 {
     if (value.kind != FLOW_CONST) {
         return -1;
     }
-    return ((int64_t)(uint32_t)value.number + offset) & NK_MEMORY_MASK;
+    offset += (int64_t)(uint32_t)value.number;
+    return r->ports->large ? offset : offset & NK_MEMORY_MASK;
 }
 
 /* --- comparisons and arithmetic ------------------------------------------------------------------
@@ -255,7 +256,7 @@ static void step_number(struct flow_run *r, struct flow_state *s, uint8_t op, ui
 static void step_load(struct flow_run *r, struct flow_state *s, const struct flow_insn *insn,
                       uint32_t floor)
 {
-    const int64_t address = flow_address(flow_pop(r, s, floor), insn->value);
+    const int64_t address = flow_address(r, flow_pop(r, s, floor), insn->value);
     struct flow_value value = flow_unknown();
 
     if (address >= 0 && insn->op == 0x29) {
@@ -275,7 +276,7 @@ static void step_store(struct flow_run *r, struct flow_state *s, const struct fl
     /* i32 i64 f32 f64 i32.8 i32.16 i64.8 i64.16 i64.32 */
     static const uint8_t sizes[] = {4, 8, 4, 8, 1, 2, 1, 2, 4};
     struct flow_value value = flow_pop(r, s, floor);
-    const int64_t address = flow_address(flow_pop(r, s, floor), insn->value);
+    const int64_t address = flow_address(r, flow_pop(r, s, floor), insn->value);
 
     if (address < 0) {
         s->place_count = 0;
@@ -347,9 +348,9 @@ static void step_fc(struct flow_run *r, struct flow_state *s, const struct flow_
     middle = flow_pop(r, s, floor);
     to = flow_pop(r, s, floor);
     if (insn->sub == 11) {
-        fill(s, flow_address(to, 0), middle, length);
+        fill(s, flow_address(r, to, 0), middle, length);
     } else {
-        copy(s, flow_address(to, 0), insn->sub == 10 ? flow_address(middle, 0) : -1, length);
+        copy(s, flow_address(r, to, 0), insn->sub == 10 ? flow_address(r, middle, 0) : -1, length);
     }
 }
 

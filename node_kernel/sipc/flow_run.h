@@ -28,7 +28,7 @@ void flow_push(struct flow_run *r, struct flow_state *s, struct flow_value value
 /* 0, 1, or -1: either. */
 int flow_truth(struct flow_value value);
 /* Where memory is, or -1. */
-int64_t flow_address(struct flow_value value, int64_t offset);
+int64_t flow_address(const struct flow_run *r, struct flow_value value, int64_t offset);
 
 /* All that is neither control nor call. */
 void flow__step(struct flow_run *r, struct flow_state *s, const struct flow_insn *insn,

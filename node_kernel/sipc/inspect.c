@@ -99,10 +99,17 @@ static sf_status print_json(const struct image *image)
     (void)cJSON_AddNumberToObject(object, "memory_pages", m->memory_pages);
     (void)cJSON_AddNumberToObject(object, "memory_pages_max", m->memory_pages_max);
     (void)cJSON_AddNumberToObject(object, "block_bytes_max", (double)m->block_bytes_max);
+    (void)cJSON_AddBoolToObject(object, "strict_blocks", m->strict_blocks);
     (void)cJSON_AddNumberToObject(object, "cpu_percent", m->cpu_percent);
+    (void)cJSON_AddNumberToObject(object, "cpu_ms_max", m->cpu_ms_max);
+    (void)cJSON_AddNumberToObject(object, "slice_ms_max", m->slice_ms_max);
+    (void)cJSON_AddStringToObject(object, "on_violation",
+                                  m->violation_faults != 0 ? "fault" : "error");
     (void)cJSON_AddStringToObject(object, "module_hash", hex(&m->module_hash, buffer));
     (void)cJSON_AddStringToObject(object, "built_by", m->built_by);
     (void)cJSON_AddNumberToObject(object, "symbols", (double)m->n_symbols);
+    (void)cJSON_AddNumberToObject(object, "lines",
+                                  m->lines == NULL ? 0 : (double)m->lines->n_row_bytes);
     add_ports(object, "imports", m->imports, m->n_imports);
     add_ports(object, "exports", m->exports, m->n_exports);
     add_contracts(object, image);
@@ -145,7 +152,17 @@ static void print_text(const struct image *image)
         (void)printf("segment    0x%llx %s %llu bytes\n", (unsigned long long)segment->address,
                      protection_text(segment->protection), (unsigned long long)segment->file_bytes);
     }
-    (void)printf("functions  %zu\n", m->n_symbols);
+    (void)printf("functions  %zu, %zu entries of source lines\n", m->n_symbols,
+                 m->lines == NULL ? 0 : m->lines->n_row_bytes);
+    if (m->cpu_ms_max != 0) {
+        (void)printf("cpu        %u ms in all, then it ends\n", m->cpu_ms_max);
+    }
+    if (m->slice_ms_max != 0) {
+        (void)printf("slice      %u ms without a kernel call, then it ends\n", m->slice_ms_max);
+    }
+    if (m->violation_faults != 0) {
+        (void)printf("violation  of a contract ends it\n");
+    }
     print_ports("import", m->imports, m->n_imports);
     print_ports("export", m->exports, m->n_exports);
     for (uint32_t i = 0; i < image->contract_count; i++) {

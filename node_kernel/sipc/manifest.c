@@ -16,6 +16,7 @@ struct reader {
     const char *path;
     yaml_document_t document;
     struct manifest_source *out;
+    const yaml_node_t *memory, *blocks; /* their sizes, or NULL */
 };
 
 static sf_status bad(const struct reader *r, const yaml_node_t *node, const char *format, ...)
@@ -102,7 +103,7 @@ static sf_status read_ports(struct reader *r, const yaml_node_t *node, struct ma
     return SF_OK;
 }
 
-/* "4MiB", "64KiB": bytes. */
+/* "64KiB", "4MiB", "1GiB": bytes. */
 static sf_status read_bytes(struct reader *r, const yaml_node_t *node, uint64_t bytes_max,
                             uint64_t *out_bytes)
 {
@@ -117,8 +118,10 @@ static sf_status read_bytes(struct reader *r, const yaml_node_t *node, uint64_t 
         shift = 10;
     } else if (unit != NULL && strcmp(unit, "MiB") == 0) {
         shift = 20;
+    } else if (unit != NULL && strcmp(unit, "GiB") == 0) {
+        shift = 30;
     } else {
-        return bad(r, node, "expected a size such as 512KiB or 4MiB");
+        return bad(r, node, "expected a size such as 512KiB, 4MiB or 1GiB");
     }
     if (errno != 0 || number == 0 || number > bytes_max >> shift) {
         return bad(r, node, "a size must be above 0 and at most %llu KiB",
@@ -135,6 +138,74 @@ static sf_status read_mode(struct reader *r, const yaml_node_t *value)
     if (text == NULL || text[0] == '\0' || image_mode_find(text, &r->out->mode) != SF_OK) {
         return bad(r, value, "mode is " IMAGE_MODES);
     }
+    return SF_OK;
+}
+
+static sf_status read_choice(struct reader *r, const yaml_node_t *node, const char *no,
+                             const char *yes, bool *out)
+{
+    const char *text = text_of(node);
+
+    if (text == NULL || (strcmp(text, no) != 0 && strcmp(text, yes) != 0)) {
+        return bad(r, node, "expected %s or %s", no, yes);
+    }
+    *out = strcmp(text, yes) == 0;
+    return SF_OK;
+}
+
+/* The class may stand behind the sizes: both are known only at the end. */
+static sf_status check_sizes(struct reader *r)
+{
+    const struct manifest_source *out = r->out;
+    const uint64_t memory_max =
+        out->large ? NK_LARGE_WINDOW_OFFSET : (uint64_t)NK_MODULE_PAGES_MAX * 65536u;
+    const uint64_t blocks_max =
+        out->large ? NK_LARGE_WINDOW_BYTES : NK_MEMORY_BYTES - NK_WINDOW_OFFSET;
+    const char *hint = out->large ? "" : "; `slot_class: large` allows more";
+
+    if (out->memory_bytes > memory_max) {
+        return bad(r, r->memory, "a size must be above 0 and at most %llu KiB%s",
+                   (unsigned long long)(memory_max >> 10), hint);
+    }
+    if (out->block_bytes_max > blocks_max) {
+        return bad(r, r->blocks, "a size must be above 0 and at most %llu KiB%s",
+                   (unsigned long long)(blocks_max >> 10), hint);
+    }
+    return SF_OK;
+}
+
+/* "500ms", "2s": milliseconds. */
+static sf_status read_ms(struct reader *r, const yaml_node_t *node, uint32_t *out_ms)
+{
+    const char *text = text_of(node);
+    char *unit = NULL;
+    unsigned long long number;
+    unsigned factor;
+
+    errno = 0;
+    number = text == NULL || text[0] < '0' || text[0] > '9' ? 0 : strtoull(text, &unit, 10);
+    if (unit != NULL && strcmp(unit, "ms") == 0) {
+        factor = 1;
+    } else if (unit != NULL && strcmp(unit, "s") == 0) {
+        factor = 1000;
+    } else {
+        return bad(r, node, "expected a time such as 500ms or 2s");
+    }
+    if (errno != 0 || number == 0 || number > UINT32_MAX / factor) {
+        return bad(r, node, "a time must be above 0 and at most %u s", UINT32_MAX / 1000);
+    }
+    *out_ms = (uint32_t)number * factor;
+    return SF_OK;
+}
+
+static sf_status read_violation(struct reader *r, const yaml_node_t *node, uint32_t *out_faults)
+{
+    const char *text = text_of(node);
+
+    if (text == NULL || (strcmp(text, "error") != 0 && strcmp(text, "fault") != 0)) {
+        return bad(r, node, "expected error (the call answers it) or fault (the SIP ends of it)");
+    }
+    *out_faults = strcmp(text, "fault") == 0;
     return SF_OK;
 }
 
@@ -170,19 +241,38 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
     if (strcmp(text, "exports") == 0) {
         return read_ports(r, value, out->exports, &out->export_count);
     }
+    if (strcmp(text, "slot_class") == 0) {
+        return read_choice(r, value, "small", "large", &out->large);
+    }
     if (strcmp(text, "memory") == 0) {
-        return read_bytes(r, value, (uint64_t)NK_MODULE_PAGES_MAX * 65536u, &out->memory_bytes);
+        r->memory = value;
+        return read_bytes(r, value, NK_LARGE_WINDOW_OFFSET, &out->memory_bytes);
     }
     if (strcmp(text, "blocks") == 0) {
-        return read_bytes(r, value, NK_MEMORY_BYTES - NK_WINDOW_OFFSET, &out->block_bytes_max);
+        r->blocks = value;
+        return read_bytes(r, value, NK_LARGE_WINDOW_BYTES, &out->block_bytes_max);
     }
-    if (strcmp(text, "mode") == 0) {
-        return read_mode(r, value);
+    if (strcmp(text, "strict_blocks") == 0) {
+        return read_choice(r, value, "false", "true", &out->strict_blocks);
     }
     if (strcmp(text, "cpu") == 0) {
         return read_percent(r, value, &out->cpu_percent);
     }
-    return bad(r, key, "unknown key %s; known: name, imports, exports, memory, blocks, mode, cpu",
+    if (strcmp(text, "mode") == 0) {
+        return read_mode(r, value);
+    }
+    if (strcmp(text, "cpu_total") == 0) {
+        return read_ms(r, value, &out->cpu_ms_max);
+    }
+    if (strcmp(text, "slice") == 0) {
+        return read_ms(r, value, &out->slice_ms_max);
+    }
+    if (strcmp(text, "on_violation") == 0) {
+        return read_violation(r, value, &out->violation_faults);
+    }
+    return bad(r, key,
+               "unknown key %s; known: name, imports, exports, slot_class, memory, blocks, "
+               "strict_blocks, mode, cpu, cpu_total, slice, on_violation",
                text);
 }
 
@@ -205,7 +295,7 @@ static sf_status read_document(struct reader *r)
     if (r->out->name[0] == '\0') {
         return bad(r, root, "name is missing");
     }
-    return SF_OK;
+    return check_sizes(r);
 }
 
 sf_status manifest_read(const char *path, struct manifest_source *out_manifest)

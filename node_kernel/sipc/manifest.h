@@ -7,6 +7,7 @@
 #ifndef SIPC_MANIFEST_H
 #define SIPC_MANIFEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +33,12 @@ struct manifest_source {
     uint64_t memory_bytes;    /* 0: not said */
     uint64_t block_bytes_max; /* 0: not said */
     uint8_t mode;             /* enum image_mode */
+    bool large;               /* slot class */
+    bool strict_blocks;       /* every block has pages of its own */
     uint32_t cpu_percent;     /* 0: not said */
+    uint32_t cpu_ms_max;      /* 0: no limit */
+    uint32_t slice_ms_max;    /* 0: no limit */
+    uint32_t violation_faults;
 };
 
 SF_MUST_CHECK sf_status manifest_read(const char *path, struct manifest_source *out_manifest);

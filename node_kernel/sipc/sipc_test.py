@@ -296,11 +296,14 @@ def test_build():
     out = run(SIPC, "build", kept / "linked.wasm", "-o", one / "w.sip")
     check("build from a .wasm", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
-    check("inspect -o json", '"abi_version":\t1' in out.stdout, out.stdout + out.stderr)
-    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\n")
+    check("inspect -o json", '"abi_version":\t2' in out.stdout, out.stdout + out.stderr)
+    (one / "cpu.yaml").write_text("name: w\ncpu: 25%\nslot_class: large\nmemory: 1GiB\nstrict_blocks: true\n")
     out = run(SIPC, "build", kept / "linked.wasm", "--manifest", one / "cpu.yaml", "-o", one / "w.sip")
     check("a manifest with a cpu quota", out.returncode == 0, out.stderr)
     out = run(SIPC, "inspect", one / "w.sip", "-o", "json")
+    check("so are class, memory and strict blocks", '"slot_class":\t"large"' in out.stdout and
+          '"memory_pages_max":\t16384' in out.stdout and '"strict_blocks":\ttrue' in out.stdout,
+          out.stdout)
     check("the quota is in the image", '"cpu_percent":\t25' in out.stdout, out.stdout + out.stderr)
     out = run(SIPC, "verify", one / "x.sip")
     check("verify an image", out.returncode == 0, out.stderr)
@@ -426,6 +429,16 @@ def test_build_errors():
           m_yaml="name: x\nimports:\n  a: TcpContract\n  a: TcpContract\n")
     fails("manifest: too much memory", "m.yaml:2: error: a size must be", *with_manifest,
           m_yaml="name: x\nmemory: 33MiB\n")
+    fails("manifest: too much for a small slot", "`slot_class: large` allows more", *with_manifest,
+          m_yaml="name: x\nmemory: 33MiB\n")
+    fails("manifest: too many blocks", "m.yaml:3: error: a size must be above 0 and at most 1048576 KiB",
+          *with_manifest, m_yaml="name: x\nslot_class: large\nblocks: 1025MiB\n")
+    fails("manifest: too much for a large slot", "m.yaml:2: error: a size must be", *with_manifest,
+          m_yaml="name: x\nmemory: 2049MiB\nslot_class: large\n")
+    fails("manifest: no such class", "m.yaml:2: error: expected small or large", *with_manifest,
+          m_yaml="name: x\nslot_class: huge\n")
+    fails("manifest: strict or not", "m.yaml:2: error: expected false or true", *with_manifest,
+          m_yaml="name: x\nstrict_blocks: maybe\n")
     fails("manifest: too little memory", "the manifest allows 64 KiB", *with_manifest,
           m_yaml="name: x\nmemory: 64KiB\n")
     fails("manifest: a mode that is not there yet", "m.yaml:2: error: mode is wasm (sealed, the default)"
@@ -436,6 +449,12 @@ def test_build_errors():
     for text in ("0%", "101%", "25", "x%", "1.5%", "[25%]"):
         fails(f"manifest: cpu {text}", "m.yaml:2: error: expected a share of one core, 1% to 100%",
               *with_manifest, m_yaml=f"name: x\ncpu: {text}\n")
+    for line, what in (
+            ("cpu_total: 5", "expected a time such as"), ("cpu_total: 0ms", "a time must be above 0"),
+            ("slice: 5000000s", "a time must be above 0"), ("slice: [1ms]", "expected a time such as"),
+            ("on_violation: maybe", "expected error")):
+        fails(f"manifest: {line}", f"m.yaml:2: error: {what}", *with_manifest,
+              m_yaml=f"name: x\n{line}\n")
     fails("manifest: not YAML", "m.yaml:2: error:", *with_manifest, m_yaml="name: [x\n")
     fails("manifest: not there", "m.yaml: No such file", *with_manifest)
     fails("a broken contract", "error:", *build, "--contracts", "b.contract",
@@ -510,16 +529,61 @@ def test_every_operator():
     path = write_module("every.wasm", content)
     check(f"{count} functions, one for each operator: wasm-validate accepts them",
           run("wasm-validate", path).returncode == 0, run("wasm-validate", path).stderr)
-    out = run(SIPC, "build", path, "-o", WORK / "every.sip")
+    out = run(SIPC, "build", path, "-v", "-o", WORK / "every.sip")
     check("every operator builds", out.returncode == 0, out.stderr)
+    check("and has its lines", "llvm-symbolizer" in out.stderr and "no source lines" not in out.stderr,
+          out.stderr)
     out = run(SIPC, "inspect", WORK / "every.sip", "-o", "json")
     path = WORK / "sample.wasm"
     made = run("wat2wasm", HERE / "sample.wat", "-o", path)
-    out2 = run(SIPC, "build", path, "-o", WORK / "sample.sip")
+    out2 = run(SIPC, "build", path, "-v", "-o", WORK / "sample.sip")
     check("bulk memory, passive data, tables and branches build", out2.returncode == 0,
           made.stderr + out2.stderr)
+    check("and have their lines", "no source lines" not in out2.stderr, out2.stderr)
+    damaged = WORK / "damaged.wasm"
+    sections = b"".join(
+        section(0, leb(len(name)) + name + bytes((i * 31 + len(name)) & 0xff for i in range(4000)))
+        for name in (b".debug_info", b".debug_line", b".debug_abbrev", b".debug_str", b".debug_ranges"))
+    damaged.write_bytes(content + sections)
+    out2 = run(SIPC, "build", damaged, "-o", WORK / "damaged.sip")
+    check("damaged debug information does no harm", out2.returncode == 0, out2.stderr)
     symbols = re.search(r'"symbols":\t(\d+)', out.stdout)
     check("and is in the image", symbols and int(symbols.group(1)) >= count, out.stdout)
+
+
+# What is computed of one element; gcc makes vectors of it, in as many ways as there are types.
+LOOPS = ["a[i] + b[i]", "a[i] * b[i]", "a[i] > b[i] ? a[i] : b[i]", "a[i] < b[i] ? a[i] : b[i]",
+         "a[2 * i % N] - b[N - 1 - i]", "a[i] == b[i] ? a[i] : 7", "a[i] < 0 ? -a[i] : a[i]",
+         "a[i % (N / 2) * 2 + 1] + a[i / 2 * 2]", "fi[i]", "fd[i]", "wi[i]", "wd[i]"]
+WHOLE_LOOPS = ["a[i] << 3", "a[i] >> (k & 7)", "(a[i] ^ b[i]) & ~c[i]", "a[i] / 7",
+               "b[i] ? a[i] % b[i] : 0", "__builtin_popcountll(a[i])", "(a[i] + b[i] + 1) >> 1",
+               "__builtin_ctzll((uint64_t)a[i] | 1) + __builtin_clzll((uint64_t)a[i] | 1)"]
+REAL_LOOPS = ["__builtin_sqrt(a[i])", "__builtin_floor(a[i]) + __builtin_ceil(b[i])", "a[i] / b[i]",
+              "__builtin_trunc(a[i]) + __builtin_rint(b[i])", "__builtin_copysign(a[i], b[i])"]
+
+
+def loops():
+    text = ['#include "sip.h"\n#define N 256\nfloat fi[N]; double fd[N]; int32_t wi[N]; int64_t wd[N];']
+    calls = []
+    for kind in ("int8_t", "uint8_t", "int16_t", "uint16_t", "int32_t", "uint32_t", "int64_t",
+                 "uint64_t", "float", "double"):
+        text.append(f"struct {{ {kind} a[N], b[N], c[N], s; }} all_{kind};")
+        for number, body in enumerate(LOOPS + (REAL_LOOPS if kind in ("float", "double") else WHOLE_LOOPS)):
+            name = f"{kind}_{number}"
+            text.append(f"__attribute__((noinline)) void {name}(int k) {{ {kind} *a = "
+                        f"all_{kind}.a, *b = all_{kind}.b, *c = all_{kind}.c, s = 0; (void)a; (void)k;\n"
+                        f"for (int i = 0; i < N; i++) c[i] = ({kind})({body});\n"
+                        f"for (int i = 0; i < N; i++) s += c[i] * b[i];\nall_{kind}.s += s; }}")
+            calls.append(f"{name}(k);")
+    return "\n".join(text) + "\nint sip_main(void) { int k = (int)nk_clock_ns();\n" + \
+        "\n".join(calls) + "\nreturn 0; }\n"
+
+
+def test_vectors():
+    """What gcc makes of ordinary loops is allowed in images."""
+    (WORK / "loops.c").write_text(loops())
+    out = run(SIPC, "build", WORK / "loops.c", "-o", WORK / "loops.sip")
+    check("loops of every type build", out.returncode == 0, out.stderr)
 
 
 # (what, body of sip_main with `struct HelloContract_Imp h` taken, what `sipc check` says)
@@ -678,6 +742,7 @@ def main():
         test_native()
         test_build_errors()
         test_every_operator()
+        test_vectors()
         test_static_check()
         test_unused_library_costs_nothing()
         test_sdk()

@@ -35,6 +35,7 @@ struct type {
 };
 
 struct verifier {
+    uint32_t pages_limit; /* of linear memory */
     struct wasm_facts *facts;
     struct type types[WASM_TYPES_MAX];
     uint32_t *function_types; /* imports first */
@@ -321,20 +322,21 @@ static sf_status check_memory(struct verifier *v, struct wasm_cursor *c)
         return broken(v, "memory", "shared and 64 bit memories are not allowed");
     }
     initial = wasm_u32(c);
-    maximum = flags == 1 ? wasm_u32(c) : NK_MODULE_PAGES_MAX;
+    maximum = flags == 1 ? wasm_u32(c) : v->pages_limit;
     if (c->failed) {
         return broken(v, "format", "the memory section is cut");
     }
-    if (initial > NK_MODULE_PAGES_MAX) {
-        return broken(v, "memory-limit", "%u initial pages of 64 KiB, at most %u", initial,
-                      NK_MODULE_PAGES_MAX);
+    if (initial > v->pages_limit) {
+        return broken(v, "memory-limit", "%u initial pages of 64 KiB, at most %u%s", initial,
+                      v->pages_limit,
+                      v->pages_limit < NK_LARGE_PAGES_MAX ? " in a small slot (slot_class)" : "");
     }
     if (maximum < initial || maximum > MEMORY_PAGES_MAX) {
         return broken(v, "format", "a memory of %u pages, at most %u", initial, maximum);
     }
     v->has_memory = true;
     v->facts->pages = initial;
-    v->facts->pages_max = maximum < NK_MODULE_PAGES_MAX ? maximum : NK_MODULE_PAGES_MAX;
+    v->facts->pages_max = maximum < v->pages_limit ? maximum : v->pages_limit;
     return SF_OK;
 }
 
@@ -602,6 +604,12 @@ static sf_status check_whole(struct verifier *v)
 sf_status wasm_verify(const uint8_t *bytes, size_t length, struct wasm_facts *out_facts, char *text,
                       size_t text_capacity)
 {
+    return wasm_verify_pages(bytes, length, NK_MODULE_PAGES_MAX, out_facts, text, text_capacity);
+}
+
+sf_status wasm_verify_pages(const uint8_t *bytes, size_t length, uint32_t pages_limit,
+                            struct wasm_facts *out_facts, char *text, size_t text_capacity)
+{
     struct wasm_cursor c = {.start = bytes, .at = bytes, .end = bytes + length};
     struct verifier *v = calloc(1, sizeof(*v));
     struct wasm_facts *facts = calloc(1, sizeof(*facts));
@@ -610,6 +618,7 @@ sf_status wasm_verify(const uint8_t *bytes, size_t length, struct wasm_facts *ou
 
     if (v != NULL && facts != NULL && function_types != NULL) {
         v->facts = facts;
+        v->pages_limit = pages_limit;
         v->function_types = function_types;
         v->text = text;
         v->text_capacity = text_capacity;

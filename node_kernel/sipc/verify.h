@@ -38,7 +38,7 @@
 
 struct wasm_facts {
     uint32_t pages;     /* initial linear memory, 64 KiB pages */
-    uint32_t pages_max; /* the module's own limit; NK_MODULE_PAGES_MAX if it has none */
+    uint32_t pages_max; /* the module's own limit; that of the slot class if it has none */
     uint32_t import_count;
     uint32_t function_count; /* without imports */
     uint32_t table_max;      /* elements; 0 without table */
@@ -46,8 +46,13 @@ struct wasm_facts {
     uint16_t types[WASM_TYPES_MAX]; /* for each type, the index of the first one equal to it */
 };
 
+/* For the small slot class. */
 SF_MUST_CHECK sf_status wasm_verify(const uint8_t *bytes, size_t length,
                                     struct wasm_facts *out_facts, char *text, size_t text_capacity);
+/* With at most that many 64 KiB pages of linear memory: NK_MODULE_PAGES_MAX, NK_LARGE_PAGES_MAX. */
+SF_MUST_CHECK sf_status wasm_verify_pages(const uint8_t *bytes, size_t length, uint32_t pages_limit,
+                                          struct wasm_facts *out_facts, char *text,
+                                          size_t text_capacity);
 
 /*
  * A copy without custom sections and without exported globals. Only for a module that wasm_verify

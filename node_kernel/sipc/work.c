@@ -140,32 +140,46 @@ void work_arg(struct work_args *args, const char *text)
     args->list[args->count] = NULL;
 }
 
-static void run_child(const struct work *work, const char *folder, const struct work_args *args)
+struct run {
+    const char *folder;         /* NULL: where sipc runs */
+    const char *input, *output; /* NULL: nothing, and stderr */
+};
+
+static void run_child(const struct work *work, const struct run *run, const struct work_args *args)
 {
     static const char *const unwanted[] = {"CPATH", "C_INCLUDE_PATH", "COMPILER_PATH",
                                            "GCC_EXEC_PREFIX", "LIBRARY_PATH"};
-    const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const char *input = run->input != NULL ? run->input : "/dev/null";
+    int in, out = STDERR_FILENO;
     char *list[WORK_ARGS_MAX + 1];
 
     for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++) {
         (void)unsetenv(unwanted[i]); /* what is built depends on its input only */
     }
-    (void)dup2(nothing, STDIN_FILENO);
     for (size_t i = 0; i <= args->count; i++) {
         list[i] = (char *)(uintptr_t)args->list[i];
     }
     (void)setpgid(0, 0);
     (void)setenv("TMPDIR", work->folder, 1);
     (void)setenv("LC_ALL", "C", 1);
-    (void)dup2(STDERR_FILENO, STDOUT_FILENO);
-    if (folder != NULL && chdir(folder) != 0) {
+    if (run->folder != NULL && chdir(run->folder) != 0) {
         _exit(126);
     }
+    in = open(input, O_RDONLY | O_CLOEXEC);
+    if (run->output != NULL) {
+        out = open(run->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    }
+    if (in < 0 || out < 0) {
+        _exit(126);
+    }
+    (void)dup2(in, STDIN_FILENO);
+    (void)dup2(out, STDOUT_FILENO);
     (void)execvp(list[0], list);
     _exit(127);
 }
 
-sf_status work_run(const struct work *work, const char *folder, const struct work_args *args)
+static sf_status run_tool(const struct work *work, const struct run *run,
+                          const struct work_args *args)
 {
     const char *tool = args->list[0];
     int status = 0;
@@ -188,7 +202,7 @@ sf_status work_run(const struct work *work, const char *folder, const struct wor
         return sipc_fail(SF_IO, "cannot run %s: %s", tool, strerror(errno));
     }
     if (pid == 0) {
-        run_child(work, folder, args);
+        run_child(work, run, args);
     }
     (void)setpgid(pid, pid); /* whoever of us two comes first */
     child = (sig_atomic_t)pid;
@@ -208,6 +222,21 @@ sf_status work_run(const struct work *work, const char *folder, const struct wor
         return sipc_fail(SF_FORMAT, "%s failed (see above)", tool);
     }
     return SF_OK;
+}
+
+sf_status work_run(const struct work *work, const char *folder, const struct work_args *args)
+{
+    const struct run run = {.folder = folder};
+
+    return run_tool(work, &run, args);
+}
+
+sf_status work_run_files(const struct work *work, const struct work_args *args, const char *input,
+                         const char *output)
+{
+    const struct run run = {.folder = work->folder, .input = input, .output = output};
+
+    return run_tool(work, &run, args);
 }
 
 sf_status file_read(const char *path, size_t bytes_max, uint8_t **out_bytes, size_t *out_length)

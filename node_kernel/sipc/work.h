@@ -50,6 +50,10 @@ void work_arg(struct work_args *args, const char *text);
 SF_MUST_CHECK sf_status work_run(const struct work *work, const char *folder,
                                  const struct work_args *args);
 
+/* The same, with its input and output in files of the work folder. */
+SF_MUST_CHECK sf_status work_run_files(const struct work *work, const struct work_args *args,
+                                       const char *input, const char *output);
+
 /* *out_bytes is malloc'ed, the caller's, with a zero byte behind it. */
 SF_MUST_CHECK sf_status file_read(const char *path, size_t bytes_max, uint8_t **out_bytes,
                                   size_t *out_length);

@@ -142,7 +142,7 @@ void *sip_alloc(size_t bytes)
     struct chunk *chunk;
     uint32_t need;
 
-    if (bytes == 0 || bytes > NK_WINDOW_OFFSET) {
+    if (bytes == 0 || bytes > NK_LARGE_WINDOW_OFFSET) {
         return NULL;
     }
     need = ((uint32_t)bytes + CHUNK_HEAD + CHUNK_ALIGN - 1) & ~(CHUNK_ALIGN - 1);

@@ -87,6 +87,14 @@ SF_MUST_CHECK static inline sf_status xh_give(struct xh_block *block, uint64_t f
 /* Lowers block->bytes. BADARG: 0 or more than it has. */
 SF_MUST_CHECK sf_status xh_trim(struct xh_heap *heap, struct xh_block *block, uint32_t bytes);
 /*
+ * For whoever moves a block's pages instead of copying its bytes: how many bytes from block->data
+ * on are the block's alone, in whole pages; 0: it shares its page with others.
+ */
+size_t xh_room(const struct xh_heap *heap, const struct xh_block *block);
+/* Its pages were replaced by others. When it is freed, its place gets fresh ones, which gives the
+ * memory back and makes the range one mapping again. */
+void xh_replaced(struct xh_heap *heap, const struct xh_block *block);
+/*
  * Frees all blocks of an owner; answers how many. Looks at every block there is: for those who keep
  * no list of what they hold.
  */

@@ -39,28 +39,31 @@ static int pong(void)
     }
 }
 
-static int ping(void)
+/* The first and the last word change each time; the rest was written once. */
+static int ping(uint32_t bytes)
 {
     int32_t handle = nk_endpoint("peer", 4);
     struct nk_msg msg = {.tag = ProbeContract_tag_Ping, .arg_count = 1};
-    void *block = nk_block_alloc(64);
+    void *block = nk_block_alloc(bytes);
+    uint32_t last = bytes / 8 - 1;
     uint64_t count = 0;
 
     if (block == NULL) {
         return 1;
     }
-    msg.args[0] = sip_block_arg(block, 64);
+    memset(block, 0x5a, bytes);
+    msg.args[0] = sip_block_arg(block, bytes);
     for (;;) {
         uint64_t *data = sip_arg_block(msg.args[0]);
 
-        data[7] = ++count;
+        data[0] = data[last] = ++count;
         msg.tag = ProbeContract_tag_Ping;
         if (nk_send((uint32_t)handle, &msg) != 0 ||
             nk_recv((uint32_t)handle, &msg, SIP_FOREVER) != 0) {
             return 2;
         }
         data = sip_arg_block(msg.args[0]);
-        if (data[7] != count) {
+        if (data[0] != count || data[last] != count) {
             return 3;
         }
     }
@@ -83,7 +86,13 @@ int sip_main(void)
         return pong();
     }
     if (strcmp(mode, "ping") == 0) {
-        return ping();
+        return ping(64);
+    }
+    if (strcmp(mode, "ping64k") == 0) {
+        return ping(64 << 10);
+    }
+    if (strcmp(mode, "ping1m") == 0) {
+        return ping(1 << 20);
     }
     return 7;
 }

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -378,6 +379,7 @@ static int supervise(const char *program, const char *image)
         return 1;
     }
     if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         exit(rounds_run()); /* with the check for leaks */
     }
     status = child_wait(child);

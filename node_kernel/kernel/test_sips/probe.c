@@ -320,7 +320,7 @@ int sip_main(void)
         return trim();
     }
     if (is(mode, "loop")) {
-        return loop();
+        return loop(); /* @loop */
     }
     if (is(mode, "spin")) {
         return spin();
@@ -337,5 +337,6 @@ int sip_main(void)
     if (is(mode, "fill") || is(mode, "look")) {
         return probe_recycle(mode);
     }
-    return probe_fault(mode);
+    int result = probe_slots(mode);
+    return result != -1 ? result : probe_fault(mode); /* @sip_main */
 }

@@ -23,5 +23,7 @@
 int probe_hostile(void);
 int probe_fault(const char *mode);
 int probe_recycle(const char *mode);
+int probe_slots(const char *mode); /* -1: not one of its modes */
+int probe_report(const char *mode);
 
 #endif

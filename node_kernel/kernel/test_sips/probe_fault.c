@@ -8,7 +8,7 @@ static volatile int *volatile nowhere;
 static int __attribute__((noinline)) fault_recurse(int depth)
 {
     /* No local in linear memory: it is the native stack that overflows. */
-    return depth == -1 ? 0 : fault_recurse(depth + 1) + (int)nk_clock_ns();
+    return depth == -1 ? 0 : fault_recurse(depth + 1) + (int)nk_clock_ns(); /* @recurse */
 }
 
 static int __attribute__((noinline)) fault_recurse_memory(volatile int *above)
@@ -19,17 +19,17 @@ static int __attribute__((noinline)) fault_recurse_memory(volatile int *above)
     if (*above < 0) {
         return 0;
     }
-    return fault_recurse_memory(here) + here[0];
+    return fault_recurse_memory(here) + here[0]; /* @memstack */
 }
 
 static int __attribute__((noinline)) fault_divide(int by)
 {
-    return 1000 / by;
+    return 1000 / by; /* @divide */
 }
 
 static int __attribute__((noinline)) fault_store(uint32_t address)
 {
-    *(volatile uint8_t *)sip_pointer(address) = 1;
+    *(volatile uint8_t *)sip_pointer(address) = 1; /* @store */
     return 0;
 }
 
@@ -46,7 +46,7 @@ static int touch_after_send(void)
     CHECK(nk_channel((int64_t)ProbeContract_ID, 0, ends) == 0);
     msg.args[0] = sip_block_arg((const void *)data, 10000);
     CHECK(nk_send(ends[0], &msg) == 0);
-    return data[0];
+    return data[0]; /* @touch */
 }
 
 /* Faults while it holds blocks, endpoints, queued messages, and a block it was sent. */
@@ -93,7 +93,7 @@ int probe_fault(const char *mode)
         return fault_recurse_memory(&seed);
     }
     if (strcmp(mode, "unreachable") == 0) {
-        __builtin_trap();
+        __builtin_trap(); /* @unreachable */
     }
     if (strcmp(mode, "divide") == 0) {
         return fault_divide((int)zero);
@@ -101,7 +101,7 @@ int probe_fault(const char *mode)
     if (strcmp(mode, "indirect") == 0) {
         wrong_type call = (wrong_type)(uintptr_t)(zero + 1);
 
-        return call(1, 2, 3, 4);
+        return call(1, 2, 3, 4); /* @indirect */
     }
     if (strcmp(mode, "touch") == 0) {
         return touch_after_send();
@@ -109,7 +109,7 @@ int probe_fault(const char *mode)
     if (strcmp(mode, "holding") == 0) {
         return fault_holding();
     }
-    return 99;
+    return probe_report(mode); /* @probe_fault */
 }
 
 #define FILL_WORD 0x5ea1edf00d15beefull

@@ -4,20 +4,27 @@
  * file into wasm2c's output, after wasm2c's own definitions and before the module's functions.
  *
  * Model: the instance lies at a constant distance from the linear memory, so an address is one
- * displacement away from the instance pointer, which every function has. An access is a computed
- * base and a constant offset; the base is masked to 64 MiB, and the offset, if it is smaller than
- * the guard behind the memory, is left to the instruction: whatever a module computes, it stays in
- * its own slot. (One mask serves all fields of a record. A larger offset is masked with the base.)
- * What is accessible there is the kernel's business: ordinary memory below
- * NK_WINDOW_OFFSET, blocks above, the rest traps.
+ * displacement away from the instance pointer, which every function has.
+ * Small slots: an access is a computed base and a constant offset; the base is masked to 64 MiB,
+ * and the offset, if it is smaller than the guard behind the memory, is left to the instruction:
+ * whatever a module computes, it stays in its own slot. (One mask serves all fields of a record. A
+ * larger offset is masked with the base.)
+ * Large slots: nothing is masked. An address is 32 bit and unsigned, and the constant offset that
+ * wasm2c adds to it in 64 bit is below 2 GiB (rule memarg-offset), so that the sum stays below 6
+ * GiB and in the slot; all that is not memory or a block traps. What is accessible there is the
+ * kernel's business: ordinary memory below the window, blocks in it, the rest traps.
  *
- * Bulk operations take window addresses, too; they do not wrap: a range that leaves the 64 MiB is
- * an out-of-bounds fault.
+ * Bulk operations take window addresses, too; they do not wrap: a range that leaves the linear
+ * addresses (64 MiB, 4 GiB) is an out-of-bounds fault.
  *
  * A load whose value is not used may be dropped by the compiler, and then does not trap.
  */
 #include "abi/nk_abi.h"
 
+#if SF_LARGE
+#define SF_LINEAR(address) ((u64)(address))
+#define SF_LINEAR_BYTES NK_LARGE_MEMORY_BYTES
+#else
 /*
  * wasm2c writes an address as `(u64)(base)` or `(u64)(base) + offset`, base being a variable. To
  * take it apart, the name u64 is made a function for as long as that text is compiled: what was a
@@ -44,11 +51,13 @@ static inline __attribute__((always_inline)) u64 sf_none(u32 address)
         (address);                                                                                 \
     })
 #define SF_OFFSET_MAX (NK_SLOT_STRIDE - NK_MEMORY - NK_MEMORY_BYTES - 65536u)
+#define SF_LINEAR(address)                                                                         \
+    (SF_WITH(sf_none, address) < SF_OFFSET_MAX ? SF_WITH(sf_masked, address)                       \
+                                               : (SF_WITH(sf_whole, address) & NK_MEMORY_MASK))
+#define SF_LINEAR_BYTES NK_MEMORY_BYTES
+#endif
 #define SF_AT(address)                                                                             \
-    ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE) +                                      \
-            (SF_WITH(sf_none, address) < SF_OFFSET_MAX                                             \
-                 ? SF_WITH(sf_masked, address)                                                     \
-                 : (SF_WITH(sf_whole, address) & NK_MEMORY_MASK))))
+    ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE) + SF_LINEAR(address)))
 #define SF_MEMORY ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE)))
 
 #define SF_DEFINE_LOAD(name, t1, t2, t3)                                                           \
@@ -113,10 +122,10 @@ SF_DEFINE_STORE(i64_store32, u32, u64)
 #define i64_store16(m, a, v) sf_i64_store16(SF_AT(a), v)
 #define i64_store32(m, a, v) sf_i64_store32(SF_AT(a), v)
 
-/* a + n leaves the 64 MiB: both are u32, so the sum fits 64 bits. */
+/* a + n leaves the linear addresses: both are u32, so the sum fits 64 bits. */
 #define SF_RANGE(a, n)                                                                             \
     do {                                                                                           \
-        if (UNLIKELY((u64)(a) + (n) > NK_MEMORY_BYTES)) {                                          \
+        if (UNLIKELY((u64)(a) + (n) > SF_LINEAR_BYTES)) {                                          \
             TRAP(OOB);                                                                             \
         }                                                                                          \
     } while (0)
@@ -147,6 +156,13 @@ static inline void sf_memory_init(u8 *memory, const u8 *segment, u32 segment_byt
 #define memory_fill(m, d, v, n) sf_memory_fill(SF_MEMORY, d, v, n)
 #define memory_copy(md, ms, d, s, n) sf_memory_copy(SF_MEMORY, d, s, n)
 #define memory_init(m, src, src_bytes, d, s, n) sf_memory_init(SF_MEMORY, src, src_bytes, d, s, n)
+
+/*
+ * Each trap keeps a place of its own, so that a fault report has its line: without the operand, gcc
+ * makes one of all those of a function.
+ */
+#undef TRAP
+#define TRAP(x) (({ __asm__ volatile("" : : "i"(__LINE__)); }), wasm_rt_trap(WASM_RT_TRAP_##x), 0)
 
 /*
  * Function types: wasm2c numbers them at run time in writable memory of the image. sipc knows them

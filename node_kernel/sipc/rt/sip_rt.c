@@ -8,7 +8,7 @@
  * functions that gcc may call. Nothing here is writable: all state is in the slot.
  *
  * sipc defines: SF_PAGES, SF_PAGES_MAX (64 KiB pages), SF_TABLE_MAX (elements of the function
- * table), SF_HAS_IMPORTS.
+ * table), SF_HAS_IMPORTS, SF_LARGE (0 or 1: the slot class).
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -54,12 +54,14 @@ SF_UNARY(sqrtf, float, "sqrtss %1, %0")
 
 #include "module.c"
 
-#define SF_SLOT_OF(pointer) ((uintptr_t)(pointer) & ~(uintptr_t)(NK_SLOT_STRIDE - 1))
-_Static_assert((NK_SLOT_STRIDE & (NK_SLOT_STRIDE - 1)) == 0, "slots are found by masking");
+#define SF_STRIDE (SF_LARGE ? NK_LARGE_STRIDE : NK_SLOT_STRIDE)
+#define SF_SLOT_OF(pointer) ((uintptr_t)(pointer) & ~(uintptr_t)(SF_STRIDE - 1))
+_Static_assert((SF_STRIDE & (SF_STRIDE - 1)) == 0, "slots are found by masking");
 _Static_assert(NK_SLOT_BASE % NK_SLOT_STRIDE == 0, "slots are found by masking");
+_Static_assert(NK_LARGE_BASE % NK_LARGE_STRIDE == 0, "slots are found by masking");
 
 #define SF_INSTANCE_BYTES (SF_TABLE_OFFSET + SF_TABLE_MAX * sizeof(wasm_rt_funcref_t))
-_Static_assert(SF_INSTANCE_BYTES <= NK_HEAD_BYTES - (NK_INSTANCE - NK_HEAD),
+_Static_assert(SF_INSTANCE_BYTES <= NK_INSTANCE_BYTES_MAX,
                "globals and function table do not fit the header of a slot");
 
 /* --- the way out ---------------------------------------------------------------------------------
@@ -134,12 +136,15 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, uint32_t pages, uint32_t 
     memory->pages = pages;
     memory->max_pages = pages_max < SF_PAGES_MAX ? pages_max : SF_PAGES_MAX;
     memory->size = pages * 65536u;
+    ((struct nk_head *)(slot + NK_HEAD))->memory_size = memory->size;
 }
 
-/* The kernel has made all pages up to the maximum accessible: growing only moves the size. */
+/* Small: the kernel has made all pages up to the maximum accessible, growing only moves the size.
+ * Large: it makes pages accessible when they are first touched and the size says that they exist.
+ */
 uint32_t wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t delta)
 {
-    const struct nk_head *head = (const struct nk_head *)(SF_SLOT_OF(memory) + NK_HEAD);
+    struct nk_head *head = (struct nk_head *)(SF_SLOT_OF(memory) + NK_HEAD);
     const uint32_t old = memory->pages;
 
     if (delta > memory->max_pages - old) {
@@ -150,6 +155,7 @@ uint32_t wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t delta)
     }
     memory->pages = old + delta;
     memory->size = memory->pages * 65536u;
+    head->memory_size = memory->size;
     return old;
 }
 

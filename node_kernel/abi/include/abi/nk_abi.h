@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define NK_ABI_VERSION 1u
+#define NK_ABI_VERSION 2u
 
 /* --- address map ----------------------------------------------------------------------------- */
 /* Images: place p lies at NK_IMAGE_BASE + p * NK_IMAGE_STRIDE. sipc takes p from the hash of
@@ -29,38 +29,67 @@
 #else
 #define NK_GATE_ADDRESS 0x0e0000000000ull
 #endif
-/* Slots, one per SIP. */
+/* Slots, one per SIP, of two classes. Slot i of a class lies at its base + i * its stride. */
 #define NK_SLOT_BASE 0x300000000000ull
-#define NK_SLOT_COUNT_MAX (512u << 10) /* per cell: 64 TiB */
+#define NK_SLOT_COUNT_MAX (512u << 10) /* small ones per cell: 64 TiB */
+#define NK_LARGE_BASE 0x100000000000ull
+#define NK_LARGE_COUNT_MAX 2048u /* large ones per cell: 16 TiB */
 
-/* --- a slot of the small class: masked linear memory of 64 MiB -------------------------------- */
+/* --- a slot ------------------------------------------------------------------------------------
+ */
 /*
  *  0            guard (never mapped)
  *  NK_STACK_LOW guard below, stack grows down from NK_STACK_TOP
- *  NK_HEAD      header page(s): struct nk_head, then the instance, then the function table
- *  NK_MEMORY    linear memory, 64 MiB; pages beyond memory.size are not accessible, except the
- *               block window [NK_WINDOW_OFFSET, 64 MiB), whose pages come and go with blocks
- *  NK_MEMORY + 64 MiB .. NK_SLOT_STRIDE: guard (what an access's constant offset adds to its
- *               masked address ends here: sip_mem.h)
+ *  NK_HEAD      struct nk_head, right behind it the instance and the function table
+ *  NK_VECTORS   vector registers of a SIP that was pre-empted
+ *  NK_MEMORY    linear memory; pages that the module does not have are not accessible, except in
+ *               the block window, whose pages come and go with blocks
+ *
+ * Stack, header and the first 896 KiB of memory lie in one region of 2 MiB, so that the page tables
+ * of a small SIP are one page; the top of the stack, the header and the instance lie in one page.
+ *
+ *                     small (the default)            large
+ *  linear addresses   masked to 64 MiB: what lies    not masked: [0, 4 GiB), plus a constant offset
+ *                     beyond wraps                   below 2 GiB; what lies beyond traps
+ *  memory             up to 32 MiB                   up to 2 GiB
+ *  accessible         all it may grow to             what memory.size says
+ *  block window       [32 MiB, 64 MiB)               [2 GiB, 3 GiB)
+ *  behind             guard up to the next slot      guard up to the next slot
+ *
+ * What an access's constant offset adds to its masked address ends in the guard (sip_mem.h).
  */
-#define NK_SLOT_STRIDE (128ull << 20)
+enum nk_slot_class { NK_SMALL = 0, NK_LARGE = 1 };
+#define NK_SLOT_CLASS_COUNT 2u
+
 #define NK_STACK_LOW (64ull << 10)
-#define NK_STACK_TOP (1024ull << 10)
+#define NK_STACK_TOP ((1024ull << 10) + 2560u)
 #define NK_HEAD NK_STACK_TOP
-#define NK_HEAD_BYTES (64ull << 10)
-#define NK_INSTANCE (NK_HEAD + 4096u) /* struct of wasm2c; constant distance to the memory */
-#define NK_MEMORY (2ull << 20)
+#define NK_INSTANCE (NK_HEAD + 64u) /* struct of wasm2c; constant distance to the memory */
+#define NK_MEMORY (1152ull << 10)
+#define NK_VECTOR_BYTES (16u << 10)
+#define NK_VECTORS (NK_MEMORY - NK_VECTOR_BYTES)
+#define NK_INSTANCE_BYTES_MAX (NK_VECTORS - NK_INSTANCE) /* with the function table */
+
+#define NK_SLOT_STRIDE (128ull << 20)
 #define NK_MEMORY_BYTES (64ull << 20)
 #define NK_MEMORY_MASK 0x3ffffffu
 #define NK_WINDOW_OFFSET (32u << 20) /* blocks live in the upper half of the linear memory */
 /* A module may therefore have at most this many 64 KiB pages of ordinary memory. */
 #define NK_MODULE_PAGES_MAX (NK_WINDOW_OFFSET / 65536u)
 
+/* The highest byte a large SIP can name is NK_MEMORY + 6 GiB + 7: in the guard. */
+#define NK_LARGE_STRIDE (8ull << 30)
+#define NK_LARGE_MEMORY_BYTES (4ull << 30)
+#define NK_LARGE_WINDOW_OFFSET (2u << 30)
+#define NK_LARGE_WINDOW_BYTES (1u << 30)
+#define NK_LARGE_PAGES_MAX (NK_LARGE_WINDOW_OFFSET / 65536u)
+
 /*
  * A slot of a native SIP (docs/sips.md, "Native mode"): the same C without checks. It keeps stack,
- * header, memory and window where they are. The image's place appears a second time in the guard
- * behind the memory, executable, at NK_NATIVE_CODE; its data (constants, too) lies in the linear
- * memory from NK_NATIVE_DATA on. So code reaches data at a distance that is the same in all slots.
+ * header, memory and window where they are in the small class. The image's place appears a second
+ * time in the guard behind the memory, executable, at NK_NATIVE_CODE; its data (constants, too)
+ * lies in the linear memory from NK_NATIVE_DATA on. So code reaches data at a distance that is the
+ * same in all slots.
  *
  * Addresses that such a SIP gives to kernel calls are distances from the linear memory, too; its
  * stack, which lies below, therefore has addresses close to 2^32.
@@ -71,15 +100,18 @@
 #define NK_NATIVE_DATA_LINKED(base) ((base)-NK_NATIVE_CODE + NK_NATIVE_DATA)
 
 /*
- * First page of the header: shared between kernel, gate and the image's run-time stub. Holds no
- * kernel pointer, so that it can be shipped to another node as it is.
+ * The header: shared between kernel, gate and the image's run-time stub; out of reach for the SIP's
+ * own loads and stores. Holds no kernel pointer, so that it can be shipped to another node as it
+ * is.
  */
 struct nk_head {
     uint64_t rsp;          /* SIP's stack pointer while the kernel runs */
     uint64_t result;       /* what the pending kernel call answers */
-    uint64_t memory_bytes; /* bytes of linear memory the module may use; set at start */
-    uint64_t reserved[5];
+    uint64_t memory_bytes; /* bytes of linear memory the module may grow to; set at start */
+    uint64_t memory_size;  /* bytes it has; set by the image's stub */
+    uint64_t reserved[4];
 };
+_Static_assert(sizeof(struct nk_head) == NK_INSTANCE - NK_HEAD, "nk_head is an ABI");
 
 /*
  * Calling the kernel: the image's stub for call n does `mov $n, %eax; movabs $NK_GATE_ADDRESS,
@@ -125,7 +157,7 @@ struct nk_desc {
     uint32_t abi_version;
     uint32_t instance_bytes; /* room needed at NK_INSTANCE, incl. the function table */
     uint32_t memory_pages;   /* initial 64 KiB pages of linear memory */
-    /* The kernel makes all of these accessible at start; memory.grow only moves the size. */
+    /* Small: the kernel makes all of these accessible at start; memory.grow only moves the size. */
     uint32_t memory_pages_max;
     /* Called by the gate's start thunk on the SIP's stack with instance = slot + NK_INSTANCE:
      * instantiates the module and runs it; returns the exit code. */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the bytes of blocks change hands between a SIP's window and the heap.
+ *
+ * Model: a block's home is its room in the exchange heap; services and the fabric look for its
+ * bytes there and nowhere else. While a SIP holds the block its bytes are in that SIP's window.
+ * Short blocks are copied each time. From MOVE_BYTES_MIN on, whole pages are moved by mremap: the
+ * content stays where it is in the machine, what changes is the address at which it is seen. Where
+ * pages were moved away from, a window has nothing mapped (a late touch ends the SIP), the heap has
+ * empty pages (mapped, so that the heap never has a hole).
+ *
+ * Shortcut: if the receiver is a SIP of the same worker that waits for exactly this message, the
+ * pages go from window to window, once instead of twice. Only the sender runs meanwhile, and it
+ * does not before all is done, so at no time can two SIPs touch them.
+ *
+ * What travels is block->bytes: the rest of the last page is zeroed first, further pages stay
+ * behind, just as if it had been copied.
+ *
+ * When there is no mapping to be had, the bytes are copied. Mappings do not pile up: a block in a
+ * window is one mapping wherever it goes, and a freed block's room gets fresh pages (xh_replaced),
+ * which make the heap one mapping again.
+ *
+ * A heap that is registered with a device, which keeps to the physical pages, must not be moved
+ * like that: nk_options.copy_blocks.
+ */
+#include "internal.h"
+
+#include <sys/mman.h>
+
+/*
+ * Round trips in kilocycles, the system calls and page faults alone, best of many on the bench
+ * machine. Copied: two copies, a mapping made and undone, a page fault a page. By the heap: two
+ * moves a message. Straight: one.
+ *
+ *               8 KiB  16 KiB  64 KiB  256 KiB  1 MiB  4 MiB (whole page tables)
+ *   copied         53      74     210      731
+ *   by the heap    51      53      62       59     70     48
+ *   straight       25      26      28       28     34     18
+ */
+#define MOVE_BYTES_MIN (8u << 10)
+
+static size_t whole_pages(uint32_t bytes)
+{
+    return ((size_t)bytes + NK_PAGE_BYTES - 1) & ~(size_t)(NK_PAGE_BYTES - 1);
+}
+
+static int can_move(const struct nk_sip *sip, const struct xh_block *block)
+{
+    return block->bytes >= MOVE_BYTES_MIN && !sip->kernel->copy_blocks &&
+           xh_room(sip->kernel->heap, block) >= whole_pages(block->bytes);
+}
+
+/* From a place with pages to one of a window without, or to a home. */
+static int pages_move(uint8_t *from, uint8_t *to, size_t bytes, int flags)
+{
+    return mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | flags, to) == to;
+}
+
+static void tail_wipe(uint8_t *data, uint32_t bytes)
+{
+    memset(data + bytes, 0, whole_pages(bytes) - bytes);
+}
+
+static struct nk_span *run_at(struct nk_sip *sip, uint32_t address)
+{
+    return &sip->window.spans[(address - sip->window.offset) >> NK_SPAN_SHIFT];
+}
+
+static void moved_away(struct nk_sip *sip, const struct xh_block *block, uint32_t address)
+{
+    run_at(sip, address)->moved =
+        whole_pages(block->bytes) == block->capacity ? NK_MOVED_ALL : NK_MOVED;
+}
+
+static int move_home(const struct nk_sip *sip, struct xh_block *block, uint32_t address)
+{
+    if (!pages_move(sip->memory + address, block->data, whole_pages(block->bytes), 0)) {
+        return 0;
+    }
+    xh_replaced(sip->kernel->heap, block);
+    return 1;
+}
+
+void nk__handover_leave(struct nk_sip *sip, struct xh_block *block, uint32_t address)
+{
+    if (can_move(sip, block)) {
+        tail_wipe(sip->memory + address, block->bytes);
+        if (move_home(sip, block, address)) {
+            moved_away(sip, block, address);
+            return;
+        }
+    }
+    memcpy(block->data, sip->memory + address, block->bytes);
+}
+
+/* Of all that can go wrong with mappings, coming back is the least likely: they were there a moment
+ * ago. Should it happen, the SIP has the bytes again or, without any mapping, its next touch of
+ * them ends it. */
+static void come_back(struct nk_sip *sip, struct xh_block *block, uint32_t address, uint8_t *from,
+                      int flags)
+{
+    run_at(sip, address)->moved = 0;
+    if (!pages_move(from, sip->memory + address, whole_pages(block->bytes), flags) &&
+        nk__window_fill(sip, address, block->bytes)) {
+        memcpy(sip->memory + address, from, block->bytes);
+    }
+}
+
+void nk__handover_back(struct nk_sip *sip, struct xh_block *block, uint32_t address)
+{
+    const struct nk_span *span = run_at(sip, address);
+
+    if (span->kind == NK_SPAN_RUN && span->moved != 0) { /* else it was copied */
+        come_back(sip, block, address, block->data, MREMAP_DONTUNMAP);
+    }
+}
+
+uint32_t nk__handover_enter(struct nk_sip *sip, struct xh_block *block)
+{
+    uint32_t address;
+
+    if (can_move(sip, block)) {
+        address = nk__window_place(sip, block, block->bytes);
+        if (address == 0) {
+            return 0;
+        }
+        tail_wipe(block->data, block->bytes);
+        if (pages_move(block->data, sip->memory + address, whole_pages(block->bytes),
+                       MREMAP_DONTUNMAP)) {
+            return address;
+        }
+        nk__window_remove(sip, address);
+    }
+    address = nk__window_add(sip, block, block->bytes);
+    if (address != 0) {
+        memcpy(sip->memory + address, block->data, block->bytes);
+    }
+    return address;
+}
+
+uint32_t nk__handover_pass(struct nk_sip *sip, struct xh_block *block, uint32_t address,
+                           struct nk_sip *to)
+{
+    uint32_t at;
+
+    if (!can_move(sip, block)) {
+        return 0;
+    }
+    at = nk__window_place(to, block, block->bytes);
+    if (at == 0) {
+        return 0;
+    }
+    tail_wipe(sip->memory + address, block->bytes);
+    if (!pages_move(sip->memory + address, to->memory + at, whole_pages(block->bytes), 0)) {
+        nk__window_remove(to, at);
+        return 0;
+    }
+    moved_away(sip, block, address);
+    return at;
+}
+
+void nk__handover_unpass(struct nk_sip *sip, struct xh_block *block, uint32_t address,
+                         struct nk_sip *to, uint32_t at)
+{
+    come_back(sip, block, address, to->memory + at, 0);
+}

@@ -1,0 +1,715 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Slots of both classes, what is left in them, and blocks that change hands: argv = probe.sip,
+ * probe_large.sip, probe_strict.sip (test_sips/). What is read of a slot is read by this program,
+ * from the kernel's side: every accessible byte of it.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "abi/nk_abi.h"
+#include "nk.h"
+
+#define SIPS_MAX 64u
+#define RUN_SECONDS_MAX 30u
+#define NODE 5u
+#define SLOT_FIRST 100u
+#define LARGE_FIRST 7u
+
+enum { SMALL, LARGE, STRICT, IMAGES };
+static const char *paths[IMAGES];
+static uint8_t *bytes_of[IMAGES];
+static size_t length_of[IMAGES];
+
+static struct world {
+    struct nk_kernel *kernel;
+    uint8_t digests[IMAGES][IMAGE_DIGEST_BYTES];
+    int hows[SIPS_MAX], codes[SIPS_MAX], faults[SIPS_MAX]; /* by number; how -1: alive */
+    char report[8192];
+    char log[128];
+} world;
+
+static bool copy_blocks; /* for the next world */
+
+/* --- the world ----------------------------------------------------------------------------------
+ */
+
+static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
+{
+    (void)arg;
+    (void)snprintf(world.log, sizeof(world.log), "%.*s", (int)bytes, text);
+    (void)printf("# sip %u: %s\n", (unsigned)sip, world.log);
+}
+
+static void on_ended(void *arg, const struct nk_sip_end *end)
+{
+    uint32_t i = (uint32_t)end->sip % SIPS_MAX;
+
+    (void)arg;
+    world.hows[i] = (int)end->how;
+    world.codes[i] = end->exit_code;
+    world.faults[i] = end->fault;
+    if (end->report != NULL) {
+        (void)snprintf(world.report, sizeof(world.report), "%s", end->report);
+    }
+}
+
+static uint64_t now(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void run_all(void)
+{
+    uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
+
+    while (nk_run(world.kernel, 1000, now()) || nk_next_deadline(world.kernel) != UINT64_MAX) {
+        assert_true(now() < end);
+    }
+}
+
+static void world_make(void)
+{
+    struct nk_options options = {.node_name = "testnode",
+                                 .node_id = NODE,
+                                 .epoch = 1,
+                                 .slot_first = SLOT_FIRST,
+                                 .slot_count = 16,
+                                 .large_first = LARGE_FIRST,
+                                 .large_count = 4,
+                                 .heap_bytes = 64u << 20,
+                                 .copy_blocks = copy_blocks,
+                                 .tick_ns = 300000,
+                                 .events = {.log = on_log, .ended = on_ended}};
+    char text[256] = "";
+
+    memset(&world, 0, sizeof(world));
+    memset(world.hows, -1, sizeof(world.hows));
+    assert_int_equal(nk_kernel_create(&options, &world.kernel, text, sizeof(text)), SF_OK);
+    for (uint32_t i = 0; i < IMAGES; i++) {
+        if (nk_image_add(world.kernel, bytes_of[i], length_of[i], world.digests[i], text,
+                         sizeof(text)) != SF_OK) {
+            fail_msg("%s", text);
+        }
+    }
+}
+
+static void world_end(void)
+{
+    const char *text = "";
+    struct nk_stats stats;
+    struct xh_stats heap;
+
+    nk_query(world.kernel, &stats);
+    assert_int_equal(stats.sip_count, 0);
+    if (fab_audit(nk_kernel_fabric(world.kernel), &text) != SF_OK ||
+        xh_audit(nk_kernel_heap(world.kernel), &text) != SF_OK) {
+        fail_msg("%s", text);
+    }
+    xh_query(nk_kernel_heap(world.kernel), &heap);
+    assert_int_equal(heap.block_count, 0);
+    nk_kernel_destroy(world.kernel);
+    world.kernel = NULL;
+}
+
+static void create(uint64_t number, uint32_t image, const char *name, const char *mode)
+{
+    struct nk_config config = {"mode", mode};
+    struct nk_sip_options options = {.number = number,
+                                     .name = name,
+                                     .image_digest = world.digests[image],
+                                     .config = &config,
+                                     .config_count = 1};
+    char text[256] = "";
+
+    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
+        fail_msg("%s", text);
+    }
+    world.hows[number % SIPS_MAX] = -1;
+}
+
+static void wire(uint64_t number, const char *export_name)
+{
+    char text[256] = "";
+
+    if (nk_sip_wire(world.kernel, number, "peer", NODE, export_name, text, sizeof(text)) != SF_OK) {
+        fail_msg("%s", text);
+    }
+}
+
+static void start(uint64_t number)
+{
+    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
+}
+
+static void assert_exited(uint64_t number, int code)
+{
+    if (world.hows[number] == NK_END_FAULTED) {
+        fail_msg("%s", world.report);
+    }
+    assert_int_equal(world.hows[number], NK_END_EXITED);
+    assert_int_equal(world.codes[number], code);
+}
+
+static void faults(uint32_t image, const char *mode, int fault, const char *in_report)
+{
+    create(1, image, "victim", mode);
+    start(1);
+    run_all();
+    assert_int_equal(world.hows[1], NK_END_FAULTED);
+    if (world.faults[1] != fault || strstr(world.report, in_report) == NULL) {
+        fail_msg("fault %d, expected %d, and \"%s\" in: %s", world.faults[1], fault, in_report,
+                 world.report);
+    }
+}
+
+/* --- what a slot holds --------------------------------------------------------------------------
+ */
+
+struct scan {
+    uint64_t bytes, regions;
+    uint64_t bad; /* address of a byte that is not 0, or 0 */
+};
+
+/* Reads every accessible byte of [from, to). */
+static struct scan scan_range(uint64_t from, uint64_t to)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    struct scan scan = {0};
+    char line[512];
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long low, high;
+        char access[8];
+
+        assert_int_equal(sscanf(line, "%llx-%llx %7s", &low, &high, access), 3);
+        if (low < from || high > to || access[0] != 'r') {
+            continue;
+        }
+        assert_string_equal(access, "rw-p");
+        scan.regions++;
+        scan.bytes += high - low;
+        for (const uint64_t *word = (const uint64_t *)low; word < (const uint64_t *)high; word++) {
+            if (*word != 0 && scan.bad == 0) {
+                scan.bad = (uint64_t)word;
+            }
+        }
+    }
+    (void)fclose(maps);
+    return scan;
+}
+
+static uint64_t slot_of(uint32_t image)
+{
+    return image == LARGE ? NK_LARGE_BASE + LARGE_FIRST * NK_LARGE_STRIDE
+                          : NK_SLOT_BASE + SLOT_FIRST * NK_SLOT_STRIDE;
+}
+
+static uint64_t stride_of(uint32_t image)
+{
+    return image == LARGE ? NK_LARGE_STRIDE : NK_SLOT_STRIDE;
+}
+
+/* All its accessible bytes are 0, and only stack, header and memory are accessible. */
+static void assert_clean_slot(uint32_t image, uint64_t bytes_min)
+{
+    const uint64_t slot = slot_of(image);
+    struct scan scan = scan_range(slot, slot + stride_of(image));
+
+    if (scan.bad != 0) {
+        fail_msg("a byte of the sip before is at offset 0x%llx", (long long)(scan.bad - slot));
+    }
+    assert_true(scan.regions <= 1);
+    assert_true(scan.bytes >= bytes_min);
+}
+
+static void recycled(uint32_t image, uint64_t bytes_min)
+{
+    for (uint32_t round = 0; round < 3; round++) {
+        create(1, image, "dirty", "dirty");
+        start(1);
+        for (uint32_t i = 0; i < 3; i++) { /* in the middle of it, it is dirty */
+            (void)nk_run(world.kernel, 1, now());
+        }
+        assert_true(scan_range(slot_of(image), slot_of(image) + stride_of(image)).bad != 0);
+        run_all();
+        assert_exited(1, 0);
+        assert_clean_slot(image, bytes_min);
+        create(2, image, "stopped", "dirty"); /* the same slot; ends in mid-run */
+        start(2);
+        (void)nk_run(world.kernel, 2, now());
+        assert_int_equal(nk_sip_stop(world.kernel, 2, SF_CAUSE_OF(REVOKED)), SF_OK);
+        assert_clean_slot(image, bytes_min);
+    }
+}
+
+static void a_recycled_small_slot_has_no_byte_of_the_sip_before(void)
+{
+    recycled(SMALL, NK_MEMORY - NK_STACK_LOW + (1u << 20));
+}
+
+static void a_recycled_large_slot_has_no_byte_of_the_sip_before(void)
+{
+    recycled(LARGE, NK_MEMORY - NK_STACK_LOW + (1u << 16));
+}
+
+static void a_recycled_strict_slot_has_no_byte_of_the_sip_before(void)
+{
+    recycled(STRICT, NK_MEMORY - NK_STACK_LOW + (1u << 20));
+}
+
+/* --- the large class ----------------------------------------------------------------------------
+ */
+
+static void a_large_sip_uses_256_mib_and_leaves_none_of_it(void)
+{
+    create(1, LARGE, "big", "grow");
+    start(1);
+    run_all();
+    assert_exited(1, 0);
+    assert_clean_slot(LARGE, 256u << 20);
+    create(1, LARGE, "next", "grow"); /* finds zeros, though the slot was larger before */
+    start(1);
+    run_all();
+    assert_exited(1, 0);
+}
+
+static void large_memory_ends_where_memory_size_says(void)
+{
+    faults(LARGE, "past", SF_FAULT_OUT_OF_BOUNDS, "the memory ends at 0x");
+    faults(LARGE, "across", SF_FAULT_OUT_OF_BOUNDS, "the memory ends at 0x");
+}
+
+static void no_large_address_leaves_the_slot(void)
+{
+    faults(LARGE, "behind", SF_FAULT_OUT_OF_BOUNDS, "where blocks live, but none was there");
+    faults(LARGE, "above", SF_FAULT_OUT_OF_BOUNDS, "address 0xc0000000");
+    faults(LARGE, "far", SF_FAULT_OUT_OF_BOUNDS, "address 0x17fffffe0 (behind the last address");
+    faults(LARGE, "memstack", SF_FAULT_STACK_OVERFLOW, "C stack");
+    faults(LARGE, "stack", SF_FAULT_STACK_OVERFLOW, "fault_recurse");
+    faults(LARGE, "oob", SF_FAULT_OUT_OF_BOUNDS, "address 0x1800000");
+}
+
+static void large_slots_run_out_and_say_so(void)
+{
+    struct nk_sip_options options = {
+        .number = 9, .name = "e", .image_digest = world.digests[LARGE]};
+    char text[256] = "";
+
+    for (uint64_t i = 1; i <= 4; i++) {
+        const char name[2] = {(char)('`' + i), 0};
+
+        create(i, LARGE, name, "exit");
+    }
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_LIMIT);
+    assert_non_null(strstr(text, "all 4 slots of the large class"));
+    for (uint64_t i = 1; i <= 4; i++) {
+        start(i);
+    }
+    run_all();
+    assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_OK);
+    assert_int_equal(nk_sip_stop(world.kernel, 9, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
+}
+
+/* The reservation of a node's large slots, as it is in memory. */
+static void expect_lease(uint16_t node_id, uint64_t first, uint64_t count)
+{
+    struct nk_options options = {.node_name = "lease",
+                                 .node_id = node_id,
+                                 .epoch = 1,
+                                 .slot_count = 1,
+                                 .heap_bytes = 2u << 20};
+    const uint64_t from = NK_LARGE_BASE + first * NK_LARGE_STRIDE;
+    struct nk_kernel *kernel;
+    FILE *maps;
+    char line[512];
+    bool found = false;
+
+    assert_int_equal(nk_kernel_create(&options, &kernel, NULL, 0), SF_OK);
+    maps = fopen("/proc/self/maps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long low, high;
+
+        assert_int_equal(sscanf(line, "%llx-%llx", &low, &high), 2);
+        if (low >= NK_LARGE_BASE && low < NK_LARGE_BASE + NK_LARGE_COUNT_MAX * NK_LARGE_STRIDE) {
+            assert_int_equal(low, from);
+            assert_int_equal(high, from + count * NK_LARGE_STRIDE);
+            found = true;
+        }
+    }
+    (void)fclose(maps);
+    assert_true(found);
+    nk_kernel_destroy(kernel);
+}
+
+static void large_slots_follow_from_the_node_id(void **state)
+{
+    (void)state;
+    expect_lease(1, 32, 32);
+    expect_lease(31, 31 * 32, 32);
+    expect_lease(32, 32 * 32, 1);
+    expect_lease(33, 32 * 32 + 1, 1);
+    expect_lease(1023, 32 * 32 + 991, 1);
+}
+
+/* --- blocks -------------------------------------------------------------------------------------
+ */
+
+static void talks(uint32_t left, const char *echo, uint32_t right, const char *talk)
+{
+    create(1, left, "srv", echo);
+    create(2, right, "cli", talk);
+    wire(2, "srv.test");
+    start(1);
+    start(2);
+    run_all();
+    assert_exited(2, 0);
+    assert_exited(1, 0);
+}
+
+static void blocks_of_all_sizes_arrive_whole_whoever_waits(void)
+{
+    static const char *const modes[][2] = {
+        {"echo", "talk"}, {"echoslow", "talk"}, {"echo", "talkslow"}, {"echoslow", "talkslow"}};
+
+    for (uint32_t i = 0; i < 4; i++) {
+        talks(SMALL, modes[i][0], SMALL, modes[i][1]);
+        talks(SMALL, modes[i][0], LARGE, modes[i][1]);
+        talks(STRICT, modes[i][0], SMALL, modes[i][1]);
+        talks(LARGE, modes[i][0], STRICT, modes[i][1]);
+    }
+}
+
+static void a_block_that_was_given_away_is_gone(void)
+{
+    static const char *const all[] = {"stale64", "freed64", "stale1m", "freed1m"};
+
+    for (uint32_t i = 0; i < 4; i++) {
+        faults(STRICT, all[i], SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
+    }
+    faults(SMALL, "stale1m", SF_FAULT_USE_AFTER_SEND, "in stale at probe_slots.c:");
+    faults(LARGE, "stale1m", SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
+    create(1, SMALL, "late", "stale64"); /* as documented: a stale copy, its own */
+    start(1);
+    run_all();
+    assert_int_equal(world.hows[1], NK_END_EXITED);
+}
+
+/* The kernel's own side: what is sent from and to the heap is at home there. */
+static void blocks_of_the_heap_come_and_go_whole(void)
+{
+    const uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
+    struct xh_heap *heap = nk_kernel_heap(world.kernel);
+    const struct ct_contract *contract;
+    struct image *image = NULL;
+    struct fab_msg msg = {.tag = 0, .arg_count = 1};
+    struct fab_ep *ep;
+
+    assert_int_equal(image_open(bytes_of[SMALL], length_of[SMALL], &image, NULL, 0), SF_OK);
+    contract = fab_contract_find(nk_kernel_fabric(world.kernel),
+                                 image_contract(image, "ProbeContract")->short_id);
+    image_close(image);
+    create(1, SMALL, "srv", "echo");
+    start(1);
+    assert_int_equal(fab_open(nk_kernel_fabric(world.kernel), NODE, "srv.test", contract, &ep),
+                     SF_OK);
+    for (uint32_t bytes = 5000; bytes < 4000000; bytes = bytes * 3 + 1) {
+        assert_int_equal(xh_alloc(heap, bytes, me, &msg.args[0].block), SF_OK);
+        memset(msg.args[0].block->data, 0xab, msg.args[0].block->capacity);
+        msg.tag = 0; /* Ping */
+        while (strcmp(contract->messages[msg.tag].name, "Ping") != 0) {
+            msg.tag++;
+        }
+        assert_int_equal(fab_ep_send(ep, &msg, me), SF_OK);
+        run_all();
+        assert_int_equal(fab_ep_recv(ep, &msg, me), SF_OK);
+        assert_int_equal(msg.args[0].block->bytes, bytes);
+        assert_int_equal(msg.args[0].block->data[0], 0xab ^ 0xff);
+        for (uint32_t i = 1; i < bytes; i++) {
+            assert_int_equal(msg.args[0].block->data[i], 0xab);
+        }
+        assert_int_equal(xh_free(heap, msg.args[0].block, me), SF_OK);
+    }
+    fab_ep_close(ep, SF_CAUSE_OF(CLOSED_BY_PEER));
+    run_all();
+    assert_exited(1, 0);
+}
+
+struct usage {
+    long resident_kib;
+    uint32_t maps;
+};
+
+static struct usage usage_now(void)
+{
+    struct usage usage = {0};
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[512];
+
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        (void)sscanf(line, "VmRSS: %ld", &usage.resident_kib);
+    }
+    (void)fclose(file);
+    file = fopen("/proc/self/maps", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        usage.maps++;
+    }
+    (void)fclose(file);
+    return usage;
+}
+
+static void moving_blocks_leaves_nothing_behind(void)
+{
+    struct usage before, after;
+
+    talks(SMALL, "echo", SMALL, "talkmore");
+    talks(SMALL, "echoslow", SMALL, "talkslow");
+    before = usage_now();
+    for (uint32_t i = 0; i < 3; i++) {
+        talks(SMALL, "echo", SMALL, "talkmore");
+        talks(SMALL, "echoslow", SMALL, "talkslow");
+    }
+    after = usage_now();
+    (void)printf("# mappings %u, then %u; resident %ld KiB, then %ld KiB\n", before.maps,
+                 after.maps, before.resident_kib, after.resident_kib);
+    assert_true(after.maps <= before.maps);
+    assert_true(after.resident_kib <= before.resident_kib + 512);
+}
+
+/* A sip with a block on its way to it is stopped; one that sends is. */
+static void ends_in_the_middle_of_a_hand_over_reclaim_it(void)
+{
+    for (uint64_t budget = 1; budget < 40; budget++) {
+        create(1, SMALL, "srv", budget % 2 == 0 ? "echo" : "echoslow");
+        create(2, SMALL, "cli", "talkmore");
+        wire(2, "srv.test");
+        start(1);
+        start(2);
+        for (uint64_t i = 0; i < budget + 3; i++) {
+            (void)nk_run(world.kernel, 1, now());
+        }
+        assert_int_equal(nk_sip_stop(world.kernel, budget % 3 == 0 ? 1 : 2, SF_CAUSE_OF(REVOKED)),
+                         SF_OK);
+        if (nk_sip_stop(world.kernel, budget % 3 == 0 ? 2 : 1, SF_CAUSE_OF(REVOKED)) != SF_OK) {
+            run_all();
+        }
+    }
+    assert_clean_slot(SMALL, 1);
+}
+
+/* --- no mapping left -----------------------------------------------------------------------------
+ */
+
+#define HOG_MAX 70000u
+#define HOG_MORE 8u
+
+struct hog {
+    uint8_t *area;
+    void *more[HOG_MORE];
+    uint32_t count;
+};
+
+/* Takes mappings until none is left but `spare`. */
+static void hog_take(struct hog *hog, uint32_t spare)
+{
+    hog->count = 0;
+    hog->area = mmap(NULL, 2ull * HOG_MAX * 4096, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(hog->area != MAP_FAILED);
+    while (hog->count < HOG_MAX &&
+           mprotect(hog->area + 2ull * 4096 * hog->count, 4096, PROT_READ) == 0) {
+        hog->count++;
+    }
+    assert_true(hog->count < HOG_MAX); /* max_map_count is larger: the caller has looked */
+    /* Linux lets mmap take some more than mprotect may split off. */
+    for (uint32_t i = 0; i < HOG_MORE; i++) {
+        hog->more[i] =
+            mmap(NULL, 4096, i % 2 == 0 ? PROT_READ : PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    }
+    /* Blocks cannot be moved any more. */
+    assert_ptr_equal(mremap(hog->area, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED,
+                            hog->area + 2ull * 4096 * (HOG_MAX - 1)),
+                     MAP_FAILED);
+    assert_int_equal(errno, ENOMEM);
+    for (uint32_t i = 0; i < spare; i++) {
+        assert_int_equal(mprotect(hog->area + 2ull * 4096 * (hog->count - 1 - i), 4096, PROT_NONE),
+                         0);
+    }
+}
+
+static void hog_end(struct hog *hog)
+{
+    (void)munmap(hog->area, 2ull * HOG_MAX * 4096);
+    for (uint32_t i = 0; i < HOG_MORE; i++) {
+        if (hog->more[i] != MAP_FAILED) {
+            (void)munmap(hog->more[i], 4096);
+        }
+    }
+}
+
+/* Slots that were never used before cannot be had; the text says what to do. */
+static void no_new_slots(void)
+{
+    struct nk_sip_options options = {.image_digest = world.digests[SMALL]};
+    char text[256] = "";
+
+    for (uint64_t i = 30; i < 44 && text[0] == '\0'; i++) {
+        const char name[4] = {'m', (char)('a' + i - 30), 0};
+
+        options.number = i;
+        options.name = name;
+        if (nk_sip_create(world.kernel, &options, text, sizeof(text)) == SF_OK) {
+            text[0] = '\0';
+        }
+    }
+    assert_non_null(strstr(text, "max_map_count"));
+    for (uint64_t i = 30; nk_sip_stop(world.kernel, i, SF_CAUSE_OF(REVOKED)) == SF_OK; i++) {
+    }
+}
+
+/* early: before the first block is made, else while two sips exchange one. */
+static void starve(uint32_t spare, bool early)
+{
+    struct hog hog;
+
+    create(1, SMALL, "srv", "starveecho");
+    create(2, SMALL, "cli", "starve");
+    wire(2, "srv.test");
+    start(1);
+    start(2);
+    for (uint32_t i = 0; i < 100 && !early; i++) {
+        (void)nk_run(world.kernel, 1, now());
+    }
+    hog_take(&hog, spare);
+    for (uint32_t i = 0; i < 200; i++) {
+        (void)nk_run(world.kernel, 10, now());
+    }
+    if (spare == 0) {
+        no_new_slots();
+    }
+    hog_end(&hog);
+    run_all();
+    assert_exited(2, 0);
+    assert_exited(1, 0);
+    assert_int_equal(strcmp(world.log, "tries 0") != 0, early && spare == 0);
+}
+
+static void without_mappings_blocks_wait_or_are_copied(void)
+{
+    uint32_t limit = 0;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%u", &limit), 1);
+    (void)fclose(file);
+    if (limit > HOG_MAX) {
+        print_message("# skipped: vm.max_map_count is %u\n", limit);
+        skip();
+    }
+    for (uint32_t spare = 0; spare < 6; spare += 2) {
+        starve(spare, true);
+        starve(spare, false);
+    }
+}
+
+/* --- all of it -----------------------------------------------------------------------------------
+ */
+
+/* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
+static void in_world(void **state)
+{
+    void (*body)(void) = (void (*)(void)) * state;
+
+    if (world.kernel != NULL) { /* the test before failed half way */
+        nk_kernel_destroy(world.kernel);
+    }
+    copy_blocks = false;
+    world_make();
+    body();
+    world_end();
+}
+
+static void in_copying_world(void **state)
+{
+    void (*body)(void) = (void (*)(void)) * state;
+
+    copy_blocks = true;
+    world_make();
+    body();
+    world_end();
+}
+
+static int image_read(uint32_t i)
+{
+    FILE *file = fopen(paths[i], "rb");
+
+    bytes_of[i] = malloc(IMAGE_BYTES_MAX);
+    if (file == NULL || bytes_of[i] == NULL) {
+        return -1;
+    }
+    length_of[i] = fread(bytes_of[i], 1, IMAGE_BYTES_MAX, file);
+    return fclose(file);
+}
+
+#define TEST(body)                                                                                 \
+    {                                                                                              \
+        .name = #body, .test_func = in_world, .initial_state = (void *)(body),                     \
+    }
+#define TEST_COPYING(body)                                                                         \
+    {                                                                                              \
+        .name = #body "_also_by_copying", .test_func = in_copying_world,                           \
+        .initial_state = (void *)(body),                                                           \
+    }
+
+int main(int argc, char **argv)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST(a_recycled_small_slot_has_no_byte_of_the_sip_before),
+        TEST(a_recycled_large_slot_has_no_byte_of_the_sip_before),
+        TEST(a_recycled_strict_slot_has_no_byte_of_the_sip_before),
+        TEST(a_large_sip_uses_256_mib_and_leaves_none_of_it),
+        TEST(large_memory_ends_where_memory_size_says),
+        TEST(no_large_address_leaves_the_slot),
+        TEST(large_slots_run_out_and_say_so),
+        cmocka_unit_test(large_slots_follow_from_the_node_id),
+        TEST(blocks_of_all_sizes_arrive_whole_whoever_waits),
+        TEST_COPYING(blocks_of_all_sizes_arrive_whole_whoever_waits),
+        TEST(a_block_that_was_given_away_is_gone),
+        TEST(blocks_of_the_heap_come_and_go_whole),
+        TEST_COPYING(blocks_of_the_heap_come_and_go_whole),
+        TEST(moving_blocks_leaves_nothing_behind),
+        TEST(ends_in_the_middle_of_a_hand_over_reclaim_it),
+        TEST(without_mappings_blocks_wait_or_are_copied),
+    };
+
+    if (argc != 1 + IMAGES) {
+        (void)fprintf(stderr, "usage: slots_test probe.sip probe_large.sip probe_strict.sip\n");
+        return 2;
+    }
+    for (uint32_t i = 0; i < IMAGES; i++) {
+        paths[i] = argv[1 + i];
+        if (image_read(i) != 0) {
+            (void)fprintf(stderr, "slots_test: cannot read %s\n", paths[i]);
+            return 1;
+        }
+    }
+    return cmocka_run_group_tests_name("slots", tests, NULL, NULL);
+}

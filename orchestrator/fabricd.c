@@ -26,12 +26,14 @@ static const char usage[] =
     "fabricd: registry, placement and wiring of a sipfabric cluster\n"
     "\n"
     "usage: fabricd --state-dir DIR --listen IP:PORT --token T [--expect NAME,NAME...] [--hosted]\n"
+    "               [--allow-native]\n"
     "\n"
     "  --state-dir DIR     holds ctl.sock, fabricd.addr (the real address), fabricd.state\n"
     "  --listen IP:PORT    where nodes connect; port 0: any free one\n"
     "  --token T           join token of the cluster (or SIPFABRIC_TOKEN)\n"
     "  --expect NAMES      nodes that are shown before they join, ids 1, 2, ... in this order\n"
     "  --hosted            the expected nodes are ordinary processes\n"
+    "  --allow-native      nodes take images of mode native, which have no checks at run time\n"
     "  --heartbeat-ms N    how often nodes report; 3 missing: lost (hosted 1000, booted 2000)\n"
     "\n"
     "example:\n"
@@ -46,6 +48,7 @@ struct options {
     const char *expect;
     const char *heartbeat;
     bool hosted;
+    bool allow_native;
 };
 
 uint64_t daemon_wall(void)
@@ -111,6 +114,10 @@ static int parse_options(struct options *options, int argc, char **argv)
         }
         if (strcmp(argv[index], "--hosted") == 0) {
             options->hosted = true;
+            continue;
+        }
+        if (strcmp(argv[index], "--allow-native") == 0) {
+            options->allow_native = true;
             continue;
         }
         for (option = 0; option < OPTIONS && strcmp(known[option].name, argv[index]) != 0;
@@ -420,6 +427,7 @@ int main(int argc, char **argv)
         return 1;
     }
     snprintf(daemon.token, sizeof(daemon.token), "%s", options.token);
+    daemon.world.allow_native = options.allow_native;
     daemon.heartbeat_ms = options.heartbeat != NULL ? (uint32_t)atol(options.heartbeat) : 0;
     daemon.started_ms = daemon_now(&daemon);
     good = take_state_dir(&daemon, options.state_dir) && expect_nodes(&daemon, &options);

@@ -237,6 +237,8 @@ struct nk_image {
     uint8_t *bytes; /* what it was opened from */
     const struct nk_desc *desc;
     uint64_t code_first, code_end;
+    uint8_t native;        /* see native.c */
+    int native_file;       /* NATIVE: its code; 0: none */
     uint32_t memory_bytes; /* linear memory a SIP of this image may grow to */
     uint32_t memory_start; /* that is accessible from the start */
     uint8_t slot_class;    /* enum nk_slot_class */
@@ -295,6 +297,7 @@ struct nk_kernel {
     struct nk_events events;
     void *events_arg;
     char node_name[64];
+    uint8_t allow_native;
     uint8_t has_gate, has_signals, has_tick;
 };
 
@@ -424,6 +427,8 @@ int nk__window_fill(struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* Frees all blocks in it; the slot's window pages are gone too. Not under the lock. */
 void nk__window_fini(struct nk_sip *sip);
 
+/* As nk__memory, where there may still be a block or, in a native SIP, the stack. */
+uint8_t *nk__memory_slow(struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* --- handover.c --- */
 /* The bytes of a block go home, because it is about to be sent, or was not received after all. Only
  * then may the message be published, or nk__window_remove be called. */
@@ -446,9 +451,7 @@ static inline uint8_t *nk__memory(struct nk_sip *sip, uint32_t address, uint32_t
     if (__builtin_expect((uint64_t)address + bytes <= sip->memory_bytes, 1)) {
         return sip->memory + address;
     }
-    return nk__window_covers(sip, address, bytes) || nk__slot_extend(sip, (uint64_t)address + bytes)
-               ? sip->memory + address
-               : NULL;
+    return nk__memory_slow(sip, address, bytes);
 }
 
 /* --- sched.c --- */
@@ -561,6 +564,36 @@ int64_t nk__send_refused(struct nk_sip *sip, const struct nk_port *port, uint32_
 static inline int nk__in_image_area(uint64_t rip)
 {
     return rip >= NK_IMAGE_BASE && rip < NK_IMAGE_BASE + NK_IMAGE_PLACES * NK_IMAGE_STRIDE;
+}
+
+/* --- native.c --- */
+/* TRUST, with what to do about it: the image is native and the operator has not allowed that. */
+SF_MUST_CHECK sf_status nk__native_allowed(const struct nk_kernel *kernel,
+                                           const struct image *image, char *text,
+                                           size_t text_capacity);
+/* Nothing to do for an image that is not native. Its segments are mapped. NOMEM, IO. */
+SF_MUST_CHECK sf_status nk__native_link(struct nk_image *known, char *text, size_t text_capacity);
+void nk__native_unlink(struct nk_image *known);
+/* Code and data into the slot of a SIP, if it is native; and the code out of it. NOMEM. */
+SF_MUST_CHECK sf_status nk__native_attach(struct nk_sip *sip);
+void nk__native_detach(struct nk_sip *sip);
+/* Where its image's start function lies for this SIP. */
+uint64_t nk__start_address(const struct nk_sip *sip);
+/* Is this an address in the slot's mapping of code? False if the SIP is not native. */
+int nk__native_code_has(const struct nk_sip *sip, uint64_t address);
+/* The address in the image's place, which symbols speak of, of one in this SIP's code. */
+uint64_t nk__linked(const struct nk_sip *sip, uint64_t address);
+/* What a fault is in native code that is `kind` elsewhere. */
+uint8_t nk__native_kind(const struct nk_sip *sip, uint8_t kind, uint64_t rip, uint64_t address);
+/* Its code as it is mapped for this SIP. */
+void nk__code_range(const struct nk_sip *sip, uint64_t *out_first, uint64_t *out_end);
+/* A fault at `address`: has a native SIP jumped to where no code is? */
+int nk__native_jumped_off(const struct nk_sip *sip, uint64_t rip, uint64_t rsp, uint64_t address);
+
+/* Does an instruction there belong to this SIP? */
+static inline int nk__is_code_of(const struct nk_sip *sip, uint64_t rip)
+{
+    return nk__in_image_area(rip) || nk__native_code_has(sip, rip);
 }
 
 /* --- preempt.c --- */

@@ -202,6 +202,7 @@ sf_status nk_kernel_create(const struct nk_options *options, struct nk_kernel **
     kernel->copy_blocks = options->copy_blocks;
     kernel->events = options->events;
     kernel->events_arg = options->events_arg;
+    kernel->allow_native = options->allow_native;
     (void)snprintf(kernel->node_name, sizeof(kernel->node_name), "%s", options->node_name);
     st = kernel_init(kernel, options, &step);
     if (st != SF_OK) {

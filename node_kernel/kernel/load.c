@@ -124,6 +124,9 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
     }
     known->desc = (const struct nk_desc *)image->desc_address;
     st = desc_check(known, text, text_capacity);
+    if (st == SF_OK) {
+        st = nk__native_link(known, text, text_capacity);
+    }
     for (uint32_t i = 0; st == SF_OK && i < image->contract_count; i++) {
         nk__lock(kernel);
         st = fab_contract_add(kernel->fabric, image->contracts[i]);
@@ -134,6 +137,7 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
         }
     }
     if (st != SF_OK) {
+        nk__native_unlink(known);
         segments_unmap(image, image->segment_count);
     }
     return st;
@@ -162,6 +166,10 @@ sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t le
     st = image_open(known->bytes, length, &known->image, text, text_capacity);
     if (st != SF_OK) {
         goto free_bytes;
+    }
+    st = nk__native_allowed(kernel, known->image, text, text_capacity);
+    if (st != SF_OK) {
+        goto close_image;
     }
     memcpy(out_digest, known->image->digest, IMAGE_DIGEST_BYTES);
     if (nk__image_find(kernel, known->image->digest) != NULL) {
@@ -197,6 +205,7 @@ static void images_free(struct nk_image *image, int mapped)
         struct nk_image *next = image->next;
 
         if (mapped) {
+            nk__native_unlink(image);
             segments_unmap(image->image, image->image->segment_count);
         }
         image_close(image->image);

@@ -59,6 +59,7 @@ struct nk_sip_end {
 };
 
 struct nk_events {
+    /* sip 0: the kernel itself. */
     void (*log)(void *arg, uint64_t sip, const char *text, uint32_t bytes);
     void (*ended)(void *arg, const struct nk_sip_end *end);
     /* As fab_events.session_lost. */
@@ -74,6 +75,7 @@ struct nk_options {
     size_t heap_bytes;                 /* 0: 256 MiB */
     bool copy_blocks;      /* never move pages between heap and SIPs: the heap is registered with a
                             * device      that keeps to physical pages */
+    bool allow_native;     /* images of mode native, which have no checks */
     uint64_t tick_ns;      /* a SIP that computes longer is pre-empted; 0: 10 ms */
     uint32_t worker_count; /* 1..NK_WORKERS_MAX; 0: 1 */
     struct nk_events events;
@@ -106,7 +108,10 @@ SF_MUST_CHECK sf_status nk_contract_add(struct nk_kernel *kernel, const uint8_t 
 /* --- images and SIPs ----------------------------------------------------------------------------
  */
 
-/* Checks (image_open) and keeps an image; maps its code. Bytes are copied. EXISTS is OK to get. */
+/*
+ * Checks (image_open) and keeps an image; maps its code. Bytes are copied. EXISTS is OK to get.
+ * TRUST: also for an image of mode native, if the options do not allow it.
+ */
 SF_MUST_CHECK sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t length,
                                      uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text,
                                      size_t text_capacity);

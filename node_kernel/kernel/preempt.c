@@ -143,7 +143,7 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
         nk__cpu.worker->late_wait--;
     }
     fault = nk__quota_tick(nk__cpu.sip);
-    if (!nk__in_image_area(rip)) {
+    if (!nk__is_code_of(nk__cpu.sip, rip)) {
         nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
         return;
     }

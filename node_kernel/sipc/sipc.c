@@ -39,6 +39,7 @@ static const char help[] =
     "      --manifest FILE    name, imports, exports, memory (docs/formats.md)\n"
     "      --contracts PATH   a .contract file, or a folder of them; may be given again\n"
     "  -I DIR, -D NAME[=V]    as for a C compiler\n"
+    "      --mode MODE        wasm or native, instead of the manifest's\n"
     "      --place N          image place 0..524287; default: from the hash\n"
     "      --strict           an operation that is left to the monitor is an error\n"
     "      --keep DIR         leave what every stage writes in DIR\n"
@@ -51,7 +52,14 @@ static const char help[] =
     "  sipc verify module.wasm && echo fine\n"
     "  sipc inspect web.sip -o json | jq .digest\n";
 
-enum { OPTION_MANIFEST = 256, OPTION_CONTRACTS, OPTION_KEEP, OPTION_PLACE, OPTION_STRICT };
+enum {
+    OPTION_MANIFEST = 256,
+    OPTION_CONTRACTS,
+    OPTION_KEEP,
+    OPTION_PLACE,
+    OPTION_STRICT,
+    OPTION_MODE
+};
 
 static int usage(const char *what)
 {
@@ -102,6 +110,9 @@ static bool take_option(struct build_options *options, int option)
     case OPTION_KEEP:
         options->keep = optarg;
         return true;
+    case OPTION_MODE:
+        options->mode = optarg;
+        return true;
     case OPTION_STRICT:
         options->strict = true;
         return true;
@@ -119,6 +130,7 @@ static int command_build(int argc, char **argv)
         {"manifest", required_argument, NULL, OPTION_MANIFEST},
         {"contracts", required_argument, NULL, OPTION_CONTRACTS},
         {"keep", required_argument, NULL, OPTION_KEEP},
+        {"mode", required_argument, NULL, OPTION_MODE},
         {"place", required_argument, NULL, OPTION_PLACE},
         {"strict", no_argument, NULL, OPTION_STRICT},
         {"verbose", no_argument, NULL, 'v'},

@@ -77,6 +77,9 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
     } else {
         cluster_arg(&args, "%s:%d", CLUSTER_HOST_ADDRESS, CLUSTER_FABRICD_PORT);
     }
+    if (cluster->allow_native) {
+        cluster_arg(&args, "--allow-native");
+    }
     st = cluster_start(cluster, "fabricd", &args, cluster_path(cluster, log_path, "fabricd.log"),
                        &plan->fabricd_pid);
     return st == SF_OK ? wait_fabricd(plan) : st;

@@ -101,9 +101,9 @@ static int ping(uint32_t bytes)
         return 1;
     }
     memset(block, 0x5a, bytes);
-    msg.args[0] = (uint64_t)bytes << 32 | (uint32_t)(uintptr_t)block;
+    msg.args[0] = sip_block_arg(block, bytes);
     for (;;) {
-        uint64_t *data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
+        uint64_t *data = sip_arg_block(msg.args[0]);
 
         data[0] = data[last] = ++count;
         msg.tag = ProbeContract_tag_Ping;
@@ -111,7 +111,7 @@ static int ping(uint32_t bytes)
             nk_recv((uint32_t)handle, &msg, SIP_FOREVER) != 0) {
             return 2;
         }
-        data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
+        data = sip_arg_block(msg.args[0]);
         if (data[0] != count || data[last] != count) {
             return 3;
         }

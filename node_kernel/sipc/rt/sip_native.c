@@ -43,7 +43,7 @@ enum {
 #undef NK_CALL
     SF_CALL_COUNT
 };
-_Static_assert(SF_CALL_COUNT == 21, "a kernel call has no function in sip_native.c");
+_Static_assert(SF_CALL_COUNT == 22, "a kernel call has no function in sip_native.c");
 
 /* The first argument is for the register that the gate does not look at. */
 #define SF_NONE (uint64_t)0
@@ -160,6 +160,14 @@ int32_t sf_call_block_bytes(uint64_t none, uint32_t block);
 int32_t nk_block_bytes(const void *block)
 {
     return sf_call_block_bytes(SF_NONE, sip_address(block));
+}
+
+int32_t sf_call_recv_any(uint64_t none, uint32_t handles, uint32_t count, uint32_t message,
+                         int64_t timeout_ns);
+int32_t nk_recv_any(const uint32_t *handles, uint32_t count, struct nk_msg *message,
+                    int64_t timeout_ns)
+{
+    return sf_call_recv_any(SF_NONE, sip_address(handles), count, sip_address(message), timeout_ns);
 }
 
 int32_t sf_call_listen(uint64_t none, uint32_t name, uint32_t bytes);

@@ -19,8 +19,9 @@
 #include <time.h>
 
 #define NS_PER_MS 1000000ull
-#define SHARE_WINDOW_NS 1000000000ull /* what a SIP did longer ago counts half, then a quarter...  \
-                                       */
+#define SHARE_WINDOW_NS                                                                            \
+    1000000000ull /* what a SIP did longer ago counts half, then a quarter...                      \
+                   */
 
 static uint64_t thread_ns(void)
 {

@@ -338,5 +338,8 @@ int sip_main(void)
         return probe_recycle(mode);
     }
     int result = probe_slots(mode);
+    if (result == -1) {
+        result = probe_wait(mode);
+    }
     return result != -1 ? result : probe_fault(mode); /* @sip_main */
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "image/image.h"
 #include "registry.h"
 #include "trust.h"
 
@@ -214,8 +215,8 @@ struct sip_row {
 static void fill_sip(struct daemon *daemon, struct sip_row *row, const struct world_sip *sip)
 {
     const Sf__Control__GraphSip *spec = sip->made->sips[0];
-    const char *slash = strrchr(spec->image_path, '/');
     const struct world_ports *ports = world_ports_of(&daemon->world, spec);
+    const char *slash = strrchr(spec->image_path, '/');
 
     sf__control__sip_info__init(&row->info);
     row->info.signer = (char *)(ports != NULL ? ports->signer : "");
@@ -231,6 +232,9 @@ static void fill_sip(struct daemon *daemon, struct sip_row *row, const struct wo
     row->info.graph = sip->graph->name;
     row->info.node = sip->node->name;
     row->info.image = row->image;
+    row->info.mode = (char *)(spec->service[0] != '\0' ? "service"
+                              : ports != NULL          ? image_mode_name(ports->mode)
+                                                       : "?");
     row->info.state = sip->state;
     row->info.exit_code = sip->exit_code;
     row->info.age_ms = daemon_now(daemon) - sip->created_ms;

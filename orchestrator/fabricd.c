@@ -28,7 +28,7 @@ static const char usage[] =
     "fabricd: registry, placement and wiring of a sipfabric cluster\n"
     "\n"
     "usage: fabricd --state-dir DIR --listen IP:PORT --token T [--expect NAME,NAME...] [--hosted]\n"
-    "               [--trust FILE]... [--allow-unsigned]\n"
+    "               [--trust FILE]... [--allow-unsigned] [--allow-native]\n"
     "\n"
     "  --state-dir DIR     holds ctl.sock, fabricd.addr (the real address), fabricd.state\n"
     "  --listen IP:PORT    where nodes connect; port 0: any free one\n"
@@ -37,6 +37,7 @@ static const char usage[] =
     "  --hosted            the expected nodes are ordinary processes\n"
     "  --trust FILE        public keys (sipc keygen) whose images are taken; may be given again\n"
     "  --allow-unsigned    take images that no trusted key has signed, too (development)\n"
+    "  --allow-native      nodes take images of mode native, which have no checks at run time\n"
     "  --heartbeat-ms N    how often nodes report; 3 missing: lost (hosted 1000, booted 2000)\n"
     "\n"
     "example:\n"
@@ -54,6 +55,7 @@ struct options {
     uint32_t trust_count;
     bool allow_unsigned;
     bool hosted;
+    bool allow_native;
 };
 
 uint64_t daemon_wall(void)
@@ -124,6 +126,10 @@ static int parse_options(struct options *options, int argc, char **argv)
         }
         if (strcmp(argv[index], "--allow-unsigned") == 0) {
             options->allow_unsigned = true;
+            continue;
+        }
+        if (strcmp(argv[index], "--allow-native") == 0) {
+            options->allow_native = true;
             continue;
         }
         for (option = 0; option < OPTIONS && strcmp(known[option].name, argv[index]) != 0;
@@ -462,6 +468,7 @@ int main(int argc, char **argv)
         return 1;
     }
     snprintf(daemon.token, sizeof(daemon.token), "%s", options.token);
+    daemon.world.allow_native = options.allow_native;
     daemon.heartbeat_ms = options.heartbeat != NULL ? (uint32_t)atol(options.heartbeat) : 0;
     daemon.started_ms = daemon_now(&daemon);
     good = read_trust(&daemon, &options) && take_state_dir(&daemon, options.state_dir) &&

@@ -396,8 +396,8 @@ def on_fault_restarts_what_failed_only(place):
     sip = sip_of(place, "web2")
     expect((sip["state"], sip["restart"], sip["last_end"]) == ("exited", None, "exited 0"), sip)
     out, _ = place.ctl("get", "sips", "web2")
-    expect(out.splitlines()[0].split() == ["NAME", "GRAPH", "NODE", "IMAGE", "STATE", "RESTARTS",
-                                           "AGE", "LAST", "END"], out)
+    expect(out.splitlines()[0].split() == ["NAME", "GRAPH", "NODE", "IMAGE", "MODE", "STATE",
+                                           "RESTARTS", "AGE", "LAST", "END"], out)
     expect("exited (0)" in out and "exited 0" in out, out)
 
 
@@ -805,7 +805,7 @@ def output_forms(place):
         "id", "graph", "importer", "importer_node", "exporter", "exporter_node", "contract",
         "state", "driver", "sent", "received", "queued", "cause"}, edge)
     expect(set(place.get("sips")[0]) == {
-        "name", "number", "graph", "node", "image", "signer", "state", "exit_code", "age_ms",
+        "name", "number", "graph", "node", "image", "signer", "mode", "state", "exit_code", "age_ms",
         "restarts", "restart", "last_end", "cause"}, "sips")
     out, _ = place.ctl("get", "ch", "web2")
     expect(len(out.splitlines()) == 2 and "web2.tcp" in out, out)

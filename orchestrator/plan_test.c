@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "graph.h"
+#include "image/image.h"
 #include "plan.h"
 
 #define MIB (1ull << 20)
@@ -441,6 +442,20 @@ static void versions_of_a_contract_are_not_mixed(void **state)
             "both with one");
 }
 
+static void native_images_need_the_operators_leave(void **state)
+{
+    static const char graph[] = "graph: g\nsips:\n  a: {image: hello.sip, node: node1}\n";
+
+    (void)state;
+    world.images[1]->ports.mode = IMAGE_NATIVE;
+    refused(graph, SF_TRUST,
+            "g.yaml:3: error: SIP 'a': image 'hello.sip' is native: it has no checks at run time, "
+            "and this cluster does not allow that; if you trust it, create the cluster with "
+            "--allow-native, else build it with mode: wasm");
+    world.allow_native = true;
+    apply(graph, "image hello.sip node1\ncreate a node1\nstart a node1\n", "");
+}
+
 static void nodes_without_a_link_are_refused(void **state)
 {
     struct world_pair *pair = world_pair_get(&world, 1, 2);
@@ -701,6 +716,7 @@ int main(void)
         CASE(an_image_must_have_the_name_that_was_asked_for),
         CASE(each_wrong_thing_is_said_with_its_line),
         CASE(versions_of_a_contract_are_not_mixed),
+        CASE(native_images_need_the_operators_leave),
         CASE(nodes_without_a_link_are_refused),
         CASE(stopping_all_goes_backwards),
         CASE(a_restart_makes_one_sip_again),

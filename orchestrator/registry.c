@@ -72,6 +72,7 @@ static void read_ports(const struct image *image, struct world_ports *ports)
     snprintf(ports->image_name, sizeof(ports->image_name), "%.32s", manifest->name);
     ports->import_count = copy_ports(ports->imports, manifest->imports, manifest->n_imports);
     ports->export_count = copy_ports(ports->exports, manifest->exports, manifest->n_exports);
+    ports->mode = image->mode;
     ports->memory_bytes = (uint64_t)manifest->memory_pages_max * PAGE_BYTES + SLOT_OVERHEAD_BYTES;
 }
 

@@ -290,6 +290,7 @@ static sf_status welcome(struct session *session, uint64_t request)
     body.slot_first = (uint32_t)(node->id - 1) * WELCOME_SLOTS;
     body.slot_count = WELCOME_SLOTS;
     body.heartbeat_ms = session->heartbeat_ms;
+    body.allow_native = session->daemon->world.allow_native;
     envelope.request = request;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_NODE_WELCOME;
     envelope.node_welcome = &body;

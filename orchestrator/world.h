@@ -61,6 +61,7 @@ struct world_ports {
     uint32_t import_count;
     uint32_t export_count;
     uint64_t memory_bytes; /* it may come to use, without exchange-heap blocks */
+    uint8_t mode;          /* enum image_mode; of an image */
 };
 
 struct world_image {
@@ -171,6 +172,7 @@ struct world {
     uint32_t sip_count;
     struct world_pair **pairs;
     uint32_t pair_count;
+    bool allow_native; /* images of mode native; as the cluster was created */
 };
 
 void world_init(struct world *world);

@@ -7,6 +7,9 @@
 #ifndef IMAGE_CHECK_H
 #define IMAGE_CHECK_H
 
+#include <elf.h>
+#include <sys/mman.h>
+
 #include "image/image.h"
 #include "image/trust.h"
 
@@ -59,6 +62,14 @@ SF_MUST_CHECK sf_status image__check_elf(struct image *image, const uint8_t *elf
 /* Every instruction of a code segment: see code.c. */
 SF_MUST_CHECK sf_status image__check_code(const struct image_segment *segment,
                                           struct image_report *report);
+
+/* The writable segment of a native image, whose range in the file was checked: fills data. */
+SF_MUST_CHECK sf_status image__check_data(struct image *image, const uint8_t *elf,
+                                          const Elf64_Phdr *load, struct image_report *report);
+#define IMAGE__READ_WRITE (PROT_READ | PROT_WRITE)
+/* A native descriptor; `left`: bytes from its beginning to the end of its segment. */
+SF_MUST_CHECK sf_status image__check_relocations(struct image *image, const uint8_t *desc,
+                                                 uint64_t left, struct image_report *report);
 
 /* Names, limits, ports, contracts. Fills contracts. */
 SF_MUST_CHECK sf_status image__check_manifest(struct image *image, struct image_report *report);

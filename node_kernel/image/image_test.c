@@ -34,6 +34,7 @@ struct parts {
 
 static struct file web;  /* signed */
 static struct file bare; /* the same without its signature */
+static struct file native_web;
 
 static struct file file_load(const char *name)
 {
@@ -458,6 +459,45 @@ static void elf_segment_rules(void **state)
     parts_free(&p);
 }
 
+/* Segments: data, code, descriptor. */
+static void native_rules(void **state)
+{
+    struct parts p = parts_of(&native_web);
+    Elf64_Phdr *data = segment(&p, 0);
+    struct nk_native_desc *entry =
+        (struct nk_native_desc *)(void *)(p.elf + segment(&p, 2)->p_offset);
+    char text[256];
+
+    (void)state;
+    assert_true(entry->relocation_count > 0);
+    BREAK(&p, p.manifest->mode, (char *)"process", "manifest-mode");
+    BREAK(&p, p.manifest->mode, (char *)"wasm", "elf-place"); /* data lies elsewhere */
+    BREAK(&p, p.manifest->memory_pages, 1, "manifest-memory");
+    BREAK(&p, data->p_flags, PF_R | PF_W | PF_X, "elf-data");
+    BREAK(&p, data->p_flags, PF_W, "elf-data");
+    BREAK(&p, data->p_flags, PF_R, "elf-place");
+    BREAK(&p, data->p_vaddr, data->p_vaddr + 4096, "elf-data");
+    BREAK(&p, data->p_memsz, p.manifest->memory_pages * 65536ull, "elf-data");
+    BREAK(&p, data->p_filesz, data->p_memsz + 1, "elf-segments");
+    BREAK(&p, segment(&p, 1)->p_flags, PF_R | PF_W | PF_X, "elf-data");
+    BREAK(&p, segment(&p, 2)->p_flags, PF_R | PF_W, "elf-data"); /* a second one */
+    BREAK(&p, entry->relocation_count, entry->relocation_count + 1, "elf-relocations");
+    BREAK(&p, entry->relocation_count, UINT32_MAX, "elf-relocations");
+    BREAK(&p, entry->relocations[0], (uint32_t)data->p_filesz - 7, "elf-relocations");
+    BREAK(&p, entry->relocations[0], UINT32_MAX, "elf-relocations");
+    BREAK(&p, entry->relocations[0], entry->relocations[0] + 4, "elf-relocations");
+    BREAK(&p, entry->desc.memory_pages, 1, "elf-entry");
+    BREAK(&p, entry->desc.start, (int32_t(*)(void *))(uintptr_t)data->p_vaddr, "elf-entry");
+    assert_int_equal(seal_and_open(&p, text), SF_OK);
+    parts_free(&p);
+    p = parts_of(&web);
+    BREAK(&p, p.manifest->mode, (char *)"native", "manifest-memory");
+    p.manifest->memory_pages = p.manifest->memory_pages_max;
+    desc(&p)->memory_pages = p.manifest->memory_pages;
+    BREAK(&p, p.manifest->mode, (char *)"native", "elf-data"); /* it has none */
+    parts_free(&p);
+}
+
 /* --- instructions --------------------------------------------------------------------------------
  */
 
@@ -570,8 +610,8 @@ static void random_damage_never_crashes(void **state)
         free(bytes);
     }
     assert_true(accepted < 400); /* texts of symbols and the like may change */
-    for (unsigned round = 0; round < 2000; round++) {
-        struct parts p = parts_of(&web);
+    for (unsigned round = 0; round < 4000; round++) {
+        struct parts p = parts_of(round % 2 == 0 ? &web : &native_web);
         char text[256];
         p.elf[random_next() % p.elf_bytes] ^= (uint8_t)(1u << random_next() % 8);
         (void)seal_and_open(&p, text);
@@ -586,6 +626,7 @@ static int load_web(void **state)
 
     (void)state;
     web = file_load("web.sip");
+    native_web = file_load("bench/tax/tax-web-native.sip");
     parts = parts_of(&web);
     st = image_seal(parts.manifest, parts.elf, parts.elf_bytes, &bare.bytes, &bare.length);
     parts_free(&parts);
@@ -597,6 +638,7 @@ static int unload_web(void **state)
     (void)state;
     free(web.bytes);
     free(bare.bytes);
+    free(native_web.bytes);
     return 0;
 }
 
@@ -615,6 +657,7 @@ int main(void)
         cmocka_unit_test(contract_rules),
         cmocka_unit_test(elf_header_rules),
         cmocka_unit_test(elf_segment_rules),
+        cmocka_unit_test(native_rules),
         cmocka_unit_test(forbidden_instructions),
         cmocka_unit_test(random_damage_never_crashes),
     };

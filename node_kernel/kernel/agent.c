@@ -150,7 +150,11 @@ static void kernel_log(void *arg, uint64_t sip, const char *text, uint32_t bytes
     char line[NK_LOG_BYTES_MAX + 1];
 
     node_text_clean(text, bytes, 0, line, sizeof(line));
-    node_log("sip %" PRIu64 ": %s", sip, line);
+    if (sip != 0) {
+        node_log("sip %" PRIu64 ": %s", sip, line);
+    } else {
+        node_log("%s", line);
+    }
     agent_log_line(agent, sip, line);
 }
 
@@ -308,6 +312,7 @@ static sf_status kernel_begin(struct agent *agent, const Sf__Control__NodeWelcom
         .slot_first = welcome->slot_first,
         .slot_count = welcome->slot_count,
         .worker_count = agent->options.worker_count,
+        .allow_native = welcome->allow_native,
         .trust = &agent->trust,
         .events = {kernel_log, kernel_ended, kernel_session_lost},
         .events_arg = agent,

@@ -142,6 +142,9 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
     }
     known->desc = (const struct nk_desc *)image->desc_address;
     st = desc_check(known, text, text_capacity);
+    if (st == SF_OK) {
+        st = nk__native_link(known, text, text_capacity);
+    }
     for (uint32_t i = 0; st == SF_OK && i < image->contract_count; i++) {
         nk__lock(kernel);
         st = fab_contract_add(kernel->fabric, image->contracts[i]);
@@ -150,6 +153,9 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
             nk__say(text, text_capacity, "image %s: contract %s: %s", image->manifest->name,
                     image->contracts[i]->name, sf_status_text(st));
         }
+    }
+    if (st != SF_OK) {
+        nk__native_unlink(known);
     }
     if (st != SF_OK && !known->shares_mapping) {
         segments_unmap(image, image->segment_count);
@@ -194,6 +200,10 @@ sf_status nk_image_add_named(struct nk_kernel *kernel, const char *name, const u
     if (st != SF_OK) {
         goto free_bytes;
     }
+    st = nk__native_allowed(kernel, known->image, text, text_capacity);
+    if (st != SF_OK) {
+        goto close_image;
+    }
     memcpy(out_digest, known->image->digest, IMAGE_DIGEST_BYTES);
     if (nk__image_find(kernel, known->image->digest) != NULL) {
         st = SF_EXISTS;
@@ -227,6 +237,9 @@ static void images_free(struct nk_image *image, int mapped)
     while (image != NULL) {
         struct nk_image *next = image->next;
 
+        if (mapped) {
+            nk__native_unlink(image);
+        }
         if (mapped && !image->shares_mapping) {
             segments_unmap(image->image, image->image->segment_count);
         }

@@ -60,6 +60,7 @@ struct nk_sip_end {
 };
 
 struct nk_events {
+    /* sip 0: the kernel itself. */
     void (*log)(void *arg, uint64_t sip, const char *text, uint32_t bytes);
     void (*ended)(void *arg, const struct nk_sip_end *end);
     /* As fab_events.session_lost. */
@@ -75,6 +76,7 @@ struct nk_options {
     size_t heap_bytes;                 /* 0: 256 MiB */
     bool copy_blocks;      /* never move pages between heap and SIPs: the heap is registered with a
                             * device      that keeps to physical pages */
+    bool allow_native;     /* images of mode native, which have no checks */
     uint64_t tick_ns;      /* a SIP that computes longer is pre-empted; 0: 10 ms */
     uint32_t worker_count; /* 1..NK_WORKERS_MAX; 0: 1 */
     /* Who may have signed images; copied. NULL: nobody, so that all images are refused. */
@@ -111,8 +113,9 @@ SF_MUST_CHECK sf_status nk_contract_add(struct nk_kernel *kernel, const uint8_t 
 
 /*
  * Checks (image_open_trusted) and keeps an image; maps its code, only after all checks. Bytes are
- * copied. EXISTS is OK to get. TRUST: altered, not signed by a trusted key, or not named `name`.
- * Two images that differ in their signature only share one mapping.
+ * copied. EXISTS is OK to get. TRUST: altered, not signed by a trusted key, not named `name`, or of
+ * mode native where the options do not allow that. Two images that differ in their signature only
+ * share one mapping.
  */
 SF_MUST_CHECK sf_status nk_image_add_named(struct nk_kernel *kernel, const char *name,
                                            const uint8_t *bytes, size_t length,

@@ -45,6 +45,7 @@ static const char help[] =
     "      --contracts PATH   a .contract file, or a folder of them; may be given again\n"
     "  -I DIR, -D NAME[=V]    as for a C compiler\n"
     "      --key FILE         sign with that secret key; default: SIPC_KEY, or unsigned\n"
+    "      --mode MODE        wasm or native, instead of the manifest's\n"
     "      --place N          image place 0..524287; default: from the hash\n"
     "      --strict           an operation that is left to the monitor is an error\n"
     "      --keep DIR         leave what every stage writes in DIR\n"
@@ -71,6 +72,7 @@ enum {
     OPTION_IF_MISSING,
     OPTION_KEEP,
     OPTION_KEY,
+    OPTION_MODE,
     OPTION_NAME,
     OPTION_PLACE,
     OPTION_STRICT,
@@ -129,6 +131,9 @@ static bool take_option(struct build_options *options, int option)
     case OPTION_KEY:
         options->key = optarg;
         return true;
+    case OPTION_MODE:
+        options->mode = optarg;
+        return true;
     case OPTION_STRICT:
         options->strict = true;
         return true;
@@ -147,6 +152,7 @@ static int command_build(int argc, char **argv)
         {"contracts", required_argument, NULL, OPTION_CONTRACTS},
         {"keep", required_argument, NULL, OPTION_KEEP},
         {"key", required_argument, NULL, OPTION_KEY},
+        {"mode", required_argument, NULL, OPTION_MODE},
         {"place", required_argument, NULL, OPTION_PLACE},
         {"strict", no_argument, NULL, OPTION_STRICT},
         {"verbose", no_argument, NULL, 'v'},

@@ -317,6 +317,65 @@ def test_build():
               out.stdout == "", out.stderr)
 
 
+def test_unmasked_accesses():
+    """A wasm2c that writes one access in another way than sip_mem.h takes apart is refused."""
+    tools = WORK / "tools"
+    tools.mkdir()
+    (WORK / "u.c").write_text(HELLO)
+    real = shutil.which("wasm2c")
+    for name, edit in (("no cast", r"s/(u64)(w2c_i0)/(w2c_i0)/"),
+                       ("a sum of two bases", r"s/(u64)(w2c_i0)/(u64)(w2c_i0) + (u64)(w2c_i1)/"),
+                       ("nothing", r"s/no such text//")):
+        (tools / "wasm2c").write_text(f"#!/bin/sh\n{real} \"$@\" && sed -i '{edit}' module.c\n")
+        (tools / "wasm2c").chmod(0o755)
+        env = dict(environment(), PATH=f"{tools}:{os.environ['PATH']}")
+        out = run(SIPC, "build", WORK / "u.c", "-o", WORK / "u.sip", env=env)
+        check(f"an access with another address: {name}",
+              out.returncode == 0 if name == "nothing" else
+              out.returncode == 1 and "is not as wabt 1.0.32 writes it" in out.stderr, out.stderr)
+
+
+DATA = """#include "sip.h"
+static int two(void) { return 2; }
+static int (*functions[])(void) = {two};
+static const char *const words[] = {"a", "b"};
+static volatile char room[ROOM];
+int sip_main(void) { room[0] = words[functions[0]() - 1][0]; return room[0]; }
+"""
+
+
+def test_native():
+    folder = WORK / "native"
+    folder.mkdir()
+    (folder / "x.c").write_text(DATA)
+    (folder / "m.yaml").write_text("name: x\nmode: native\n")
+    build = (SIPC, "build", "x.c", "-D", "ROOM=100000", "--manifest", "m.yaml")
+    out = run(*build, "-o", "x.sip", "--keep", "kept", cwd=folder)
+    check("native: build", out.returncode == 0, out.stderr)
+    loads = run("readelf", "-lW", folder / "kept/module.elf").stdout
+    check("native: nothing writable and executable", not re.search(r"LOAD.*RWE", loads), loads)
+    out = run(*build, "-o", "again.sip", cwd=folder)
+    check("native: same input, same bytes", (folder / "x.sip").read_bytes() ==
+          (folder / "again.sip").read_bytes(), out.stderr)
+    out = run(SIPC, "inspect", "x.sip", cwd=folder)
+    check("native: inspect says so", re.search(r"mode +native: no checks", out.stdout), out.stdout)
+    out = run(SIPC, "inspect", "x.sip", "-o", "json", cwd=folder)
+    check("native: inspect -o json", '"mode":\t"native"' in out.stdout, out.stdout)
+    out = run(SIPC, "verify", "x.sip", cwd=folder)
+    check("native: verify", out.returncode == 0, out.stderr)
+    out = run(*build, "--mode", "wasm", "-o", "w.sip", cwd=folder)
+    shown = run(SIPC, "inspect", "w.sip", cwd=folder).stdout
+    check("--mode goes before the manifest's", re.search(r"mode +wasm\n", shown), out.stderr + shown)
+    out = run(SIPC, "build", "x.c", "-D", "ROOM=40000000", "--mode", "native", "-o", "l.sip", cwd=folder)
+    check("native: too much data", out.returncode == 1 and "memory" in out.stderr and not (folder / "l.sip").exists(), out.stderr)
+    for name, source, words in (
+            ("thread-local data", "static _Thread_local int x;\nint sip_main(void) { return x++; }", "tls"),
+            ("a system call", "int sip_main(void) { __asm__(\"syscall\"); return 0; }", ""),
+    ):
+        (folder / "y.c").write_text(source)
+        out = run(SIPC, "build", "y.c", "--mode", "native", "-o", "y.sip", cwd=folder)
+        check(f"native: {name} is refused", out.returncode == 1 and words in out.stderr and
+              not (folder / "y.sip").exists(), out.stderr)
 def test_exported_numbers():
     """What linkers export besides is left out: nothing of it reaches wasm2c or the image."""
     numbers = '(global i32 (i32.const 9)) {} (global (mut i32) (i32.const 7))'
@@ -508,6 +567,11 @@ def test_build_errors():
           m_yaml="name: x\nstrict_blocks: maybe\n")
     fails("manifest: too little memory", "the manifest allows 64 KiB", *with_manifest,
           m_yaml="name: x\nmemory: 64KiB\n")
+    fails("manifest: a mode that is not there yet", "m.yaml:2: error: mode is wasm (sealed, the default)"
+          " or native", *with_manifest, m_yaml="name: x\nmode: process\n")
+    fails("a mode that is not there yet", "--mode process: the mode is wasm", *build, "--mode", "process")
+    fails("native: only from C", "mode native needs C sources", "build", "x.wasm", "-o", "x.sip",
+          "--mode", "native", x_wasm="")
     for text in ("0%", "101%", "25", "x%", "1.5%", "[25%]"):
         fails(f"manifest: cpu {text}", "m.yaml:2: error: expected a share of one core, 1% to 100%",
               *with_manifest, m_yaml=f"name: x\ncpu: {text}\n")
@@ -800,6 +864,8 @@ def main():
         test_injection_hole()
         test_build()
         test_exported_numbers()
+        test_unmasked_accesses()
+        test_native()
         test_keys()
         test_signing()
         test_build_errors()

@@ -94,6 +94,7 @@ struct create_options {
     struct ctl_list trust;
     bool allow_unsigned;
     bool hosted;
+    bool allow_native;
     bool keep;
 };
 
@@ -299,6 +300,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
         {"--nodes", 'n', CTL_OPT_COUNT, &options.nodes},
         {"--name", 0, CTL_OPT_TEXT, &options.name},
         {"--hosted", 0, CTL_OPT_FLAG, &options.hosted},
+        {"--allow-native", 0, CTL_OPT_FLAG, &options.allow_native},
         {"--memory-mib", 0, CTL_OPT_COUNT, &options.memory_mib},
         {"--cpus", 0, CTL_OPT_COUNT, &options.cpus},
         {"--timeout", 0, CTL_OPT_MILLISECONDS, &options.timeout_ms},
@@ -349,6 +351,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
     cluster_search_path();
     cluster.context = &aimed;
     cluster.hosted = options.hosted;
+    cluster.allow_native = options.allow_native;
     cluster.node_count = options.nodes;
     plan.cluster = &cluster;
     plan.memory_mib = options.memory_mib;
@@ -549,6 +552,7 @@ const struct ctl_command ctl_cluster_commands[] = {
             "                        given again; without it every image is refused\n"
             "  --allow-unsigned      take images that no trusted key has signed, too: for\n"
             "                        development only\n"
+            "  --allow-native        nodes take images of mode native: no checks at run time\n"
             "  --hosted              nodes are ordinary processes: no root, no machine; else\n"
             "                        they are QEMU machines that boot over PXE (needs root)\n"
             "  --timeout TIME        for all nodes to join (60s)\n"

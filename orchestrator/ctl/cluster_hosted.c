@@ -109,6 +109,9 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
     if (plan->trust.allow_unsigned) {
         cluster_args_add(&args, "--allow-unsigned");
     }
+    if (cluster->allow_native) {
+        cluster_arg(&args, "--allow-native");
+    }
     st = cluster_start(cluster, "fabricd", &args, cluster_path(cluster, log_path, "fabricd.log"),
                        &plan->fabricd_pid);
     return st == SF_OK ? wait_fabricd(plan) : st;

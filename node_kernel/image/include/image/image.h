@@ -16,7 +16,9 @@
  * section), inside [base, base + NK_IMAGE_STRIDE), page aligned, none writable: all that a SIP can
  * change is in its slot. Every instruction of the code segment is of an allow-list, every direct
  * branch hits one. Entry = a struct nk_desc in a read-only segment whose start lies in the code.
- * docs/sips.md has all rules by name, and says what the instruction check does not prove.
+ * A native image has one segment more, outside its place: what is copied into each slot's memory;
+ * and its descriptor is a struct nk_native_desc. docs/sips.md has all rules by name, and says what
+ * the instruction check does not prove.
  *
  * Threads: an opened image is immutable. Ownership: image_open keeps pointers into `bytes`, which
  * must stay until image_close.
@@ -42,6 +44,19 @@
 
 struct Sf__Image__Manifest; /* protobuf-c type, image.pb-c.h */
 
+/*
+ * How an image was made of its source. A third, "process" (an address space of its own), may come:
+ * what depends on the mode asks for it by switch.
+ */
+enum image_mode {
+    IMAGE_WASM = 0, /* sealed: by way of WebAssembly, with checks */
+    IMAGE_NATIVE,   /* the same C compiled straight; trusted, needs the operator's leave */
+};
+#define IMAGE_MODES "wasm (sealed, the default) or native (no checks, trusted images only)"
+/* "" is wasm. NOTFOUND: no such mode. */
+SF_MUST_CHECK sf_status image_mode_find(const char *name, uint8_t *out_mode);
+const char *image_mode_name(uint8_t mode);
+
 struct image_segment {
     uint64_t address;
     uint64_t memory_bytes; /* page multiple */
@@ -62,6 +77,12 @@ struct image {
     struct image_segment segments[IMAGE_SEGMENTS_MAX];
     uint32_t segment_count;
     uint64_t desc_address;
+    uint8_t mode; /* enum image_mode */
+    /* NATIVE: what each slot's memory begins with (it is not among `segments`), and which words of
+     * it are addresses: u32 offsets, little endian, checked to lie inside file_bytes. */
+    struct image_segment data;
+    const uint8_t *relocations;
+    uint32_t relocation_count;
 };
 
 /*

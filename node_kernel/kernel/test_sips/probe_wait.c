@@ -163,7 +163,7 @@ static int serve_any(bool select)
             CHECK(nk_recv(handles[i], &msg, 0) == 0);
         }
         if (msg.tag == ProbeContract_tag_Ping) {
-            ++*(uint8_t *)(uintptr_t)(uint32_t)msg.args[0];
+            ++*(uint8_t *)sip_arg_block(msg.args[0]);
             msg.tag = ProbeContract_tag_Pong;
             CHECK(nk_send(handles[i], &msg) == 0);
             continue;
@@ -190,10 +190,10 @@ static int ask(void)
         data[0] = (uint8_t)i;
         data[bytes - 1] = (uint8_t)(i + (bytes == 1));
         msg = (struct nk_msg){.tag = ProbeContract_tag_Ping, .arg_count = 1};
-        msg.args[0] = (uint64_t)bytes << 32 | (uint32_t)(uintptr_t)data;
+        msg.args[0] = sip_block_arg(data, bytes);
         CHECK(nk_send(peer, &msg) == 0);
         CHECK(nk_recv(peer, &msg, SIP_FOREVER) == 0 && msg.tag == ProbeContract_tag_Pong);
-        data = (uint8_t *)(uintptr_t)(uint32_t)msg.args[0];
+        data = sip_arg_block(msg.args[0]);
         CHECK(data[0] == (uint8_t)(i + 1) && data[bytes - 1] == (uint8_t)(i + (bytes == 1)));
         CHECK(nk_block_free(data) == 0);
     }

@@ -53,7 +53,7 @@ static const struct code_attack attacks[] = {
     ATTACK("the stack in the linear memory", EXIT(0),
            0x48, 0x8d, 0xa7, 0, 0, 0x02, 0, NUMBER(2), CALL, EXIT_0),
     /* lea -0x100000(%rdi), %rsp: below the guard */
-    ATTACK("the stack below its guard", FAULT(OUT_OF_BOUNDS), 0x48, 0x8d, 0xa7, 0, 0, 0xf0, 0xff, NUMBER(2), GATE),
+    ATTACK("the stack below its guard", FAULT(STACK_OVERFLOW), 0x48, 0x8d, 0xa7, 0, 0, 0xf0, 0xff, NUMBER(2), GATE),
     /* movabs $gate + 2048, %rsp */
     ATTACK("the stack in the gate", FAULT(OUT_OF_BOUNDS),
            0x48, 0xbc, 0, 8, 0, 0, 0, 0x0e, 0, 0, NUMBER(2), GATE),

@@ -75,7 +75,7 @@ static void on_ended(void *arg, const struct nk_sip_end *end)
     world.ends[end->sip].how = (int)end->how;
     world.ends[end->sip].exit_code = end->exit_code;
     world.ends[end->sip].fault = end->fault;
-    if (end->report != NULL && end->sip < PEER) { /* nobody of these may fault */
+    if (end->report != NULL && end->sip <= ATTACKER) {
         (void)printf("# %.*s\n", (int)strcspn(end->report, "\n"), end->report);
     }
 }

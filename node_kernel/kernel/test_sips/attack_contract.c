@@ -76,7 +76,7 @@ static int lie_to_a_server(void)
 {
     uint32_t peer = (uint32_t)nk_endpoint(NAME("peer"));
 
-    for (uint32_t round = 0; round < 300; round++) {
+    for (uint32_t round = 0; round < 60; round++) {
         uint8_t *data = nk_block_alloc(64);
         struct nk_msg msg;
 
@@ -88,7 +88,8 @@ static int lie_to_a_server(void)
         CHECK(attack_send_block(peer, (uint32_t)(uintptr_t)data, 64) == 0);
         for (uint32_t tag = 0; tag < 64; tag++) { /* not its turn */
             msg = good(tag, 0, 0);
-            CHECK(nk_send(peer, &msg) == -SF_CONTRACT);
+            int32_t st = nk_send(peer, &msg); /* the block is not its either */
+            CHECK(st == -SF_CONTRACT || st == -SF_NOTOWNER);
         }
         CHECK(nk_recv(peer, &msg, SIP_FOREVER) == 0 && msg.tag == ProbeContract_tag_Pong);
         CHECK(nk_block_free(BLOCK_DATA(msg.args[0])) == 0);

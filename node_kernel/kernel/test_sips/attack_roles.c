@@ -114,8 +114,9 @@ static void talk(uint32_t peer, uint32_t bytes, uint32_t round)
 
     CHECK(nk_send(peer, &msg) == 0 && nk_recv(peer, &msg, SIP_FOREVER) == 0);
     CHECK(msg.tag == ProbeContract_tag_Sum && msg.args[0] == round + (bytes & 0xffff));
-    data = nk_block_alloc(bytes);
-    CHECK(data != NULL);
+    while ((data = nk_block_alloc(bytes)) == NULL) { /* the node has none at the moment */
+        nk_yield();
+    }
     fill(data, bytes, round);
     CHECK(attack_send_block(peer, (uint32_t)(uintptr_t)data, bytes) == 0);
     CHECK(nk_recv(peer, &msg, SIP_FOREVER) == 0 && msg.tag == ProbeContract_tag_Pong);

@@ -34,7 +34,7 @@ struct code_attack {
 #define EXIT(code) {EXITS, code}
 
 static const struct code_attack attacks[] = {
-    ATTACK("an unknown kernel call", FAULT(BAD_CALL), NUMBER(21), GATE),
+    ATTACK("an unknown kernel call", FAULT(BAD_CALL), NUMBER(200), GATE),
     ATTACK("kernel call -1", FAULT(BAD_CALL), 0xb8, 0xff, 0xff, 0xff, 0xff, GATE),
     /* movabs $0x100000002, %rax */
     ATTACK("a kernel call whose number is cut off", FAULT(BAD_CALL),

@@ -207,6 +207,9 @@ static uint64_t digest_of(const struct nk_sip *witness)
         if (span->kind == NK_SPAN_RUN) {
             hash = mix_block(hash, witness, at, span->u.block);
         }
+        if (span->kind == NK_SPAN_CELLS) { /* all of it is accessible, used or not */
+            hash = mix(hash, witness->memory + at, 1u << NK_SPAN_SHIFT);
+        }
         for (uint32_t k = 0; span->kind == NK_SPAN_CELLS && k < 65536u >> span->shift; k++) {
             if ((span->u.cells[k] & 1) == 0) {
                 hash = mix_block(hash, witness, at + ((uint64_t)k << span->shift),

@@ -79,35 +79,41 @@ static _Noreturn void failed(const char *what, const char *text)
     _exit(1);
 }
 
+static FILE *open_or_fail(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+
+    if (file == NULL) {
+        failed("cannot read", path);
+        abort();
+    }
+    return file;
+}
+
 static struct usage usage_now(void)
 {
     struct usage usage = {0};
     char line[512];
-    FILE *file = fopen("/proc/self/status", "r");
+    FILE *file = open_or_fail("/proc/self/status");
     DIR *files = opendir("/proc/self/fd");
 
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+    while (fgets(line, sizeof(line), file) != NULL) {
         if (strncmp(line, "RssAnon:", 8) == 0) {
             usage.private_kib = strtoull(line + 8, NULL, 10);
         } else if (strncmp(line, "RssShmem:", 9) == 0) {
             usage.shared_kib = strtoull(line + 9, NULL, 10);
         }
     }
-    if (file == NULL || files == NULL) {
-        failed("usage", "no /proc");
-    }
     (void)fclose(file);
-    while (readdir(files) != NULL) {
+    while (files != NULL && readdir(files) != NULL) {
         usage.files++;
     }
     (void)closedir(files);
-    file = fopen("/proc/self/maps", "r");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+    file = open_or_fail("/proc/self/maps");
+    while (fgets(line, sizeof(line), file) != NULL) {
         usage.mappings++;
     }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
+    (void)fclose(file);
     return usage;
 }
 
@@ -404,13 +410,10 @@ static void all_stop(void)
 static void image_load(uint32_t index)
 {
     static uint8_t bytes[4u << 20];
-    FILE *file = fopen(soak.images[index], "rb");
+    FILE *file = open_or_fail(soak.images[index]);
     size_t length;
     char text[256] = "";
 
-    if (file == NULL) {
-        failed("cannot read", soak.images[index]);
-    }
     length = fread(bytes, 1, sizeof(bytes), file);
     (void)fclose(file);
     if (nk_image_add(soak.kernel, bytes, length, soak.digests[index], text, sizeof(text)) !=

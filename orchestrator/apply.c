@@ -204,7 +204,10 @@ static void create_done(struct operation *operation, struct world_sip *sip,
     }
     fail(operation, status, spec->line, "SIP %s was not created on %s: %s", sip->name,
          sip->node->name, said(status, text));
-    if (world_sip_live(sip) && !unsure) {
+    if (world_sip_live(sip) && status == SF_TRUST) {
+        world_sip_end(sip, SF__CONTROL__SIP_STATE__KILLED, 0, SF_CAUSE_OF(IMAGE_REFUSED),
+                      sf_cause_text(SF_CAUSE_IMAGE_REFUSED));
+    } else if (world_sip_live(sip) && !unsure) {
         world_sip_end(sip, SF__CONTROL__SIP_STATE__KILLED, 0, SF_CAUSE_OF(REVOKED), "not created");
     }
 }
@@ -435,6 +438,7 @@ static void do_image(struct operation *operation, uint32_t index)
     }
     body.digest = (ProtobufCBinaryData){WORLD_DIGEST_BYTES, (uint8_t *)image->digest};
     body.content = (ProtobufCBinaryData){image->length, image->bytes};
+    body.name = spec->image_name;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT;
     envelope.image_put = &body;
     send_action(operation, index, 0, &envelope, REQUEST_IMAGE_MS);
@@ -465,6 +469,7 @@ static void do_create(struct operation *operation, uint32_t index)
     }
     body.name = spec->name;
     body.image = spec->image;
+    body.image_name = spec->image_name;
     body.service = spec->service;
     body.cpu_percent = spec->cpu_percent;
     body.config = spec->config;

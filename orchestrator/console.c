@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "image/image.h"
 #include "registry.h"
+#include "trust.h"
 
 struct console {
     struct console *next;
@@ -100,10 +102,9 @@ static void images_missing(struct console *console, uint64_t request,
 static void image_put(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
 {
     const Sf__Control__ImagePut *body = asked->image_put;
-    char text[400] = "";
-    sf_status status =
-        registry_image_put(&console->daemon->world, body->digest.data, body->digest.len,
-                           body->content.data, body->content.len, text, sizeof(text));
+    char text[600] = "";
+    sf_status status = registry_image_put(&console->daemon->world, &console->daemon->trust, body,
+                                          text, sizeof(text));
 
     if (status != SF_OK) {
         daemon_log("image refused: %s", text[0] != '\0' ? text : sf_status_text(status));
@@ -214,9 +215,11 @@ struct sip_row {
 static void fill_sip(struct daemon *daemon, struct sip_row *row, const struct world_sip *sip)
 {
     const Sf__Control__GraphSip *spec = sip->made->sips[0];
+    const struct world_ports *ports = world_ports_of(&daemon->world, spec);
     const char *slash = strrchr(spec->image_path, '/');
 
     sf__control__sip_info__init(&row->info);
+    row->info.signer = (char *)(ports != NULL ? ports->signer : "");
     sf__control__cause__init(&row->cause);
     if (spec->service[0] != '\0') {
         snprintf(row->image, sizeof(row->image), "service:%s", spec->service);
@@ -229,6 +232,9 @@ static void fill_sip(struct daemon *daemon, struct sip_row *row, const struct wo
     row->info.graph = sip->graph->name;
     row->info.node = sip->node->name;
     row->info.image = row->image;
+    row->info.mode = (char *)(spec->service[0] != '\0' ? "service"
+                              : ports != NULL          ? image_mode_name(ports->mode)
+                                                       : "?");
     row->info.state = sip->state;
     row->info.exit_code = sip->exit_code;
     row->info.age_ms = daemon_now(daemon) - sip->created_ms;
@@ -402,6 +408,22 @@ static void get_version(struct console *console, uint64_t request,
     console_send(console, request, &envelope);
 }
 
+static void get_trust(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__TrustList body = SF__CONTROL__TRUST_LIST__INIT;
+    struct trust_list list;
+
+    (void)asked;
+    trust_list_fill(&list, &console->daemon->trust);
+    body.keys = list.pointers;
+    body.n_keys = list.count;
+    body.allow_unsigned = console->daemon->trust.allow_unsigned;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_TRUST_LIST;
+    envelope.trust_list = &body;
+    console_send(console, request, &envelope);
+}
+
 static void stop(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
 {
     (void)asked;
@@ -421,6 +443,7 @@ static const struct {
     {SF__CONTROL__ENVELOPE__BODY_GET_SIPS, get_sips},
     {SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS, get_channels},
     {SF__CONTROL__ENVELOPE__BODY_GET_LOGS, get_logs},
+    {SF__CONTROL__ENVELOPE__BODY_GET_TRUST, get_trust},
     {SF__CONTROL__ENVELOPE__BODY_GET_VERSION, get_version},
     {SF__CONTROL__ENVELOPE__BODY_DAEMON_STOP, stop},
 };

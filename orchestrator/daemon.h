@@ -26,6 +26,7 @@
 #include <uv.h>
 
 #include "control/stream.h"
+#include "image/trust.h"
 #include "plan.h"
 #include "state.h"
 #include "world.h"
@@ -54,6 +55,7 @@ struct daemon {
     struct state state;
     char state_dir[256];
     char token[128];
+    struct image_trust trust; /* whose images are taken, here and on nodes; never changes */
     uv_tcp_t node_listener;
     uv_pipe_t console_listener;
     uv_timer_t tick;

@@ -17,21 +17,27 @@
 
 #include "daemon.h"
 #include "registry.h"
+#include "trust.h"
 
 #define STOP_MS 3000u
 #define LAST_WORDS_MS 500u
+#define TRUST_FILES_MAX 64u
 #define STATE_DIR_BYTES_MAX 80u /* so that sockets in it have paths the system takes */
 
 static const char usage[] =
     "fabricd: registry, placement and wiring of a sipfabric cluster\n"
     "\n"
     "usage: fabricd --state-dir DIR --listen IP:PORT --token T [--expect NAME,NAME...] [--hosted]\n"
+    "               [--trust FILE]... [--allow-unsigned] [--allow-native]\n"
     "\n"
     "  --state-dir DIR     holds ctl.sock, fabricd.addr (the real address), fabricd.state\n"
     "  --listen IP:PORT    where nodes connect; port 0: any free one\n"
     "  --token T           join token of the cluster (or SIPFABRIC_TOKEN)\n"
     "  --expect NAMES      nodes that are shown before they join, ids 1, 2, ... in this order\n"
     "  --hosted            the expected nodes are ordinary processes\n"
+    "  --trust FILE        public keys (sipc keygen) whose images are taken; may be given again\n"
+    "  --allow-unsigned    take images that no trusted key has signed, too (development)\n"
+    "  --allow-native      nodes take images of mode native, which have no checks at run time\n"
     "  --heartbeat-ms N    how often nodes report; 3 missing: lost (hosted 1000, booted 2000)\n"
     "\n"
     "example:\n"
@@ -45,7 +51,11 @@ struct options {
     const char *token;
     const char *expect;
     const char *heartbeat;
+    const char *trust[TRUST_FILES_MAX + 1];
+    uint32_t trust_count;
+    bool allow_unsigned;
     bool hosted;
+    bool allow_native;
 };
 
 uint64_t daemon_wall(void)
@@ -85,7 +95,7 @@ static int wrong(const char *what, const char *value)
     return 2;
 }
 
-#define OPTIONS 5u /* that take a value */
+#define OPTIONS 6u /* that take a value */
 
 /* 0, or the exit code; -1: help was shown. */
 static int parse_options(struct options *options, int argc, char **argv)
@@ -102,6 +112,7 @@ static int parse_options(struct options *options, int argc, char **argv)
             {"--token", &options->token},
             {"--expect", &options->expect},
             {"--heartbeat-ms", &options->heartbeat},
+            {"--trust", &options->trust[options->trust_count]},
         };
         size_t option;
 
@@ -111,6 +122,14 @@ static int parse_options(struct options *options, int argc, char **argv)
         }
         if (strcmp(argv[index], "--hosted") == 0) {
             options->hosted = true;
+            continue;
+        }
+        if (strcmp(argv[index], "--allow-unsigned") == 0) {
+            options->allow_unsigned = true;
+            continue;
+        }
+        if (strcmp(argv[index], "--allow-native") == 0) {
+            options->allow_native = true;
             continue;
         }
         for (option = 0; option < OPTIONS && strcmp(known[option].name, argv[index]) != 0;
@@ -123,6 +142,10 @@ static int parse_options(struct options *options, int argc, char **argv)
             return wrong("a value is missing after", argv[index]);
         }
         *known[option].value = argv[++index];
+        if (known[option].value == &options->trust[options->trust_count] &&
+            ++options->trust_count > TRUST_FILES_MAX) {
+            return wrong("--trust was given too often", NULL);
+        }
     }
     if (options->token == NULL) {
         options->token = getenv("SIPFABRIC_TOKEN");
@@ -175,6 +198,31 @@ static bool take_state_dir(struct daemon *daemon, const char *path)
     snprintf(file, sizeof(file), "%s/fabricd.state", path);
     if (state_open(&daemon->state, file, text, sizeof(text)) != SF_OK) {
         return fail("cannot start on", file, text);
+    }
+    return true;
+}
+
+static bool read_trust(struct daemon *daemon, const struct options *options)
+{
+    char id[IMAGE_KEY_ID_CHARS + 1];
+    char text[4600];
+    uint32_t index;
+
+    daemon->trust.allow_unsigned = options->allow_unsigned;
+    for (index = 0; index < options->trust_count; index++) {
+        if (trust_file_read(&daemon->trust, options->trust[index], text, sizeof(text)) != SF_OK) {
+            return fail("cannot use", "--trust", text);
+        }
+    }
+    for (index = 0; index < daemon->trust.key_count; index++) {
+        image_key_id(daemon->trust.keys[index].bytes, id);
+        daemon_log("images signed with key %s (%s) are trusted", id,
+                   daemon->trust.keys[index].name);
+    }
+    if (options->allow_unsigned) {
+        daemon_log("warning: images that no trusted key has signed are taken, too");
+    } else if (daemon->trust.key_count == 0) {
+        daemon_log("warning: no key is trusted, every image will be refused; see --trust");
     }
     return true;
 }
@@ -420,9 +468,11 @@ int main(int argc, char **argv)
         return 1;
     }
     snprintf(daemon.token, sizeof(daemon.token), "%s", options.token);
+    daemon.world.allow_native = options.allow_native;
     daemon.heartbeat_ms = options.heartbeat != NULL ? (uint32_t)atol(options.heartbeat) : 0;
     daemon.started_ms = daemon_now(&daemon);
-    good = take_state_dir(&daemon, options.state_dir) && expect_nodes(&daemon, &options);
+    good = read_trust(&daemon, &options) && take_state_dir(&daemon, options.state_dir) &&
+           expect_nodes(&daemon, &options);
     if (good && registry_services(&daemon.world) != SF_OK) {
         good = fail("cannot read", "the standard contracts", "this build of fabricd is broken");
     }

@@ -2,173 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """fabricd and fabricctl together, with nodes that are played by fake/fakenode. Speaks TAP."""
 import json
-import os
-import pathlib
-import queue
-import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 
-BUILD = pathlib.Path(os.environ["SIPFABRIC_BUILD"])
-FABRICD = BUILD / "orchestrator/fabricd-checked"  # fabricd under the sanitizers
-FABRICCTL = BUILD / "orchestrator/fabricctl"
-FAKENODE = BUILD / "orchestrator/fakenode"
-SIPS = BUILD / "sips"
-TOKEN = "right-token"
-
-WEB = """graph: web
-sips:
-  tcp:
-    service: tcp
-    node: node1
-  web2:
-    image: web.sip
-    node: node2
-  web3:
-    image: web.sip
-channels:
-  - from: web2.tcp
-    to: tcp.tcp
-  - from: web3.tcp
-    to: tcp.tcp
-"""
-
-
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-class Node:
-    """One fakenode; its lines are read as they come."""
-
-    def __init__(self, place, name, uuid=None, mode="hosted", token=TOKEN):
-        self.name = name
-        self.lines = []
-        self.news = queue.Queue()
-        self.process = subprocess.Popen(
-            [FAKENODE, place.address, token, name, uuid or "uuid-" + name, mode],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        threading.Thread(target=self.read, daemon=True).start()
-        place.nodes.append(self)
-
-    def read(self):
-        for line in self.process.stdout:
-            self.news.put(line.rstrip("\n"))
-
-    def wait(self, wanted, seconds=8):
-        """The next line that begins so; what comes before it is kept in lines."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                line = self.news.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                raise AssertionError(f"{self.name} got no '{wanted}', but: {self.lines[-12:]}") from None
-            self.lines.append(line)
-            if line.startswith(wanted):
-                return line
-
-    def heard(self):
-        """All lines so far, and forgets them."""
-        while not self.news.empty():
-            self.lines.append(self.news.get())
-        lines, self.lines = self.lines, []
-        return lines
-
-    def order(self, text):
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
-        self.wait("did " + text)
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
-
-
-class Place:
-    """A state folder, a fabricd, and its nodes."""
-
-    def __init__(self):
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix="sfo-", dir="/tmp"))
-        self.nodes = []
-        self.daemon = None
-        self.log = open(self.root / "fabricd.log", "ab")
-
-    def start(self, *more):
-        self.daemon = subprocess.Popen(
-            [FABRICD, "--state-dir", self.root / "s", "--listen", "127.0.0.1:0", "--token", TOKEN,
-             "--expect", "node1,node2,node3", "--hosted", "--heartbeat-ms",
-             "600", *more], stderr=self.log)
-        self.wait(lambda: (self.root / "s/fabricd.addr").exists(), "fabricd.addr")
-        self.address = (self.root / "s/fabricd.addr").read_text().strip()
-
-    def wait(self, condition, what, seconds=10):
-        end = time.monotonic() + seconds
-        while not condition():
-            expect(self.daemon.poll() is None, f"fabricd has ended with {self.daemon.poll()}")
-            expect(time.monotonic() < end, f"not within {seconds} s: {what}")
-            time.sleep(0.02)
-
-    def stop(self):
-        self.daemon.send_signal(signal.SIGTERM)
-        expect(self.daemon.wait(timeout=10) == 0, "fabricd's exit code")
-
-    def end(self):
-        for node in self.nodes:
-            node.end()
-        self.nodes = []
-        if self.daemon is not None:
-            self.daemon.kill()
-            self.daemon.wait()
-        self.log.close()
-        shutil.rmtree(self.root, ignore_errors=True)
-
-    def ctl(self, *arguments, code=0):
-        done = subprocess.run(
-            [FABRICCTL, "--socket", self.root / "s/ctl.sock", *arguments],
-            capture_output=True, text=True, timeout=60, check=False)
-        expect(done.returncode == code,
-               f"{' '.join(map(str, arguments))}: exit {done.returncode}, wanted {code}: "
-               f"{done.stdout}{done.stderr}")
-        expect("==ERROR" not in done.stderr, done.stderr)
-        return done.stdout, done.stderr
-
-    def get(self, what):
-        out, _ = self.ctl("get", what, "-o", "json")
-        return json.loads(out)[what]
-
-    def states(self):
-        return {sip["name"]: sip["state"] for sip in self.get("sips")}
-
-    def stages(self):
-        return {node["name"]: node["stage"] for node in self.get("nodes")}
-
-    def graph(self, text, name="g.yaml"):
-        path = self.root / name
-        path.write_text(text)
-        return path
-
-    def join(self, count=3):
-        nodes = []
-        for number in range(1, count + 1):
-            nodes.append(Node(self, f"node{number}"))
-            nodes[-1].wait("welcome")
-        self.wait(lambda: list(self.stages().values())[:count] == ["joined"] * count, "joined")
-        return nodes
-
-    def apply(self, text=WEB, code=0, *more):
-        return self.ctl("apply", "-f", self.graph(text), "--images", SIPS, *more, code=code)
-
-
-def kinds(lines, *wanted):
-    return [line for line in lines if line.split(" ")[0] in wanted]
+sys.dont_write_bytecode = True
+from fabricd_hostile import HOSTILE_CASES, field, frame
+from fabricd_place import BUILD, FABRICCTL, FABRICD, SIPS, WEB, Node, Place, expect, kinds, refused
+from fabricd_trust import TRUST_CASES, sipc
 
 
 # --- joining -----------------------------------------------------------------------------------
@@ -348,19 +193,6 @@ def another_graph_may_use_an_exporter(place):
 
 
 # --- refusals ----------------------------------------------------------------------------------
-
-
-def refused(place, code, words, text):
-    before = place.get("sips")
-    for sip in before:
-        del sip["age_ms"]
-    _, err = place.apply(text, code)
-    for word in words:
-        expect(word in err, f"'{word}' is missing: {err}")
-    after = place.get("sips")
-    for sip in after:
-        del sip["age_ms"]
-    expect(before == after, f"half-applied: {after}")
 
 
 def bad_graphs_are_refused_whole(place):
@@ -564,8 +396,8 @@ def on_fault_restarts_what_failed_only(place):
     sip = sip_of(place, "web2")
     expect((sip["state"], sip["restart"], sip["last_end"]) == ("exited", None, "exited 0"), sip)
     out, _ = place.ctl("get", "sips", "web2")
-    expect(out.splitlines()[0].split() == ["NAME", "GRAPH", "NODE", "IMAGE", "STATE", "RESTARTS",
-                                           "AGE", "LAST", "END"], out)
+    expect(out.splitlines()[0].split() == ["NAME", "GRAPH", "NODE", "IMAGE", "MODE", "STATE",
+                                           "RESTARTS", "AGE", "LAST", "END"], out)
     expect("exited (0)" in out and "exited 0" in out, out)
 
 
@@ -790,6 +622,7 @@ def sips_that_import_from_each_other_come_back_together(place):
     place.start()
     nodes = place.join()
     shutil.copy(BUILD / "node_kernel/kernel/rewire.sip", place.root)
+    sipc("sign", place.root / "rewire.sip", "--key", SIPS / "dev.key")
     place.apply("graph: g\nsips:\n  a: {image: rewire.sip, node: node1, restart: on-fault}\n"
                 "  b: {image: rewire.sip, node: node2, restart: on-fault}\n"
                 "channels:\n  - {from: a.peer, to: b.test}\n  - {from: b.peer, to: a.test}\n")
@@ -972,7 +805,7 @@ def output_forms(place):
         "id", "graph", "importer", "importer_node", "exporter", "exporter_node", "contract",
         "state", "driver", "sent", "received", "queued", "cause"}, edge)
     expect(set(place.get("sips")[0]) == {
-        "name", "number", "graph", "node", "image", "state", "exit_code", "age_ms",
+        "name", "number", "graph", "node", "image", "signer", "mode", "state", "exit_code", "age_ms",
         "restarts", "restart", "last_end", "cause"}, "sips")
     out, _ = place.ctl("get", "ch", "web2")
     expect(len(out.splitlines()) == 2 and "web2.tcp" in out, out)
@@ -1004,116 +837,6 @@ def daemon_stop_shuts_the_nodes_down(place):
         expect(place.daemon.wait(timeout=10) == 0, "fabricd's exit code")
 
 
-# --- hostile bytes -----------------------------------------------------------------------------
-
-
-def varint(number):
-    out = b""
-    while number > 127:
-        out += bytes([number & 127 | 128])
-        number >>= 7
-    return out + bytes([number])
-
-
-def field(number, value):
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    if isinstance(value, str):
-        value = value.encode()
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def frame(body):
-    return len(body).to_bytes(4, "little") + body
-
-
-def hello(name):
-    return field(1, 1) + field(10, field(1, 1) + field(2, TOKEN) + field(3, name) + field(4, "u"))
-
-
-def samples():
-    """Valid messages of both kinds of peers."""
-    restart = field(1, 1) + field(2, 100) + field(3, 1000) + field(4, 5) + field(5, 60000) + field(6, 1)
-    sip = field(1, "a") + field(2, b"\1" * 32) + field(3, "a.sip") + field(7, 3) + field(20, restart)
-    graph = field(1, "g") + field(2, "g.yaml") + field(3, sip) + field(4, field(1, "a.b") + field(2, "a.c"))
-    return [
-        hello("node1"),
-        field(12, field(1, 1) + field(6, 2)),
-        field(13, field(1, 1) + field(2, 3) + field(4, field(1, 3) + field(5, "x")) + field(5, "f")),
-        field(14, field(1, 0) + field(3, "text")),
-        field(1, 5) + field(24, field(1, field(1, 9) + field(2, 8) + field(5, "imp"))),
-        field(1, 2) + field(26, field(1, 3) + field(2, "no")),
-        field(1, 3) + field(40, field(1, b"\2" * 32)),
-        field(1, 4) + field(18, field(1, b"\2" * 32) + field(2, b"SIPIMG\0\1" + bytes(80))),
-        field(1, 5) + field(42, field(1, graph)),
-        field(1, 6) + field(44, field(1, "g")),
-        field(1, 7) + field(45, b""),
-        field(1, 8) + field(47, b""),
-        field(1, 9) + field(49, b""),
-        field(1, 10) + field(51, field(1, "node/node1") + field(2, 1 << 31) + field(3, 1 << 60)),
-    ]
-
-
-def mutate(rng, body):
-    body = bytearray(body)
-    for _ in range(rng.randrange(0, 5)):
-        if not body:
-            break
-        at = rng.randrange(len(body))
-        how = rng.randrange(4)
-        if how == 0:
-            body[at] = rng.randrange(256)
-        elif how == 1:
-            body[at] ^= 1 << rng.randrange(8)
-        elif how == 2:
-            del body[at]
-        else:
-            body.insert(at, rng.randrange(256))
-    return bytes(body)
-
-
-def hostile_bytes_are_survived(place):
-    seed = int(os.environ.get("SIPFABRIC_SEED", "20"))
-    print(f"# seed {seed} (SIPFABRIC_SEED)")
-    rng = random.Random(seed)
-    place.start()
-    good = Node(place, "node3")
-    good.wait("welcome")
-    host, port = place.address.rsplit(":", 1)
-    bodies = samples()
-    for turn in range(600):
-        to_node_port = turn % 2 == 0
-        if to_node_port:
-            peer = socket.create_connection((host, int(port)), timeout=5)
-        else:
-            peer = socket.socket(socket.AF_UNIX)
-            peer.connect(str(place.root / "s/ctl.sock"))
-        data = frame(hello(f"guest{turn % 9}")) if to_node_port and rng.randrange(3) else b""
-        for _ in range(rng.randrange(1, 8)):
-            data += frame(mutate(rng, rng.choice(bodies)))
-        if rng.randrange(4) == 0:
-            data = mutate(rng, data)
-        try:
-            peer.sendall(data)
-            peer.settimeout(0.002)
-            peer.recv(65536)
-        except OSError:
-            pass
-        peer.close()
-        expect(place.daemon.poll() is None, f"fabricd died in turn {turn}: {place.daemon.poll()}")
-    expect(place.stages()["node3"] == "joined", "the good node was hurt")
-    good.order("say still here")
-    expect("still here" in place.ctl("logs", "node/node3")[0], "the good node is not heard")
-
-
-def a_frame_too_long_is_refused_before_it_comes(place):
-    place.start()
-    host, port = place.address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=5) as peer:
-        peer.sendall((1 << 20).to_bytes(4, "little") + b"x")
-        expect(peer.recv(10) == b"", "a stranger may send a megabyte")
-
-
 CASES = [
     nodes_are_expected_then_joined,
     hosted_pairs_get_a_link_server_first,
@@ -1130,6 +853,7 @@ CASES = [
     another_graph_may_use_an_exporter,
     bad_graphs_are_refused_whole,
     tampered_images_are_refused,
+    *TRUST_CASES,
     a_failure_half_way_is_undone,
     a_failed_change_goes_back,
     a_node_that_leaves_half_way_is_undone,
@@ -1162,8 +886,7 @@ CASES = [
     output_forms,
     a_signal_ends_fabricd_alone,
     daemon_stop_shuts_the_nodes_down,
-    hostile_bytes_are_survived,
-    a_frame_too_long_is_refused_before_it_comes,
+    *HOSTILE_CASES,
 ]
 
 

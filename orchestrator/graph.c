@@ -483,13 +483,22 @@ static sf_status read_cpu(struct reader *reader, Sf__Control__GraphSip *sip)
 
 static sf_status read_sip_field(struct reader *reader, Sf__Control__GraphSip *sip, const char *key)
 {
-    static const char *const known[] = {"image",   "service", "node", "config",
-                                        "restart", "cpu",     NULL};
+    static const char *const known[] = {"image",  "image-name", "service", "node",
+                                        "config", "restart",    "cpu",     NULL};
     sf_status status;
 
     if (strcmp(key, "image") == 0) {
         sip->source_line = (uint32_t)line_of(reader);
         return read_field(reader, key, GRAPH_PATH_BYTES_MAX, &sip->image_path);
+    }
+    if (strcmp(key, "image-name") == 0) {
+        status = read_field(reader, key, ORCH_IMAGE_NAME_BYTES_MAX, &sip->image_name);
+        if (status == SF_OK && !orch_image_name_ok(sip->image_name)) {
+            return fail_at(reader, line_of(reader), SF_FORMAT,
+                           "'%s' is no image name: a-z, 0-9, _ and -, a letter first, at most %u",
+                           sip->image_name, ORCH_IMAGE_NAME_BYTES_MAX);
+        }
+        return status;
     }
     if (strcmp(key, "service") == 0) {
         sip->source_line = (uint32_t)line_of(reader);
@@ -514,6 +523,36 @@ static sf_status read_sip_field(struct reader *reader, Sf__Control__GraphSip *si
         return read_cpu(reader, sip);
     }
     return unknown_key(reader, key, "a SIP", known);
+}
+
+/* Both are known: a source, and the name that the image must have. */
+static sf_status check_sip(struct reader *reader, Sf__Control__GraphSip *sip)
+{
+    char name[ORCH_IMAGE_NAME_BYTES_MAX + 1];
+
+    if ((sip->image_path[0] == '\0') == (sip->service[0] == '\0')) {
+        return fail_at(reader, sip->line, SF_FORMAT,
+                       "SIP '%s' needs either an image or a service%s", sip->name,
+                       sip->service[0] != '\0' ? ", not both" : "");
+    }
+    if (sip->service[0] != '\0' && sip->image_name[0] != '\0') {
+        return fail_at(reader, sip->line, SF_FORMAT,
+                       "SIP '%s' is a service: image-name is for images", sip->name);
+    }
+    if (sip->service[0] != '\0' && sip->cpu_percent != 0) {
+        return fail_at(reader, sip->line, SF_FORMAT,
+                       "SIP '%s' is a service of the kernel, which has no cpu quota", sip->name);
+    }
+    if (sip->service[0] != '\0' || sip->image_name[0] != '\0') {
+        return SF_OK;
+    }
+    if (!orch_image_name(sip->image_path, name)) {
+        return fail_at(reader, sip->source_line, SF_FORMAT,
+                       "the name of image '%s' cannot be told from its file's; write what its "
+                       "manifest says as image-name: NAME",
+                       sip->image_path);
+    }
+    return keep_text(reader, name, &sip->image_name);
 }
 
 /* `name` is the key just read. */
@@ -561,16 +600,7 @@ static sf_status read_sip(struct reader *reader, Sf__Control__Graph *graph, cons
         }
         status = read_sip_field(reader, sip, key);
     }
-    if (status == SF_OK && (sip->image_path[0] == '\0') == (sip->service[0] == '\0')) {
-        return fail_at(reader, sip->line, SF_FORMAT,
-                       "SIP '%s' needs either an image or a service%s", sip->name,
-                       sip->service[0] != '\0' ? ", not both" : "");
-    }
-    if (status == SF_OK && sip->service[0] != '\0' && sip->cpu_percent != 0) {
-        return fail_at(reader, sip->line, SF_FORMAT,
-                       "SIP '%s' is a service of the kernel, which has no cpu quota", sip->name);
-    }
-    return status;
+    return status == SF_OK ? check_sip(reader, sip) : status;
 }
 
 static sf_status check_port(struct reader *reader, const char *key, const char *text)

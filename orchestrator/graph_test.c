@@ -40,8 +40,8 @@ static void print_graph(const Sf__Control__Graph *graph, FILE *out)
     fprintf(out, "graph %s (%s)\n", graph->name, graph->path);
     for (index = 0; index < graph->n_sips; index++) {
         const Sf__Control__GraphSip *sip = graph->sips[index];
-        fprintf(out, "sip %s image '%s' service '%s' node '%s' line %u\n", sip->name,
-                sip->image_path, sip->service, sip->node, sip->line);
+        fprintf(out, "sip %s image '%s' named '%s' service '%s' node '%s' line %u\n", sip->name,
+                sip->image_path, sip->image_name, sip->service, sip->node, sip->line);
         for (entry = 0; entry < sip->n_config; entry++) {
             fprintf(out, "  %s = '%s'\n", sip->config[entry]->key, sip->config[entry]->value);
         }
@@ -112,6 +112,18 @@ static const struct {
     {"graph: g\nsips:\n  a: {}\n", "f:3: error: SIP 'a' needs either an image or a service"},
     {"graph: g\nsips:\n  a: {image: i, service: tcp}\n",
      "f:3: error: SIP 'a' needs either an image or a service, not both"},
+    {"graph: g\nsips:\n  a: {service: tcp, image-name: a}\n",
+     "f:3: error: SIP 'a' is a service: image-name is for images"},
+    {"graph: g\nsips:\n  a:\n    image: web-1.2.sip\n",
+     "f:4: error: the name of image 'web-1.2.sip' cannot be told from its file's; write what its "
+     "manifest says as image-name: NAME"},
+    {"graph: g\nsips:\n  a: {image: x/.sip}\n",
+     "f:3: error: the name of image 'x/.sip' cannot be told from its file's; write what its "
+     "manifest says as image-name: NAME"},
+    {"graph: g\nsips:\n  a: {image: i, image-name: Web}\n",
+     "f:3: error: 'Web' is no image name: a-z, 0-9, _ and -, a letter first, at most 31"},
+    {"graph: g\nsips:\n  a: {image: i, image-name: a2345678901234567890123456789012}\n",
+     "f:3: error: image-name has 32 bytes, at most 31 are allowed"},
     {"graph: g\nsips:\n  a: {image: i}\n  a: {image: i}\n",
      "f:4: error: SIP 'a' is there twice, first in line 3"},
     {"graph: g\nsips:\n  A: {image: i}\n", "f:3: error: 'A' is no SIP name: " ORCH_NAME_RULE},

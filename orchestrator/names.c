@@ -38,6 +38,35 @@ bool orch_port_split(const char *text, char *out_sip, char *out_port)
     return orch_name_ok(out_sip);
 }
 
+bool orch_image_name_ok(const char *name)
+{
+    size_t length = strspn(name, LETTERS "0123456789_-");
+
+    return length > 0 && length <= ORCH_IMAGE_NAME_BYTES_MAX && name[length] == '\0' &&
+           strchr(LETTERS, name[0]) != NULL;
+}
+
+bool orch_image_name(const char *path, char out_name[ORCH_IMAGE_NAME_BYTES_MAX + 1])
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash != NULL ? slash + 1 : path;
+    size_t length = strlen(base);
+    size_t index;
+
+    if (length > 4 && strcmp(base + length - 4, ".sip") == 0) {
+        length -= 4;
+    }
+    if (length > ORCH_IMAGE_NAME_BYTES_MAX) {
+        return false;
+    }
+    for (index = 0; index < length; index++) {
+        char c = base[index];
+        out_name[index] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
+    out_name[length] = '\0';
+    return orch_image_name_ok(out_name);
+}
+
 /* Levenshtein; both at most HINT_BYTES_MAX long. */
 static unsigned distance(const char *a, const char *b)
 {

@@ -13,6 +13,7 @@
 #define ORCH_NAME_BYTES_MAX 32u /* graphs, SIPs, nodes: [a-z][a-z0-9-]{0,31} */
 #define ORCH_NAME_RULE "a name is a-z, 0-9 and -, a letter first, at most 32"
 #define ORCH_PORT_NAME_BYTES_MAX 31u
+#define ORCH_IMAGE_NAME_BYTES_MAX 31u
 
 bool orch_name_ok(const char *name);
 
@@ -21,6 +22,13 @@ bool orch_name_ok(const char *name);
  * it is not of that form.
  */
 bool orch_port_split(const char *text, char *out_sip, char *out_port);
+
+/*
+ * What the image in a file must be named if nobody says otherwise: the file's name without folders
+ * and .sip, in lower case. False: that is no image name ([a-z][a-z0-9_-]{0,30}).
+ */
+bool orch_image_name(const char *path, char out_name[ORCH_IMAGE_NAME_BYTES_MAX + 1]);
+bool orch_image_name_ok(const char *name);
 
 /* Collects candidates for a hint; init with {.wanted = name}. */
 struct orch_hint {

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "image/image.h"
+
 void plan__append(char *text, size_t capacity, size_t *bytes, const char *format, ...)
 {
     va_list arguments;
@@ -90,6 +92,21 @@ static void check_source(struct planner *planner, struct item *item)
     uint32_t index;
 
     item->ports = world_ports_of(planner->world, spec);
+    if (item->ports != NULL && strcmp(item->ports->image_name, spec->image_name) != 0) {
+        plan__refuse(planner, SF_TRUST, spec->source_line,
+                     "SIP '%s': image '%s' was built and signed as '%s', not as '%s'; write "
+                     "image-name: %s if it is the one you mean",
+                     spec->name, spec->image_path, item->ports->image_name, spec->image_name,
+                     item->ports->image_name);
+        return;
+    }
+    if (item->ports != NULL && !planner->world->allow_native && item->ports->mode == IMAGE_NATIVE) {
+        plan__refuse(planner, SF_TRUST, spec->source_line,
+                     "SIP '%s': image '%s' is native: it has no checks at run time, and this "
+                     "cluster does not allow that; if you trust it, create the cluster with "
+                     "--allow-native, else build it with mode: wasm",
+                     spec->name, spec->image_path);
+    }
     if (item->ports != NULL) {
         return;
     }

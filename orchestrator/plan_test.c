@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "graph.h"
+#include "image/image.h"
 #include "plan.h"
 
 #define MIB (1ull << 20)
@@ -40,11 +41,13 @@ static struct world_ports ports_of(const char *import, uint8_t import_id, const 
     return ports;
 }
 
-static void add_image(uint8_t byte, struct world_ports ports)
+/* Its digest is the first letter of its name, many times. */
+static void add_image(const char *name, struct world_ports ports)
 {
     uint8_t digest[WORLD_DIGEST_BYTES];
 
-    memset(digest, byte, sizeof(digest));
+    memset(digest, name[0], sizeof(digest));
+    snprintf(ports.image_name, sizeof(ports.image_name), "%s", name);
     assert_int_equal(world_image_add(&world, digest, malloc(1), 1, &ports), SF_OK);
 }
 
@@ -63,10 +66,10 @@ static int set_up(void **state)
         node->memory_bytes = 40 * MIB; /* room for two */
     }
     world_pair_get(&world, 1, 2)->state = WORLD_PAIR_UP;
-    add_image('w', ports_of("tcp", 1, NULL, 0));     /* web.sip */
-    add_image('h', ports_of(NULL, 0, "hello", 2));   /* hello.sip */
-    add_image('c', ports_of("peer", 2, "chain", 2)); /* chain.sip */
-    add_image('o', ports_of("tcp", 9, NULL, 0));     /* old.sip: another version of C1 */
+    add_image("web", ports_of("tcp", 1, NULL, 0));
+    add_image("hello", ports_of(NULL, 0, "hello", 2));
+    add_image("chain", ports_of("peer", 2, "chain", 2));
+    add_image("old", ports_of("tcp", 9, NULL, 0)); /* another version of C1 */
     snprintf(world.services[0].name, sizeof(world.services[0].name), "tcp");
     world.services[0].ports = ports_of(NULL, 0, "tcp", 1);
     world.service_count = 1;
@@ -368,6 +371,19 @@ static void a_graph_may_import_from_another(void **state)
             "unique in the cell");
 }
 
+static void an_image_must_have_the_name_that_was_asked_for(void **state)
+{
+    (void)state;
+    apply("graph: g\nsips:\n  a: {image: hx.sip, image-name: hello, node: node1}\n",
+          "image hx.sip node1\ncreate a node1\nstart a node1\n", "");
+    refused("graph: h\nsips:\n  b:\n    image: helo.sip\n    node: node1\n", SF_TRUST,
+            "g.yaml:4: error: SIP 'b': image 'helo.sip' was built and signed as 'hello', not as "
+            "'helo'; write image-name: hello if it is the one you mean");
+    refused("graph: h\nsips:\n  b:\n    image: hello.sip\n    image-name: web\n", SF_TRUST,
+            "g.yaml:4: error: SIP 'b': image 'hello.sip' was built and signed as 'hello', not as "
+            "'web'; write image-name: hello if it is the one you mean");
+}
+
 static void placement_takes_the_first_that_fits(void **state)
 {
     (void)state;
@@ -424,6 +440,20 @@ static void versions_of_a_contract_are_not_mixed(void **state)
             SF_CONTRACT,
             "g.yaml:6: error: a.tcp and t.tcp were built with two versions of contract C1; build "
             "both with one");
+}
+
+static void native_images_need_the_operators_leave(void **state)
+{
+    static const char graph[] = "graph: g\nsips:\n  a: {image: hello.sip, node: node1}\n";
+
+    (void)state;
+    world.images[1]->ports.mode = IMAGE_NATIVE;
+    refused(graph, SF_TRUST,
+            "g.yaml:3: error: SIP 'a': image 'hello.sip' is native: it has no checks at run time, "
+            "and this cluster does not allow that; if you trust it, create the cluster with "
+            "--allow-native, else build it with mode: wasm");
+    world.allow_native = true;
+    apply(graph, "image hello.sip node1\ncreate a node1\nstart a node1\n", "");
 }
 
 static void nodes_without_a_link_are_refused(void **state)
@@ -683,8 +713,10 @@ int main(void)
         CASE(a_chain_is_made_again_to_its_end),
         CASE(a_graph_may_import_from_another),
         CASE(placement_takes_the_first_that_fits),
+        CASE(an_image_must_have_the_name_that_was_asked_for),
         CASE(each_wrong_thing_is_said_with_its_line),
         CASE(versions_of_a_contract_are_not_mixed),
+        CASE(native_images_need_the_operators_leave),
         CASE(nodes_without_a_link_are_refused),
         CASE(stopping_all_goes_backwards),
         CASE(a_restart_makes_one_sip_again),

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "TcpContract_monitor.h"
 #include "contracts/table.h"
 #include "image.pb-c.h"
@@ -71,36 +69,64 @@ static void read_ports(const struct image *image, struct world_ports *ports)
     const Sf__Image__Manifest *manifest = image->manifest;
 
     memset(ports, 0, sizeof(*ports));
+    snprintf(ports->image_name, sizeof(ports->image_name), "%.32s", manifest->name);
     ports->import_count = copy_ports(ports->imports, manifest->imports, manifest->n_imports);
     ports->export_count = copy_ports(ports->exports, manifest->exports, manifest->n_exports);
+    ports->mode = image->mode;
     ports->memory_bytes = (uint64_t)manifest->memory_pages_max * PAGE_BYTES + SLOT_OVERHEAD_BYTES;
 }
 
-sf_status registry_image_put(struct world *world, const uint8_t *digest, size_t digest_bytes,
-                             const uint8_t *content, size_t length, char *text,
-                             size_t text_capacity)
+static void read_signer(const struct image *image, const struct image_trust *trust, char *out_text,
+                        size_t capacity)
+{
+    const struct image_key *key;
+    char id[IMAGE_KEY_ID_CHARS + 1];
+
+    if (!image->is_signed) {
+        snprintf(out_text, capacity, "unsigned");
+        return;
+    }
+    key = image_trust_find(trust, image->signer);
+    image_key_id(image->signer, id);
+    snprintf(out_text, capacity, "%s %s", id, key != NULL ? key->name : "(not trusted)");
+}
+
+/* What can be said without looking inside. */
+static sf_status check_put(const Sf__Control__ImagePut *put, char *text, size_t text_capacity)
 {
     uint8_t found[WORLD_DIGEST_BYTES];
-    struct world_ports *ports;
-    struct image *image = NULL;
-    uint8_t *copy;
-    sf_status status;
 
-    if (digest_bytes != WORLD_DIGEST_BYTES) {
-        snprintf(text, text_capacity, "a digest has %u bytes", WORLD_DIGEST_BYTES);
+    if (put->digest.len != WORLD_DIGEST_BYTES || put->name[0] == '\0') {
+        snprintf(text, text_capacity, "a digest of %u bytes and a name were expected",
+                 WORLD_DIGEST_BYTES);
         return SF_BADARG;
     }
-    if (world_image_find(world, digest) != NULL) {
-        return SF_OK;
-    }
-    if (length > IMAGE_BYTES_MAX) {
+    if (put->content.len > IMAGE_BYTES_MAX) {
         snprintf(text, text_capacity, "size: an image has at most %u MiB", IMAGE_BYTES_MAX >> 20);
         return SF_LIMIT;
     }
-    crypto_generichash(found, sizeof(found), content, length, NULL, 0);
-    if (memcmp(found, digest, sizeof(found)) != 0) {
+    image_digest(put->content.data, put->content.len, found);
+    if (memcmp(found, put->digest.data, sizeof(found)) != 0) {
         snprintf(text, text_capacity, "digest: the bytes that came are not those it names");
         return SF_TRUST;
+    }
+    return SF_OK;
+}
+
+sf_status registry_image_put(struct world *world, const struct image_trust *trust,
+                             const Sf__Control__ImagePut *put, char *text, size_t text_capacity)
+{
+    const size_t length = put->content.len;
+    struct world_ports *ports;
+    struct image *image = NULL;
+    uint8_t *copy;
+    sf_status status = check_put(put, text, text_capacity);
+
+    if (status != SF_OK) {
+        return status;
+    }
+    if (world_image_find(world, put->digest.data) != NULL) {
+        return SF_OK; /* whether it has the name that a graph wants is for the plan to say */
     }
     copy = malloc(length > 0 ? length : 1);
     ports = calloc(1, sizeof(*ports));
@@ -110,15 +136,16 @@ sf_status registry_image_put(struct world *world, const uint8_t *digest, size_t 
         goto free_copy;
     }
     if (length > 0) {
-        memcpy(copy, content, length);
+        memcpy(copy, put->content.data, length);
     }
-    status = image_open(copy, length, &image, text, text_capacity);
+    status = image_open_trusted(copy, length, trust, put->name, &image, text, text_capacity);
     if (status != SF_OK) {
         goto free_copy;
     }
     read_ports(image, ports);
+    read_signer(image, trust, ports->signer, sizeof(ports->signer));
     image_close(image);
-    status = world_image_add(world, digest, copy, length, ports);
+    status = world_image_add(world, put->digest.data, copy, length, ports);
     if (status == SF_OK) {
         copy = NULL;
         world_images_trim(world, WORLD_IMAGE_BYTES_MAX);

@@ -8,17 +8,19 @@
 #ifndef ORCH_REGISTRY_H
 #define ORCH_REGISTRY_H
 
+#include "image/trust.h"
 #include "world.h"
 
 /* Fills world->services. FORMAT: a standard contract does not decode (a broken build). */
 SF_MUST_CHECK sf_status registry_services(struct world *world);
 
 /*
- * Checks an image and keeps a copy. OK also if it is there already. TRUST, FORMAT, LIMIT: text has
- * the rule that was broken. BADARG: the digest is not of 32 bytes. NOMEM.
+ * Checks an image, and that it is named and signed as it must be, and keeps a copy. OK also if it
+ * is there already. TRUST, FORMAT, LIMIT: text has the rule that was broken. BADARG: the digest is
+ * not of 32 bytes, or there is no name. NOMEM.
  */
-SF_MUST_CHECK sf_status registry_image_put(struct world *world, const uint8_t *digest,
-                                           size_t digest_bytes, const uint8_t *content,
-                                           size_t length, char *text, size_t text_capacity);
+SF_MUST_CHECK sf_status registry_image_put(struct world *world, const struct image_trust *trust,
+                                           const Sf__Control__ImagePut *put, char *text,
+                                           size_t text_capacity);
 
 #endif

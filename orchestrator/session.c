@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "daemon.h"
+#include "trust.h"
 
 #define WELCOME_SLOTS WORLD_SLOTS_PER_NODE
 
@@ -277,13 +278,19 @@ static sf_status welcome(struct session *session, uint64_t request)
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__NodeWelcome body = SF__CONTROL__NODE_WELCOME__INIT;
     const struct world_node *node = session->node;
+    struct trust_list trusted;
 
+    trust_list_fill(&trusted, &session->daemon->trust);
+    body.trusted_keys = trusted.pointers;
+    body.n_trusted_keys = trusted.count;
+    body.allow_unsigned = session->daemon->trust.allow_unsigned;
     body.node_id = node->id;
     body.epoch = node->epoch;
     body.name = (char *)node->name;
     body.slot_first = (uint32_t)(node->id - 1) * WELCOME_SLOTS;
     body.slot_count = WELCOME_SLOTS;
     body.heartbeat_ms = session->heartbeat_ms;
+    body.allow_native = session->daemon->world.allow_native;
     envelope.request = request;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_NODE_WELCOME;
     envelope.node_welcome = &body;

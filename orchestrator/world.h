@@ -54,11 +54,14 @@ struct world_port {
 
 /* What a SIP of an image or service offers and needs. */
 struct world_ports {
+    char image_name[ORCH_NAME_BYTES_MAX + 1]; /* of its manifest; "" for a service */
+    char signer[96];                          /* "KEY-ID NAME", "unsigned"; "" for a service */
     struct world_port imports[WORLD_PORTS_MAX];
     struct world_port exports[WORLD_PORTS_MAX];
     uint32_t import_count;
     uint32_t export_count;
     uint64_t memory_bytes; /* it may come to use, without exchange-heap blocks */
+    uint8_t mode;          /* enum image_mode; of an image */
 };
 
 struct world_image {
@@ -169,6 +172,7 @@ struct world {
     uint32_t sip_count;
     struct world_pair **pairs;
     uint32_t pair_count;
+    bool allow_native; /* images of mode native; as the cluster was created */
 };
 
 void world_init(struct world *world);

@@ -2,9 +2,10 @@
 /*
  * sip.h - what a SIP written in C includes. Everything a SIP can do goes through here.
  *
- * A SIP is plain, straight-line C compiled to wasm32 with no operating system below it: define
- * `int sip_main(void)`. Blocking calls block this SIP only. Results below 0 are -(sf_status).
- * Typed calls for a contract come from the header that contractc writes for it
+ * A SIP is plain, straight-line C compiled to wasm32 (mode native: straight to machine code, the
+ * same source) with no operating system below it: define `int sip_main(void)`. Blocking calls block
+ * this SIP only. Results below 0 are -(sf_status). Typed calls for a contract come from the header
+ * that contractc writes for it
  * (#include "TcpContract.h"); this file is what they are made of. What a server needs besides lies
  * in sip_*.h beside this file; what a SIP does not use is not in its image.
  */
@@ -36,7 +37,7 @@ int sip_main(void);
 #ifdef __wasm__
 #define SIP__IMPORT(name) __attribute__((import_module("nk"), import_name(name)))
 #else
-#define SIP__IMPORT(name) /* a test on the host plays the kernel */
+#define SIP__IMPORT(name) /* mode native; or a test on the host plays the kernel */
 #endif
 #define NK_CALL(number, name, signature, doc)
 #define NK_API(number, name, signature, result, arguments, blocks, answers, doc)                   \
@@ -44,6 +45,52 @@ int sip_main(void);
 #include "abi/nk_calls.def"
 #undef NK_API
 #undef NK_CALL
+
+/* --- addresses and blocks in messages ----------------------------------------------------------
+ *
+ * The kernel knows this SIP's memory by 32-bit addresses. In WebAssembly that is what pointers are;
+ * in mode native they are not, so a SIP that writes struct nk_msg itself goes through these.
+ */
+#ifdef __wasm__
+static inline uint32_t sip_address(const void *pointer)
+{
+    return (uint32_t)(uintptr_t)pointer;
+}
+static inline void *sip_pointer(uint32_t address)
+{
+    return (void *)(uintptr_t)address;
+}
+#else
+extern char sip__memory[]; /* address 0 */
+/* NULL is 0; what is not the SIP's becomes an address that the kernel refuses. */
+static inline uint32_t sip_address(const void *pointer)
+{
+    const int64_t distance = (int64_t)((uintptr_t)pointer - (uintptr_t)sip__memory);
+
+    if (distance != (int32_t)distance) {
+        return pointer == NULL ? 0 : 0x80000000u;
+    }
+    return (uint32_t)distance;
+}
+static inline void *sip_pointer(uint32_t address)
+{
+    return address == 0 ? NULL : (void *)((uintptr_t)sip__memory + (uintptr_t)(int32_t)address);
+}
+#endif
+
+/* A block as an argument of a message, and back. */
+static inline uint64_t sip_block_arg(const void *block, uint32_t bytes)
+{
+    return (uint64_t)bytes << 32 | sip_address(block);
+}
+static inline void *sip_arg_block(uint64_t arg)
+{
+    return sip_pointer((uint32_t)arg);
+}
+static inline uint32_t sip_arg_bytes(uint64_t arg)
+{
+    return (uint32_t)(arg >> 32);
+}
 
 /* --- libsip: small, freestanding -------------------------------------------------------------- */
 

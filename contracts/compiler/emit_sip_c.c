@@ -80,7 +80,7 @@ static void put_arg_out(const struct ctc__arg *arg, uint32_t index, struct ctc__
     ctc__put(text, "    msg_.args[%u] = ", index);
     switch (arg->type.kind) {
     case CT_ARG_BLOCK:
-        ctc__put(text, "(uint64_t)%s_bytes << 32 | (uint32_t)(uintptr_t)%s;\n", name, name);
+        ctc__put(text, "sip_block_arg(%s, %s_bytes);\n", name, name);
         break;
     case CT_ARG_ENDPOINT:
         ctc__put(text, "%s.h;\n", name);
@@ -107,8 +107,8 @@ static void put_arg_in(const struct ctc_contract *contract, const struct ctc__me
     case CT_ARG_BLOCK:
         ctc__put(text, "        msg_->%s.%s = (", m, name);
         put_element(contract, &arg->type, text);
-        ctc__put(text, " *)(uintptr_t)(uint32_t)raw_.args[%u];\n", index);
-        ctc__put(text, "        msg_->%s.%s_bytes = (uint32_t)(raw_.args[%u] >> 32);\n", m, name,
+        ctc__put(text, " *)sip_arg_block(raw_.args[%u]);\n", index);
+        ctc__put(text, "        msg_->%s.%s_bytes = sip_arg_bytes(raw_.args[%u]);\n", m, name,
                  index);
         break;
     case CT_ARG_ENDPOINT:

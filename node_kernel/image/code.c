@@ -293,7 +293,11 @@ static bool fits(const struct decoder *d, unsigned opcode, uint16_t form)
         return false;
     }
     if (d->prefixes == (P6 | PS) || d->prefixes == (P6 | PD)) {
-        return opcode >= 0xa4 && opcode <= 0xaf && (allowed & d->prefixes) == d->prefixes;
+        const bool counts = (opcode == 0x1b8 || opcode == 0x1bc) && d->prefixes == (P6 | PS);
+        const bool string = opcode >= 0xa4 && opcode <= 0xaf;
+
+        /* Of 16 bit: popcnt and tzcnt, string operations that are repeated. */
+        return counts || (string && (allowed & d->prefixes) == d->prefixes);
     }
     return (allowed & (d->prefixes == 0 ? P0 : d->prefixes)) != 0 &&
            (d->prefixes & (d->prefixes - 1)) == 0;

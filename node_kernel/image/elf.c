@@ -58,6 +58,9 @@ static sf_status check_segment(struct image *image, const uint8_t *elf, size_t l
     if (load->p_vaddr % PAGE != 0 || load->p_offset % PAGE != 0) {
         return image__broken(report, SF_TRUST, "elf-segments", "a segment is not page aligned");
     }
+    if ((load->p_flags & PF_W) != 0 && image->mode == IMAGE_NATIVE) {
+        return image__check_data(image, elf, load, report);
+    }
     if (load->p_vaddr < end_before || load->p_vaddr - base > NK_IMAGE_STRIDE - load->p_memsz) {
         return image__broken(report, SF_TRUST, "elf-place",
                              "a segment lies outside the image's place, or on another");
@@ -143,6 +146,11 @@ static sf_status check_desc(struct image *image, uint64_t entry, struct image_re
         return image__broken(report, SF_TRUST, "elf-entry", "the start function is not code");
     }
     image->desc_address = entry;
+    if (image->mode == IMAGE_NATIVE) {
+        const uint64_t at = entry - segment->address;
+        return image__check_relocations(image, segment->bytes + at, segment->file_bytes - at,
+                                        report);
+    }
     return SF_OK;
 }
 

@@ -13,13 +13,6 @@
 #define PAGE 4096u
 #define MANIFEST_BYTES_MAX (8u << 20)
 
-struct header {
-    uint32_t manifest_bytes;
-    uint64_t elf_offset;
-    uint64_t elf_bytes;
-    const uint8_t *hash;
-};
-
 sf_status image__broken(struct image_report *report, sf_status status, const char *rule,
                         const char *format, ...)
 {
@@ -38,7 +31,7 @@ sf_status image__broken(struct image_report *report, sf_status status, const cha
     return status;
 }
 
-static uint64_t load_le(const uint8_t *at, unsigned bytes)
+uint64_t image__load_le(const uint8_t *at, unsigned bytes)
 {
     uint64_t value = 0;
 
@@ -48,7 +41,7 @@ static uint64_t load_le(const uint8_t *at, unsigned bytes)
     return value;
 }
 
-static void store_le(uint8_t *at, uint64_t value, unsigned bytes)
+void image__store_le(uint8_t *at, uint64_t value, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes; i++, value >>= 8) {
         at[i] = (uint8_t)value;
@@ -60,10 +53,10 @@ static void hash(const uint8_t *bytes, size_t length, uint8_t out[IMAGE_DIGEST_B
     (void)crypto_generichash(out, IMAGE_DIGEST_BYTES, bytes, length, NULL, 0);
 }
 
-static sf_status check_header(const uint8_t *bytes, size_t length, struct header *out,
-                              struct image_report *report)
+sf_status image__check_sizes(const uint8_t *bytes, size_t length, struct image_header *out_header,
+                             struct image_report *report)
 {
-    uint8_t content[IMAGE_DIGEST_BYTES];
+    struct image_header header;
     uint64_t manifest_end;
 
     if (length < IMAGE_HEADER_BYTES || memcmp(bytes, IMAGE_MAGIC, 8) != 0) {
@@ -73,22 +66,43 @@ static sf_status check_header(const uint8_t *bytes, size_t length, struct header
         return image__broken(report, SF_LIMIT, "size", "%zu bytes, at most %u", length,
                              IMAGE_BYTES_MAX);
     }
-    out->manifest_bytes = (uint32_t)load_le(bytes + 8, 4);
-    out->elf_offset = load_le(bytes + 16, 8);
-    out->elf_bytes = load_le(bytes + 24, 8);
-    out->hash = bytes + 32;
-    manifest_end = (uint64_t)IMAGE_HEADER_BYTES + out->manifest_bytes;
-    if (load_le(bytes + 12, 4) != 0 || out->manifest_bytes > MANIFEST_BYTES_MAX ||
-        out->elf_offset % PAGE != 0 || out->elf_offset < manifest_end ||
-        out->elf_offset - manifest_end >= PAGE || out->elf_offset > length ||
-        out->elf_bytes != length - out->elf_offset) {
+    header.manifest_bytes = (uint32_t)image__load_le(bytes + 8, 4);
+    header.signature_bytes = (uint32_t)image__load_le(bytes + 12, 4);
+    header.elf_offset = image__load_le(bytes + 16, 8);
+    header.elf_bytes = image__load_le(bytes + 24, 8);
+    manifest_end = (uint64_t)IMAGE_HEADER_BYTES + header.manifest_bytes;
+    if ((header.signature_bytes != 0 && header.signature_bytes != IMAGE_SIGNATURE_BYTES) ||
+        header.manifest_bytes > MANIFEST_BYTES_MAX || header.elf_offset % PAGE != 0 ||
+        header.elf_offset < manifest_end || header.elf_offset - manifest_end >= PAGE ||
+        header.elf_offset > length || header.signature_bytes > length - header.elf_offset ||
+        header.elf_bytes != length - header.elf_offset - header.signature_bytes) {
         return image__broken(report, SF_FORMAT, "header", "sizes do not fit the file");
     }
-    hash(bytes + IMAGE_HEADER_BYTES, length - IMAGE_HEADER_BYTES, content);
-    if (memcmp(content, out->hash, sizeof(content)) != 0) {
+    *out_header = header;
+    return SF_OK;
+}
+
+/* The header has the hash of all that follows it; that there is a signature does not count. */
+static void hash_content(const uint8_t *bytes, uint8_t out_hash[IMAGE_DIGEST_BYTES])
+{
+    uint8_t header[IMAGE_HEADER_BYTES];
+
+    memcpy(header, bytes, sizeof(header));
+    image__store_le(header + 12, 0, 4);
+    hash(header, sizeof(header), out_hash);
+}
+
+static sf_status check_content(const uint8_t *bytes, const struct image_header *header,
+                               struct image_report *report)
+{
+    const uint64_t end = header->elf_offset + header->elf_bytes;
+    uint8_t content[IMAGE_DIGEST_BYTES];
+
+    hash(bytes + IMAGE_HEADER_BYTES, end - IMAGE_HEADER_BYTES, content);
+    if (memcmp(content, bytes + 32, sizeof(content)) != 0) {
         return image__broken(report, SF_TRUST, "image-hash", "content does not match the header");
     }
-    for (uint64_t i = manifest_end; i < out->elf_offset; i++) {
+    for (uint64_t i = IMAGE_HEADER_BYTES + header->manifest_bytes; i < header->elf_offset; i++) {
         if (bytes[i] != 0) {
             return image__broken(report, SF_FORMAT, "header", "padding is not zero");
         }
@@ -96,7 +110,8 @@ static sf_status check_header(const uint8_t *bytes, size_t length, struct header
     return SF_OK;
 }
 
-static sf_status check_all(struct image *image, const uint8_t *bytes, const struct header *header,
+static sf_status check_all(struct image *image, const uint8_t *bytes,
+                           const struct image_header *header, const char *name,
                            struct image_report *report)
 {
     const uint8_t *elf = bytes + header->elf_offset;
@@ -114,35 +129,58 @@ static sf_status check_all(struct image *image, const uint8_t *bytes, const stru
         return image__broken(report, SF_TRUST, "elf-hash", "code does not match the manifest");
     }
     st = image__check_manifest(image, report);
+    if (st == SF_OK) {
+        st = image__check_name(image, name, report);
+    }
     if (st != SF_OK) {
         return st;
     }
     return image__check_elf(image, elf, header->elf_bytes, report);
 }
 
-sf_status image_open(const uint8_t *bytes, size_t length, struct image **out_image, char *text,
-                     size_t text_capacity)
+sf_status image__open(const uint8_t *bytes, size_t length, const struct image_trust *trust,
+                      const char *name, struct image **out_image, struct image_report *report)
 {
-    struct image_report report = {.text = text, .capacity = text_capacity};
-    struct header header = {0};
+    struct image_header header = {0};
     struct image *image;
-    sf_status st = check_header(bytes, length, &header, &report);
+    sf_status st = image__check_sizes(bytes, length, &header, report);
 
+    if (st == SF_OK && name != NULL && !image__name_ok(name)) {
+        st = image__broken(report, SF_TRUST, "image-name", "what was asked for is no image name");
+    }
     if (st != SF_OK) {
         return st;
     }
     image = calloc(1, sizeof(*image));
     if (image == NULL) {
-        return image__broken(&report, SF_NOMEM, "memory", "none left");
+        return image__broken(report, SF_NOMEM, "memory", "none left");
     }
-    hash(bytes, length, image->digest);
-    st = check_all(image, bytes, &header, &report);
+    st = image__check_signature(image, bytes, length, &header, report);
+    if (st == SF_OK && trust != NULL) {
+        st = image__check_signer(image, trust, name, report);
+    }
+    if (st == SF_OK) {
+        st = check_content(bytes, &header, report);
+    }
+    if (st == SF_OK) {
+        image_digest(bytes, length, image->digest);
+        hash_content(bytes, image->content);
+        st = check_all(image, bytes, &header, name, report);
+    }
     if (st != SF_OK) {
         image_close(image);
         return st;
     }
     *out_image = image;
     return SF_OK;
+}
+
+sf_status image_open(const uint8_t *bytes, size_t length, struct image **out_image, char *text,
+                     size_t text_capacity)
+{
+    struct image_report report = {.text = text, .capacity = text_capacity};
+
+    return image__open(bytes, length, NULL, NULL, out_image, &report);
 }
 
 void image_close(struct image *image)
@@ -167,6 +205,11 @@ const struct ct_contract *image_contract(const struct image *image, const char *
         }
     }
     return NULL;
+}
+
+void image_digest(const uint8_t *bytes, size_t length, uint8_t out_digest[IMAGE_DIGEST_BYTES])
+{
+    hash(bytes, length, out_digest);
 }
 
 void image_digest_hex(const uint8_t digest[IMAGE_DIGEST_BYTES], char buffer[65])
@@ -199,9 +242,9 @@ sf_status image_seal(struct Sf__Image__Manifest *manifest, const uint8_t *elf, s
     (void)sf__image__manifest__pack(manifest, bytes + IMAGE_HEADER_BYTES);
     manifest->elf_hash = before;
     memcpy(bytes, IMAGE_MAGIC, 8);
-    store_le(bytes + 8, manifest_bytes, 4);
-    store_le(bytes + 16, elf_offset, 8);
-    store_le(bytes + 24, elf_bytes, 8);
+    image__store_le(bytes + 8, manifest_bytes, 4);
+    image__store_le(bytes + 16, elf_offset, 8);
+    image__store_le(bytes + 24, elf_bytes, 8);
     memcpy(bytes + elf_offset, elf, elf_bytes);
     hash(bytes + IMAGE_HEADER_BYTES, length - IMAGE_HEADER_BYTES, bytes + 32);
     *out_bytes = bytes;

@@ -18,6 +18,7 @@
 #include "image.pb-c.h"
 #include "image/image.h"
 #include "image/lines.h"
+#include "image/trust.h"
 
 struct file {
     uint8_t *bytes;
@@ -31,7 +32,9 @@ struct parts {
     size_t elf_bytes;
 };
 
-static struct file web;
+static struct file web;  /* signed */
+static struct file bare; /* the same without its signature */
+static struct file native_web;
 
 static struct file file_load(const char *name)
 {
@@ -128,19 +131,22 @@ static void real_images_open(void **state)
     }
 }
 
-static void sealing_again_gives_the_same_bytes(void **state)
+/* bare was sealed from the parts of web; the build's key is where web was signed. */
+static void sealing_and_signing_again_gives_the_same_bytes(void **state)
 {
-    struct parts parts = parts_of(&web);
+    struct file key = file_load("dev.key");
+    struct image_secret secret;
     uint8_t *bytes = NULL;
     size_t length = 0;
 
     (void)state;
-    assert_int_equal(image_seal(parts.manifest, parts.elf, parts.elf_bytes, &bytes, &length),
+    assert_int_equal(image_secret_read((const char *)key.bytes, key.length, &secret, NULL, 0),
                      SF_OK);
+    assert_int_equal(image_sign(bare.bytes, bare.length, &secret, &bytes, &length), SF_OK);
     assert_int_equal(length, web.length);
     assert_memory_equal(bytes, web.bytes, length);
     free(bytes);
-    parts_free(&parts);
+    free(key.bytes);
 }
 
 static void every_tampered_byte_is_seen(void **state)
@@ -453,6 +459,45 @@ static void elf_segment_rules(void **state)
     parts_free(&p);
 }
 
+/* Segments: data, code, descriptor. */
+static void native_rules(void **state)
+{
+    struct parts p = parts_of(&native_web);
+    Elf64_Phdr *data = segment(&p, 0);
+    struct nk_native_desc *entry =
+        (struct nk_native_desc *)(void *)(p.elf + segment(&p, 2)->p_offset);
+    char text[256];
+
+    (void)state;
+    assert_true(entry->relocation_count > 0);
+    BREAK(&p, p.manifest->mode, (char *)"process", "manifest-mode");
+    BREAK(&p, p.manifest->mode, (char *)"wasm", "elf-place"); /* data lies elsewhere */
+    BREAK(&p, p.manifest->memory_pages, 1, "manifest-memory");
+    BREAK(&p, data->p_flags, PF_R | PF_W | PF_X, "elf-data");
+    BREAK(&p, data->p_flags, PF_W, "elf-data");
+    BREAK(&p, data->p_flags, PF_R, "elf-place");
+    BREAK(&p, data->p_vaddr, data->p_vaddr + 4096, "elf-data");
+    BREAK(&p, data->p_memsz, p.manifest->memory_pages * 65536ull, "elf-data");
+    BREAK(&p, data->p_filesz, data->p_memsz + 1, "elf-segments");
+    BREAK(&p, segment(&p, 1)->p_flags, PF_R | PF_W | PF_X, "elf-data");
+    BREAK(&p, segment(&p, 2)->p_flags, PF_R | PF_W, "elf-data"); /* a second one */
+    BREAK(&p, entry->relocation_count, entry->relocation_count + 1, "elf-relocations");
+    BREAK(&p, entry->relocation_count, UINT32_MAX, "elf-relocations");
+    BREAK(&p, entry->relocations[0], (uint32_t)data->p_filesz - 7, "elf-relocations");
+    BREAK(&p, entry->relocations[0], UINT32_MAX, "elf-relocations");
+    BREAK(&p, entry->relocations[0], entry->relocations[0] + 4, "elf-relocations");
+    BREAK(&p, entry->desc.memory_pages, 1, "elf-entry");
+    BREAK(&p, entry->desc.start, (int32_t(*)(void *))(uintptr_t)data->p_vaddr, "elf-entry");
+    assert_int_equal(seal_and_open(&p, text), SF_OK);
+    parts_free(&p);
+    p = parts_of(&web);
+    BREAK(&p, p.manifest->mode, (char *)"native", "manifest-memory");
+    p.manifest->memory_pages = p.manifest->memory_pages_max;
+    desc(&p)->memory_pages = p.manifest->memory_pages;
+    BREAK(&p, p.manifest->mode, (char *)"native", "elf-data"); /* it has none */
+    parts_free(&p);
+}
+
 /* --- instructions --------------------------------------------------------------------------------
  */
 
@@ -552,21 +597,21 @@ static void random_damage_never_crashes(void **state)
     (void)state;
     for (unsigned round = 0; round < 4000; round++) {
         struct image *image = NULL;
-        uint8_t *bytes = malloc(web.length);
+        uint8_t *bytes = malloc(bare.length);
         const uint32_t flips = 1 + (uint32_t)(random_next() % 4);
         assert_non_null(bytes);
-        memcpy(bytes, web.bytes, web.length);
+        memcpy(bytes, bare.bytes, bare.length);
         for (uint32_t i = 0; i < flips; i++) {
-            bytes[64 + random_next() % (web.length - 64)] ^= (uint8_t)(1u << random_next() % 8);
+            bytes[64 + random_next() % (bare.length - 64)] ^= (uint8_t)(1u << random_next() % 8);
         }
-        (void)crypto_generichash(bytes + 32, 32, bytes + 64, web.length - 64, NULL, 0);
-        accepted += image_open(bytes, web.length, &image, NULL, 0) == SF_OK;
+        (void)crypto_generichash(bytes + 32, 32, bytes + 64, bare.length - 64, NULL, 0);
+        accepted += image_open(bytes, bare.length, &image, NULL, 0) == SF_OK;
         image_close(image);
         free(bytes);
     }
     assert_true(accepted < 400); /* texts of symbols and the like may change */
-    for (unsigned round = 0; round < 2000; round++) {
-        struct parts p = parts_of(&web);
+    for (unsigned round = 0; round < 4000; round++) {
+        struct parts p = parts_of(round % 2 == 0 ? &web : &native_web);
         char text[256];
         p.elf[random_next() % p.elf_bytes] ^= (uint8_t)(1u << random_next() % 8);
         (void)seal_and_open(&p, text);
@@ -576,15 +621,24 @@ static void random_damage_never_crashes(void **state)
 
 static int load_web(void **state)
 {
+    struct parts parts;
+    sf_status st;
+
     (void)state;
     web = file_load("web.sip");
-    return 0;
+    native_web = file_load("bench/tax/tax-web-native.sip");
+    parts = parts_of(&web);
+    st = image_seal(parts.manifest, parts.elf, parts.elf_bytes, &bare.bytes, &bare.length);
+    parts_free(&parts);
+    return st == SF_OK && sodium_init() >= 0 ? 0 : -1;
 }
 
 static int unload_web(void **state)
 {
     (void)state;
     free(web.bytes);
+    free(bare.bytes);
+    free(native_web.bytes);
     return 0;
 }
 
@@ -592,7 +646,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(real_images_open),
-        cmocka_unit_test(sealing_again_gives_the_same_bytes),
+        cmocka_unit_test(sealing_and_signing_again_gives_the_same_bytes),
         cmocka_unit_test(every_tampered_byte_is_seen),
         cmocka_unit_test(every_cut_is_seen),
         cmocka_unit_test(a_tail_is_seen),
@@ -603,6 +657,7 @@ int main(void)
         cmocka_unit_test(contract_rules),
         cmocka_unit_test(elf_header_rules),
         cmocka_unit_test(elf_segment_rules),
+        cmocka_unit_test(native_rules),
         cmocka_unit_test(forbidden_instructions),
         cmocka_unit_test(random_damage_never_crashes),
     };

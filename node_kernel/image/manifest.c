@@ -33,8 +33,9 @@ static sf_status check_place(const Sf__Image__Manifest *manifest, struct image_r
     return SF_OK;
 }
 
-static sf_status check_scalars(const Sf__Image__Manifest *manifest, struct image_report *report)
+static sf_status check_scalars(struct image *image, struct image_report *report)
 {
+    const Sf__Image__Manifest *manifest = image->manifest;
     uint32_t pages_max;
     bool large;
 
@@ -50,6 +51,18 @@ static sf_status check_scalars(const Sf__Image__Manifest *manifest, struct image
     if (!large && strcmp(manifest->slot_class, "small") != 0) {
         return image__broken(report, SF_TRUST, "manifest-slot-class",
                              "neither \"small\" nor \"large\"");
+    }
+    if (image_mode_find(manifest->mode, &image->mode) != SF_OK) {
+        return image__broken(report, SF_UNSUPPORTED, "manifest-mode",
+                             "this kernel has no such mode: it must be " IMAGE_MODES);
+    }
+    if (image->mode == IMAGE_NATIVE && large) {
+        return image__broken(report, SF_UNSUPPORTED, "manifest-slot-class",
+                             "native images are of the small class");
+    }
+    if (image->mode == IMAGE_NATIVE && manifest->memory_pages != manifest->memory_pages_max) {
+        return image__broken(report, SF_FORMAT, "manifest-memory",
+                             "a native image has all its memory from the start");
     }
     pages_max = large ? NK_LARGE_PAGES_MAX : NK_MODULE_PAGES_MAX;
     if (manifest->memory_pages > manifest->memory_pages_max ||
@@ -170,7 +183,7 @@ static sf_status check_contracts(struct image *image, struct image_report *repor
 sf_status image__check_manifest(struct image *image, struct image_report *report)
 {
     const Sf__Image__Manifest *manifest = image->manifest;
-    sf_status st = check_scalars(manifest, report);
+    sf_status st = check_scalars(image, report);
 
     if (st == SF_OK) {
         st = check_symbols(manifest, report);

@@ -150,7 +150,11 @@ static void kernel_log(void *arg, uint64_t sip, const char *text, uint32_t bytes
     char line[NK_LOG_BYTES_MAX + 1];
 
     node_text_clean(text, bytes, 0, line, sizeof(line));
-    node_log("sip %" PRIu64 ": %s", sip, line);
+    if (sip != 0) {
+        node_log("sip %" PRIu64 ": %s", sip, line);
+    } else {
+        node_log("%s", line);
+    }
     agent_log_line(agent, sip, line);
 }
 
@@ -261,6 +265,43 @@ static sf_status links_open(struct agent *agent, char *text, size_t text_capacit
     return SF_OK;
 }
 
+/* Whose images this node takes from now on. False: the list is malformed. */
+static bool trust_take(struct agent *agent, const Sf__Control__NodeWelcome *welcome)
+{
+    struct image_trust trust = {.allow_unsigned = welcome->allow_unsigned};
+
+    for (size_t i = 0; i < welcome->n_trusted_keys; i++) {
+        const Sf__Control__TrustedKey *from = welcome->trusted_keys[i];
+        struct image_key key = {0};
+
+        if (from->public_key.len != sizeof(key.bytes) || !image_key_name_ok(from->name)) {
+            return false;
+        }
+        memcpy(key.bytes, from->public_key.data, sizeof(key.bytes));
+        memcpy(key.name, from->name, strlen(from->name));
+        if (image_trust_add(&trust, &key) != SF_OK) {
+            return false;
+        }
+    }
+    agent->trust = trust;
+    return true;
+}
+
+static void trust_say(struct agent *agent)
+{
+    char id[IMAGE_KEY_ID_CHARS + 1];
+
+    for (uint32_t i = 0; i < agent->trust.key_count; i++) {
+        image_key_id(agent->trust.keys[i].bytes, id);
+        node_log("images signed with key %s (%s) are trusted", id, agent->trust.keys[i].name);
+    }
+    if (agent->trust.allow_unsigned) {
+        agent__say(agent, "warning: images that no trusted key has signed are taken, too");
+    } else if (agent->trust.key_count == 0) {
+        node_log("no key is trusted: every image will be refused");
+    }
+}
+
 static sf_status kernel_begin(struct agent *agent, const Sf__Control__NodeWelcome *welcome,
                               char *text, size_t text_capacity)
 {
@@ -271,6 +312,8 @@ static sf_status kernel_begin(struct agent *agent, const Sf__Control__NodeWelcom
         .slot_first = welcome->slot_first,
         .slot_count = welcome->slot_count,
         .worker_count = agent->options.worker_count,
+        .allow_native = welcome->allow_native,
+        .trust = &agent->trust,
         .events = {kernel_log, kernel_ended, kernel_session_lost},
         .events_arg = agent,
     };
@@ -422,6 +465,9 @@ static void agent_welcome(struct agent *agent, const Sf__Control__NodeWelcome *w
     const char *wrong = welcome_check(welcome);
     bool first = !agent->joined_before;
 
+    if (wrong == NULL && !agent->welcome && !trust_take(agent, welcome)) {
+        wrong = "the controller gave a list of trusted keys that is malformed";
+    }
     if (wrong != NULL || agent->welcome) {
         agent_retry(agent, wrong != NULL ? wrong : "the controller welcomed us twice");
         return;
@@ -437,6 +483,7 @@ static void agent_welcome(struct agent *agent, const Sf__Control__NodeWelcome *w
             return;
         }
     }
+    nk_trust_set(agent->kernel, &agent->trust);
     beat_ms = beat_ms < HEARTBEAT_MS_MIN   ? HEARTBEAT_MS_MIN
               : beat_ms > HEARTBEAT_MS_MAX ? HEARTBEAT_MS_MAX
                                            : beat_ms;
@@ -448,6 +495,7 @@ static void agent_welcome(struct agent *agent, const Sf__Control__NodeWelcome *w
     uv_timer_start(&agent->heartbeat, agent_heartbeat, beat_ms, beat_ms);
     notes_send(agent);
     node_log("joined as %s, node %u, epoch %u", agent->name, agent->node_id, agent->epoch);
+    trust_say(agent);
     agent->options.events.joined(agent->options.events_arg, agent->name, agent->node_id, first);
 }
 

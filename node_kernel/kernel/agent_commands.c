@@ -127,21 +127,22 @@ static sf_status image_put(struct agent *agent, const Sf__Control__Envelope *env
     uint8_t digest[IMAGE_DIGEST_BYTES];
     sf_status st;
 
-    if (put->digest.len != IMAGE_DIGEST_BYTES || put->content.len == 0) {
-        snprintf(text, AGENT_TEXT_BYTES, "an image and its digest of %u bytes were expected",
-                 IMAGE_DIGEST_BYTES);
+    if (put->digest.len != IMAGE_DIGEST_BYTES || put->content.len == 0 || put->name[0] == '\0') {
+        snprintf(text, AGENT_TEXT_BYTES,
+                 "an image, its name and its digest of %u bytes were expected", IMAGE_DIGEST_BYTES);
         return SF_BADARG;
     }
-    st = nk_image_add(agent->kernel, put->content.data, put->content.len, digest, text,
-                      AGENT_TEXT_BYTES);
-    if (st != SF_OK && st != SF_EXISTS) {
-        return st;
-    }
+    image_digest(put->content.data, put->content.len, digest);
     if (memcmp(digest, put->digest.data, sizeof(digest)) != 0) {
         snprintf(text, AGENT_TEXT_BYTES, "the image that came is not the one its digest names");
         return SF_TRUST;
     }
-    return SF_OK;
+    st = nk_image_add_named(agent->kernel, put->name, put->content.data, put->content.len, digest,
+                            text, AGENT_TEXT_BYTES);
+    if (st == SF_TRUST) {
+        agent__say(agent, "image refused: %s", text);
+    }
+    return st == SF_EXISTS ? SF_OK : st;
 }
 
 static uint64_t *service_entry(struct agent *agent, uint64_t number)
@@ -205,6 +206,7 @@ static sf_status sip_create(struct agent *agent, const Sf__Control__Envelope *en
     struct nk_sip_options options = {.number = create->sip,
                                      .name = create->name,
                                      .image_digest = create->image.data,
+                                     .image_name = create->image_name,
                                      .config = config,
                                      .config_count = (uint32_t)create->n_config,
                                      .cpu_percent = create->cpu_percent};
@@ -230,6 +232,11 @@ static sf_status sip_create(struct agent *agent, const Sf__Control__Envelope *en
     }
     if (create->image.len != IMAGE_DIGEST_BYTES) {
         snprintf(text, AGENT_TEXT_BYTES, "SIP '%s' names neither an image nor a service",
+                 create->name);
+        return SF_BADARG;
+    }
+    if (create->image_name[0] == '\0') {
+        snprintf(text, AGENT_TEXT_BYTES, "SIP '%s' does not say what its image is named",
                  create->name);
         return SF_BADARG;
     }

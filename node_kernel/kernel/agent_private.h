@@ -26,6 +26,7 @@ struct agent {
     struct nk_kernel *kernel; /* NULL before the first welcome */
     uint16_t node_id, epoch;
     char name[AGENT_NAME_BYTES_MAX + 1]; /* given by the controller */
+    struct image_trust trust;            /* of the last welcome */
     struct control_stream *stream;       /* NULL while waiting to try again */
     bool welcome;                        /* on this stream */
     bool joined_before;

@@ -93,7 +93,22 @@ void nk__sip_move(struct nk_sip *sip, struct nk_worker *to)
     }
 }
 
-/* `first`, and all that local channels lead to. Answers how many, or 0: too many, or one is pinned.
+/* The SIP at the other end of a port, if it is of the same worker and can move. */
+static struct nk_sip *neighbour(const struct nk_port *port)
+{
+    const struct fab_ep *peer = port->ep == NULL ? NULL : fab_ep_local_peer(port->ep);
+    const struct nk_port *other = peer == NULL ? NULL : fab_ep_holder(peer);
+    struct nk_sip *sip = other == NULL ? NULL : other->sip;
+
+    return sip != NULL && sip->worker == port->sip->worker &&
+                   (sip->state == NK_SIP_READY || sip->state == NK_SIP_WAITING)
+               ? sip
+               : NULL;
+}
+
+/*
+ * `first`, and all on its worker that channels lead to. Answers how many, or 0: too many, or one is
+ * pinned. Locked.
  */
 static uint32_t group_collect(struct nk_sip *first, struct nk_sip *group[GROUP_MAX])
 {
@@ -108,22 +123,13 @@ static uint32_t group_collect(struct nk_sip *first, struct nk_sip *group[GROUP_M
         }
         for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
             const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
-            const struct fab_ep *peer;
-            struct nk_sip *other;
+            struct nk_sip *other = port->state == NK_PORT_FREE ? NULL : neighbour(port);
             uint32_t known = 0;
 
-            if (port->state != NK_PORT_OPEN || !port->local) {
-                continue;
-            }
-            peer = fab_ep_local_peer(port->ep);
-            if (peer == NULL) {
-                continue; /* closed */
-            }
-            other = ((const struct nk_port *)fab_ep_holder(peer))->sip;
-            while (known < count && group[known] != other) {
+            while (other != NULL && known < count && group[known] != other) {
                 known++;
             }
-            if (known == count) {
+            if (other != NULL && known == count) {
                 if (count == GROUP_MAX) {
                     return 0;
                 }
@@ -134,12 +140,12 @@ static uint32_t group_collect(struct nk_sip *first, struct nk_sip *group[GROUP_M
     return count;
 }
 
-/* Are there ready SIPs beside this group? */
-static int leaves_work(const struct nk_worker *worker, struct nk_sip *const group[], uint32_t count)
+static int list_leaves_work(const struct nk_list *list, struct nk_sip *const group[],
+                            uint32_t count)
 {
-    const struct nk_list *item = worker->run.next;
+    const struct nk_list *item = list->next;
 
-    for (uint32_t looked = 0; item != &worker->run && looked <= GROUP_MAX; looked++) {
+    for (uint32_t looked = 0; item != list && looked <= GROUP_MAX; looked++) {
         const struct nk_sip *sip = NK_CONTAINER(item, struct nk_sip, run);
         uint32_t in = 0;
 
@@ -151,86 +157,66 @@ static int leaves_work(const struct nk_worker *worker, struct nk_sip *const grou
         }
         item = item->next;
     }
-    return worker->front != NULL;
+    return 0;
 }
 
-static void group_move(struct nk_kernel *kernel, struct nk_sip *const group[], uint32_t count,
-                       struct nk_worker *to)
+/* Are there ready SIPs beside this group? */
+static int leaves_work(const struct nk_worker *worker, struct nk_sip *const group[], uint32_t count)
 {
-    nk__lock(kernel);
+    return worker->front != NULL || list_leaves_work(&worker->run, group, count) ||
+           list_leaves_work(&worker->late, group, count);
+}
+
+static void group_move(struct nk_sip *const group[], uint32_t count, struct nk_worker *to)
+{
     for (uint32_t i = 0; i < count; i++) {
         nk__sip_move(group[i], to);
     }
-    nk__unlock(kernel);
+}
+
+/* Moves the group of one of a list, if that leaves work here; locked. */
+static int feed_from(const struct nk_list *list, struct nk_worker *worker, struct nk_worker *to)
+{
+    const struct nk_list *item = list->next;
+
+    for (uint32_t i = 0; i < CANDIDATES_MAX && item != list; i++, item = item->next) {
+        struct nk_sip *sip = NK_CONTAINER(item, struct nk_sip, run);
+        struct nk_sip *group[GROUP_MAX];
+        uint32_t count = group_collect(sip, group);
+
+        if (count > 0 && leaves_work(worker, group, count)) {
+            group_move(group, count, to);
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /*
- * A SIP that computes moves alone if its group does not: it is stopped by the tick again and again,
- * so it cannot be talking much.
+ * Moves one of those that compute. It goes alone: it is stopped by the tick again and again, so it
+ * cannot be talking much.
  */
-static int computes(const struct nk_sip *sip)
+static int give_late(struct nk_worker *worker, struct nk_worker *to)
 {
-    return sip->wait == NK_WAIT_NONE && sip->preempted && !sip->pinned;
-}
+    const struct nk_list *item = worker->late.next;
 
-/* Gives a worker without work something, if that leaves work here. */
-static int feed(struct nk_worker *worker, struct nk_worker *to)
-{
-    struct nk_list *item = worker->run.next;
-
-    for (uint32_t i = 0; i < CANDIDATES_MAX && item != &worker->run; i++, item = item->next) {
+    for (uint32_t i = 0; i < CANDIDATES_MAX && item != &worker->late; i++, item = item->next) {
         struct nk_sip *sip = NK_CONTAINER(item, struct nk_sip, run);
-        struct nk_sip *group[GROUP_MAX] = {sip};
-        uint32_t count = group_collect(sip, group);
 
-        if (count > 1 && !leaves_work(worker, group, count)) {
-            count = 0;
-        }
-        if (count == 0 && computes(sip)) {
-            group[0] = sip;
-            count = 1;
-        }
-        if (count > 0) {
-            group_move(worker->kernel, group, count, to);
+        if (!sip->pinned) {
+            nk__sip_move(sip, to);
             return 1;
         }
     }
     return 0;
 }
 
-/* Moves one that computes to a worker where fewer are ready. */
-static int even(struct nk_worker *worker, struct nk_worker *to)
+/* The worker with the fewest ready SIPs, if it is worth while; else NULL. */
+static struct nk_worker *worker_with_least(struct nk_worker *worker)
 {
-    struct nk_list *item = worker->run.next;
-
-    for (uint32_t i = 0; i < CANDIDATES_MAX && item != &worker->run; i++, item = item->next) {
-        struct nk_sip *sip = NK_CONTAINER(item, struct nk_sip, run);
-
-        if (computes(sip)) {
-            group_move(worker->kernel, &sip, 1, to);
-            return 1;
-        }
-    }
-    return 0;
-}
-
-void nk__balance(struct nk_worker *worker, uint64_t now_ns)
-{
-    struct nk_kernel *kernel = worker->kernel;
-    uint64_t hungry = __atomic_load_n(&kernel->hungry, __ATOMIC_RELAXED);
+    const struct nk_kernel *kernel = worker->kernel;
     struct nk_worker *least = worker;
 
-    if (now_ns < worker->gave_ns + GIVE_PERIOD_NS || kernel->worker_count == 1 ||
-        worker->run.next == &worker->run) {
-        return;
-    }
-    hungry &= ~(1ull << worker->index);
-    if (hungry != 0) {
-        if (feed(worker, kernel->workers[__builtin_ctzll(hungry)])) {
-            worker->gave_ns = now_ns;
-        }
-        return;
-    }
     for (uint32_t i = 0; i < kernel->worker_count; i++) {
         struct nk_worker *other = kernel->workers[i];
 
@@ -238,7 +224,30 @@ void nk__balance(struct nk_worker *worker, uint64_t now_ns)
             least = other;
         }
     }
-    if (least->ready + 2 <= worker->ready && even(worker, least)) {
+    return least->ready + 2 <= worker->ready ? least : NULL;
+}
+
+void nk__balance(struct nk_worker *worker, uint64_t now_ns)
+{
+    struct nk_kernel *kernel = worker->kernel;
+    uint64_t hungry = __atomic_load_n(&kernel->hungry, __ATOMIC_RELAXED) & ~(1ull << worker->index);
+    struct nk_worker *to;
+    int gave = 0;
+
+    if (kernel->worker_count == 1 || now_ns < worker->gave_ns + GIVE_PERIOD_NS) {
+        return;
+    }
+    to = hungry != 0 ? kernel->workers[__builtin_ctzll(hungry)] : worker_with_least(worker);
+    if (to == NULL) {
+        return;
+    }
+    nk__lock(kernel);
+    gave = give_late(worker, to);
+    if (!gave && hungry != 0) {
+        gave = feed_from(&worker->run, worker, to);
+    }
+    nk__unlock(kernel);
+    if (gave) {
         worker->gave_ns = now_ns;
     }
 }

@@ -49,8 +49,7 @@ static int64_t call_resched(struct nk_sip *sip, uint64_t result)
     if (nk__quota_cpu_over(sip)) {
         nk__fault_from_call(sip, SF_FAULT_QUOTA);
     }
-    nk__cpu.budget = 0; /* as when it is pre-empted */
-    nk__requeue(sip, result);
+    nk__turn_over(sip, result);
 }
 
 /* ASCII's control characters, and in UTF-8 those of ISO 6429 (c2 80..9f), one of which is CSI. */
@@ -196,6 +195,7 @@ static int64_t call_block_bytes(struct nk_sip *sip, uint32_t address)
 #define call_endpoint nk__call_endpoint
 #define call_accept nk__call_accept
 #define call_listen nk__call_listen
+#define call_recv_any nk__call_recv_any
 #define call_channel nk__call_channel
 #define call_send nk__call_send
 #define call_recv nk__call_recv

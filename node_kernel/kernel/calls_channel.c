@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Kernel calls on endpoints: send, receive, select, accept and the small ones.
+ * Kernel calls on endpoints: send, receive, and the small ones (calls_wait.c: select, accept).
  *
  * A message is translated at this border: handles become endpoints, window addresses become blocks
  * of the exchange heap, and back. Bytes are copied between window and block, or moved (handover.c).
@@ -213,12 +213,18 @@ static inline void copy_small(uint8_t *to, const uint8_t *from, uint32_t bytes)
     }
 }
 
-/* Does the SIP at the other end wait for exactly this port, with nothing in between? */
+/* Does the SIP at the other end wait to receive from this port, with nothing in between? */
 static inline int mate_waits(const struct nk_port *mate)
 {
-    return mate != NULL && mate->waiting && mate->sip->wait == NK_WAIT_RECV &&
-           mate->sip->wait_port == mate && mate->sip->state == NK_SIP_WAITING &&
-           mate->stash == NULL;
+    const struct nk_sip *to;
+
+    if (mate == NULL || mate->waiting == 0) {
+        return 0;
+    }
+    to = mate->sip;
+    return to->state == NK_SIP_WAITING && mate->stash == NULL &&
+           (to->wait == NK_WAIT_RECV ? to->wait_port == mate
+                                     : to->wait == NK_WAIT_RECV_ANY && mate->select_bit != 0);
 }
 
 /*
@@ -274,12 +280,12 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
         parcel_leave(sip, parcel, &block->capacity);
     }
     nk__note_got(&mate->notes, msg->tag);
-    mate->waiting = 0;
+    mate->waiting &= (uint8_t)~NK_WAITING_RECV;
+    to->result = to->wait == NK_WAIT_RECV ? SF_OK : (uint64_t)__builtin_ctzll(mate->select_bit);
     to->wait = NK_WAIT_NONE;
     if (__builtin_expect(to->timer_index != 0, 0)) {
         nk__timer_remove(to);
     }
-    to->result = SF_OK;
     nk__wake_next(to);
     return SF_OK;
 }
@@ -466,11 +472,6 @@ static __attribute__((noinline)) void recv_stash(struct nk_sip *sip, struct nk_p
     }
 }
 
-static int port_readable(const struct nk_port *port)
-{
-    return port->stash != NULL || fab_ep_readable(port->ep);
-}
-
 /* What a received message is for the SIP. */
 static sf_status recv_unpack(struct nk_sip *sip, struct nk_port *port, struct fab_msg *msg,
                              nk_msg_unaligned *out)
@@ -485,7 +486,7 @@ static sf_status recv_unpack(struct nk_sip *sip, struct nk_port *port, struct fa
     return st;
 }
 
-/* AGAIN: there is nothing, and `waiting` (0 or 1) is noted in the port. */
+/* AGAIN: there is nothing, and `waiting` (0 or NK_WAITING_RECV) is noted in the port. */
 static __attribute__((noinline)) sf_status recv_locked(struct nk_sip *sip, struct nk_port *port,
                                                        nk_msg_unaligned *out, uint8_t waiting)
 {
@@ -500,7 +501,7 @@ static __attribute__((noinline)) sf_status recv_locked(struct nk_sip *sip, struc
         if (st == SF_OK) {
             st = recv_unpack(sip, port, &msg, out);
         } else if (st == SF_AGAIN) {
-            port->waiting = waiting;
+            port->waiting |= waiting;
         }
     }
     nk__unlock(sip->kernel);
@@ -524,7 +525,7 @@ static inline sf_status recv_try(struct nk_sip *sip, struct nk_port *port, nk_ms
         return recv_locked(sip, port, out, waiting);
     }
     if (st == SF_AGAIN) {
-        port->waiting = waiting;
+        port->waiting |= waiting;
     }
     return st;
 }
@@ -542,7 +543,7 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
     if (out == NULL || timeout_ns < -1) {
         return -SF_BADARG;
     }
-    st = recv_try(sip, port, out, timeout_ns != 0);
+    st = recv_try(sip, port, out, timeout_ns != 0 ? NK_WAITING_RECV : 0);
     if (st != SF_AGAIN) {
         return -(int64_t)st;
     }
@@ -555,260 +556,15 @@ int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int
     nk__block(sip, timeout_ns);
 }
 
-/* --- select and accept --------------------------------------------------------------------------
- */
-
-/* The export that `listen` answered this handle for, or NULL. */
-static struct nk_export *listen_export(const struct nk_sip *sip, uint32_t handle)
+sf_status nk__recv_now(struct nk_sip *sip, struct nk_port *port, uint8_t *out)
 {
-    const uint32_t export = (handle - NK_LISTEN_HANDLE(0)) >> 12;
-
-    return NK_HANDLE_INDEX(handle) == 0 && export < sip->export_count ? &sip->exports[export]
-                                                                      : NULL;
+    return recv_try(sip, port, (nk_msg_unaligned *)out, 0);
 }
 
-/*
- * Looks at handles in order; those that are other workers' business, too, under the lock, taken at
- * most once. `wait`: who has nothing is noted as waited for.
- */
-static int64_t select_try(const struct nk_sip *sip, const uint32_t *handles, uint32_t count,
-                          int wait)
+int64_t nk__recv_finish(struct nk_sip *sip)
 {
-    int64_t result = -SF_AGAIN;
-    int locked = 0;
-
-    for (uint32_t i = 0; i < count && result == -SF_AGAIN; i++) {
-        struct nk_port *port = nk__port(sip, handles[i]);
-        struct nk_export *export = port == NULL ? listen_export(sip, handles[i]) : NULL;
-
-        if (port == NULL && export == NULL) {
-            result = -SF_BADHANDLE;
-            break;
-        }
-        if ((port == NULL || !port->local) && !locked) {
-            nk__lock(sip->kernel);
-            locked = 1;
-        }
-        if (port != NULL ? port_readable(port) : !nk_list_empty(&export->pending)) {
-            result = i;
-        } else if (wait) {
-            *(port != NULL ? &port->waiting : &export->waiting) = 1;
-        }
-    }
-    if (locked) {
-        nk__unlock(sip->kernel);
-    }
-    return result;
-}
-
-/* A note that stays in an export costs a waking for nothing. */
-static void select_forget(const struct nk_sip *sip, const uint32_t *handles, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        struct nk_port *port = nk__port(sip, handles[i]);
-
-        if (port != NULL) {
-            port->waiting = 0;
-        }
-    }
-}
-
-int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, int64_t timeout_ns)
-{
-    uint32_t copy[NK_SELECT_MAX];
-    const uint8_t *from;
-    int64_t result;
-
-    if (count > NK_SELECT_MAX || timeout_ns < -1) {
-        return -SF_BADARG;
-    }
-    from = nk__memory(sip, handles, count * (uint32_t)sizeof(copy[0]));
-    if (from == NULL) {
-        return -SF_BADARG;
-    }
-    memcpy(copy, from, count * sizeof(copy[0]));
-    for (uint32_t i = 0; i < count; i++) { /* a wrong one is told even if another is ready */
-        if (nk__port(sip, copy[i]) == NULL && listen_export(sip, copy[i]) == NULL) {
-            return -SF_BADHANDLE;
-        }
-    }
-    if (timeout_ns != 0 && sip->wait_handles == NULL) {
-        sip->wait_handles = malloc(sizeof(copy));
-        if (sip->wait_handles == NULL) {
-            return -SF_NOMEM;
-        }
-    }
-    result = select_try(sip, copy, count, timeout_ns != 0);
-    if (result != -SF_AGAIN) {
-        select_forget(sip, copy, result >= 0 ? (uint32_t)result : 0);
-        return result;
-    }
-    if (timeout_ns == 0) {
-        return -SF_TIMEOUT;
-    }
-    memcpy(sip->wait_handles, copy, count * sizeof(copy[0]));
-    sip->wait = NK_WAIT_SELECT;
-    sip->wait_count = count;
-    nk__block(sip, timeout_ns);
-}
-
-static struct nk_export *export_find(const struct nk_sip *sip, const char *name, size_t bytes)
-{
-    for (uint32_t i = 0; i < sip->export_count; i++) {
-        if (strlen(sip->exports[i].name) == bytes &&
-            memcmp(sip->exports[i].name, name, bytes) == 0) {
-            return &sip->exports[i];
-        }
-    }
-    return NULL;
-}
-
-/* Locked. */
-static int64_t accept_try(struct nk_sip *sip, struct nk_export *export)
-{
-    struct nk_port *pending, *port;
-
-    if (nk_list_empty(&export->pending)) {
-        return -SF_AGAIN;
-    }
-    pending = NK_CONTAINER(export->pending.next, struct nk_port, link);
-    port = nk__port_add(sip, pending->ep, NK_PORT_OPEN, export->name);
-    if (port == NULL) {
-        return -SF_LIMIT; /* it stays pending until there is a handle for it */
-    }
-    nk_list_remove(&pending->link);
-    export->pending_count--;
-    free(pending);
-    return port->handle;
-}
-
-int64_t nk__call_accept(struct nk_sip *sip, uint32_t name, uint32_t bytes, int64_t timeout_ns)
-{
-    const char *text = (const char *)nk__memory(sip, name, bytes);
-    struct nk_export *export;
-    int64_t result;
-
-    if (text == NULL || timeout_ns < -1) {
-        return -SF_BADARG;
-    }
-    export = export_find(sip, text, bytes);
-    if (export == NULL) {
-        return -SF_NOTFOUND;
-    }
-    nk__lock(sip->kernel);
-    result = accept_try(sip, export);
-    if (result == -SF_AGAIN && timeout_ns != 0) {
-        export->waiting = 1;
-    }
-    nk__unlock(sip->kernel);
-    if (result != -SF_AGAIN) {
-        return result;
-    }
-    if (timeout_ns == 0) {
-        return -SF_TIMEOUT;
-    }
-    sip->wait = NK_WAIT_ACCEPT;
-    sip->wait_export = export;
-    nk__block(sip, timeout_ns);
-}
-
-int64_t nk__call_listen(struct nk_sip *sip, uint32_t name, uint32_t bytes)
-{
-    const char *text = (const char *)nk__memory(sip, name, bytes);
-    const struct nk_export *export;
-
-    if (text == NULL) {
-        return -SF_BADARG;
-    }
-    export = export_find(sip, text, bytes);
-    return export == NULL ? -SF_NOTFOUND
-                          : (int64_t)NK_LISTEN_HANDLE((uint32_t)(export - sip->exports));
-}
-
-void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep)
-{
-    const char *dot = strchr(export_name, '.');
-    const char *name = dot == NULL ? export_name : dot + 1;
-    struct nk_export *export = export_find(sip, name, strlen(name));
-    struct nk_port *port = NULL;
-
-    if (export != NULL && export->pending_count < NK_BACKLOG_MAX) {
-        port = calloc(1, sizeof(*port));
-    }
-    if (port == NULL) {
-        nk__refuse(sip->kernel, ep);
-        return;
-    }
-    *port = (struct nk_port){.ep = ep,
-                             .contract = fab_ep_contract(ep),
-                             .sip = sip,
-                             .name = export->name,
-                             .state = NK_PORT_PENDING};
-    fab_ep_hold(ep, port);
-    export->pending_count++;
-    nk_list_insert(export->pending.prev, &port->link);
-    if (!export->waiting) {
-        return;
-    }
-    export->waiting = 0;
-    if (nk__mine(sip->worker)) {
-        nk__wake(sip);
-    } else {
-        nk__post(sip);
-    }
-}
-
-static int64_t accept_finish(struct nk_sip *sip)
-{
-    int64_t result;
-
-    nk__lock(sip->kernel);
-    result = accept_try(sip, sip->wait_export);
-    if (result == -SF_AGAIN) {
-        sip->wait_export->waiting = 1;
-    }
-    nk__unlock(sip->kernel);
-    return result;
-}
-
-int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result)
-{
-    int64_t result = -SF_AGAIN;
-
-    switch ((enum nk_wait)sip->wait) {
-    case NK_WAIT_RECV:
-        result = -(int64_t)recv_try(sip, sip->wait_port, (nk_msg_unaligned *)sip->wait_out, 1);
-        break;
-    case NK_WAIT_SELECT:
-        result = select_try(sip, sip->wait_handles, sip->wait_count, 1);
-        break;
-    case NK_WAIT_ACCEPT:
-        result = accept_finish(sip);
-        break;
-    case NK_WAIT_NONE:
-        break;
-    }
-    if (result == -SF_AGAIN) {
-        if (!sip->timed_out) {
-            return 0;
-        }
-        result = -SF_TIMEOUT;
-    }
-    *out_result = (uint64_t)result;
-    return 1;
-}
-
-void nk__wait_clear(struct nk_sip *sip)
-{
-    if (sip->wait == NK_WAIT_RECV) {
-        sip->wait_port->waiting = 0;
-    } else if (sip->wait == NK_WAIT_SELECT) {
-        select_forget(sip, sip->wait_handles, sip->wait_count);
-    }
-    sip->wait = NK_WAIT_NONE;
-    if (sip->timer_index != 0) {
-        nk__timer_remove(sip);
-    }
+    return -(int64_t)recv_try(sip, sip->wait_port, (nk_msg_unaligned *)sip->wait_out,
+                              NK_WAITING_RECV);
 }
 
 /* --- the small ones -----------------------------------------------------------------------------

@@ -113,9 +113,9 @@ static uint8_t kind_of_signal(int signal_number, const siginfo_t *info)
     }
 }
 
-static int in_sealed_code(uint64_t rip)
+static int in_sealed_code(const struct nk_sip *sip, uint64_t rip)
 {
-    return nk__in_image_area(rip) ||
+    return nk__is_code_of(sip, rip) ||
            (rip >= NK_GATE_ADDRESS && rip < NK_GATE_ADDRESS + NK_PAGE_BYTES);
 }
 
@@ -163,8 +163,8 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     uint64_t rip = (uint64_t)regs[REG_RIP];
 
     if (sip == NULL || info->si_code <= 0 ||
-        (!in_sealed_code(rip) &&
-         !is_jump_to_nowhere(sip, signal_number, (uint64_t)info->si_addr, regs))) {
+        !(in_sealed_code(sip, rip) ||
+          is_jump_to_nowhere(sip, signal_number, (uint64_t)info->si_addr, regs))) {
         die_of_bug(signal_number, rip, (uint64_t)info->si_addr);
         return;
     }
@@ -173,7 +173,9 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     }
     sip->where = (struct nk_fault){.address = (uint64_t)info->si_addr};
     sip->where.has_address = signal_number == SIGSEGV || signal_number == SIGBUS;
-    nk__fault_from_signal(sip, kind_of_signal(signal_number, info), regs);
+    nk__fault_from_signal(
+        sip, nk__native_kind(sip, kind_of_signal(signal_number, info), rip, sip->where.address),
+        regs);
 }
 
 sf_status nk__signals_install(void)

@@ -94,6 +94,7 @@ static void frame_text(struct report *out, const struct nk_image *image,
 struct stack_text {
     struct report *report;
     const struct nk_image *image;
+    const struct nk_sip *sip;
     struct nk_frame last[FRAMES_LAST];
     uint32_t repeats[FRAMES_LAST];
     uint32_t shown, kept; /* `kept`: ever put in `last` */
@@ -140,6 +141,7 @@ static void frames_add(struct stack_text *stack, struct nk_walk *walk)
     struct nk_frame frame;
 
     while (nk__walk_next(walk, &frame)) {
+        frame.address = nk__linked(stack->sip, frame.address);
         if (stack->has_now && frame.address == stack->now.address) {
             stack->now_repeats++;
             continue;
@@ -156,20 +158,21 @@ static void report_stack(struct report *report, const struct nk_sip *sip)
 {
     const struct nk_fault *where = &sip->where;
     uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
-    const struct Sf__Image__Symbol *symbol = symbol_find(sip->image, where->rip);
+    const struct Sf__Image__Symbol *symbol = symbol_find(sip->image, nk__linked(sip, where->rip));
     struct nk_stack bounds = {
         .stack_low = slot + NK_STACK_LOW,
         .stack_top = slot + NK_STACK_TOP - STACK_TOP_UNUSED,
-        .code_first = sip->image->code_first,
-        .code_end = sip->image->code_end,
         .gate_first = NK_GATE_ADDRESS,
         .gate_end = NK_GATE_ADDRESS + NK_PAGE_BYTES,
-        .entry = symbol == NULL ? 0 : sip->image->image->manifest->base_address + symbol->offset,
+        .entry = symbol == NULL || sip->image->native
+                     ? 0
+                     : sip->image->image->manifest->base_address + symbol->offset,
     };
-    struct stack_text stack = {.report = report, .image = sip->image};
+    struct stack_text stack = {.report = report, .image = sip->image, .sip = sip};
     struct nk_walk walk;
     uint32_t first;
 
+    nk__code_range(sip, &bounds.code_first, &bounds.code_end);
     nk__walk_start(&walk, &bounds, where->rip, where->rsp, where->rbp, where->is_return);
     frames_add(&stack, &walk);
     first = stack.kept > FRAMES_LAST ? stack.kept - FRAMES_LAST : 0;
@@ -344,8 +347,8 @@ char *nk__fault_report(const struct nk_sip *sip)
     if (report.text == NULL) {
         return NULL;
     }
-    add(&report, "sip %s (image %s) faulted: %s", sip->name, sip->image->image->manifest->name,
-        sf_fault_text(sip->fault));
+    add(&report, "sip %s (image %s%s) faulted: %s", sip->name, sip->image->image->manifest->name,
+        sip->image->native ? ", native" : "", sf_fault_text(sip->fault));
     report_detail(&report, sip);
     report_stack(&report, sip);
     add(&report, "\n  blocks held: %u, %llu bytes", sip->block_count,

@@ -124,6 +124,7 @@ static void world_make(void)
         .node_name = "testnode",
         .node_id = 5,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .slot_first = 100,
         .slot_count = 32,
         .heap_bytes = 64u << 20,

@@ -22,7 +22,7 @@
 #define NK_CPU_RESCHED 40
 #define NK_CPU_RESTORED 64
 #define NK_CPU_RESTORED_CALLS 72
-#define NK_GATE_CALL_COUNT 21
+#define NK_GATE_CALL_COUNT 22
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>

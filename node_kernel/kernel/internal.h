@@ -46,11 +46,16 @@ enum nk_port_state {
     NK_PORT_SERVICE, /* held by a service */
 };
 
+/* What a SIP wants to hear of a port or export. */
+#define NK_WAITING_RECV 1u
+#define NK_WAITING_ACCEPT 2u
+#define NK_WAITING_SELECT 4u /* it is in the set the SIP selected from last */
+
 struct nk_port {
     uint32_t handle; /* generation << 12 | index; of the next holder while FREE */
     uint8_t state;   /* enum nk_port_state */
     uint8_t side;    /* enum ct_side */
-    uint8_t waiting; /* the SIP waits for this port; under the lock, if the port is not local */
+    uint8_t waiting; /* NK_WAITING_; others read it under the lock */
     uint8_t local;   /* both ends are in the hands of SIPs of one worker: see worker.h */
     struct fab_ep *ep;
     const struct fab_plan *plans; /* by tag */
@@ -65,6 +70,7 @@ struct nk_port {
     const char *name;           /* of the import or export, or "" */
     struct nk_list link;        /* PENDING: the export's; SERVICE: nk_kernel.service_ready */
     struct nk_list held;        /* SERVICE: nk_service.ports */
+    uint64_t select_bit;        /* 0: not in the set */
     uint32_t free_next;
     uint8_t announced; /* SERVICE: opened() has been called, or it was held */
 };
@@ -144,13 +150,14 @@ enum nk_sip_state {
     NK_SIP_ENDING,
     NK_SIP_GONE, /* reclaimed, but still in an inbox: who takes it out frees it */
 };
-enum nk_wait { NK_WAIT_NONE, NK_WAIT_RECV, NK_WAIT_SELECT, NK_WAIT_ACCEPT };
+enum nk_wait { NK_WAIT_NONE, NK_WAIT_RECV, NK_WAIT_SELECT, NK_WAIT_RECV_ANY, NK_WAIT_ACCEPT };
 
 struct nk_export {
     const char *name;
     struct nk_list pending; /* locked; nk_port.link */
     uint32_t pending_count;
-    uint8_t waiting; /* locked: the SIP waits for channels to it */
+    uint8_t waiting; /* locked: NK_WAITING_ */
+    uint64_t select_bit;
 };
 
 /* Where a SIP faulted. */
@@ -177,14 +184,17 @@ struct nk_sip {
     uint8_t state;      /* enum nk_sip_state */
     uint8_t wait;       /* enum nk_wait */
     uint8_t timed_out;
-    uint32_t wait_count;
-    uint8_t *wait_out; /* RECV: where the struct nk_msg goes */
+    uint8_t *wait_out; /* RECV, RECV_ANY: where the struct nk_msg goes */
     struct nk_port *wait_port;
     struct nk_export *wait_export;
-    uint32_t *wait_handles; /* SELECT: NK_SELECT_MAX of them, allocated when first needed */
-    uint64_t result;        /* of the call, for NK_WAIT_NONE */
-    uint64_t deadline;      /* UINT64_MAX: none */
-    uint32_t timer_index;   /* in nk_worker.timers, + 1; 0: not in it */
+    /* What it selected from last: calls_wait.c. */
+    uint32_t *select_handles; /* NK_SELECT_MAX of them, allocated when first needed */
+    uint32_t select_count;
+    uint8_t select_armed;
+    uint64_t select_ready, select_shared; /* a bit a handle; the second is atomic */
+    uint64_t result;                      /* of the call, for NK_WAIT_NONE */
+    uint64_t deadline;                    /* UINT64_MAX: none */
+    uint32_t timer_index;                 /* in nk_worker.timers, + 1; 0: not in it */
     uint32_t slot_index;
     struct nk_window window;
     uint64_t block_bytes, block_bytes_max;
@@ -206,7 +216,8 @@ struct nk_sip {
     uint32_t export_count;
     struct nk_config *config;
     uint32_t config_count;
-    uint32_t cpu_percent; /* quota, of one core; 0: none */
+    uint32_t cpu_percent;                  /* quota, of one core; 0: none */
+    uint64_t share_from_ns, share_used_ns; /* see quota.c */
 
     /* Quotas (quota.c), from the manifest; 0: no limit. */
     uint64_t cpu_ns_max;
@@ -226,9 +237,12 @@ struct nk_image {
     uint8_t *bytes; /* what it was opened from */
     const struct nk_desc *desc;
     uint64_t code_first, code_end;
-    uint32_t memory_bytes; /* linear memory a SIP of this image may grow to */
-    uint32_t memory_start; /* that is accessible from the start */
-    uint8_t slot_class;    /* enum nk_slot_class */
+    uint8_t native;         /* see native.c */
+    int native_file;        /* NATIVE: its code; 0: none */
+    uint32_t memory_bytes;  /* linear memory a SIP of this image may grow to */
+    uint32_t memory_start;  /* that is accessible from the start */
+    uint8_t slot_class;     /* enum nk_slot_class */
+    uint8_t shares_mapping; /* another image, with other signature only, has mapped it */
 };
 
 struct nk_slot {
@@ -273,6 +287,7 @@ struct nk_kernel {
     uint32_t slot_count; /* of all classes */
     uint8_t copy_blocks; /* never move pages */
     struct nk_image *images, *images_refused;
+    struct image_trust trust;
     struct nk_service *services;
     struct ct_contract **contracts; /* of services */
     uint32_t contract_count;
@@ -284,6 +299,7 @@ struct nk_kernel {
     struct nk_events events;
     void *events_arg;
     char node_name[64];
+    uint8_t allow_native;
     uint8_t has_gate, has_signals, has_tick;
 };
 
@@ -413,6 +429,8 @@ int nk__window_fill(struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* Frees all blocks in it; the slot's window pages are gone too. Not under the lock. */
 void nk__window_fini(struct nk_sip *sip);
 
+/* As nk__memory, where there may still be a block or, in a native SIP, the stack. */
+uint8_t *nk__memory_slow(struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* --- handover.c --- */
 /* The bytes of a block go home, because it is about to be sent, or was not received after all. Only
  * then may the message be published, or nk__window_remove be called. */
@@ -435,15 +453,13 @@ static inline uint8_t *nk__memory(struct nk_sip *sip, uint32_t address, uint32_t
     if (__builtin_expect((uint64_t)address + bytes <= sip->memory_bytes, 1)) {
         return sip->memory + address;
     }
-    return nk__window_covers(sip, address, bytes) || nk__slot_extend(sip, (uint64_t)address + bytes)
-               ? sip->memory + address
-               : NULL;
+    return nk__memory_slow(sip, address, bytes);
 }
 
 /* --- sched.c --- */
 static inline int nk__run_empty(const struct nk_worker *worker)
 {
-    return worker->front == NULL && nk_list_empty(&worker->run);
+    return worker->front == NULL && nk_list_empty(&worker->run) && nk_list_empty(&worker->late);
 }
 /* All of these: on the thread of the SIP's worker. */
 void nk__wake(struct nk_sip *sip);
@@ -473,16 +489,30 @@ _Noreturn void nk__block(struct nk_sip *sip, int64_t timeout_ns);
 _Noreturn void nk__leave_dead(struct nk_sip *sip);
 /* Puts the SIP that called at the end of the run queue; it will see `result`. */
 _Noreturn void nk__requeue(struct nk_sip *sip, uint64_t result);
+/* The tick ended its turn: behind the others, or asleep if it has used up its share. */
+_Noreturn void nk__turn_over(struct nk_sip *sip, uint64_t result);
 /* The body of nk_run, for any worker. Its own thread only. */
 bool nk__worker_run(struct nk_worker *worker, uint32_t budget, uint64_t now_ns);
 uint64_t nk__now(void);
 
-/* --- calls.c, calls_channel.c --- */
+/* --- calls.c, calls_channel.c, calls_wait.c --- */
 extern const void *const nk__call_table[];
 /* Tries to finish the wait of a woken SIP. False: nothing there, wait on. */
 int nk__wait_finish(struct nk_sip *sip, uint64_t *out_result);
 /* Forgets what the SIP waited for. */
 void nk__wait_clear(struct nk_sip *sip);
+/* To receive from it would answer something else than AGAIN. Locked, if it is not local. */
+static inline int nk__port_readable(const struct nk_port *port)
+{
+    return port->stash != NULL || fab_ep_readable(port->ep);
+}
+int64_t nk__recv_finish(struct nk_sip *sip);
+/* Receives if there is something; AGAIN if not. */
+sf_status nk__recv_now(struct nk_sip *sip, struct nk_port *port, uint8_t *out);
+/* Something came to a port with `waiting` set. Locked, or on the worker of its SIP. */
+void nk__port_tell(struct nk_port *port);
+/* A port goes. */
+void nk__select_lose(struct nk_port *port);
 /* A channel was opened to an export of this SIP, by its full name. Locked, any thread. */
 void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *ep);
 
@@ -493,6 +523,8 @@ int64_t nk__call_channel(struct nk_sip *sip, uint64_t contract, uint32_t state, 
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message);
 int64_t nk__call_recv(struct nk_sip *sip, uint32_t handle, uint32_t message, int64_t timeout_ns);
 int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, int64_t timeout_ns);
+int64_t nk__call_recv_any(struct nk_sip *sip, uint32_t handles, uint32_t count, uint32_t message,
+                          int64_t timeout_ns);
 int64_t nk__call_close(struct nk_sip *sip, uint32_t handle);
 int64_t nk__call_state(struct nk_sip *sip, uint32_t handle);
 int64_t nk__call_cause(struct nk_sip *sip, uint32_t handle);
@@ -518,6 +550,8 @@ void nk__quota_init(struct nk_sip *sip);
 /* From the tick's handler, while this SIP runs: charges it. Answers the fault it has earned, or
  * SF_FAULT_NONE. */
 uint8_t nk__quota_tick(struct nk_sip *sip);
+/* Until when a SIP must rest that used more than its share, or 0. */
+uint64_t nk__quota_rest(struct nk_sip *sip);
 /* Forgets the time until now. */
 void nk__quota_skip(void);
 static inline int nk__quota_cpu_over(const struct nk_sip *sip)
@@ -532,6 +566,34 @@ int64_t nk__send_refused(struct nk_sip *sip, const struct nk_port *port, uint32_
 static inline int nk__in_image_area(uint64_t rip)
 {
     return rip >= NK_IMAGE_BASE && rip < NK_IMAGE_BASE + NK_IMAGE_PLACES * NK_IMAGE_STRIDE;
+}
+
+/* --- native.c --- */
+/* TRUST, with what to do about it: the image is native and the operator has not allowed that. */
+SF_MUST_CHECK sf_status nk__native_allowed(const struct nk_kernel *kernel,
+                                           const struct image *image, char *text,
+                                           size_t text_capacity);
+/* Nothing to do for an image that is not native. Its segments are mapped. NOMEM, IO. */
+SF_MUST_CHECK sf_status nk__native_link(struct nk_image *known, char *text, size_t text_capacity);
+void nk__native_unlink(struct nk_image *known);
+/* Code and data into the slot of a SIP, if it is native; and the code out of it. NOMEM. */
+SF_MUST_CHECK sf_status nk__native_attach(struct nk_sip *sip);
+void nk__native_detach(struct nk_sip *sip);
+/* Where its image's start function lies for this SIP. */
+uint64_t nk__start_address(const struct nk_sip *sip);
+/* Is this an address in the slot's mapping of code? False if the SIP is not native. */
+int nk__native_code_has(const struct nk_sip *sip, uint64_t address);
+/* The address in the image's place, which symbols speak of, of one in this SIP's code. */
+uint64_t nk__linked(const struct nk_sip *sip, uint64_t address);
+/* What a fault is in native code that is `kind` elsewhere. */
+uint8_t nk__native_kind(const struct nk_sip *sip, uint8_t kind, uint64_t rip, uint64_t address);
+/* Its code as it is mapped for this SIP. */
+void nk__code_range(const struct nk_sip *sip, uint64_t *out_first, uint64_t *out_end);
+
+/* Does an instruction there belong to this SIP? */
+static inline int nk__is_code_of(const struct nk_sip *sip, uint64_t rip)
+{
+    return nk__in_image_area(rip) || nk__native_code_has(sip, rip);
 }
 
 /* --- preempt.c --- */

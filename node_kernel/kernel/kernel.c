@@ -36,12 +36,8 @@ static void on_ready(void *arg, struct fab_ep *ep)
     }
     if (port->service != NULL) {
         nk__service_ready(port);
-    } else if (!port->waiting) {
-        return;
-    } else if (nk__mine(port->sip->worker)) {
-        nk__wake(port->sip);
-    } else {
-        nk__post(port->sip);
+    } else if (port->waiting != 0) {
+        nk__port_tell(port);
     }
 }
 
@@ -206,6 +202,10 @@ sf_status nk_kernel_create(const struct nk_options *options, struct nk_kernel **
     kernel->copy_blocks = options->copy_blocks;
     kernel->events = options->events;
     kernel->events_arg = options->events_arg;
+    kernel->allow_native = options->allow_native;
+    if (options->trust != NULL) {
+        nk_trust_set(kernel, options->trust);
+    }
     (void)snprintf(kernel->node_name, sizeof(kernel->node_name), "%s", options->node_name);
     st = kernel_init(kernel, options, &step);
     if (st != SF_OK) {

@@ -3,6 +3,9 @@
  * Images: checked by image_open, then copied to their fixed address. All SIPs of an image share its
  * pages, so nothing of an image may be writable: a writable segment would be a channel between SIPs
  * that no contract describes. Images stay until the kernel ends.
+ *
+ * The same image signed by another key is another file with another digest, but the same code at
+ * the same address: it uses the mapping that is there.
  */
 #include "internal.h"
 
@@ -17,6 +20,17 @@ struct nk_image *nk__image_find(struct nk_kernel *kernel, const uint8_t *digest)
     for (struct nk_image *image = kernel->images; image != NULL; image = image->next) {
         if (memcmp(image->image->digest, digest, IMAGE_DIGEST_BYTES) == 0) {
             return image;
+        }
+    }
+    return NULL;
+}
+
+/* One that is mapped already and differs from image in its signature only; or NULL. */
+static const struct nk_image *image_twin(const struct nk_kernel *kernel, const struct image *image)
+{
+    for (const struct nk_image *known = kernel->images; known != NULL; known = known->next) {
+        if (memcmp(known->image->content, image->content, sizeof(image->content)) == 0) {
+            return known;
         }
     }
     return NULL;
@@ -111,8 +125,12 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
                             size_t text_capacity)
 {
     struct image *image = known->image;
-    sf_status st = segments_map(image, text, text_capacity);
+    sf_status st = SF_OK;
 
+    known->shares_mapping = image_twin(kernel, image) != NULL;
+    if (!known->shares_mapping) {
+        st = segments_map(image, text, text_capacity);
+    }
     if (st != SF_OK) {
         return st;
     }
@@ -124,6 +142,9 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
     }
     known->desc = (const struct nk_desc *)image->desc_address;
     st = desc_check(known, text, text_capacity);
+    if (st == SF_OK) {
+        st = nk__native_link(known, text, text_capacity);
+    }
     for (uint32_t i = 0; st == SF_OK && i < image->contract_count; i++) {
         nk__lock(kernel);
         st = fab_contract_add(kernel->fabric, image->contracts[i]);
@@ -134,13 +155,28 @@ static sf_status image_link(struct nk_kernel *kernel, struct nk_image *known, ch
         }
     }
     if (st != SF_OK) {
+        nk__native_unlink(known);
+    }
+    if (st != SF_OK && !known->shares_mapping) {
         segments_unmap(image, image->segment_count);
     }
     return st;
 }
 
+void nk_trust_set(struct nk_kernel *kernel, const struct image_trust *trust)
+{
+    kernel->trust = *trust;
+}
+
 sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t length,
                        uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text, size_t text_capacity)
+{
+    return nk_image_add_named(kernel, NULL, bytes, length, out_digest, text, text_capacity);
+}
+
+sf_status nk_image_add_named(struct nk_kernel *kernel, const char *name, const uint8_t *bytes,
+                             size_t length, uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text,
+                             size_t text_capacity)
 {
     struct nk_image *known;
     sf_status st;
@@ -159,9 +195,14 @@ sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t le
         goto free_known;
     }
     memcpy(known->bytes, bytes, length);
-    st = image_open(known->bytes, length, &known->image, text, text_capacity);
+    st = image_open_trusted(known->bytes, length, &kernel->trust, name, &known->image, text,
+                            text_capacity);
     if (st != SF_OK) {
         goto free_bytes;
+    }
+    st = nk__native_allowed(kernel, known->image, text, text_capacity);
+    if (st != SF_OK) {
+        goto close_image;
     }
     memcpy(out_digest, known->image->digest, IMAGE_DIGEST_BYTES);
     if (nk__image_find(kernel, known->image->digest) != NULL) {
@@ -197,6 +238,9 @@ static void images_free(struct nk_image *image, int mapped)
         struct nk_image *next = image->next;
 
         if (mapped) {
+            nk__native_unlink(image);
+        }
+        if (mapped && !image->shares_mapping) {
             segments_unmap(image->image, image->image->segment_count);
         }
         image_close(image->image);

@@ -43,6 +43,7 @@
 #include "exchange_heap/xh.h"
 #include "fabric/fabric.h"
 #include "image/image.h"
+#include "image/trust.h"
 
 #define NK_WORKERS_MAX 64u
 
@@ -59,6 +60,7 @@ struct nk_sip_end {
 };
 
 struct nk_events {
+    /* sip 0: the kernel itself. */
     void (*log)(void *arg, uint64_t sip, const char *text, uint32_t bytes);
     void (*ended)(void *arg, const struct nk_sip_end *end);
     /* As fab_events.session_lost. */
@@ -74,8 +76,11 @@ struct nk_options {
     size_t heap_bytes;                 /* 0: 256 MiB */
     bool copy_blocks;      /* never move pages between heap and SIPs: the heap is registered with a
                             * device      that keeps to physical pages */
+    bool allow_native;     /* images of mode native, which have no checks */
     uint64_t tick_ns;      /* a SIP that computes longer is pre-empted; 0: 10 ms */
     uint32_t worker_count; /* 1..NK_WORKERS_MAX; 0: 1 */
+    /* Who may have signed images; copied. NULL: nobody, so that all images are refused. */
+    const struct image_trust *trust;
     struct nk_events events;
     void *events_arg;
 };
@@ -106,10 +111,22 @@ SF_MUST_CHECK sf_status nk_contract_add(struct nk_kernel *kernel, const uint8_t 
 /* --- images and SIPs ----------------------------------------------------------------------------
  */
 
-/* Checks (image_open) and keeps an image; maps its code. Bytes are copied. EXISTS is OK to get. */
+/*
+ * Checks (image_open_trusted) and keeps an image; maps its code, only after all checks. Bytes are
+ * copied. EXISTS is OK to get. TRUST: altered, not signed by a trusted key, not named `name`, or of
+ * mode native where the options do not allow that. Two images that differ in their signature only
+ * share one mapping.
+ */
+SF_MUST_CHECK sf_status nk_image_add_named(struct nk_kernel *kernel, const char *name,
+                                           const uint8_t *bytes, size_t length,
+                                           uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text,
+                                           size_t text_capacity);
+/* The same, whatever its name. */
 SF_MUST_CHECK sf_status nk_image_add(struct nk_kernel *kernel, const uint8_t *bytes, size_t length,
                                      uint8_t out_digest[IMAGE_DIGEST_BYTES], char *text,
                                      size_t text_capacity);
+/* From now on that list decides (copied). SIPs that were made before stay. */
+void nk_trust_set(struct nk_kernel *kernel, const struct image_trust *trust);
 
 struct nk_config {
     const char *key;
@@ -120,13 +137,17 @@ struct nk_sip_options {
     uint64_t number; /* cell-wide, never reused, not 0 */
     const char *name;
     const uint8_t *image_digest; /* of an image added before */
+    const char *image_name;      /* that the image must have; NULL: any */
     const struct nk_config *config;
     uint32_t config_count;
     uint32_t cpu_percent; /* quota, of one core; 0: as its image's manifest says */
     uint32_t worker; /* where it runs for good: index + 1; 0: the kernel chooses, and may move it */
 };
 
-/* Reserves a slot, declares the manifest's exports as "<name>.<export>". Does not start. */
+/*
+ * Reserves a slot, declares the manifest's exports as "<name>.<export>". Does not start. TRUST: the
+ * image's signer is not trusted (any more), or the image has another name.
+ */
 SF_MUST_CHECK sf_status nk_sip_create(struct nk_kernel *kernel,
                                       const struct nk_sip_options *options, char *text,
                                       size_t text_capacity);

@@ -51,9 +51,8 @@ static void timer_set(uint64_t ns)
 
 static _Noreturn void preempt_land(void)
 {
-    nk__cpu.budget = 0; /* so that links and control get their turn, too */
     nk__cpu.sip->preempted = 1;
-    nk__requeue(nk__cpu.sip, 0);
+    nk__turn_over(nk__cpu.sip, 0);
 }
 
 /* Copies the vector registers into the header. Answers how to restore them: 1 xrstor,
@@ -140,8 +139,11 @@ static void on_tick(int signal_number, siginfo_t *info, void *context)
     if (nk__cpu.sip == NULL) {
         return; /* the scheduler loop */
     }
+    if (nk__cpu.worker->late_wait > 0 && !nk__cpu.sip->preempted) {
+        nk__cpu.worker->late_wait--;
+    }
     fault = nk__quota_tick(nk__cpu.sip);
-    if (!nk__in_image_area(rip)) {
+    if (!nk__is_code_of(nk__cpu.sip, rip)) {
         nk__cpu.resched = 1; /* kernel or gate: yield on the way back */
         return;
     }

@@ -8,6 +8,9 @@
  * the tick before: nothing is paid for it between ticks. So a SIP is charged up to a tick too much
  * or too little each time it is resumed, and one that is over a limit ends at the next tick that
  * finds it.
+ *
+ * A share (cpu_percent) is a limit without death: a SIP that has used more of the last second or
+ * two than its share rests, from the tick that finds it so, until it has not.
  */
 #include "internal.h"
 
@@ -16,6 +19,9 @@
 #include <time.h>
 
 #define NS_PER_MS 1000000ull
+#define SHARE_WINDOW_NS                                                                            \
+    1000000000ull /* what a SIP did longer ago counts half, then a quarter...                      \
+                   */
 
 static uint64_t thread_ns(void)
 {
@@ -45,6 +51,7 @@ uint8_t nk__quota_tick(struct nk_sip *sip)
 
     nk__quota_skip();
     sip->cpu_ns += nk__cpu.charged_ns - before;
+    sip->share_used_ns += nk__cpu.charged_ns - before;
     if (nk__cpu.restored == sip && nk__cpu.restored_calls == nk__cpu.calls) {
         sip->slice_ns += nk__cpu.charged_ns - before;
     } else {
@@ -57,6 +64,29 @@ uint8_t nk__quota_tick(struct nk_sip *sip)
         return SF_FAULT_ENDLESS_LOOP;
     }
     return SF_FAULT_NONE;
+}
+
+uint64_t nk__quota_rest(struct nk_sip *sip)
+{
+    uint64_t now_ns, since_ns;
+
+    if (sip->cpu_percent == 0) {
+        return 0;
+    }
+    now_ns = nk__now();
+    if (sip->share_from_ns == 0) {
+        sip->share_from_ns = now_ns - sip->share_used_ns;
+    }
+    since_ns = now_ns - sip->share_from_ns;
+    while (since_ns > SHARE_WINDOW_NS) {
+        since_ns /= 2;
+        sip->share_used_ns /= 2;
+    }
+    sip->share_from_ns = now_ns - since_ns;
+    if (sip->share_used_ns * 100 <= since_ns * sip->cpu_percent) {
+        return 0;
+    }
+    return sip->share_from_ns + sip->share_used_ns * 100 / sip->cpu_percent;
 }
 
 int64_t nk__send_refused(struct nk_sip *sip, const struct nk_port *port, uint32_t tag,

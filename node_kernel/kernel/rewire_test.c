@@ -49,6 +49,7 @@ static int set_up(void **state)
         .node_name = "testnode",
         .node_id = NODE,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .slot_count = 16,
         .heap_bytes = 16u << 20,
         .events = {.log = on_log, .ended = on_ended},

@@ -64,6 +64,7 @@ static void kernel_make(uint32_t slot_count)
     struct nk_options options = {.node_name = "scale",
                                  .node_id = NODE,
                                  .epoch = 1,
+                                 .trust = &image_trust_anyone,
                                  .slot_count = slot_count,
                                  .heap_bytes = 64u << 20,
                                  .events = {.ended = on_ended}};

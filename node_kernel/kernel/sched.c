@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The scheduler of a worker: one run queue, one heap of timers. A SIP woken by the running one goes
- * to the front of the queue, so that a reply is one switch away when the waker blocks; at most
+ * The scheduler of a worker: two run queues, one heap of timers. A SIP woken by the running one
+ * goes to the front of the queue, so that a reply is one switch away when the waker blocks; at most
  * NK_FRONT_MAX times in a row, so that two SIPs that talk a lot cannot starve the others.
+ *
+ * Shares: a SIP that used its whole turn, up to the tick, waits in `late`, behind those that did
+ * not. Without that, one that computes would get a tick for each few microseconds of those that
+ * talk. One of `late` has its turn after as many ticks as SIPs are ready in `run`, at most
+ * LATE_TICKS_MAX; or when `run` is empty.
  */
 #include "internal.h"
 
 #include <assert.h>
 #include <time.h>
+
+#define LATE_TICKS_MAX 4u
 
 uint64_t nk__now(void)
 {
@@ -116,6 +123,25 @@ void nk__wake(struct nk_sip *sip)
     nk_list_insert(worker->run.prev, &sip->run);
 }
 
+/* The first of `run`, or of `late` if it is time for it or there is no other. */
+static struct nk_sip *run_first(struct nk_worker *worker)
+{
+    struct nk_list *list = &worker->run;
+    struct nk_sip *sip;
+
+    if (__builtin_expect(!nk_list_empty(&worker->late), 0) &&
+        (nk_list_empty(list) || worker->late_wait == 0)) {
+        list = &worker->late;
+    }
+    sip = NK_CONTAINER(list->next, struct nk_sip, run);
+    nk_list_remove(&sip->run);
+    if (list == &worker->late) {
+        worker->late_wait = worker->ready < LATE_TICKS_MAX ? worker->ready : LATE_TICKS_MAX;
+    }
+    worker->front_count = 0;
+    return sip;
+}
+
 /* Takes the next SIP that really can go on off the queue; NULL if there is none. */
 static struct nk_sip *run_pick(struct nk_worker *worker, uint64_t *out_result)
 {
@@ -126,9 +152,7 @@ static struct nk_sip *run_pick(struct nk_worker *worker, uint64_t *out_result)
             worker->front = NULL;
             worker->front_count++;
         } else {
-            sip = NK_CONTAINER(worker->run.next, struct nk_sip, run);
-            nk_list_remove(&sip->run);
-            worker->front_count = 0;
+            sip = run_first(worker);
         }
         worker->ready--;
         if (sip->wait == NK_WAIT_NONE) {
@@ -198,7 +222,7 @@ _Noreturn void nk__block(struct nk_sip *sip, int64_t timeout_ns)
     switch_away(sip->worker);
 }
 
-_Noreturn void nk__requeue(struct nk_sip *sip, uint64_t result)
+static _Noreturn void requeue(struct nk_sip *sip, uint64_t result, struct nk_list *queue)
 {
     struct nk_worker *worker = sip->worker;
 
@@ -206,8 +230,28 @@ _Noreturn void nk__requeue(struct nk_sip *sip, uint64_t result)
     worker->ready++;
     sip->wait = NK_WAIT_NONE;
     sip->result = result;
-    nk_list_insert(worker->run.prev, &sip->run);
+    nk_list_insert(queue->prev, &sip->run);
     switch_away(worker);
+}
+
+_Noreturn void nk__requeue(struct nk_sip *sip, uint64_t result)
+{
+    requeue(sip, result, &sip->worker->run);
+}
+
+_Noreturn void nk__turn_over(struct nk_sip *sip, uint64_t result)
+{
+    uint64_t until_ns = nk__quota_rest(sip);
+
+    nk__cpu.budget = 0; /* so that links and control get their turn, too */
+    if (until_ns == 0) {
+        requeue(sip, result, sip->preempted ? &sip->worker->late : &sip->worker->run);
+    }
+    sip->state = NK_SIP_WAITING; /* for nothing but the timer */
+    sip->wait = NK_WAIT_NONE;
+    sip->result = result;
+    nk__timer_add(sip, until_ns);
+    switch_away(sip->worker);
 }
 
 _Noreturn void nk__leave_dead(struct nk_sip *sip)

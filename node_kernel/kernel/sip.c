@@ -95,6 +95,7 @@ void nk__port_free(struct nk_port *port)
     free(port->stash);
     port->stash = NULL;
     mates_part(port);
+    nk__select_lose(port);
     port->ep = NULL;
     port->state = NK_PORT_FREE;
     /* The next holder gets the next generation; never 0, never a negative handle. */
@@ -201,7 +202,7 @@ void nk__sip_free(struct nk_sip *sip)
     }
     free(sip->config);
     free(sip->exports);
-    free(sip->wait_handles);
+    free(sip->select_handles);
     free(sip);
 }
 
@@ -308,7 +309,9 @@ static sf_status options_check(struct nk_kernel *kernel, const struct nk_sip_opt
         nk__say(text, text_capacity, "sip %s: its image is not on this node", options->name);
         return SF_NOTFOUND;
     }
-    return SF_OK;
+    /* The trust list may have changed since the image was added. */
+    return image_check_trust((*out_image)->image, &kernel->trust, options->image_name, text,
+                             text_capacity);
 }
 
 sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *options, char *text,
@@ -357,7 +360,10 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
     sip->head = (struct nk_head *)(nk__slot_address(kernel, sip->slot_index) + NK_HEAD);
     sip->memory = (uint8_t *)(nk__slot_address(kernel, sip->slot_index) + NK_MEMORY);
     nk__window_init(sip);
-    st = sip_exports(sip, text, text_capacity);
+    st = nk__native_attach(sip);
+    if (st == SF_OK) {
+        st = sip_exports(sip, text, text_capacity);
+    }
     if (st != SF_OK) {
         goto give_back;
     }
@@ -370,6 +376,7 @@ give_back:
     nk__lock(kernel);
     fab_export_remove_all(kernel->fabric, sip->owner);
     nk__unlock(kernel);
+    nk__native_detach(sip);
     nk__slot_give_back(kernel, sip->slot_index);
 free_sip:
     nk__sip_free(sip);
@@ -503,8 +510,8 @@ sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t number)
     slot = nk__slot_address(kernel, sip->slot_index);
     /* As if the SIP had called the kernel from the start thunk; see gate.S. */
     frame = (uint64_t *)(slot + NK_STACK_TOP - 64) - FRAME_WORDS;
-    frame[3] = slot + NK_INSTANCE;                /* %r12 */
-    frame[4] = (uint64_t)sip->image->desc->start; /* %rbx */
+    frame[3] = slot + NK_INSTANCE;     /* %r12 */
+    frame[4] = nk__start_address(sip); /* %rbx */
     frame[6] = nk__gate_start_address();
     sip->head->rsp = (uint64_t)frame;
     sip->head->memory_bytes = sip->image->memory_bytes;
@@ -561,6 +568,7 @@ void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *repor
     sip_detach(sip, cause);
     nk__unlock(kernel);
     nk__window_fini(sip);
+    nk__native_detach(sip);
     nk__slot_give_back(kernel, sip->slot_index);
     nk__note_ended(sip, &end);
     nk__lock(kernel);

@@ -119,6 +119,7 @@ static int world_make(void **state)
         .node_name = "testnode",
         .node_id = 5,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .slot_first = 100,
         .slot_count = 32,
         .heap_bytes = 64u << 20,
@@ -751,8 +752,8 @@ static void ten_thousand_lives_leave_nothing(void **state)
     after = usage_now();
     assert_int_equal(world.end_count, 10000);
     assert_int_equal(after.fds, before.fds);
-    assert_int_equal(after.maps, before.maps);
-#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed for a while */
+    assert_true(after.maps <= before.maps); /* some may have been joined */
+#ifndef __SANITIZE_ADDRESS__                /* which keeps what was freed for a while */
     assert_true(after.resident_kib <= before.resident_kib + 256);
 #endif
 }

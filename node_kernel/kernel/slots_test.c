@@ -87,6 +87,7 @@ static void world_make(void)
     struct nk_options options = {.node_name = "testnode",
                                  .node_id = NODE,
                                  .epoch = 1,
+                                 .trust = &image_trust_anyone,
                                  .slot_first = SLOT_FIRST,
                                  .slot_count = 16,
                                  .large_first = LARGE_FIRST,
@@ -332,6 +333,7 @@ static void expect_lease(uint16_t node_id, uint64_t first, uint64_t count)
     struct nk_options options = {.node_name = "lease",
                                  .node_id = node_id,
                                  .epoch = 1,
+                                 .trust = &image_trust_anyone,
                                  .slot_count = 1,
                                  .heap_bytes = 2u << 20};
     const uint64_t from = NK_LARGE_BASE + first * NK_LARGE_STRIDE;
@@ -345,13 +347,10 @@ static void expect_lease(uint16_t node_id, uint64_t first, uint64_t count)
     assert_non_null(maps);
     while (fgets(line, sizeof(line), maps) != NULL) {
         unsigned long long low, high;
+        char access[8];
 
-        assert_int_equal(sscanf(line, "%llx-%llx", &low, &high), 2);
-        if (low >= NK_LARGE_BASE && low < NK_LARGE_BASE + NK_LARGE_COUNT_MAX * NK_LARGE_STRIDE) {
-            assert_int_equal(low, from);
-            assert_int_equal(high, from + count * NK_LARGE_STRIDE);
-            found = true;
-        }
+        assert_int_equal(sscanf(line, "%llx-%llx %7s", &low, &high, access), 3);
+        found |= low == from && high == from + count * NK_LARGE_STRIDE && access[0] == '-';
     }
     (void)fclose(maps);
     assert_true(found);
@@ -409,6 +408,29 @@ static void a_block_that_was_given_away_is_gone(void)
     start(1);
     run_all();
     assert_int_equal(world.hows[1], NK_END_EXITED);
+}
+
+static void a_block_that_went_straight_to_another_is_gone(void)
+{
+    static const struct {
+        uint32_t sender, receiver;
+        const char *mode;
+    } cases[] = {{SMALL, SMALL, "straight1m"},
+                 {LARGE, SMALL, "straight1m"},
+                 {STRICT, LARGE, "straight1m"},
+                 {STRICT, SMALL, "straight64"}};
+
+    for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        create(1, cases[i].receiver, "srv", "echo");
+        create(2, cases[i].sender, "victim", cases[i].mode);
+        wire(2, "srv.test");
+        start(1);
+        start(2);
+        run_all();
+        assert_int_equal(world.hows[2], NK_END_FAULTED);
+        assert_int_equal(world.faults[2], SF_FAULT_USE_AFTER_SEND);
+        assert_exited(1, 0); /* it got the block, and notices a closed channel */
+    }
 }
 
 /* The kernel's own side: what is sent from and to the heap is at home there. */
@@ -476,6 +498,25 @@ static struct usage usage_now(void)
     return usage;
 }
 
+/* Pieces that the heap's range is in. */
+static uint32_t heap_pieces(void)
+{
+    const uint64_t from = XH_CELL_BASE + NODE * XH_NODE_STRIDE;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    uint32_t count = 0;
+    char line[512];
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long low, high;
+
+        assert_int_equal(sscanf(line, "%llx-%llx", &low, &high), 2);
+        count += low >= from && high <= from + XH_NODE_STRIDE;
+    }
+    (void)fclose(maps);
+    return count;
+}
+
 static void moving_blocks_leaves_nothing_behind(void)
 {
     struct usage before, after;
@@ -491,6 +532,7 @@ static void moving_blocks_leaves_nothing_behind(void)
     (void)printf("# mappings %u, then %u; resident %ld KiB, then %ld KiB\n", before.maps,
                  after.maps, before.resident_kib, after.resident_kib);
     assert_true(after.maps <= before.maps);
+    assert_int_equal(heap_pieces(), 1); /* as it was made */
     assert_true(after.resident_kib <= before.resident_kib + 512);
 }
 
@@ -693,6 +735,7 @@ int main(int argc, char **argv)
         TEST(blocks_of_all_sizes_arrive_whole_whoever_waits),
         TEST_COPYING(blocks_of_all_sizes_arrive_whole_whoever_waits),
         TEST(a_block_that_was_given_away_is_gone),
+        TEST(a_block_that_went_straight_to_another_is_gone),
         TEST(blocks_of_the_heap_come_and_go_whole),
         TEST_COPYING(blocks_of_the_heap_come_and_go_whole),
         TEST(moving_blocks_leaves_nothing_behind),

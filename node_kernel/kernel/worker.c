@@ -137,6 +137,9 @@ static void sip_arrive(struct nk_sip *sip)
     }
     if (sip->deadline != UINT64_MAX) {
         nk__timer_add(sip, sip->deadline);
+        if (sip->wait == NK_WAIT_NONE) {
+            return; /* it has used up its share, and rests */
+        }
     }
     nk__wake(sip);
 }
@@ -167,7 +170,7 @@ void nk__inbox_drain(struct nk_worker *worker)
             nk__post(sip); /* it moved on */
         } else if (sip->state == NK_SIP_ARRIVING) {
             sip_arrive(sip);
-        } else {
+        } else if (sip->wait != NK_WAIT_NONE) {
             nk__wake(sip);
         }
     }
@@ -430,6 +433,7 @@ sf_status nk__workers_init(struct nk_kernel *kernel, const struct nk_options *op
         }
         *worker = (struct nk_worker){.index = i, .kernel = kernel, .wake_fd = -1};
         nk_list_init(&worker->run);
+        nk_list_init(&worker->late);
         kernel->workers[i] = worker;
         kernel->worker_count = i + 1;
         worker->timers = calloc(kernel->slot_count, sizeof(struct nk_sip *));

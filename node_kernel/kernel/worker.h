@@ -80,9 +80,11 @@ static inline void nk_list_remove(struct nk_list *item)
 struct nk_worker {
     /* Its own thread's. */
     struct nk_list run;
+    struct nk_list late;  /* SIPs whose last turn was ended by the tick; see sched.c */
+    uint32_t late_wait;   /* ticks until one of these may run before all of `run` */
     struct nk_sip *front; /* comes before all of `run`, because the running SIP woke it; or NULL */
     uint32_t front_count;
-    uint32_t ready; /* SIPs in run and front; others read it to compare */
+    uint32_t ready; /* SIPs in run, late and front; others read it to compare */
     uint32_t index;
     struct nk_sip *dead; /* left the worker for good; the loop finishes it */
     uint64_t switches, messages, calls;

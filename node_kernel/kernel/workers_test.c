@@ -62,6 +62,7 @@ static int world_make(void **state)
         .node_name = "testnode",
         .node_id = 5,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .worker_count = WORKERS,
         .slot_first = 100,
         .slot_count = SLOTS,
@@ -244,6 +245,49 @@ static void a_fault_on_one_worker_is_seen_with_its_cause_on_another(void **state
     assert_exited(2, SF_CAUSE_PEER_FAULTED | SF_FAULT_DIV_BY_ZERO << 8);
 }
 
+static void a_sip_that_waits_for_several_things_gets_each(void **state)
+{
+    (void)state;
+    create(1, "wait", "waitalone", 1);
+    create(2, "opener", "watch", 2);
+    wire(2, "wait.test");
+    start(1);
+    start(2);
+    run_until_ended(2);
+    assert_exited(1, 0);
+    assert_exited(2, SF_CAUSE_PEER_EXITED);
+}
+
+static void one_serves_many_from_every_worker(const char *mode)
+{
+    create(1, "srv", mode, 2);
+    start(1);
+    for (uint64_t number = 2; number <= 9; number++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "c%llu", (unsigned long long)number);
+        create(number, name, "ask", 1 + (uint32_t)number % WORKERS);
+        wire(number, "srv.test");
+        start(number);
+    }
+    run_until_ended(9);
+    for (uint64_t number = 1; number <= 9; number++) {
+        assert_exited(number, 0);
+    }
+}
+
+static void one_serves_many_by_recv_any(void **state)
+{
+    (void)state;
+    one_serves_many_from_every_worker("anyserver");
+}
+
+static void one_serves_many_by_select(void **state)
+{
+    (void)state;
+    one_serves_many_from_every_worker("selectserver");
+}
+
 /* --- ending -------------------------------------------------------------------------------------
  */
 
@@ -361,8 +405,11 @@ static void a_moved_sip_keeps_channels_and_timers(void **state)
         start(number);
         start(number + 1);
     }
-    while (world.end_count < 40) {
+    for (uint32_t round = 0; world.end_count < 40; round++) {
         (void)nk_run(world.kernel, 20, now());
+        if (round >= 200) {
+            continue; /* they were moved enough */
+        }
         nk_pause(world.kernel);
         for (uint64_t number = 1; number <= 60; number++) {
             struct nk_sip *sip = nk__sip_find(world.kernel, number);
@@ -379,6 +426,88 @@ static void a_moved_sip_keeps_channels_and_timers(void **state)
         assert_exited(number, 0);
         assert_exited(number + 1, 0);
     }
+}
+
+/* --- shares ------------------------------------------------------------------------------------
+ */
+
+/* Runs for a second; then what each SIP used of the processor, in thousandths of all of them. */
+static void shares_of(uint32_t count, uint32_t shares[])
+{
+    uint64_t sum = 0;
+
+    run_ms(1000);
+    nk_pause(world.kernel);
+    for (uint32_t i = 0; i < count; i++) {
+        sum += find(i + 1)->cpu_ns;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        shares[i] = (uint32_t)(find(i + 1)->cpu_ns * 1000 / sum);
+        (void)printf("# sip %u: %u/1000\n", i + 1, shares[i]);
+    }
+    nk_resume(world.kernel);
+    for (uint64_t number = 1; number <= count; number++) {
+        stop_if_there(number); /* one may have ended because its peer did */
+    }
+    run_until_ended(count);
+}
+
+static void those_that_compute_get_the_same(void **state)
+{
+    uint32_t shares[4];
+
+    (void)state;
+    for (uint64_t number = 1; number <= 4; number++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "s%llu", (unsigned long long)number);
+        create(number, name, "spin", 2);
+        start(number);
+    }
+    shares_of(4, shares);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_in_range(shares[i], 125, 500); /* half to twice a fair share */
+    }
+}
+
+static void one_that_computes_leaves_time_to_those_that_talk(void **state)
+{
+    uint32_t shares[3];
+
+    (void)state;
+    create(1, "spin", "spin", 2);
+    create(2, "srv", "server", 2);
+    create(3, "cli", "chatter", 2);
+    wire(3, "srv.test");
+    for (uint64_t number = 1; number <= 3; number++) {
+        start(number);
+    }
+    shares_of(3, shares);
+    assert_in_range(shares[0], 200, 700);
+}
+
+static void a_share_is_kept(void **state)
+{
+    struct nk_sip_options options = {.number = 1,
+                                     .name = "spin",
+                                     .image_digest = world.digest,
+                                     .config = &(struct nk_config){"mode", "spin"},
+                                     .config_count = 1,
+                                     .worker = 2,
+                                     .cpu_percent = 20};
+    uint64_t begin, used;
+
+    (void)state;
+    assert_int_equal(nk_sip_create(world.kernel, &options, NULL, 0), SF_OK);
+    begin = now();
+    start(1);
+    run_ms(1500);
+    nk_pause(world.kernel);
+    used = find(1)->cpu_ns * 100 / (now() - begin);
+    nk_resume(world.kernel);
+    (void)printf("# %llu %% used, 20 %% allowed\n", (unsigned long long)used);
+    assert_in_range(used, 1, 25);
+    stop(1);
 }
 
 /* --- standing still and sleeping ----------------------------------------------------------------
@@ -473,10 +602,16 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         TEST(sips_talk_from_every_worker_to_every_worker),
         TEST(a_fault_on_one_worker_is_seen_with_its_cause_on_another),
+        TEST(a_sip_that_waits_for_several_things_gets_each),
+        TEST(one_serves_many_by_recv_any),
+        TEST(one_serves_many_by_select),
         TEST(a_sip_of_another_worker_is_stopped_in_any_state),
         TEST(sips_spread_over_workers_and_wired_ones_sit_together),
         TEST(an_idle_worker_gets_work_from_a_busy_one),
         TEST(a_moved_sip_keeps_channels_and_timers),
+        TEST(those_that_compute_get_the_same),
+        TEST(one_that_computes_leaves_time_to_those_that_talk),
+        TEST(a_share_is_kept),
         TEST(audits_hold_in_the_middle_of_everything),
         TEST(idle_workers_use_no_processor_time),
     };

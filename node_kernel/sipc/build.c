@@ -12,9 +12,11 @@
 #include "check.h"
 #include "image.pb-c.h"
 #include "image/image.h"
+#include "keys.h"
 #include "lines.h"
 #include "manifest.h"
 #include "native.h"
+#include "native_mode.h"
 #include "protocols.h"
 #include "verify.h"
 #include "work.h"
@@ -73,11 +75,21 @@ static void name_from_output(const char *out, char name[MANIFEST_NAME_MAX])
 
 static sf_status stage_manifest(struct job *job)
 {
+    sf_status st = SF_OK;
+
     if (job->options->manifest != NULL) {
-        return manifest_read(job->options->manifest, &job->source);
+        st = manifest_read(job->options->manifest, &job->source);
+    } else {
+        name_from_output(job->options->out, job->source.name);
     }
-    name_from_output(job->options->out, job->source.name);
-    return SF_OK;
+    if (st == SF_OK && job->options->mode != NULL) {
+        st = image_mode_find(job->options->mode, &job->source.mode);
+        if (st != SF_OK) {
+            return sipc_fail(SF_UNSUPPORTED, "--mode %s: the mode is " IMAGE_MODES,
+                             job->options->mode);
+        }
+    }
+    return st;
 }
 
 static sf_status stage_protocols(struct job *job)
@@ -162,6 +174,12 @@ static sf_status stage_module(struct job *job)
     const struct build_list *sources = &job->options->sources;
 
     if (sources->count == 1 && ends_with(sources->items[0], ".wasm")) {
+        if (job->source.mode == IMAGE_NATIVE) {
+            return sipc_fail(SF_UNSUPPORTED,
+                             "%s: mode native needs C sources: a WebAssembly module "
+                             "has only one way to run, mode wasm",
+                             sources->items[0]);
+        }
         return file_read(sources->items[0], WASM_BYTES_MAX, &job->wasm, &job->wasm_bytes);
     }
     for (size_t i = 0; i < sources->count; i++) {
@@ -248,6 +266,50 @@ static sf_status write_types(struct job *job)
     return st;
 }
 
+/* `at` is behind "_load" or "_store": is the access as sip_mem.h takes it apart? True also if it is
+ * no access but a name that goes on. */
+static bool access_ok(const char *at)
+{
+    static const char memory[] = "(&instance->w2c_memory, ";
+    static const char cast[] = "(u64)(";
+
+    at += strspn(at, "0123456789_su");
+    if (strncmp(at, memory, sizeof(memory) - 1) != 0) {
+        return *at != '(';
+    }
+    at += sizeof(memory) - 1;
+    if (strncmp(at, cast, sizeof(cast) - 1) != 0) {
+        return false;
+    }
+    at += sizeof(cast) - 1;
+    at += strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    if (*at++ != ')') {
+        return false;
+    }
+    if (strncmp(at, " + ", 3) == 0) {
+        at += 3;
+        at += strspn(at, "0123456789");
+        at += *at == 'u';
+    }
+    return *at == ')' || *at == ',';
+}
+
+/* Isolation rests on every access being masked: not one may be written in another way. */
+static bool accesses_ok(const char *text)
+{
+    static const char *const words[] = {"_load", "_store"};
+
+    for (size_t i = 0; i < 2; i++) {
+        for (const char *at = strstr(text, words[i]); at != NULL; at = strstr(at, words[i])) {
+            at += strlen(words[i]);
+            if (!access_ok(at)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* Puts the include of sip_mem.h behind wasm2c's own definitions. */
 static sf_status inject_memory_header(struct job *job)
 {
@@ -265,8 +327,8 @@ static sf_status inject_memory_header(struct job *job)
     }
     at = strstr((char *)text, marker);
     whole = malloc(length + sizeof(include));
-    if (at == NULL || whole == NULL || strlen((char *)text) != length) {
-        st = sipc_fail(at == NULL ? SF_UNSUPPORTED : SF_NOMEM,
+    if (at == NULL || whole == NULL || strlen((char *)text) != length || !accesses_ok(at)) {
+        st = sipc_fail(whole != NULL ? SF_UNSUPPORTED : SF_NOMEM,
                        "wasm2c's output is not as wabt 1.0.32 writes it");
     } else {
         before = (size_t)(at - (char *)text);
@@ -374,9 +436,19 @@ static sf_status stage_gcc(struct job *job)
                        &length);
     }
     if (st == SF_OK) {
-        st = native_read(job->linked, length, &job->native);
+        st = native_read(job->linked, length, IMAGE_WASM, &job->native);
     }
     return st;
+}
+
+/* Mode native: from the sources again. */
+static sf_status stage_native(struct job *job)
+{
+    size_t length;
+    sf_status st = native_compile(&job->work, job->options, job->base_address, job->pages_max,
+                                  &job->linked, &length);
+
+    return st == SF_OK ? native_read(job->linked, length, IMAGE_NATIVE, &job->native) : st;
 }
 
 /* --- the image -----------------------------------------------------------------------------------
@@ -391,6 +463,10 @@ static sf_status plan_memory(struct job *job)
         if (pages < job->facts.pages) {
             pages = job->facts.pages;
         }
+        if (job->source.mode == IMAGE_NATIVE && pages < 2 * (uint64_t)job->facts.pages) {
+            pages = 2 * (uint64_t)job->facts.pages; /* pointers are twice as long */
+        }
+        pages = pages > NK_MODULE_PAGES_MAX ? NK_MODULE_PAGES_MAX : pages;
     }
     if (pages < job->facts.pages) {
         return sipc_fail(SF_LIMIT,
@@ -399,6 +475,9 @@ static sf_status plan_memory(struct job *job)
                          job->facts.pages * 64, (unsigned long long)pages * 64);
     }
     job->pages_max = pages < job->facts.pages_max ? (uint32_t)pages : job->facts.pages_max;
+    if (job->source.mode == IMAGE_NATIVE) {
+        job->facts.pages = job->pages_max; /* no growing: all is there from the start */
+    }
     return SF_OK;
 }
 
@@ -420,6 +499,9 @@ static void fill_manifest(struct job *job)
     m->violation_faults = job->source.violation_faults;
     m->module_hash =
         (ProtobufCBinaryData){.len = sizeof(job->module_hash), .data = job->module_hash};
+    if (job->source.mode != IMAGE_WASM) {
+        m->mode = (char *)(uintptr_t)image_mode_name(job->source.mode);
+    }
     m->built_by = (char *)(uintptr_t) "sipc " SIPFABRIC_VERSION;
 }
 
@@ -561,11 +643,11 @@ static sf_status stage_image(struct job *job)
     struct image *image = NULL;
     uint8_t *bytes = NULL;
     size_t length = 0;
-    char text[512];
+    char text[512] = "";
     sf_status st = fill_symbols(job);
 
     if (st == SF_OK) {
-        st = fill_lines(job);
+        st = job->source.mode == IMAGE_NATIVE ? SF_OK : fill_lines(job);
     }
     if (st != SF_OK) {
         return st;
@@ -573,6 +655,13 @@ static sf_status stage_image(struct job *job)
     st = image_seal(&job->manifest, job->native.elf, job->native.elf_bytes, &bytes, &length);
     if (st != SF_OK) {
         return sipc_fail(st, "the image is larger than %u bytes", IMAGE_BYTES_MAX);
+    }
+    if (job->options->key != NULL) {
+        st = keys_sign(&bytes, &length, job->options->key);
+        if (st != SF_OK) {
+            free(bytes);
+            return st;
+        }
     }
     st = image_open(bytes, length, &image, text, sizeof(text));
     if (st != SF_OK) {
@@ -603,11 +692,11 @@ static sf_status run_stages(struct job *job)
     if (st == SF_OK) {
         st = choose_place(job);
     }
-    if (st == SF_OK) {
+    if (st == SF_OK && job->source.mode == IMAGE_NATIVE) {
+        st = stage_native(job);
+    } else if (st == SF_OK) {
         st = stage_wasm2c(job);
-    }
-    if (st == SF_OK) {
-        st = stage_gcc(job);
+        st = st == SF_OK ? stage_gcc(job) : st;
     }
     if (st == SF_OK) {
         st = stage_image(job);

@@ -4,8 +4,8 @@
  *
  * Stages, each a function in build.c; the first that fails ends the build with its message:
  * manifest and contracts -> clang -> verifier -> strip -> wasm-validate -> static check (flow.h) ->
- * wasm2c -> gcc -> ELF check -> manifest -> image_open of the result. The output file appears only
- * on success.
+ * wasm2c -> gcc -> ELF check -> manifest -> signature -> image_open of the result. The output file
+ * appears only on success. Mode native goes from the static check straight to gcc (native_mode.h).
  */
 #ifndef SIPC_BUILD_H
 #define SIPC_BUILD_H
@@ -30,8 +30,10 @@ struct build_options {
     struct build_list defines;
     const char *out;
     const char *manifest; /* NULL: no imports, no exports */
+    const char *key;      /* file of the secret key to sign with; NULL: the image is not signed */
     const char *keep;     /* NULL, or the folder for what the stages write */
     int64_t place;        /* -1: from the hash */
+    const char *mode;     /* NULL: the manifest's */
     bool verbose;
     bool strict;     /* operations left to the monitor are errors */
     bool for_others; /* also what is not for C */

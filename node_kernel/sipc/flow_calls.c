@@ -655,6 +655,10 @@ void flow__call(struct flow_run *r, struct flow_state *s, const struct flow_insn
     case FLOW_CALL_close:
         call_close(&step, s);
         return;
+    case FLOW_CALL_recv_any: /* from which endpoint is not followed */
+        forget_message(s, flow_address(r, step.args[2], 0));
+        lose_all(s);
+        break;
     case FLOW_CALL_config:
         forget_buffer(&step, s, 2);
         break;

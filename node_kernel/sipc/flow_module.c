@@ -33,6 +33,7 @@ bool flow_call_matters(uint8_t call)
     case FLOW_CALL_channel:
     case FLOW_CALL_send:
     case FLOW_CALL_recv:
+    case FLOW_CALL_recv_any:
     case FLOW_CALL_close:
         return true;
     default:

@@ -9,6 +9,7 @@
 
 #include "image.pb-c.h"
 #include "image/image.h"
+#include "keys.h"
 #include "work.h"
 
 static const char *protection_text(int protection)
@@ -56,13 +57,22 @@ static void add_contracts(cJSON *object, const struct image *image)
     }
 }
 
+/* The segments, and behind them the data of a native image. NULL: no more. */
+static const struct image_segment *segment_at(const struct image *image, uint32_t index)
+{
+    if (index < image->segment_count) {
+        return &image->segments[index];
+    }
+    return index == image->segment_count && image->mode == IMAGE_NATIVE ? &image->data : NULL;
+}
+
 static void add_segments(cJSON *object, const struct image *image)
 {
     cJSON *list = cJSON_AddArrayToObject(object, "segments");
+    const struct image_segment *segment;
     char address[32];
 
-    for (uint32_t i = 0; i < image->segment_count; i++) {
-        const struct image_segment *segment = &image->segments[i];
+    for (uint32_t i = 0; (segment = segment_at(image, i)) != NULL; i++) {
         cJSON *item = cJSON_CreateObject();
         (void)snprintf(address, sizeof(address), "0x%llx", (unsigned long long)segment->address);
         (void)cJSON_AddStringToObject(item, "address", address);
@@ -72,7 +82,28 @@ static void add_segments(cJSON *object, const struct image *image)
     }
 }
 
-static sf_status print_json(const struct image *image)
+/* state: "unsigned"; "signed" (by a key nobody vouches for here); "trusted". */
+static void add_signature(cJSON *object, const struct image *image, const struct image_trust *trust)
+{
+    cJSON *signature = cJSON_AddObjectToObject(object, "signature");
+    const struct image_key *key =
+        image->is_signed && trust != NULL ? image_trust_find(trust, image->signer) : NULL;
+    char id[IMAGE_KEY_ID_CHARS + 1];
+
+    (void)cJSON_AddStringToObject(signature, "state",
+                                  !image->is_signed ? "unsigned"
+                                  : key != NULL     ? "trusted"
+                                                    : "signed");
+    if (image->is_signed) {
+        image_key_id(image->signer, id);
+        (void)cJSON_AddStringToObject(signature, "key_id", id);
+    }
+    if (key != NULL) {
+        (void)cJSON_AddStringToObject(signature, "key_name", key->name);
+    }
+}
+
+static sf_status print_json(const struct image *image, const struct image_trust *trust)
 {
     const Sf__Image__Manifest *m = image->manifest;
     cJSON *object = cJSON_CreateObject();
@@ -82,9 +113,11 @@ static sf_status print_json(const struct image *image)
     image_digest_hex(image->digest, buffer);
     (void)cJSON_AddStringToObject(object, "digest", buffer);
     (void)cJSON_AddStringToObject(object, "name", m->name);
+    add_signature(object, image, trust);
     (void)cJSON_AddNumberToObject(object, "abi_version", m->abi_version);
     (void)snprintf(buffer, sizeof(buffer), "0x%llx", (unsigned long long)m->base_address);
     (void)cJSON_AddStringToObject(object, "base_address", buffer);
+    (void)cJSON_AddStringToObject(object, "mode", image_mode_name(image->mode));
     (void)cJSON_AddStringToObject(object, "slot_class", m->slot_class);
     (void)cJSON_AddNumberToObject(object, "memory_pages", m->memory_pages);
     (void)cJSON_AddNumberToObject(object, "memory_pages_max", m->memory_pages_max);
@@ -121,21 +154,25 @@ static void print_ports(const char *kind, Sf__Image__Port *const ports[], size_t
     }
 }
 
-static void print_text(const struct image *image)
+static void print_text(const struct image *image, const struct image_trust *trust)
 {
     const Sf__Image__Manifest *m = image->manifest;
-    char buffer[65];
+    const struct image_segment *segment;
+    char buffer[65], signer[KEYS_SIGNER_BYTES];
 
     (void)printf("name       %s\n", m->name);
     image_digest_hex(image->digest, buffer);
     (void)printf("digest     %s\n", buffer);
+    (void)printf("signature  %s\n", keys_signer(image, trust, signer));
     (void)printf("module     %s\n", hex(&m->module_hash, buffer));
     (void)printf("built by   %s, abi %u\n", m->built_by, m->abi_version);
+    (void)printf("mode       %s%s\n", image_mode_name(image->mode),
+                 image->mode == IMAGE_NATIVE ? ": no checks at run time, as trusted as the node"
+                                             : "");
     (void)printf("memory     %u KiB at start, %u KiB at most, class %s\n", m->memory_pages * 64,
                  m->memory_pages_max * 64, m->slot_class);
     (void)printf("place      0x%llx\n", (unsigned long long)m->base_address);
-    for (uint32_t i = 0; i < image->segment_count; i++) {
-        const struct image_segment *segment = &image->segments[i];
+    for (uint32_t i = 0; (segment = segment_at(image, i)) != NULL; i++) {
         (void)printf("segment    0x%llx %s %llu bytes\n", (unsigned long long)segment->address,
                      protection_text(segment->protection), (unsigned long long)segment->file_bytes);
     }
@@ -160,7 +197,7 @@ static void print_text(const struct image *image)
     }
 }
 
-sf_status inspect(const char *path, bool json)
+sf_status inspect(const char *path, bool json, const struct image_trust *trust)
 {
     struct image *image = NULL;
     char text[512];
@@ -175,9 +212,9 @@ sf_status inspect(const char *path, bool json)
     if (st != SF_OK) {
         st = sipc_fail(st, "%s: rule %s", path, text);
     } else if (json) {
-        st = print_json(image);
+        st = print_json(image, trust);
     } else {
-        print_text(image);
+        print_text(image, trust);
     }
     image_close(image);
     free(bytes);

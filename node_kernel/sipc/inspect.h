@@ -8,8 +8,9 @@
 #include <stdbool.h>
 
 #include "base/status.h"
+#include "image/trust.h"
 
 /* Prints the error itself. A broken image is not shown, only the rule. */
-SF_MUST_CHECK sf_status inspect(const char *path, bool json);
+SF_MUST_CHECK sf_status inspect(const char *path, bool json, const struct image_trust *trust);
 
 #endif

@@ -131,6 +131,16 @@ static sf_status read_bytes(struct reader *r, const yaml_node_t *node, uint64_t 
     return SF_OK;
 }
 
+static sf_status read_mode(struct reader *r, const yaml_node_t *value)
+{
+    const char *text = text_of(value);
+
+    if (text == NULL || text[0] == '\0' || image_mode_find(text, &r->out->mode) != SF_OK) {
+        return bad(r, value, "mode is " IMAGE_MODES);
+    }
+    return SF_OK;
+}
+
 static sf_status read_choice(struct reader *r, const yaml_node_t *node, const char *no,
                              const char *yes, bool *out)
 {
@@ -248,6 +258,9 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
     if (strcmp(text, "cpu") == 0) {
         return read_percent(r, value, &out->cpu_percent);
     }
+    if (strcmp(text, "mode") == 0) {
+        return read_mode(r, value);
+    }
     if (strcmp(text, "cpu_total") == 0) {
         return read_ms(r, value, &out->cpu_ms_max);
     }
@@ -259,7 +272,7 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
     }
     return bad(r, key,
                "unknown key %s; known: name, imports, exports, slot_class, memory, blocks, "
-               "strict_blocks, cpu, cpu_total, slice, on_violation",
+               "strict_blocks, mode, cpu, cpu_total, slice, on_violation",
                text);
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "image/image.h"
 
 #define MANIFEST_PORTS_MAX 64u
 #define MANIFEST_NAME_MAX 32u     /* with the terminating zero */
@@ -31,6 +32,7 @@ struct manifest_source {
     size_t export_count;
     uint64_t memory_bytes;    /* 0: not said */
     uint64_t block_bytes_max; /* 0: not said */
+    uint8_t mode;             /* enum image_mode */
     bool large;               /* slot class */
     bool strict_blocks;       /* every block has pages of its own */
     uint32_t cpu_percent;     /* 0: not said */

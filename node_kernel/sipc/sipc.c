@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sipc.c - the command line of sipc: build, check, sdk, verify, inspect.
+ * sipc.c - the command line of sipc: build, check, sdk, sign, verify, inspect, keygen.
  *
  * Exit codes: 0 done; 1 the input was refused or a tool failed; 2 wrong use. Data on stdout,
  * messages on stderr.
@@ -14,7 +14,9 @@
 #include "abi/nk_abi.h"
 #include "build.h"
 #include "image/image.h"
+#include "image/trust.h"
 #include "inspect.h"
+#include "keys.h"
 #include "sdk_export.h"
 #include "verify.h"
 #include "work.h"
@@ -31,7 +33,10 @@ static const char help[] =
     "  sipc sdk -o DIR [options]                 headers, libsip and contracts for another "
     "compiler\n"
     "  sipc verify FILE.wasm|FILE.sip            check it; says which rule is broken\n"
+    "  sipc verify FILE.sip --trust KEY.pub...   as a node that trusts these keys would\n"
     "  sipc inspect FILE.sip [-o text|json]      what is in an image\n"
+    "  sipc keygen NAME                          a new key: NAME.key (secret) and NAME.pub\n"
+    "  sipc sign FILE.sip --key NAME.key         sign it, in place or to -o FILE\n"
     "  sipc --help, --version\n"
     "\n"
     "Options of build and check; of sdk the first three:\n"
@@ -39,19 +44,40 @@ static const char help[] =
     "      --manifest FILE    name, imports, exports, memory (docs/formats.md)\n"
     "      --contracts PATH   a .contract file, or a folder of them; may be given again\n"
     "  -I DIR, -D NAME[=V]    as for a C compiler\n"
+    "      --key FILE         sign with that secret key; default: SIPC_KEY, or unsigned\n"
+    "      --mode MODE        wasm or native, instead of the manifest's\n"
     "      --place N          image place 0..524287; default: from the hash\n"
     "      --strict           an operation that is left to the monitor is an error\n"
     "      --keep DIR         leave what every stage writes in DIR\n"
     "  -v, --verbose          show the commands that are run, and every operation checked\n"
+    "\n"
+    "Options of verify and inspect:\n"
+    "      --trust FILE       public keys that are trusted; may be given again\n"
+    "      --name NAME        the name that the image must have (verify)\n"
+    "Options of keygen:\n"
+    "      --if-missing       leave a key that is there already\n"
     "\n"
     "Examples:\n"
     "  sipc build hello.c -o hello.sip\n"
     "  sipc build web.c --manifest web.yaml --contracts contracts/std -o web.sip\n"
     "  sipc sdk --manifest web.yaml --contracts contracts/std -o sdk\n"
     "  sipc verify module.wasm && echo fine\n"
+    "  sipc keygen release && sipc sign web.sip --key release.key\n"
+    "  sipc verify web.sip --trust release.pub --name web\n"
     "  sipc inspect web.sip -o json | jq .digest\n";
 
-enum { OPTION_MANIFEST = 256, OPTION_CONTRACTS, OPTION_KEEP, OPTION_PLACE, OPTION_STRICT };
+enum {
+    OPTION_MANIFEST = 256,
+    OPTION_CONTRACTS,
+    OPTION_IF_MISSING,
+    OPTION_KEEP,
+    OPTION_KEY,
+    OPTION_MODE,
+    OPTION_NAME,
+    OPTION_PLACE,
+    OPTION_STRICT,
+    OPTION_TRUST,
+};
 
 static int usage(const char *what)
 {
@@ -102,6 +128,12 @@ static bool take_option(struct build_options *options, int option)
     case OPTION_KEEP:
         options->keep = optarg;
         return true;
+    case OPTION_KEY:
+        options->key = optarg;
+        return true;
+    case OPTION_MODE:
+        options->mode = optarg;
+        return true;
     case OPTION_STRICT:
         options->strict = true;
         return true;
@@ -119,6 +151,8 @@ static int command_build(int argc, char **argv)
         {"manifest", required_argument, NULL, OPTION_MANIFEST},
         {"contracts", required_argument, NULL, OPTION_CONTRACTS},
         {"keep", required_argument, NULL, OPTION_KEEP},
+        {"key", required_argument, NULL, OPTION_KEY},
+        {"mode", required_argument, NULL, OPTION_MODE},
         {"place", required_argument, NULL, OPTION_PLACE},
         {"strict", no_argument, NULL, OPTION_STRICT},
         {"verbose", no_argument, NULL, 'v'},
@@ -129,6 +163,7 @@ static int command_build(int argc, char **argv)
     int option;
 
     options.check_only = strcmp(argv[0], "check") == 0;
+    options.key = keys_default();
     while ((option = getopt_long(argc, argv, "o:I:D:v", table, NULL)) >= 0) {
         if (!take_option(&options, option)) {
             return usage("an option is not known, lacks its value, or is there too often");
@@ -185,10 +220,40 @@ static sf_status validate(const uint8_t *bytes, size_t length)
     return st;
 }
 
-static sf_status verify_file(const char *path)
+static sf_status verify_module(const char *path, const uint8_t *bytes, size_t length)
 {
     static struct wasm_facts facts;
     char text[512];
+    sf_status st = wasm_verify(bytes, length, &facts, text, sizeof(text));
+
+    if (st != SF_OK) {
+        return sipc_fail(st, "%s: %s", path, text);
+    }
+    st = validate(bytes, length);
+    if (st == SF_FORMAT) {
+        st = sipc_fail(SF_TRUST, "%s: rule validate: the module is not type safe", path);
+    }
+    return st;
+}
+
+static sf_status verify_image(const char *path, const uint8_t *bytes, size_t length,
+                              const struct image_trust *trust, const char *name)
+{
+    struct image *image = NULL;
+    char text[512], signer[KEYS_SIGNER_BYTES];
+    sf_status st = image_open_trusted(bytes, length, trust != NULL ? trust : &image_trust_anyone,
+                                      name, &image, text, sizeof(text));
+
+    if (st != SF_OK) {
+        return sipc_fail(st, "%s: rule %s", path, text);
+    }
+    (void)fprintf(stderr, "sipc: %s: %s\n", path, keys_signer(image, trust, signer));
+    image_close(image);
+    return SF_OK;
+}
+
+static sf_status verify_file(const char *path, const struct image_trust *trust, const char *name)
+{
     uint8_t *bytes;
     size_t length;
     sf_status st = file_read(path, IMAGE_BYTES_MAX, &bytes, &length);
@@ -197,55 +262,139 @@ static sf_status verify_file(const char *path)
         return st;
     }
     if (length >= 8 && memcmp(bytes, IMAGE_MAGIC, 8) == 0) {
-        struct image *image = NULL;
-        st = image_open(bytes, length, &image, text, sizeof(text));
-        image_close(image);
-        if (st != SF_OK) {
-            st = sipc_fail(st, "%s: rule %s", path, text);
-        }
+        st = verify_image(path, bytes, length, trust, name);
+    } else if (trust != NULL || name != NULL) {
+        st = sipc_fail(SF_FORMAT, "%s: rule header: not a SIP image", path);
     } else {
-        st = wasm_verify(bytes, length, &facts, text, sizeof(text));
-        if (st != SF_OK) {
-            st = sipc_fail(st, "%s: %s", path, text);
-        } else {
-            st = validate(bytes, length);
-            if (st == SF_FORMAT) {
-                st = sipc_fail(SF_TRUST, "%s: rule validate: the module is not type safe", path);
-            }
-        }
+        st = verify_module(path, bytes, length);
     }
     free(bytes);
     return st;
 }
 
+/* Options of the commands that look at images or keys. */
+struct look {
+    const char *key;
+    const char *out;
+    const char *name;
+    bool if_missing;
+    bool trusting; /* --trust was given */
+    struct image_trust trust;
+};
+
+/* Exit code, or -1 to go on with argv[optind]. */
+static int take_look_options(int argc, char **argv, const struct option *table, struct look *look)
+{
+    int option;
+
+    while ((option = getopt_long(argc, argv, "o:", table, NULL)) >= 0) {
+        switch (option) {
+        case 'o':
+            look->out = optarg;
+            break;
+        case OPTION_KEY:
+            look->key = optarg;
+            break;
+        case OPTION_NAME:
+            look->name = optarg;
+            break;
+        case OPTION_IF_MISSING:
+            look->if_missing = true;
+            break;
+        case OPTION_TRUST:
+            look->trusting = true;
+            if (keys_trust_file(&look->trust, optarg) != SF_OK) {
+                return EXIT_FAILURE;
+            }
+            break;
+        default:
+            return usage("an option is not known here or lacks its value");
+        }
+    }
+    if (argc - optind != 1) {
+        (void)fprintf(stderr, "sipc: %s: expected one %s\nTry `sipc --help`.\n", argv[0],
+                      strcmp(argv[0], "keygen") == 0 ? "name" : "file");
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
 static int command_verify(int argc, char **argv)
 {
-    if (argc != 2 || argv[1][0] == '-') {
-        return usage("verify: expected one file");
+    static const struct option table[] = {{"trust", required_argument, NULL, OPTION_TRUST},
+                                          {"name", required_argument, NULL, OPTION_NAME},
+                                          {0}};
+    static struct look look;
+    const int code = take_look_options(argc, argv, table, &look);
+
+    if (code >= 0) {
+        return code;
     }
-    return verify_file(argv[1]) == SF_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    if (look.out != NULL) {
+        return usage("verify: -o does not belong here");
+    }
+    return verify_file(argv[optind], look.trusting ? &look.trust : NULL, look.name) == SF_OK
+               ? EXIT_SUCCESS
+               : EXIT_FAILURE;
 }
 
 static int command_inspect(int argc, char **argv)
 {
-    static const struct option table[] = {{"output", required_argument, NULL, 'o'}, {0}};
-    const char *format = "text";
-    int option;
+    static const struct option table[] = {{"output", required_argument, NULL, 'o'},
+                                          {"trust", required_argument, NULL, OPTION_TRUST},
+                                          {0}};
+    static struct look look = {.out = "text"};
+    const int code = take_look_options(argc, argv, table, &look);
 
-    while ((option = getopt_long(argc, argv, "o:", table, NULL)) >= 0) {
-        if (option != 'o') {
-            return usage("inspect: an option is not known or lacks its value");
-        }
-        format = optarg;
+    if (code >= 0) {
+        return code;
     }
-    if (strcmp(format, "text") != 0 && strcmp(format, "json") != 0) {
+    if (strcmp(look.out, "text") != 0 && strcmp(look.out, "json") != 0) {
         return usage("inspect: -o is text or json");
     }
-    if (argc - optind != 1) {
-        return usage("inspect: expected one file");
+    return inspect(argv[optind], strcmp(look.out, "json") == 0,
+                   look.trusting ? &look.trust : NULL) == SF_OK
+               ? EXIT_SUCCESS
+               : EXIT_FAILURE;
+}
+
+static int command_keygen(int argc, char **argv)
+{
+    static const struct option table[] = {{"if-missing", no_argument, NULL, OPTION_IF_MISSING},
+                                          {0}};
+    static struct look look;
+    const int code = take_look_options(argc, argv, table, &look);
+
+    if (code >= 0) {
+        return code;
     }
-    return inspect(argv[optind], strcmp(format, "json") == 0) == SF_OK ? EXIT_SUCCESS
-                                                                       : EXIT_FAILURE;
+    if (look.out != NULL) {
+        return usage("keygen: -o does not belong here; give the name of the files");
+    }
+    return keys_generate(argv[optind], look.if_missing) == SF_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int command_sign(int argc, char **argv)
+{
+    static const struct option table[] = {{"output", required_argument, NULL, 'o'},
+                                          {"key", required_argument, NULL, OPTION_KEY},
+                                          {0}};
+    static struct look look;
+    const int code = take_look_options(argc, argv, table, &look);
+
+    if (code >= 0) {
+        return code;
+    }
+    if (look.key == NULL) {
+        look.key = keys_default();
+    }
+    if (look.key == NULL) {
+        return usage("sign: no key (--key FILE, or SIPC_KEY)");
+    }
+    return keys_sign_file(argv[optind], look.out != NULL ? look.out : argv[optind], look.key) ==
+                   SF_OK
+               ? EXIT_SUCCESS
+               : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -255,7 +404,8 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {
         {"build", command_build},   {"check", command_build},     {"sdk", command_build},
-        {"verify", command_verify}, {"inspect", command_inspect},
+        {"verify", command_verify}, {"inspect", command_inspect}, {"keygen", command_keygen},
+        {"sign", command_sign},
     };
 
     if (argc < 2) {
@@ -279,5 +429,5 @@ int main(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
         }
     }
-    return usage("that command is not known: build, check, sdk, verify, inspect");
+    return usage("that command is not known: build, check, sdk, sign, verify, inspect, keygen");
 }

@@ -184,13 +184,14 @@ def check(name, ok, detail=""):
     results.append((name, bool(ok), detail))
 
 
-def environment():
-    return dict(os.environ, TMPDIR=str(PRIVATE), LC_ALL="C")
+def environment(**more):
+    inherited = {name: value for name, value in os.environ.items() if name != "SIPC_KEY"}
+    return dict(inherited, TMPDIR=str(PRIVATE), LC_ALL="C", **more)
 
 
-def run(*args, **options):
+def run(*args, env=None, **options):
     return subprocess.run([str(a) for a in args], capture_output=True, text=True,
-                          env=environment(), timeout=120, **options)
+                          env=env or environment(), timeout=120, **options)
 
 
 def write_module(name, content):
@@ -316,6 +317,65 @@ def test_build():
               out.stdout == "", out.stderr)
 
 
+def test_unmasked_accesses():
+    """A wasm2c that writes one access in another way than sip_mem.h takes apart is refused."""
+    tools = WORK / "tools"
+    tools.mkdir()
+    (WORK / "u.c").write_text(HELLO)
+    real = shutil.which("wasm2c")
+    for name, edit in (("no cast", r"s/(u64)(w2c_i0)/(w2c_i0)/"),
+                       ("a sum of two bases", r"s/(u64)(w2c_i0)/(u64)(w2c_i0) + (u64)(w2c_i1)/"),
+                       ("nothing", r"s/no such text//")):
+        (tools / "wasm2c").write_text(f"#!/bin/sh\n{real} \"$@\" && sed -i '{edit}' module.c\n")
+        (tools / "wasm2c").chmod(0o755)
+        env = dict(environment(), PATH=f"{tools}:{os.environ['PATH']}")
+        out = run(SIPC, "build", WORK / "u.c", "-o", WORK / "u.sip", env=env)
+        check(f"an access with another address: {name}",
+              out.returncode == 0 if name == "nothing" else
+              out.returncode == 1 and "is not as wabt 1.0.32 writes it" in out.stderr, out.stderr)
+
+
+DATA = """#include "sip.h"
+static int two(void) { return 2; }
+static int (*functions[])(void) = {two};
+static const char *const words[] = {"a", "b"};
+static volatile char room[ROOM];
+int sip_main(void) { room[0] = words[functions[0]() - 1][0]; return room[0]; }
+"""
+
+
+def test_native():
+    folder = WORK / "native"
+    folder.mkdir()
+    (folder / "x.c").write_text(DATA)
+    (folder / "m.yaml").write_text("name: x\nmode: native\n")
+    build = (SIPC, "build", "x.c", "-D", "ROOM=100000", "--manifest", "m.yaml")
+    out = run(*build, "-o", "x.sip", "--keep", "kept", cwd=folder)
+    check("native: build", out.returncode == 0, out.stderr)
+    loads = run("readelf", "-lW", folder / "kept/module.elf").stdout
+    check("native: nothing writable and executable", not re.search(r"LOAD.*RWE", loads), loads)
+    out = run(*build, "-o", "again.sip", cwd=folder)
+    check("native: same input, same bytes", (folder / "x.sip").read_bytes() ==
+          (folder / "again.sip").read_bytes(), out.stderr)
+    out = run(SIPC, "inspect", "x.sip", cwd=folder)
+    check("native: inspect says so", re.search(r"mode +native: no checks", out.stdout), out.stdout)
+    out = run(SIPC, "inspect", "x.sip", "-o", "json", cwd=folder)
+    check("native: inspect -o json", '"mode":\t"native"' in out.stdout, out.stdout)
+    out = run(SIPC, "verify", "x.sip", cwd=folder)
+    check("native: verify", out.returncode == 0, out.stderr)
+    out = run(*build, "--mode", "wasm", "-o", "w.sip", cwd=folder)
+    shown = run(SIPC, "inspect", "w.sip", cwd=folder).stdout
+    check("--mode goes before the manifest's", re.search(r"mode +wasm\n", shown), out.stderr + shown)
+    out = run(SIPC, "build", "x.c", "-D", "ROOM=40000000", "--mode", "native", "-o", "l.sip", cwd=folder)
+    check("native: too much data", out.returncode == 1 and "memory" in out.stderr and not (folder / "l.sip").exists(), out.stderr)
+    for name, source, words in (
+            ("thread-local data", "static _Thread_local int x;\nint sip_main(void) { return x++; }", "tls"),
+            ("a system call", "int sip_main(void) { __asm__(\"syscall\"); return 0; }", ""),
+    ):
+        (folder / "y.c").write_text(source)
+        out = run(SIPC, "build", "y.c", "--mode", "native", "-o", "y.sip", cwd=folder)
+        check(f"native: {name} is refused", out.returncode == 1 and words in out.stderr and
+              not (folder / "y.sip").exists(), out.stderr)
 def test_exported_numbers():
     """What linkers export besides is left out: nothing of it reaches wasm2c or the image."""
     numbers = '(global i32 (i32.const 9)) {} (global (mut i32) (i32.const 7))'
@@ -331,6 +391,131 @@ def test_exported_numbers():
         out = run(SIPC, "verify", write_module("refused.wasm", wat(f"{MEMORY} {MAIN} {text}")))
         check(f"exported numbers: but not {what}", out.returncode == 1 and "rule exports" in out.stderr,
               out.stderr)
+
+
+def test_keys():
+    folder = WORK / "keys"
+    folder.mkdir()
+    out = run(SIPC, "keygen", folder / "ours")
+    secret, public = folder / "ours.key", folder / "ours.pub"
+    check("keygen", out.returncode == 0 and re.fullmatch(r"[0-9a-f]{16}\n", out.stdout), out.stderr)
+    check("only its owner may read a secret key", secret.stat().st_mode & 0o777 == 0o600)
+    check("key files are as documented",
+          re.fullmatch(r"sip-secret-key-1 [0-9a-f]{64} ours\n", secret.read_text()) and
+          re.fullmatch(r"sip-public-key-1 [0-9a-f]{64} ours\n", public.read_text()))
+    before = secret.read_text(), public.read_text()
+    out = run(SIPC, "keygen", folder / "ours")
+    check("keygen does not overwrite a key", out.returncode == 1 and "ours.key is there already" in
+          out.stderr and (secret.read_text(), public.read_text()) == before, out.stderr)
+    out = run(SIPC, "keygen", "--if-missing", folder / "ours")
+    check("keygen --if-missing leaves a key", out.returncode == 0 and
+          (secret.read_text(), public.read_text()) == before, out.stderr)
+    public.unlink()
+    out = run(SIPC, "keygen", "--if-missing", folder / "ours")
+    check("keygen --if-missing makes the public half again", out.returncode == 0 and
+          public.read_text() == before[1], out.stderr)
+    secret.rename(folder / "away.key")
+    for words in ((), ("--if-missing",)):
+        out = run(SIPC, "keygen", *words, folder / "ours")
+        check(f"keygen {' '.join(words)} does not overwrite a public key", out.returncode == 1 and
+              "ours.pub is there already" in out.stderr and not secret.exists() and
+              public.read_text() == before[1], out.stderr)
+    (folder / "away.key").rename(secret)
+    out = run(SIPC, "keygen", folder / "a key: x")
+    check("a key's name is made to fit", " a-key--x\n" in (folder / "a key: x.pub").read_text(), out.stderr)
+    out = run(SIPC, "keygen", folder / "no" / "such")
+    check("keygen where there is no folder", out.returncode == 1 and "No such file" in out.stderr, out.stderr)
+
+
+def test_reproducible(folder, key):
+    """Same input and same key, same bytes: in another folder, by option, environment, or later."""
+    made = []
+    for name in ("one", "two/deep"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "x.c").write_text(HELLO)
+        out = run(SIPC, "build", "x.c", "-o", "x.sip", "--key", key, cwd=folder / name)
+        check(f"signed build in {name}", out.returncode == 0, out.stderr)
+        made.append((folder / name / "x.sip").read_bytes())
+    out = run(SIPC, "build", folder / "one/x.c", "-o", folder / "x.sip", env=environment(SIPC_KEY=str(key)))
+    check("signed build by SIPC_KEY", out.returncode == 0, out.stderr)
+    made.append((folder / "x.sip").read_bytes())
+    out = run(SIPC, "build", folder / "one/x.c", "-o", folder / "x.sip", env=environment(SIPC_KEY=""))
+    check("without a key an image is not signed", out.returncode == 0, out.stderr)
+    bare = (folder / "x.sip").read_bytes()
+    out = run(SIPC, "sign", folder / "x.sip", "--key", key)
+    check("sign", out.returncode == 0 and out.stderr == "", out.stderr)
+    made.append((folder / "x.sip").read_bytes())
+    out = run(SIPC, "sign", folder / "x.sip", "--key", key)
+    check("signing again says so", out.returncode == 0 and "replaced: signed with key" in out.stderr, out.stderr)
+    made.append((folder / "x.sip").read_bytes())
+    check("same input, same key, same bytes", all(one == made[0] for one in made))
+    check("a signature adds 112 bytes and changes nothing but a size", len(made[0]) == len(bare) + 112 and
+          made[0][:12] == bare[:12] and made[0][16:len(bare)] == bare[16:])
+    return bare, made[0]
+
+
+def test_signing():
+    folder = WORK / "signing"
+    folder.mkdir()
+    ids = {}
+    for name in ("ours", "theirs"):
+        ids[name] = run(SIPC, "keygen", folder / name).stdout.strip()
+    key, pub = folder / "ours.key", folder / "ours.pub"
+    bare, signed = test_reproducible(folder, key)
+    tampered = bytearray(signed)
+    tampered[len(bare) - 1] ^= 1
+    forged = signed[:-1] + bytes([signed[-1] ^ 1])
+    for name, content in {"bare": bare, "x": signed, "tampered": tampered, "forged": forged}.items():
+        (folder / f"{name}.sip").write_bytes(content)
+    run(SIPC, "sign", folder / "x.sip", "--key", folder / "theirs.key", "-o", folder / "foreign.sip")
+
+    def verify(what, code, said, *args):
+        out = run(SIPC, "verify", *args, cwd=folder)
+        check(f"verify: {what}", out.returncode == code and said in out.stderr and out.stdout == "",
+              f"exit {out.returncode}: {out.stderr}")
+
+    verify("trusted", 0, f"signed with key {ids['ours']} (ours), trusted", "x.sip", "--trust", pub)
+    verify("one of two keys", 0, "(ours), trusted", "x.sip", "--trust", folder / "theirs.pub", "--trust", pub)
+    verify("the right name", 0, "trusted", "x.sip", "--trust", pub, "--name", "x")
+    verify("without --trust nobody is vouched for", 0, "give --trust FILE", "x.sip")
+    verify("unsigned without --trust", 0, "bare.sip: not signed", "bare.sip")
+    verify("unsigned", 1, "rule signature-missing: image is not signed", "bare.sip", "--trust", pub)
+    verify("another's key", 1, f"rule signature-key: image is signed with key {ids['theirs']}", "foreign.sip",
+           "--trust", pub)
+    verify("another name", 1, "rule image-name: ", "x.sip", "--trust", pub, "--name", "web")
+    verify("tampered", 1, "rule image-hash: ", "tampered.sip", "--trust", pub)
+    verify("a changed signature", 1, "rule signature: ", "forged.sip", "--trust", pub)
+    verify("a changed signature, nobody trusted", 1, "rule signature: ", "forged.sip")
+    verify("the secret key as --trust", 1, "that is the secret key", "x.sip", "--trust", key)
+    verify("no such key file", 1, "none.pub: No such file", "x.sip", "--trust", "none.pub")
+    verify("a module with --trust", 1, "not a SIP image", write_module("m.wasm", GOOD), "--trust", pub)
+    for args, said in (((), '"state":\t"signed"'), (("--trust", pub), '"state":\t"trusted"')):
+        out = run(SIPC, "inspect", folder / "x.sip", "-o", "json", *args)
+        check(f"inspect says who signed {' '.join(map(str, args[:1]))}", said in out.stdout and ids["ours"] in out.stdout,
+              out.stdout + out.stderr)
+    out = run(SIPC, "inspect", folder / "bare.sip")
+    check("inspect says that nobody signed", "signature  not signed\n" in out.stdout, out.stdout)
+
+    def sign_fails(what, said, *args, code=1):
+        before = (folder / "x.sip").read_bytes()
+        out = run(SIPC, "sign", *args, cwd=folder)
+        check(f"sign: {what}", out.returncode == code and said in out.stderr and
+              (folder / "x.sip").read_bytes() == before, f"exit {out.returncode}: {out.stderr}")
+
+    sign_fails("a broken image is not signed", "tampered.sip is not signed", "tampered.sip", "--key", key)
+    sign_fails("no key", "no key", "x.sip", code=2)
+    sign_fails("no such key", "none.key: No such file", "x.sip", "--key", "none.key")
+    (folder / "half.key").write_text(pub.read_text())
+    (folder / "half.key").chmod(0o600)
+    sign_fails("the public key", "not a file of one secret key", "x.sip", "--key", "half.key")
+    key.chmod(0o640)
+    sign_fails("a key that others may read", "chmod 600", "x.sip", "--key", key)
+    out = run(SIPC, "build", folder / "one/x.c", "-o", folder / "y.sip", "--key", key)
+    check("build: a key that others may read", out.returncode == 1 and not (folder / "y.sip").exists(), out.stderr)
+    for args in (("keygen",), ("keygen", "a", "b"), ("keygen", "x", "-o", "y"), ("sign", "x.sip", "--trust", pub),
+                 ("verify", "x.sip", "-o", "y"), ("verify", "x.sip", "--trust"), ("sign",)):
+        out = run(SIPC, *args, cwd=folder)
+        check(f"usage: {' '.join(map(str, args))[:30]}", out.returncode == 2 and "sipc" in out.stderr, out.stderr)
 
 
 def place(image):
@@ -382,6 +567,11 @@ def test_build_errors():
           m_yaml="name: x\nstrict_blocks: maybe\n")
     fails("manifest: too little memory", "the manifest allows 64 KiB", *with_manifest,
           m_yaml="name: x\nmemory: 64KiB\n")
+    fails("manifest: a mode that is not there yet", "m.yaml:2: error: mode is wasm (sealed, the default)"
+          " or native", *with_manifest, m_yaml="name: x\nmode: process\n")
+    fails("a mode that is not there yet", "--mode process: the mode is wasm", *build, "--mode", "process")
+    fails("native: only from C", "mode native needs C sources", "build", "x.wasm", "-o", "x.sip",
+          "--mode", "native", x_wasm="")
     for text in ("0%", "101%", "25", "x%", "1.5%", "[25%]"):
         fails(f"manifest: cpu {text}", "m.yaml:2: error: expected a share of one core, 1% to 100%",
               *with_manifest, m_yaml=f"name: x\ncpu: {text}\n")
@@ -485,6 +675,41 @@ def test_every_operator():
     check("damaged debug information does no harm", out2.returncode == 0, out2.stderr)
     symbols = re.search(r'"symbols":\t(\d+)', out.stdout)
     check("and is in the image", symbols and int(symbols.group(1)) >= count, out.stdout)
+
+
+# What is computed of one element; gcc makes vectors of it, in as many ways as there are types.
+LOOPS = ["a[i] + b[i]", "a[i] * b[i]", "a[i] > b[i] ? a[i] : b[i]", "a[i] < b[i] ? a[i] : b[i]",
+         "a[2 * i % N] - b[N - 1 - i]", "a[i] == b[i] ? a[i] : 7", "a[i] < 0 ? -a[i] : a[i]",
+         "a[i % (N / 2) * 2 + 1] + a[i / 2 * 2]", "fi[i]", "fd[i]", "wi[i]", "wd[i]"]
+WHOLE_LOOPS = ["a[i] << 3", "a[i] >> (k & 7)", "(a[i] ^ b[i]) & ~c[i]", "a[i] / 7",
+               "b[i] ? a[i] % b[i] : 0", "__builtin_popcountll(a[i])", "(a[i] + b[i] + 1) >> 1",
+               "__builtin_ctzll((uint64_t)a[i] | 1) + __builtin_clzll((uint64_t)a[i] | 1)"]
+REAL_LOOPS = ["__builtin_sqrt(a[i])", "__builtin_floor(a[i]) + __builtin_ceil(b[i])", "a[i] / b[i]",
+              "__builtin_trunc(a[i]) + __builtin_rint(b[i])", "__builtin_copysign(a[i], b[i])"]
+
+
+def loops():
+    text = ['#include "sip.h"\n#define N 256\nfloat fi[N]; double fd[N]; int32_t wi[N]; int64_t wd[N];']
+    calls = []
+    for kind in ("int8_t", "uint8_t", "int16_t", "uint16_t", "int32_t", "uint32_t", "int64_t",
+                 "uint64_t", "float", "double"):
+        text.append(f"struct {{ {kind} a[N], b[N], c[N], s; }} all_{kind};")
+        for number, body in enumerate(LOOPS + (REAL_LOOPS if kind in ("float", "double") else WHOLE_LOOPS)):
+            name = f"{kind}_{number}"
+            text.append(f"__attribute__((noinline)) void {name}(int k) {{ {kind} *a = "
+                        f"all_{kind}.a, *b = all_{kind}.b, *c = all_{kind}.c, s = 0; (void)a; (void)k;\n"
+                        f"for (int i = 0; i < N; i++) c[i] = ({kind})({body});\n"
+                        f"for (int i = 0; i < N; i++) s += c[i] * b[i];\nall_{kind}.s += s; }}")
+            calls.append(f"{name}(k);")
+    return "\n".join(text) + "\nint sip_main(void) { int k = (int)nk_clock_ns();\n" + \
+        "\n".join(calls) + "\nreturn 0; }\n"
+
+
+def test_vectors():
+    """What gcc makes of ordinary loops is allowed in images."""
+    (WORK / "loops.c").write_text(loops())
+    out = run(SIPC, "build", WORK / "loops.c", "-o", WORK / "loops.sip")
+    check("loops of every type build", out.returncode == 0, out.stderr)
 
 
 # (what, body of sip_main with `struct HelloContract_Imp h` taken, what `sipc check` says)
@@ -639,8 +864,13 @@ def main():
         test_injection_hole()
         test_build()
         test_exported_numbers()
+        test_unmasked_accesses()
+        test_native()
+        test_keys()
+        test_signing()
         test_build_errors()
         test_every_operator()
+        test_vectors()
         test_static_check()
         test_unused_library_costs_nothing()
         test_sdk()

@@ -302,3 +302,30 @@ sf_status file_write(const char *path, const void *bytes, size_t length)
     }
     return SF_OK;
 }
+
+sf_status file_create(const char *path, const void *bytes, size_t length, unsigned mode)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    const uint8_t *at = bytes;
+    size_t left = length;
+
+    if (fd < 0 && errno == EEXIST) {
+        return SF_EXISTS;
+    }
+    while (fd >= 0 && left > 0) {
+        const ssize_t wrote = write(fd, at, left);
+        if (wrote < 0) {
+            break;
+        }
+        at += wrote;
+        left -= (size_t)wrote;
+    }
+    if (fd < 0 || left > 0 || close(fd) != 0) {
+        const sf_status st = sipc_fail(SF_IO, "%s: %s", path, strerror(errno));
+        if (fd >= 0) {
+            (void)unlink(path);
+        }
+        return st;
+    }
+    return SF_OK;
+}

@@ -57,6 +57,9 @@ SF_MUST_CHECK sf_status work_run_files(const struct work *work, const struct wor
 /* *out_bytes is malloc'ed, the caller's, with a zero byte behind it. */
 SF_MUST_CHECK sf_status file_read(const char *path, size_t bytes_max, uint8_t **out_bytes,
                                   size_t *out_length);
+/* A file that must not be there yet, whole or not at all. EXISTS is answered without a word. */
+SF_MUST_CHECK sf_status file_create(const char *path, const void *bytes, size_t length,
+                                    unsigned mode);
 /* Writes beside the target and renames: a reader never sees half a file. */
 SF_MUST_CHECK sf_status file_write(const char *path, const void *bytes, size_t length);
 

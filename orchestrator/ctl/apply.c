@@ -46,6 +46,7 @@ static int supply_image(struct ctl_context *context, struct ctl_client *client,
                          looked[0] != '\0' ? "; looked in " : "", looked);
     }
     code = ctl_image_load(context, path, &image);
+    image.name = sip->image_name;
     if (code != CTL_OK) {
         return code;
     }

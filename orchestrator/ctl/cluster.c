@@ -91,7 +91,10 @@ struct create_options {
     const char *name;
     const char *image_dir;
     const char *accel;
+    struct ctl_list trust;
+    bool allow_unsigned;
     bool hosted;
+    bool allow_native;
     bool keep;
 };
 
@@ -234,6 +237,7 @@ static int finish(struct cluster_plan *plan, sf_status st, bool keep)
     if (st == SF_OK) {
         ctl_note("%6.1f s  cluster '%s': %u %s nodes joined; state in %s", seconds, cluster->name,
                  cluster->node_count, cluster->hosted ? "hosted" : "booted", cluster->dir);
+        ctl_trust_note(&plan->trust);
         return CTL_OK;
     }
     if (keep && !cluster_interrupted) {
@@ -275,6 +279,8 @@ static int create_planned(struct cluster_plan *plan, const char *name, bool keep
         cJSON_AddStringToObject(root, "mode", cluster->hosted ? "hosted" : "booted");
         cJSON_AddNumberToObject(root, "nodes", cluster->node_count);
         cJSON_AddStringToObject(root, "state_dir", cluster->dir);
+        cJSON_AddNumberToObject(root, "trusted_keys", plan->trust.key_count);
+        cJSON_AddBoolToObject(root, "allow_unsigned", plan->trust.allow_unsigned);
         cJSON_AddNumberToObject(root, "seconds",
                                 (double)(cluster_now_ms() - plan->began_ms) / 1000);
         ctl_print_json(root);
@@ -294,12 +300,15 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
         {"--nodes", 'n', CTL_OPT_COUNT, &options.nodes},
         {"--name", 0, CTL_OPT_TEXT, &options.name},
         {"--hosted", 0, CTL_OPT_FLAG, &options.hosted},
+        {"--allow-native", 0, CTL_OPT_FLAG, &options.allow_native},
         {"--memory-mib", 0, CTL_OPT_COUNT, &options.memory_mib},
         {"--cpus", 0, CTL_OPT_COUNT, &options.cpus},
         {"--timeout", 0, CTL_OPT_MILLISECONDS, &options.timeout_ms},
         {"--keep-on-failure", 0, CTL_OPT_FLAG, &options.keep},
         {"--image-dir", 0, CTL_OPT_TEXT, &options.image_dir},
         {"--accel", 0, CTL_OPT_TEXT, &options.accel},
+        {"--trust", 0, CTL_OPT_LIST, &options.trust},
+        {"--allow-unsigned", 0, CTL_OPT_FLAG, &options.allow_unsigned},
         {0},
     };
     struct ctl_context aimed;
@@ -318,6 +327,9 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
     code = aim(context, options.name != NULL ? options.name : context->cluster, &aimed);
     code = code == CTL_OK ? check_numbers(context, &options) : code;
     code = code == CTL_OK ? parse_accel(context, options.accel, &plan.accel) : code;
+    code = code == CTL_OK
+               ? ctl_trust_options(context, &options.trust, options.allow_unsigned, &plan.trust)
+               : code;
     if (code == CTL_OK && !options.hosted && geteuid() != 0) {
         code = ctl_error(context, CTL_ERROR,
                          "booting machines needs root (network namespace and taps): use sudo, or "
@@ -339,6 +351,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
     cluster_search_path();
     cluster.context = &aimed;
     cluster.hosted = options.hosted;
+    cluster.allow_native = options.allow_native;
     cluster.node_count = options.nodes;
     plan.cluster = &cluster;
     plan.memory_mib = options.memory_mib;
@@ -531,20 +544,26 @@ const struct ctl_command ctl_cluster_commands[] = {
     {
         .name = "create",
         .summary = "start a cluster on this machine and wait until its nodes have joined",
-        .usage = "cluster create [OPTION]...\n"
-                 "  -n, --nodes N         how many nodes (3)\n"
-                 "  --name NAME           its name, as --cluster\n"
-                 "  --hosted              nodes are ordinary processes: no root, no machine; else\n"
-                 "                        they are QEMU machines that boot over PXE (needs root)\n"
-                 "  --timeout TIME        for all nodes to join (60s)\n"
-                 "  --keep-on-failure     leave everything as it is when that fails\n"
-                 "  --memory-mib N        memory of a machine (512)\n"
-                 "  --cpus N              processors of a machine (1)\n"
-                 "  --accel auto|kvm|tcg  how machines run; kvm goes back to tcg when a machine\n"
-                 "                        shows nothing for 5 s (auto)\n"
-                 "  --image-dir DIR       folder with vmlinuz and initramfs.cpio",
-        .examples = "  fabricctl cluster create --nodes 3\n"
-                    "  fabricctl cluster create --hosted --name try\n",
+        .usage =
+            "cluster create [OPTION]...\n"
+            "  -n, --nodes N         how many nodes (3)\n"
+            "  --name NAME           its name, as --cluster\n"
+            "  --trust FILE          public keys (sipc keygen) whose images are taken; may be\n"
+            "                        given again; without it every image is refused\n"
+            "  --allow-unsigned      take images that no trusted key has signed, too: for\n"
+            "                        development only\n"
+            "  --allow-native        nodes take images of mode native: no checks at run time\n"
+            "  --hosted              nodes are ordinary processes: no root, no machine; else\n"
+            "                        they are QEMU machines that boot over PXE (needs root)\n"
+            "  --timeout TIME        for all nodes to join (60s)\n"
+            "  --keep-on-failure     leave everything as it is when that fails\n"
+            "  --memory-mib N        memory of a machine (512)\n"
+            "  --cpus N              processors of a machine (1)\n"
+            "  --accel auto|kvm|tcg  how machines run; kvm goes back to tcg when a machine\n"
+            "                        shows nothing for 5 s (auto)\n"
+            "  --image-dir DIR       folder with vmlinuz and initramfs.cpio",
+        .examples = "  fabricctl cluster create --nodes 3 --trust release.pub\n"
+                    "  fabricctl cluster create --hosted --name try --trust build/sips/dev.pub\n",
         .run = create_cluster,
     },
     {

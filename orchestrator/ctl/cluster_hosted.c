@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cluster_hosted.c - fabricd, and nodes that are ordinary processes. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,12 +56,33 @@ static sf_status wait_fabricd(struct cluster_plan *plan)
     return SF_AGAIN;
 }
 
+/* The keys of all --trust files together, so that the folder says whom the cluster trusts. */
+static sf_status write_trust(struct cluster_plan *plan, char path[CLUSTER_PATH_MAX])
+{
+    FILE *file = fopen(cluster_path(plan->cluster, path, "trusted-keys"), "we");
+    char line[IMAGE_KEY_LINE_BYTES];
+    bool good = file != NULL;
+
+    for (uint32_t i = 0; good && i < plan->trust.key_count; i++) {
+        good = fputs(image_key_line(&plan->trust.keys[i], line), file) >= 0;
+    }
+    if (file != NULL) {
+        good = fclose(file) == 0 && good;
+    }
+    if (!good) {
+        cluster_error(plan->cluster, "cannot write %s: %s", path, strerror(errno));
+        return SF_IO;
+    }
+    return SF_OK;
+}
+
 sf_status cluster_fabricd_start(struct cluster_plan *plan)
 {
     struct cluster *cluster = plan->cluster;
     struct cluster_args args;
     char expected[CLUSTER_NODES_MAX * sizeof(plan->nodes[0].name)] = "";
     char log_path[CLUSTER_PATH_MAX];
+    char trust_path[CLUSTER_PATH_MAX];
     sf_status st;
 
     for (unsigned i = 0; i < cluster->node_count; i++) {
@@ -76,6 +98,19 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
         cluster_args_add(&args, "127.0.0.1:0", "--hosted");
     } else {
         cluster_arg(&args, "%s:%d", CLUSTER_HOST_ADDRESS, CLUSTER_FABRICD_PORT);
+    }
+    if (plan->trust.key_count > 0) {
+        st = write_trust(plan, trust_path);
+        if (st != SF_OK) {
+            return st;
+        }
+        cluster_args_add(&args, "--trust", trust_path);
+    }
+    if (plan->trust.allow_unsigned) {
+        cluster_args_add(&args, "--allow-unsigned");
+    }
+    if (cluster->allow_native) {
+        cluster_arg(&args, "--allow-native");
     }
     st = cluster_start(cluster, "fabricd", &args, cluster_path(cluster, log_path, "fabricd.log"),
                        &plan->fabricd_pid);

@@ -191,6 +191,7 @@ static char *record_text(const struct cluster *cluster)
     cJSON_AddNumberToObject(record, "version", 1);
     cJSON_AddStringToObject(record, "name", cluster->name);
     cJSON_AddStringToObject(record, "mode", cluster->hosted ? "hosted" : "booted");
+    cJSON_AddBoolToObject(record, "allow_native", cluster->allow_native);
     cJSON_AddNumberToObject(record, "nodes", cluster->node_count);
     cJSON_AddBoolToObject(record, "complete", cluster->complete);
     cJSON_AddStringToObject(record, "instance", cluster->instance);
@@ -252,6 +253,8 @@ static bool parse_record(struct cluster *cluster, const char *text)
     if (ok) {
         cluster->node_count = (unsigned)nodes->valueint;
         cluster->hosted = strcmp(mode, "hosted") == 0;
+        cluster->allow_native =
+            cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(record, "allow_native")) != 0;
         cluster->complete = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(record, "complete")) != 0;
         ok = strlen(cluster->instance) == 32;
     }

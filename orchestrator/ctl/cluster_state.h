@@ -46,7 +46,8 @@ struct cluster {
     char boot_id[40];  /* of the host: after a reboot no recorded process is ours */
     char netns[64];    /* "" when hosted */
     bool hosted;
-    bool complete; /* create came to its end */
+    bool allow_native; /* nodes take images of mode native; fabricd tells them */
+    bool complete;     /* create came to its end */
     unsigned node_count;
     int lock_fd; /* -1: not locked */
 };
@@ -61,8 +62,8 @@ bool cluster_name_ok(const char *name);
 
 /*
  * Makes the state folder of a new cluster, locks it and writes the record.
- * EXISTS: there is one of that name. The caller has set context, hosted and node_count in
- * zeroed memory.
+ * EXISTS: there is one of that name. The caller has set context, hosted, allow_native and
+ * node_count in zeroed memory.
  */
 SF_MUST_CHECK sf_status cluster_new(struct cluster *cluster, const char *name);
 /* Writes cluster.json anew (atomically). */

@@ -4,6 +4,7 @@
 #define CTL_CTL_PRIVATE_H
 
 #include "ctl/ctl.h"
+#include "image/trust.h"
 
 struct cJSON;
 
@@ -11,6 +12,7 @@ int ctl_apply(struct ctl_context *context, int argc, char **argv);
 int ctl_delete(struct ctl_context *context, int argc, char **argv);
 int ctl_get_nodes(struct ctl_context *context, int argc, char **argv);
 int ctl_get_sips(struct ctl_context *context, int argc, char **argv);
+int ctl_get_keys(struct ctl_context *context, int argc, char **argv);
 int ctl_get_channels(struct ctl_context *context, int argc, char **argv);
 int ctl_logs(struct ctl_context *context, int argc, char **argv);
 int ctl_test_contract(struct ctl_context *context, int argc, char **argv);
@@ -43,6 +45,7 @@ const char *ctl_age(uint64_t milliseconds, char buffer[32]);
 
 struct ctl_image {
     char path[4096];
+    const char *name; /* that it must have; the caller's */
     uint8_t *bytes;
     size_t length;
     uint8_t digest[32];
@@ -66,6 +69,15 @@ void ctl_image_fini(struct ctl_image *image);
  * ctl_last_error has the rule that was broken; so with every other failure (quiet client).
  */
 int ctl_image_upload(struct ctl_client *client, const struct ctl_image *image);
+
+/* --- trust --------------------------------------------------------------------------------------
+ */
+
+/* Reads key files. CTL_NOT_FOUND, CTL_USAGE after it said so. */
+int ctl_trust_options(struct ctl_context *context, const struct ctl_list *files,
+                      bool allow_unsigned, struct image_trust *out_trust);
+/* Says on stderr whose images are taken. */
+void ctl_trust_note(const struct image_trust *trust);
 
 /* Name of a SIP's state: "created", "running", "exited", "faulted", "killed", "lost". */
 const char *ctl_sip_state(Sf__Control__SipState state);

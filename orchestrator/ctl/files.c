@@ -130,6 +130,7 @@ int ctl_image_upload(struct ctl_client *client, const struct ctl_image *image)
     if (count > 0) {
         put.digest = digest;
         put.content = (ProtobufCBinaryData){image->length, image->bytes};
+        put.name = (char *)image->name;
         request.body_case = SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT;
         request.image_put = &put;
         reply = NULL;

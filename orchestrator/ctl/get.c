@@ -322,11 +322,13 @@ static void sip_row(struct ctl_context *context, struct ctl_table *table,
     ctl_cell(table, "%s", sip->graph);
     ctl_cell(table, "%s", sip->node);
     ctl_cell(table, "%s", sip->image);
+    ctl_cell(table, "%s", sip->mode);
     sip_state_cell(table, sip);
     ctl_cell(table, "%u", sip->restarts);
     ctl_cell(table, "%s", ctl_age(sip->age_ms, age));
     if (context->output == CTL_WIDE) {
         ctl_cell(table, "%" PRIu64, sip->sip);
+        ctl_cell(table, "%s", sip->signer);
         ctl_cell(table, "%s", cause_text(sip->cause));
     }
     if (sip->restart == SF__CONTROL__SIP_INFO__RESTART__WAITING) {
@@ -362,6 +364,8 @@ static void sip_json(cJSON *items, const Sf__Control__SipInfo *sip)
     cJSON_AddStringToObject(item, "graph", sip->graph);
     cJSON_AddStringToObject(item, "node", sip->node);
     cJSON_AddStringToObject(item, "image", sip->image);
+    cJSON_AddStringToObject(item, "signer", sip->signer);
+    cJSON_AddStringToObject(item, "mode", sip->mode);
     cJSON_AddStringToObject(item, "state", ctl_sip_state(sip->state));
     cJSON_AddNumberToObject(item, "exit_code", sip->exit_code);
     cJSON_AddNumberToObject(item, "age_ms", (double)sip->age_ms);
@@ -372,10 +376,11 @@ static void sip_json(cJSON *items, const Sf__Control__SipInfo *sip)
 static void print_sips(struct ctl_context *context, const Sf__Control__Envelope *reply,
                        char *const *names, bool all, bool *found)
 {
-    static const char *const narrow[] = {"NAME",     "GRAPH", "NODE",     "IMAGE", "STATE",
-                                         "RESTARTS", "AGE",   "LAST END", NULL};
-    static const char *const wide[] = {"NAME", "GRAPH",  "NODE",  "IMAGE",    "STATE", "RESTARTS",
-                                       "AGE",  "NUMBER", "CAUSE", "LAST END", NULL};
+    static const char *const narrow[] = {"NAME",  "GRAPH",    "NODE", "IMAGE",    "MODE",
+                                         "STATE", "RESTARTS", "AGE",  "LAST END", NULL};
+    static const char *const wide[] = {"NAME",  "GRAPH",    "NODE", "IMAGE",  "MODE",
+                                       "STATE", "RESTARTS", "AGE",  "NUMBER", "SIGNER",
+                                       "CAUSE", "LAST END", NULL};
     const Sf__Control__SipList *list = reply->sip_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;

@@ -22,6 +22,15 @@ static const struct ctl_command get_commands[] = {
         .run = ctl_get_nodes,
     },
     {
+        .name = "keys",
+        .aliases = "key trust",
+        .summary = "whose images the cluster takes",
+        .usage = "get keys",
+        .examples = "  fabricctl get keys\n"
+                    "  fabricctl get keys -o json\n",
+        .run = ctl_get_keys,
+    },
+    {
         .name = "sips",
         .aliases = "sip si",
         .summary = "programs: where they run, or how they ended",
@@ -89,8 +98,8 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "get",
-        .summary = "list nodes, sips or channels",
-        .usage = "get nodes|sips|channels [NAME]... [--watch]",
+        .summary = "list nodes, sips, channels or keys",
+        .usage = "get nodes|sips|channels|keys [NAME]... [--watch]",
         .examples = "  fabricctl get nodes\n"
                     "  fabricctl get sips -o json\n"
                     "  fabricctl get channels -o wide\n",

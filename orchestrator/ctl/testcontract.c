@@ -15,6 +15,7 @@
 #include <cjson/cJSON.h>
 
 #include "ctl/ctl_private.h"
+#include "names.h"
 
 #define POLL_MS 100u
 #define TIMEOUT_MS_DEFAULT 60000u
@@ -64,6 +65,7 @@ static int apply_graph(struct walk *walk, const struct ctl_image *image)
     sip.name = walk->sip;
     sip.image = (ProtobufCBinaryData){sizeof(image->digest), (uint8_t *)image->digest};
     sip.image_path = (char *)image->path;
+    sip.image_name = (char *)image->name;
     sip.node = (char *)walk->node;
     channel.importer = importer;
     channel.exporter = (char *)walk->exporter;
@@ -228,6 +230,10 @@ static int walk_with(struct walk *walk, const struct ctl_list *folders)
                          walk->contract, name, looked);
     }
     code = ctl_image_load(walk->context, path, &image);
+    image.name = name;
+    if (code == CTL_OK && !orch_image_name(path, name)) {
+        code = ctl_error(walk->context, CTL_USAGE, "'%s' is no contract name", walk->contract);
+    }
     if (code == CTL_OK) {
         code = ctl_connect(walk->context, false, &walk->client);
     }

@@ -7,6 +7,7 @@
  * Joins, beats, answers every command with OK, and prints one line for each to stdout. What it
  * is told on stdin changes that:
  *   refuse KIND WHAT   from now on answers IO, "told to refuse", to e.g. `create web2`
+ *   distrust KIND WHAT answers TRUST
  *   silent KIND WHAT   does not answer
  *   drop KIND WHAT     ends the connection instead
  *   accept             forgets all of these
@@ -139,6 +140,8 @@ static bool handle(uint64_t request, const char *kind, const char *what)
         }
         if (strcmp(rules[index].verb, "refuse") == 0) {
             result(request, SF_IO, "told to refuse");
+        } else if (strcmp(rules[index].verb, "distrust") == 0) {
+            result(request, SF_TRUST, "told not to trust it");
         } else if (strcmp(rules[index].verb, "drop") == 0) {
             hang_up();
         }
@@ -218,6 +221,8 @@ static void on_message(void *arg, struct control_stream *from,
         node_id = envelope->node_welcome->node_id;
         epoch = envelope->node_welcome->epoch;
         say("welcome %u %u", node_id, epoch);
+        say("trust %zu keys, %s", envelope->node_welcome->n_trusted_keys,
+            envelope->node_welcome->allow_unsigned ? "unsigned too" : "signed only");
         break;
     case SF__CONTROL__ENVELOPE__BODY_RESULT:
         say("refused %s", envelope->result->text);
@@ -377,6 +382,7 @@ static void obey(char *line)
     int end = 0;
 
     if ((sscanf(line, "refuse %31s %79s", a, b) == 2 ||
+         sscanf(line, "distrust %31s %79s", a, b) == 2 ||
          sscanf(line, "silent %31s %79s", a, b) == 2 ||
          sscanf(line, "drop %31s %79s", a, b) == 2) &&
         rule_count < RULES_MAX) {

@@ -8,6 +8,7 @@
  */
 #include "sip.h"
 
+#ifdef __wasm__ /* mode native: in sipc's run-time stub, as gcc may call them, too */
 void *memcpy(void *to, const void *from, size_t bytes)
 {
     return __builtin_memcpy(to, from, bytes); /* one instruction: memory.copy */
@@ -35,6 +36,18 @@ int memcmp(const void *a, const void *b, size_t bytes)
     return 0;
 }
 
+extern char __heap_base;
+#define HEAP_BASE ((uintptr_t)&__heap_base)
+#define MEMORY_END() ((uintptr_t)__builtin_wasm_memory_size(0) * WASM_PAGE)
+#define MEMORY_GROW(pages) (__builtin_wasm_memory_grow(0, pages) != (size_t)-1)
+#else /* all memory is there from the start */
+extern char sip__heap_base[];
+char *sip__heap_end(void);
+#define HEAP_BASE ((uintptr_t)sip__heap_base)
+#define MEMORY_END() ((uintptr_t)sip__heap_end())
+#define MEMORY_GROW(pages) ((void)(pages), false)
+#endif
+
 #define CHUNK_ALIGN 16u
 #define CHUNK_HEAD 8u
 #define WASM_PAGE 65536u
@@ -46,7 +59,6 @@ struct chunk {
 };
 #define CHUNK_USED 0x51b0a110u
 
-extern char __heap_base;
 static struct chunk *free_list;
 static uintptr_t heap_end; /* 0: nothing taken yet */
 
@@ -78,25 +90,25 @@ static void chunk_free(struct chunk *chunk)
 /* Chunks begin 8 bytes before a multiple of 16, so that what callers get is aligned. */
 static bool heap_grow(uint32_t bytes)
 {
-    const uintptr_t size = (uintptr_t)__builtin_wasm_memory_size(0) * WASM_PAGE;
-    const uintptr_t start = heap_end != 0
-                                ? heap_end
-                                : ((((uintptr_t)&__heap_base + CHUNK_HEAD + CHUNK_ALIGN - 1) &
-                                    ~(uintptr_t)(CHUNK_ALIGN - 1)) -
-                                   CHUNK_HEAD);
+    const uintptr_t size = MEMORY_END();
+    const uintptr_t start =
+        heap_end != 0
+            ? heap_end
+            : (((HEAP_BASE + CHUNK_HEAD + CHUNK_ALIGN - 1) & ~(uintptr_t)(CHUNK_ALIGN - 1)) -
+               CHUNK_HEAD);
     uintptr_t end = size - CHUNK_HEAD;
     struct chunk *chunk = (struct chunk *)start;
 
     if (end < start || end - start < bytes) {
         const uint64_t wanted = (uint64_t)start + bytes + CHUNK_HEAD - size;
         const size_t pages = (size_t)((wanted + WASM_PAGE - 1) / WASM_PAGE);
-        if (__builtin_wasm_memory_grow(0, pages) == (size_t)-1) {
+        if (!MEMORY_GROW(pages)) {
             return false;
         }
         end = size + pages * WASM_PAGE - CHUNK_HEAD;
     }
     heap_end = end;
-    chunk->bytes = end - start;
+    chunk->bytes = (uint32_t)(end - start);
     chunk_free(chunk);
     return true;
 }

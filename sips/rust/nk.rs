@@ -39,6 +39,7 @@ pub mod raw {
         pub fn send(handle: u32, msg: *const Msg) -> i32;
         pub fn recv(handle: u32, msg: *mut Msg, timeout_ns: i64) -> i32;
         pub fn select(handles: *const u32, count: u32, timeout_ns: i64) -> i32;
+        pub fn recv_any(handles: *const u32, count: u32, msg: *mut Msg, timeout_ns: i64) -> i32;
         pub fn close(handle: u32) -> i32;
         pub fn state(handle: u32) -> i32;
         pub fn cause(handle: u32) -> i32;

@@ -76,7 +76,7 @@ static uint64_t spare_block(void)
             memset(walk.block, 'x', PAYLOAD_BYTES);
         }
     }
-    return walk.block == NULL ? 0 : (uint64_t)PAYLOAD_BYTES << 32 | (uint32_t)(uintptr_t)walk.block;
+    return walk.block == NULL ? 0 : sip_block_arg(walk.block, PAYLOAD_BYTES);
 }
 
 static uint32_t spare_endpoint(const struct walk_arg *arg)
@@ -234,7 +234,7 @@ bool walk_fill(struct walk_session *session, uint32_t tag, struct nk_msg *msg)
                 return false;
             }
             memset(block, 'w', PAYLOAD_BYTES);
-            msg->args[i] = (uint64_t)PAYLOAD_BYTES << 32 | (uint32_t)(uintptr_t)block;
+            msg->args[i] = sip_block_arg(block, PAYLOAD_BYTES);
         } else if (message->args[i].kind == WALK_ARG_ENDPOINT &&
                    !fill_endpoint(session, &message->args[i], &msg->args[i])) {
             return false;
@@ -250,7 +250,7 @@ static void drop(const struct nk_msg *msg)
 
     for (uint32_t i = 0; i < message->arg_count; i++) {
         if (message->args[i].kind == WALK_ARG_BLOCK && msg->args[i] != 0) {
-            (void)nk_block_free((void *)(uintptr_t)(uint32_t)msg->args[i]);
+            (void)nk_block_free(sip_arg_block(msg->args[i]));
         } else if (message->args[i].kind == WALK_ARG_ENDPOINT && msg->args[i] != 0) {
             (void)nk_close((uint32_t)msg->args[i]);
         }

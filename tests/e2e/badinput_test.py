@@ -115,7 +115,8 @@ class Place:
 
 
 def a_cluster_runs_a_good_graph(place):
-    code, _, err = place.run(FABRICCTL, "cluster", "create", "--hosted", "--nodes", "2")
+    code, _, err = place.run(FABRICCTL, "cluster", "create", "--hosted", "--nodes", "2",
+                            *staging.TRUST)
     expect(code == 0, f"exit {code}: {err}")
     code, out, err = place.run(FABRICCTL, "apply", "-f", "good.yaml")
     expect(code == 0, f"exit {code}: {out}{err}")

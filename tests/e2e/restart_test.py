@@ -136,7 +136,7 @@ class Place:
 
 
 def a_cluster_of_two_runs(place):
-    place.ctl("cluster", "create", "--hosted", "--nodes", "2")
+    place.ctl("cluster", "create", "--hosted", "--nodes", "2", *staging.TRUST)
     place.apply(WEB.replace("PORT", str(place.port)))
     place.wait(lambda: place.fetch("/") is not None, "the first page")
 

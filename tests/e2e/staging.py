@@ -11,6 +11,9 @@ BUILD = pathlib.Path(os.environ.get("SIPFABRIC_BUILD", SOURCE / "build"))
 NOBODY = 65534
 
 
+TRUST = ("--trust", "build/sips/dev.pub")  # below the staged root: the images of this build
+
+
 def ordinary_user():
     """Arguments for subprocess: nobody when we are root, else who we are."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -22,7 +25,7 @@ def stage(root):
         target = root / "build" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(BUILD / name, target)
-    shutil.copytree(BUILD / "sips", root / "build/sips", ignore=shutil.ignore_patterns("*.p"))
+    shutil.copytree(BUILD / "sips", root / "build/sips", ignore=shutil.ignore_patterns("*.p", "*.key"))
     shutil.copytree(HERE, root / "tests/e2e", ignore=shutil.ignore_patterns("__pycache__"))
     (root / "sips/web").mkdir(parents=True)
     shutil.copy(SOURCE / "sips/web/graph.yaml", root / "sips/web")

@@ -124,9 +124,12 @@ def stage(root):
         shutil.copytree(staging.SOURCE / name, repository / name)
     for name in ("node_kernel/sipc/sipc", "contracts/compiler/contractc", "orchestrator/fabricctl"):
         (repository / "build" / pathlib.Path(name).name).symlink_to(name) # as ./run build does
+    key = repository / "build/sips/dev.key"
+    shutil.copy(staging.BUILD / "sips/dev.key", key) # with its mode: nobody else may read it
     os.chmod(root, 0o755)
     if os.geteuid() == 0:
         os.chown(root, staging.NOBODY, staging.NOBODY)
+        os.chown(key, staging.NOBODY, staging.NOBODY)
     return repository
 
 

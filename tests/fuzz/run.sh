@@ -6,6 +6,7 @@
 #   verify            the verifier and the instruction check, against wasm-validate and objdump
 #   verify-libfuzzer  the verifier and the static check, by coverage (clang)
 #   image             damaged images and code
+#   image-libfuzzer   the reader of images, signatures and key files, by coverage (clang)
 #   rx                frames that hostile nodes send (clang)
 #   parser canon table   the contract compiler and the table decoder (clang)
 #
@@ -15,12 +16,12 @@ set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
 build=${SIPFABRIC_BUILD:-$root/build}
-all=(api verify verify-libfuzzer image rx parser canon table)
+all=(api verify verify-libfuzzer image image-libfuzzer rx parser canon table)
 found=$build/fuzz
 answer=0
 
 usage() {
-    sed -n '3,14s/^# \{0,1\}//p' "$0"
+    sed -n '3,15s/^# \{0,1\}//p' "$0"
 }
 
 need() {
@@ -71,6 +72,9 @@ run_one() {
         need $sipc/code_fuzz sips/hello.sip sips/web.sip
         "$build/$sipc/code_fuzz" "$build/sips/hello.sip" "$build/sips/web.sip" \
             --seconds "$seconds" --seed "$(date +%s)"
+        ;;
+    image-libfuzzer)
+        node_kernel/image/fuzz/run.sh "$build" "$seconds"
         ;;
     rx)
         if [ ! -f "$build/fuzz/clang/build.ninja" ]; then

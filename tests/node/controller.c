@@ -281,6 +281,7 @@ void node_welcome(struct controller_node *node, uint32_t node_id, uint32_t epoch
 {
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__NodeWelcome welcome = SF__CONTROL__NODE_WELCOME__INIT;
+    Sf__Control__TrustedKey keys[IMAGE_KEYS_MAX], *pointers[IMAGE_KEYS_MAX];
     uint32_t beats = node->beats;
     welcome.node_id = node_id;
     welcome.epoch = epoch;
@@ -288,6 +289,15 @@ void node_welcome(struct controller_node *node, uint32_t node_id, uint32_t epoch
     welcome.slot_first = node_id * SLOTS_PER_NODE;
     welcome.slot_count = SLOTS_PER_NODE;
     welcome.heartbeat_ms = 50;
+    welcome.allow_unsigned = controller.trust == NULL;
+    for (uint32_t i = 0; controller.trust != NULL && i < controller.trust->key_count; i++) {
+        sf__control__trusted_key__init(&keys[i]);
+        keys[i].public_key.data = (uint8_t *)controller.trust->keys[i].bytes;
+        keys[i].public_key.len = IMAGE_KEY_BYTES;
+        keys[i].name = (char *)controller.trust->keys[i].name;
+        pointers[welcome.n_trusted_keys++] = &keys[i];
+    }
+    welcome.trusted_keys = pointers;
     envelope.request = node->request;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_NODE_WELCOME;
     envelope.node_welcome = &welcome;
@@ -357,6 +367,9 @@ void node_put_image(struct controller_node *node, const char *path, uint8_t out_
     crypto_generichash(out_digest, 32, put.content.data, put.content.len, NULL, 0);
     put.digest.data = out_digest;
     put.digest.len = 32;
+    snprintf(node->image_name, sizeof(node->image_name), "%s", strrchr(path, '/') + 1);
+    node->image_name[strcspn(node->image_name, ".")] = '\0';
+    put.name = node->image_name;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT;
     envelope.image_put = &put;
     ask_ok(node, &envelope);
@@ -375,6 +388,7 @@ void node_create(struct controller_node *node, uint64_t sip, const char *name,
     if (digest != NULL) {
         create.image.data = (uint8_t *)digest;
         create.image.len = 32;
+        create.image_name = node->image_name;
     }
     if (key != NULL) {
         entry.key = (char *)key;

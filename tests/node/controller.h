@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "control/stream.h"
+#include "image/trust.h"
 
 #define CONTROLLER_NODES_MAX 4u
 #define CONTROLLER_LINES_MAX 64u
@@ -31,6 +32,7 @@ struct controller_node {
     uint64_t answered; /* request number of the last Result */
     uint32_t status;
     char text[512];
+    char image_name[32]; /* of the last image it was given */
     char lines[CONTROLLER_LINES_MAX][256];
     uint64_t line_sips[CONTROLLER_LINES_MAX];
     uint32_t line_count;
@@ -54,6 +56,7 @@ struct controller {
     char folder[64];
     struct controller_node nodes[CONTROLLER_NODES_MAX];
     uint32_t node_count;
+    const struct image_trust *trust; /* for the next welcome; NULL: anyone's images are taken */
 };
 extern struct controller controller;
 
@@ -83,7 +86,7 @@ uint64_t controller_deadline(void);
 void controller_turn(uint64_t deadline, const char *what);
 void controller_run_ms(uint32_t ms);
 
-/* Shorthands for commands that must succeed. */
+/* Shorthands for commands that must succeed. node_create takes the image for the last one put. */
 void node_put_image(struct controller_node *node, const char *path, uint8_t out_digest[32]);
 void node_create(struct controller_node *node, uint64_t sip, const char *name,
                  const uint8_t digest[32], const char *service, const char *key, const char *value);

@@ -169,6 +169,7 @@ int main(int argc, char **argv)
         .node_name = "node4",
         .node_id = NODE,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .slot_first = 200,
         .slot_count = 8,
         .heap_bytes = 64u << 20,

@@ -54,6 +54,25 @@ static int check_memory(void)
     return nk_block_free(block) == 0 ? 0 : 5;
 }
 
+/* A field far from its record's beginning: 128 MiB further is the same byte. */
+struct far {
+    uint8_t room[NK_SLOT_STRIDE];
+    uint32_t word;
+};
+/* And one that may lie behind the memory: the guard is there. */
+struct near {
+    uint8_t room[1 << 20];
+    uint32_t word;
+};
+
+static int check_offsets(void)
+{
+    volatile uint32_t word = 0x12345678;
+    volatile struct far *volatile record = (volatile struct far *)&word;
+
+    return record->word == 0x12345678 ? 0 : 6;
+}
+
 /* Overlapping moves of every small length and distance, against a byte loop. */
 static int check_moves(void)
 {
@@ -167,8 +186,8 @@ static int recurse(int depth)
 
 static int checks(void)
 {
-    static int (*const list[])(void) = {check_memory, check_moves, check_heap, check_numbers,
-                                        check_text};
+    static int (*const list[])(void) = {check_memory, check_offsets, check_moves,
+                                        check_heap,   check_numbers, check_text};
 
     for (uint32_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
         const int failed = list[i]();
@@ -204,6 +223,11 @@ static int fault(const char *how)
     }
     if (strcmp(how, "between") == 0) { /* behind memory, before the window */
         return (int)text_at(NK_WINDOW_OFFSET - 4);
+    }
+    if (strcmp(how, "behind") == 0) { /* memory and window */
+        volatile struct near *volatile record =
+            (volatile struct near *)(uintptr_t)(NK_MEMORY_BYTES - 4096);
+        return (int)record->word;
     }
     if (strcmp(how, "recurse") == 0) {
         return recurse(1);

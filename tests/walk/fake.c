@@ -15,12 +15,13 @@ struct fake_channel fake_channels[FAKE_CHANNELS_MAX];
 char fake_log[1 << 20];
 
 static struct ct_contract *const *known;
+char sip__memory[1]; /* address 0: all blocks are less than 2 GiB away */
 static bool import_taken;
 static uint32_t entropy;
 
 #define BLOCK_BYTES 4096u
 #define BLOCKS_MAX 256u
-static uint8_t *blocks; /* below 4 GiB, as in a SIP */
+static uint8_t *blocks; /* below 2 GiB, as this program is */
 static uint32_t block_bytes[BLOCKS_MAX];
 
 void fake_reset(enum fake_fault fault, struct ct_contract *const contracts[2])
@@ -80,12 +81,12 @@ uint64_t fake_block(uint32_t bytes)
     void *block = nk_block_alloc(bytes);
 
     assert(block != NULL);
-    return (uint64_t)bytes << 32 | (uint32_t)(uintptr_t)block;
+    return sip_block_arg(block, bytes);
 }
 
 void fake_block_drop(uint64_t value)
 {
-    (void)nk_block_free((void *)(uintptr_t)(uint32_t)value);
+    (void)nk_block_free(sip_arg_block(value));
 }
 
 /* --- channels

@@ -108,6 +108,7 @@ static void the_tcp_service_keeps_its_contract(void **state)
         .node_name = "node1",
         .node_id = 1,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .slot_first = 1,
         .slot_count = 2,
         .heap_bytes = 32u << 20,

@@ -127,10 +127,10 @@ static inline int32_t Sample_Imp_state(struct Sample_Imp ep_)
 static inline int32_t Sample_Imp_send_Blocks(struct Sample_Imp ep_, uint8_t *one, uint32_t one_bytes, uint8_t *two, uint32_t two_bytes, uint32_t *three, uint32_t three_bytes, uint32_t *four, uint32_t four_bytes)
 {
     struct nk_msg msg_ = {.tag = Sample_tag_Blocks, .arg_count = 4};
-    msg_.args[0] = (uint64_t)one_bytes << 32 | (uint32_t)(uintptr_t)one;
-    msg_.args[1] = (uint64_t)two_bytes << 32 | (uint32_t)(uintptr_t)two;
-    msg_.args[2] = (uint64_t)three_bytes << 32 | (uint32_t)(uintptr_t)three;
-    msg_.args[3] = (uint64_t)four_bytes << 32 | (uint32_t)(uintptr_t)four;
+    msg_.args[0] = sip_block_arg(one, one_bytes);
+    msg_.args[1] = sip_block_arg(two, two_bytes);
+    msg_.args[2] = sip_block_arg(three, three_bytes);
+    msg_.args[3] = sip_block_arg(four, four_bytes);
     return nk_send(ep_.h, &msg_);
 }
 
@@ -187,8 +187,8 @@ static inline int32_t Sample_Imp_send_Scalars(struct Sample_Imp ep_, bool a, int
 static inline int32_t Sample_Imp_send_SingSharp(struct Sample_Imp ep_, uint8_t *one, uint32_t one_bytes, uint32_t *two, uint32_t two_bytes)
 {
     struct nk_msg msg_ = {.tag = Sample_tag_SingSharp, .arg_count = 2};
-    msg_.args[0] = (uint64_t)one_bytes << 32 | (uint32_t)(uintptr_t)one;
-    msg_.args[1] = (uint64_t)two_bytes << 32 | (uint32_t)(uintptr_t)two;
+    msg_.args[0] = sip_block_arg(one, one_bytes);
+    msg_.args[1] = sip_block_arg(two, two_bytes);
     return nk_send(ep_.h, &msg_);
 }
 
@@ -224,8 +224,8 @@ static inline int32_t Sample_Imp_recv(struct Sample_Imp ep_, struct Sample_Imp_m
         msg_->Bad.why = (uint32_t)raw_.args[0];
         break;
     case Sample_tag_Give:
-        msg_->Give.data = (uint8_t *)(uintptr_t)(uint32_t)raw_.args[0];
-        msg_->Give.data_bytes = (uint32_t)(raw_.args[0] >> 32);
+        msg_->Give.data = (uint8_t *)sip_arg_block(raw_.args[0]);
+        msg_->Give.data_bytes = sip_arg_bytes(raw_.args[0]);
         msg_->Give.peer.h = (uint32_t)raw_.args[1];
         break;
     case Sample_tag_Ping:
@@ -294,7 +294,7 @@ static inline int32_t Sample_Exp_send_Fine(struct Sample_Exp ep_)
 static inline int32_t Sample_Exp_send_Give(struct Sample_Exp ep_, uint8_t *data, uint32_t data_bytes, struct Other_Exp peer)
 {
     struct nk_msg msg_ = {.tag = Sample_tag_Give, .arg_count = 2};
-    msg_.args[0] = (uint64_t)data_bytes << 32 | (uint32_t)(uintptr_t)data;
+    msg_.args[0] = sip_block_arg(data, data_bytes);
     msg_.args[1] = peer.h;
     return nk_send(ep_.h, &msg_);
 }
@@ -366,14 +366,14 @@ static inline int32_t Sample_Exp_recv(struct Sample_Exp ep_, struct Sample_Exp_m
     msg_->tag = raw_.tag;
     switch (raw_.tag) {
     case Sample_tag_Blocks:
-        msg_->Blocks.one = (uint8_t *)(uintptr_t)(uint32_t)raw_.args[0];
-        msg_->Blocks.one_bytes = (uint32_t)(raw_.args[0] >> 32);
-        msg_->Blocks.two = (uint8_t *)(uintptr_t)(uint32_t)raw_.args[1];
-        msg_->Blocks.two_bytes = (uint32_t)(raw_.args[1] >> 32);
-        msg_->Blocks.three = (uint32_t *)(uintptr_t)(uint32_t)raw_.args[2];
-        msg_->Blocks.three_bytes = (uint32_t)(raw_.args[2] >> 32);
-        msg_->Blocks.four = (uint32_t *)(uintptr_t)(uint32_t)raw_.args[3];
-        msg_->Blocks.four_bytes = (uint32_t)(raw_.args[3] >> 32);
+        msg_->Blocks.one = (uint8_t *)sip_arg_block(raw_.args[0]);
+        msg_->Blocks.one_bytes = sip_arg_bytes(raw_.args[0]);
+        msg_->Blocks.two = (uint8_t *)sip_arg_block(raw_.args[1]);
+        msg_->Blocks.two_bytes = sip_arg_bytes(raw_.args[1]);
+        msg_->Blocks.three = (uint32_t *)sip_arg_block(raw_.args[2]);
+        msg_->Blocks.three_bytes = sip_arg_bytes(raw_.args[2]);
+        msg_->Blocks.four = (uint32_t *)sip_arg_block(raw_.args[3]);
+        msg_->Blocks.four_bytes = sip_arg_bytes(raw_.args[3]);
         break;
     case Sample_tag_Endpoints:
         msg_->Endpoints.self.h = (uint32_t)raw_.args[0];
@@ -401,10 +401,10 @@ static inline int32_t Sample_Exp_recv(struct Sample_Exp ep_, struct Sample_Exp_m
         msg_->Scalars.h = (int64_t)raw_.args[7];
         break;
     case Sample_tag_SingSharp:
-        msg_->SingSharp.one = (uint8_t *)(uintptr_t)(uint32_t)raw_.args[0];
-        msg_->SingSharp.one_bytes = (uint32_t)(raw_.args[0] >> 32);
-        msg_->SingSharp.two = (uint32_t *)(uintptr_t)(uint32_t)raw_.args[1];
-        msg_->SingSharp.two_bytes = (uint32_t)(raw_.args[1] >> 32);
+        msg_->SingSharp.one = (uint8_t *)sip_arg_block(raw_.args[0]);
+        msg_->SingSharp.one_bytes = sip_arg_bytes(raw_.args[0]);
+        msg_->SingSharp.two = (uint32_t *)sip_arg_block(raw_.args[1]);
+        msg_->SingSharp.two_bytes = sip_arg_bytes(raw_.args[1]);
         break;
     default:
         break;

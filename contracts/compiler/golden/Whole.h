@@ -142,7 +142,7 @@ static inline int32_t Whole_Imp_state(struct Whole_Imp ep_)
 static inline int32_t Whole_Imp_send_Chain(struct Whole_Imp ep_, struct Whole_Link *first, uint32_t first_bytes)
 {
     struct nk_msg msg_ = {.tag = Whole_tag_Chain, .arg_count = 1};
-    msg_.args[0] = (uint64_t)first_bytes << 32 | (uint32_t)(uintptr_t)first;
+    msg_.args[0] = sip_block_arg(first, first_bytes);
     return nk_send(ep_.h, &msg_);
 }
 
@@ -160,15 +160,15 @@ static inline int32_t Whole_Imp_send_Move(struct Whole_Imp ep_, int32_t from_x, 
 static inline int32_t Whole_Imp_send_Names(struct Whole_Imp ep_, struct Whole_block_char *names, uint32_t names_bytes, struct Whole_block_char *others, uint32_t others_bytes)
 {
     struct nk_msg msg_ = {.tag = Whole_tag_Names, .arg_count = 2};
-    msg_.args[0] = (uint64_t)names_bytes << 32 | (uint32_t)(uintptr_t)names;
-    msg_.args[1] = (uint64_t)others_bytes << 32 | (uint32_t)(uintptr_t)others;
+    msg_.args[0] = sip_block_arg(names, names_bytes);
+    msg_.args[1] = sip_block_arg(others, others_bytes);
     return nk_send(ep_.h, &msg_);
 }
 
 static inline int32_t Whole_Imp_send_Password(struct Whole_Imp ep_, uint16_t *text, uint32_t text_bytes)
 {
     struct nk_msg msg_ = {.tag = Whole_tag_Password, .arg_count = 1};
-    msg_.args[0] = (uint64_t)text_bytes << 32 | (uint32_t)(uintptr_t)text;
+    msg_.args[0] = sip_block_arg(text, text_bytes);
     return nk_send(ep_.h, &msg_);
 }
 
@@ -181,9 +181,9 @@ static inline int32_t Whole_Imp_send_Quit(struct Whole_Imp ep_)
 static inline int32_t Whole_Imp_send_Records(struct Whole_Imp ep_, struct Whole_Record *all, uint32_t all_bytes, struct Whole_Record *one, uint32_t one_bytes, struct Whole_Point *where, uint32_t where_bytes)
 {
     struct nk_msg msg_ = {.tag = Whole_tag_Records, .arg_count = 3};
-    msg_.args[0] = (uint64_t)all_bytes << 32 | (uint32_t)(uintptr_t)all;
-    msg_.args[1] = (uint64_t)one_bytes << 32 | (uint32_t)(uintptr_t)one;
-    msg_.args[2] = (uint64_t)where_bytes << 32 | (uint32_t)(uintptr_t)where;
+    msg_.args[0] = sip_block_arg(all, all_bytes);
+    msg_.args[1] = sip_block_arg(one, one_bytes);
+    msg_.args[2] = sip_block_arg(where, where_bytes);
     return nk_send(ep_.h, &msg_);
 }
 
@@ -333,8 +333,8 @@ static inline int32_t Whole_Exp_recv(struct Whole_Exp ep_, struct Whole_Exp_msg 
     msg_->tag = raw_.tag;
     switch (raw_.tag) {
     case Whole_tag_Chain:
-        msg_->Chain.first = (struct Whole_Link *)(uintptr_t)(uint32_t)raw_.args[0];
-        msg_->Chain.first_bytes = (uint32_t)(raw_.args[0] >> 32);
+        msg_->Chain.first = (struct Whole_Link *)sip_arg_block(raw_.args[0]);
+        msg_->Chain.first_bytes = sip_arg_bytes(raw_.args[0]);
         break;
     case Whole_tag_Move:
         msg_->Move.from_x = (int32_t)raw_.args[0];
@@ -344,22 +344,22 @@ static inline int32_t Whole_Exp_recv(struct Whole_Exp ep_, struct Whole_Exp_msg 
         msg_->Move.heat = (uint32_t)raw_.args[4];
         break;
     case Whole_tag_Names:
-        msg_->Names.names = (struct Whole_block_char *)(uintptr_t)(uint32_t)raw_.args[0];
-        msg_->Names.names_bytes = (uint32_t)(raw_.args[0] >> 32);
-        msg_->Names.others = (struct Whole_block_char *)(uintptr_t)(uint32_t)raw_.args[1];
-        msg_->Names.others_bytes = (uint32_t)(raw_.args[1] >> 32);
+        msg_->Names.names = (struct Whole_block_char *)sip_arg_block(raw_.args[0]);
+        msg_->Names.names_bytes = sip_arg_bytes(raw_.args[0]);
+        msg_->Names.others = (struct Whole_block_char *)sip_arg_block(raw_.args[1]);
+        msg_->Names.others_bytes = sip_arg_bytes(raw_.args[1]);
         break;
     case Whole_tag_Password:
-        msg_->Password.text = (uint16_t *)(uintptr_t)(uint32_t)raw_.args[0];
-        msg_->Password.text_bytes = (uint32_t)(raw_.args[0] >> 32);
+        msg_->Password.text = (uint16_t *)sip_arg_block(raw_.args[0]);
+        msg_->Password.text_bytes = sip_arg_bytes(raw_.args[0]);
         break;
     case Whole_tag_Records:
-        msg_->Records.all = (struct Whole_Record *)(uintptr_t)(uint32_t)raw_.args[0];
-        msg_->Records.all_bytes = (uint32_t)(raw_.args[0] >> 32);
-        msg_->Records.one = (struct Whole_Record *)(uintptr_t)(uint32_t)raw_.args[1];
-        msg_->Records.one_bytes = (uint32_t)(raw_.args[1] >> 32);
-        msg_->Records.where = (struct Whole_Point *)(uintptr_t)(uint32_t)raw_.args[2];
-        msg_->Records.where_bytes = (uint32_t)(raw_.args[2] >> 32);
+        msg_->Records.all = (struct Whole_Record *)sip_arg_block(raw_.args[0]);
+        msg_->Records.all_bytes = sip_arg_bytes(raw_.args[0]);
+        msg_->Records.one = (struct Whole_Record *)sip_arg_block(raw_.args[1]);
+        msg_->Records.one_bytes = sip_arg_bytes(raw_.args[1]);
+        msg_->Records.where = (struct Whole_Point *)sip_arg_block(raw_.args[2]);
+        msg_->Records.where_bytes = sip_arg_bytes(raw_.args[2]);
         break;
     default:
         break;

@@ -39,6 +39,55 @@ static int pong(void)
     }
 }
 
+/* The same, while `count` endpoints are open, of which the last one is talked to. */
+static int pong_any(uint32_t count)
+{
+    uint32_t handles[NK_SELECT_MAX], ends[2];
+    struct nk_msg msg;
+
+    handles[count - 1] = (uint32_t)nk_accept("test", 4, SIP_FOREVER);
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        if (nk_channel((int64_t)ProbeContract_ID, 0, ends) != 0) {
+            return 1;
+        }
+        handles[i] = ends[1];
+    }
+    for (;;) {
+        if (nk_recv_any(handles, count, &msg, SIP_FOREVER) != (int32_t)count - 1) {
+            return 1;
+        }
+        msg.tag = ProbeContract_tag_Pong;
+        if (nk_send(handles[count - 1], &msg) != 0) {
+            return 2;
+        }
+    }
+}
+
+/* As a server that selects, then receives. */
+static int pong_select(uint32_t count)
+{
+    uint32_t handles[NK_SELECT_MAX], ends[2];
+    struct nk_msg msg;
+
+    handles[count - 1] = (uint32_t)nk_accept("test", 4, SIP_FOREVER);
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        if (nk_channel((int64_t)ProbeContract_ID, 0, ends) != 0) {
+            return 1;
+        }
+        handles[i] = ends[1];
+    }
+    for (;;) {
+        if (nk_select(handles, count, SIP_FOREVER) != (int32_t)count - 1 ||
+            nk_recv(handles[count - 1], &msg, SIP_FOREVER) != 0) {
+            return 1;
+        }
+        msg.tag = ProbeContract_tag_Pong;
+        if (nk_send(handles[count - 1], &msg) != 0) {
+            return 2;
+        }
+    }
+}
+
 /* The first and the last word change each time; the rest was written once. */
 static int ping(uint32_t bytes)
 {
@@ -52,9 +101,9 @@ static int ping(uint32_t bytes)
         return 1;
     }
     memset(block, 0x5a, bytes);
-    msg.args[0] = (uint64_t)bytes << 32 | (uint32_t)(uintptr_t)block;
+    msg.args[0] = sip_block_arg(block, bytes);
     for (;;) {
-        uint64_t *data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
+        uint64_t *data = sip_arg_block(msg.args[0]);
 
         data[0] = data[last] = ++count;
         msg.tag = ProbeContract_tag_Ping;
@@ -62,7 +111,7 @@ static int ping(uint32_t bytes)
             nk_recv((uint32_t)handle, &msg, SIP_FOREVER) != 0) {
             return 2;
         }
-        data = (uint64_t *)(uintptr_t)(uint32_t)msg.args[0];
+        data = sip_arg_block(msg.args[0]);
         if (data[0] != count || data[last] != count) {
             return 3;
         }
@@ -84,6 +133,12 @@ int sip_main(void)
     }
     if (strcmp(mode, "pong") == 0) {
         return pong();
+    }
+    if (strcmp(mode, "any64") == 0) {
+        return pong_any(64);
+    }
+    if (strcmp(mode, "select64") == 0) {
+        return pong_select(64);
     }
     if (strcmp(mode, "ping") == 0) {
         return ping(64);

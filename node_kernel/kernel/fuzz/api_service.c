@@ -158,8 +158,10 @@ static void take(const struct fab_ep *ep, struct fab_msg *msg)
     struct nk_kernel *kernel = nk_service_kernel(service);
 
     if (any(4) == 0) {
+        nk_lock(kernel);
         fab_msg_drop(nk_kernel_fabric(kernel), contract, msg, nk_service_owner(service),
                      SF_CAUSE_OF(CLOSED_BY_PEER));
+        nk_unlock(kernel);
         return;
     }
     for (uint32_t i = 0; i < msg->arg_count; i++) {
@@ -191,7 +193,7 @@ static void service_ready(void *impl, struct fab_ep *ep, void *user)
     (void)impl;
     (void)user;
     while (holds(ep)) { /* keep() may have closed it */
-        st = fab_ep_recv(ep, &msg, nk_service_owner(service));
+        st = nk_service_recv(service, ep, &msg);
         if (st == SF_AGAIN) {
             break;
         }

@@ -349,6 +349,7 @@ static int world_make(const struct nk_config *config, uint32_t config_count)
     struct nk_options options = {.node_name = "test",
                                  .node_id = 3,
                                  .epoch = 1,
+                                 .trust = &image_trust_anyone,
                                  .slot_first = 0,
                                  .slot_count = 2,
                                  .heap_bytes = 64u << 20,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "probe.h"
 
-#define BLOCK(address, bytes) ((uint64_t)(bytes) << 32 | (uint32_t)(uintptr_t)(address))
-#define BLOCK_DATA(arg) ((uint8_t *)(uintptr_t)(uint32_t)(arg))
-#define BLOCK_LENGTH(arg) ((uint32_t)((arg) >> 32))
+#define BLOCK(address, bytes) sip_block_arg(address, bytes)
+#define BLOCK_DATA(arg) ((uint8_t *)sip_arg_block(arg))
+#define BLOCK_LENGTH(arg) sip_arg_bytes(arg)
 
 static int basics(void)
 {
@@ -243,6 +243,11 @@ static int spin(void)
     }
 }
 
+static int own_zero(void)
+{
+    return 0;
+}
+
 /* The same sum as in sip_test.c; the seed is the digit in the SIP's name. */
 static int compute(void)
 {
@@ -258,6 +263,29 @@ static int compute(void)
         d = d * 1.0000001 + (double)(i & 7) / 3.0;
     }
     return (int)((uint32_t)(sum >> 40) ^ (uint32_t)(int64_t)d);
+}
+
+/* Data of its own: initialised, constant, with addresses in it, and zero. */
+static uint32_t own_count = 7;
+static uint32_t *const own_pointer = &own_count;
+static const char *own_texts[] = {"first", "second"};
+static uint32_t own_zeros[1000];
+static int (*const own_functions[])(void) = {basics, spin, own_zero};
+
+/* Counts in it while others of the same image do the same. */
+static int own(void)
+{
+    for (uint32_t i = 0; i < 1000; i++) {
+        CHECK(*own_pointer == 7 + i);
+        CHECK(own_zeros[i] == 0 && own_zeros[999 - i] == (i < 500 ? 0 : 1000 - i));
+        own_count++;
+        own_zeros[i] = i + 1;
+        nk_yield();
+    }
+    CHECK(strcmp(own_texts[own_count % 2], "second") == 0);
+    own_texts[1] = own_texts[0];
+    CHECK(strcmp(own_texts[1], "first") == 0);
+    return own_functions[own_zeros[1]]();
 }
 
 static int is(const char *mode, const char *name)
@@ -300,6 +328,9 @@ int sip_main(void)
     if (is(mode, "compute")) {
         return compute();
     }
+    if (is(mode, "own")) {
+        return own();
+    }
     if (is(mode, "hostile")) {
         return probe_hostile();
     }
@@ -307,5 +338,8 @@ int sip_main(void)
         return probe_recycle(mode);
     }
     int result = probe_slots(mode);
+    if (result == -1) {
+        result = probe_wait(mode);
+    }
     return result != -1 ? result : probe_fault(mode); /* @sip_main */
 }

@@ -25,5 +25,6 @@ int probe_fault(const char *mode);
 int probe_recycle(const char *mode);
 int probe_slots(const char *mode); /* -1: not one of its modes */
 int probe_report(const char *mode);
+int probe_wait(const char *mode); /* -1: not one of its modes */
 
 #endif

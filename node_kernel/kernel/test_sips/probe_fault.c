@@ -3,6 +3,7 @@
 #include "probe.h"
 
 static volatile uint32_t zero;
+static volatile int *volatile nowhere;
 
 static int __attribute__((noinline)) fault_recurse(int depth)
 {
@@ -28,7 +29,7 @@ static int __attribute__((noinline)) fault_divide(int by)
 
 static int __attribute__((noinline)) fault_store(uint32_t address)
 {
-    *(volatile uint8_t *)(uintptr_t)address = 1; /* @store */
+    *(volatile uint8_t *)sip_pointer(address) = 1; /* @store */
     return 0;
 }
 
@@ -43,7 +44,7 @@ static int touch_after_send(void)
     CHECK(data != NULL);
     data[0] = 1;
     CHECK(nk_channel((int64_t)ProbeContract_ID, 0, ends) == 0);
-    msg.args[0] = (uint64_t)10000 << 32 | (uint32_t)(uintptr_t)data;
+    msg.args[0] = sip_block_arg((const void *)data, 10000);
     CHECK(nk_send(ends[0], &msg) == 0);
     return data[0]; /* @touch */
 }
@@ -61,7 +62,7 @@ static int fault_holding(void)
         if (i % 3 == 0) {
             CHECK(nk_channel((int64_t)ProbeContract_ID, 0, ends) == 0);
             msg = (struct nk_msg){.tag = ProbeContract_tag_Ping, .arg_count = 1};
-            msg.args[0] = (uint64_t)(1 + i * 777) << 32 | (uint32_t)(uintptr_t)data;
+            msg.args[0] = sip_block_arg(data, 1 + i * 777);
             CHECK(nk_send(ends[0], &msg) == 0);
         }
     }
@@ -78,6 +79,9 @@ int probe_fault(const char *mode)
 
     if (strcmp(mode, "oob") == 0) {
         return fault_store(24 << 20); /* past memory, below the window */
+    }
+    if (strcmp(mode, "null") == 0) {
+        return *nowhere;
     }
     if (strcmp(mode, "window") == 0) {
         return fault_store(40 << 20); /* no block there */
@@ -134,9 +138,9 @@ int probe_recycle(const char *mode)
     int fill = strcmp(mode, "fill") == 0;
 
     if (fill) {
-        fill_at((volatile uint64_t *)(uintptr_t)from, words);
+        fill_at((volatile uint64_t *)sip_pointer(from), words);
     } else {
-        CHECK(!look_at((volatile uint64_t *)(uintptr_t)from, words));
+        CHECK(!look_at((volatile uint64_t *)sip_pointer(from), words));
     }
     for (uint32_t bytes = 64; bytes <= 65536; bytes *= 4) {
         for (uint32_t i = 0; i < 20; i++) {

@@ -19,7 +19,7 @@ static const uint32_t bad_handles[] = {0,    1,    15,         16,         4095,
 
 static void hostile_address(uint32_t address)
 {
-    void *at = (void *)(uintptr_t)address;
+    void *at = sip_pointer(address);
     uint32_t ends[2];
     struct nk_msg msg;
 
@@ -79,11 +79,11 @@ static void hostile_messages(void)
     CHECK(nk_send(ends[0], &msg) == -SF_CONTRACT);
     msg = (struct nk_msg){.tag = ProbeContract_tag_Ping, .arg_count = 1};
     CHECK(nk_send(ends[0], &msg) < 0); /* block missing */
-    msg.args[0] = (uint64_t)101 << 32 | (uint32_t)(uintptr_t)block;
+    msg.args[0] = sip_block_arg(block, 101);
     CHECK(nk_send(ends[0], &msg) < 0); /* longer than it is */
-    msg.args[0] = (uint32_t)(uintptr_t)block;
+    msg.args[0] = sip_block_arg(block, 0);
     CHECK(nk_send(ends[0], &msg) < 0); /* nothing of it */
-    msg.args[0] = (uint64_t)10 << 32 | (uint32_t)(uintptr_t)(block + 1);
+    msg.args[0] = sip_block_arg(block + 1, 10);
     CHECK(nk_send(ends[0], &msg) < 0); /* not its start */
     msg = (struct nk_msg){.tag = ProbeContract_tag_Give, .arg_count = 1};
     CHECK(nk_send(ends[0], &msg) < 0); /* endpoint missing */

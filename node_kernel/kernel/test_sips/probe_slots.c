@@ -3,6 +3,14 @@
  */
 #include "probe.h"
 
+#ifndef __wasm__ /* addresses, and memory that grows: not in mode native */
+int probe_slots(const char *mode)
+{
+    (void)mode;
+    return -1;
+}
+#else
+
 #define PATTERN 0x5ea1edf00d15beefull
 #define PAGE 4096u
 #define MIB (1u << 20)
@@ -293,6 +301,23 @@ static int stale(uint32_t bytes, int freed)
     return data[bytes - 1];
 }
 
+/* The same when the block went straight into the hands of a SIP that waited for it. */
+static int stale_straight(uint32_t bytes)
+{
+    struct nk_msg msg = {.tag = ProbeContract_tag_Ping, .arg_count = 1};
+    uint32_t peer = (uint32_t)nk_endpoint(NAME("peer"));
+    volatile uint8_t *data = nk_block_alloc(bytes);
+
+    CHECK(data != NULL);
+    for (uint32_t i = 0; i < 5; i++) { /* until it waits */
+        nk_yield();
+    }
+    data[bytes - 1] = 1;
+    msg.args[0] = (uint64_t)bytes << 32 | (uint32_t)(uintptr_t)data;
+    CHECK(nk_send(peer, &msg) == 0);
+    return data[bytes - 1];
+}
+
 int probe_slots(const char *mode)
 {
     static const struct {
@@ -329,6 +354,9 @@ int probe_slots(const char *mode)
     if (strcmp(mode, "talkmore") == 0) {
         return talk(0, 30);
     }
+    if (strcmp(mode, "straight64") == 0 || strcmp(mode, "straight1m") == 0) {
+        return stale_straight(strcmp(mode, "straight1m") == 0 ? MIB : 64);
+    }
     if (strcmp(mode, "stale64") == 0 || strcmp(mode, "freed64") == 0) {
         return stale(64, mode[0] == 'f');
     }
@@ -337,3 +365,4 @@ int probe_slots(const char *mode)
     }
     return -1;
 }
+#endif

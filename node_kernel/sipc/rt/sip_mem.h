@@ -5,8 +5,10 @@
  *
  * Model: the instance lies at a constant distance from the linear memory, so an address is one
  * displacement away from the instance pointer, which every function has.
- * Small slots: the offset is masked to 64 MiB: whatever a module computes, it stays in its own slot
- * (an access at the very end runs into the guard behind it).
+ * Small slots: an access is a computed base and a constant offset; the base is masked to 64 MiB,
+ * and the offset, if it is smaller than the guard behind the memory, is left to the instruction:
+ * whatever a module computes, it stays in its own slot. (One mask serves all fields of a record. A
+ * larger offset is masked with the base.)
  * Large slots: nothing is masked. An address is 32 bit and unsigned, and the constant offset that
  * wasm2c adds to it in 64 bit is below 2 GiB (rule memarg-offset), so that the sum stays below 6
  * GiB and in the slot; all that is not memory or a block traps. What is accessible there is the
@@ -23,11 +25,40 @@
 #define SF_LINEAR(address) ((u64)(address))
 #define SF_LINEAR_BYTES NK_LARGE_MEMORY_BYTES
 #else
-#define SF_LINEAR(address) ((address)&NK_MEMORY_MASK)
+/*
+ * wasm2c writes an address as `(u64)(base)` or `(u64)(base) + offset`, base being a variable. To
+ * take it apart, the name u64 is made a function for as long as that text is compiled: what was a
+ * cast is a call, of sf_none (which leaves the offset: a constant), sf_masked or sf_whole. sipc
+ * refuses C in which an address is written in another way.
+ */
+static inline __attribute__((always_inline)) u64 sf_masked(u32 address)
+{
+    return address & NK_MEMORY_MASK;
+}
+static inline __attribute__((always_inline)) u64 sf_whole(u32 address)
+{
+    return address;
+}
+static inline __attribute__((always_inline)) u64 sf_none(u32 address)
+{
+    (void)address;
+    return 0;
+}
+#define SF_WITH(function, address)                                                                 \
+    ({                                                                                             \
+        typedef u64 result;                                                                        \
+        result (*const u64)(u32) = function; /* what was a cast is a call of it */                 \
+        (address);                                                                                 \
+    })
+#define SF_OFFSET_MAX (NK_SLOT_STRIDE - NK_MEMORY - NK_MEMORY_BYTES - 65536u)
+#define SF_LINEAR(address)                                                                         \
+    (SF_WITH(sf_none, address) < SF_OFFSET_MAX ? SF_WITH(sf_masked, address)                       \
+                                               : (SF_WITH(sf_whole, address) & NK_MEMORY_MASK))
 #define SF_LINEAR_BYTES NK_MEMORY_BYTES
 #endif
 #define SF_AT(address)                                                                             \
     ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE) + SF_LINEAR(address)))
+#define SF_MEMORY ((u8 *)((uintptr_t)instance + (NK_MEMORY - NK_INSTANCE)))
 
 #define SF_DEFINE_LOAD(name, t1, t2, t3)                                                           \
     static inline t3 sf_##name(const u8 *at)                                                       \
@@ -122,17 +153,16 @@ static inline void sf_memory_init(u8 *memory, const u8 *segment, u32 segment_byt
     memcpy(memory + to, segment + from, bytes);
 }
 
-#define memory_fill(m, d, v, n) sf_memory_fill(SF_AT(0u), d, v, n)
-#define memory_copy(md, ms, d, s, n) sf_memory_copy(SF_AT(0u), d, s, n)
-#define memory_init(m, src, src_bytes, d, s, n) sf_memory_init(SF_AT(0u), src, src_bytes, d, s, n)
+#define memory_fill(m, d, v, n) sf_memory_fill(SF_MEMORY, d, v, n)
+#define memory_copy(md, ms, d, s, n) sf_memory_copy(SF_MEMORY, d, s, n)
+#define memory_init(m, src, src_bytes, d, s, n) sf_memory_init(SF_MEMORY, src, src_bytes, d, s, n)
 
 /*
  * Each trap keeps a place of its own, so that a fault report has its line: without the operand, gcc
  * makes one of all those of a function.
  */
 #undef TRAP
-#define TRAP(x)                                                                                    \
-    (({ __asm__ volatile("" : : "i"(__LINE__)); }), wasm_rt_trap(WASM_RT_TRAP_##x), 0)
+#define TRAP(x) (({ __asm__ volatile("" : : "i"(__LINE__)); }), wasm_rt_trap(WASM_RT_TRAP_##x), 0)
 
 /*
  * Function types: wasm2c numbers them at run time in writable memory of the image. sipc knows them
@@ -140,11 +170,19 @@ static inline void sf_memory_init(u8 *memory, const u8 *segment, u32 segment_byt
  */
 #include "sip_types.h"
 
+/*
+ * The table lies behind the instance and never grows: its place and size are constants. An element
+ * without a function has a type that no call asks for. What a call passes as the callee's instance
+ * is our own: there is only one, and imported functions do not look at theirs.
+ */
+#define SF_TABLE_OFFSET ((sizeof(Z_sip_instance_t) + 15u) & ~(size_t)15u)
+#define SF_NO_TYPE UINT32_MAX
+#define SF_ELEMENT(x) (((const wasm_rt_funcref_t *)((uintptr_t)instance + SF_TABLE_OFFSET))[x])
+
 #undef CALL_INDIRECT
-#define CALL_INDIRECT(table, t, ft, x, ...)                                                        \
-    (LIKELY((x) < table.size && table.data[x].func && table.data[x].func_type == sf_types[ft]) ||  \
-         TRAP(CALL_INDIRECT),                                                                      \
-     ((t)table.data[x].func)(__VA_ARGS__))
+#define CALL_INDIRECT(table, t, ft, x, callee, ...)                                                \
+    (LIKELY((x) < SF_TABLE_MAX && SF_ELEMENT(x).func_type == sf_types[ft]) || TRAP(CALL_INDIRECT), \
+     ((t)SF_ELEMENT(x).func)(instance, ##__VA_ARGS__))
 
 #define funcref_table_init(dest, src, src_count, d, s, n, inst, types)                             \
     funcref_table_init(dest, src, src_count, d, s, n, inst, sf_types)

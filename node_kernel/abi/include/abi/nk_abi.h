@@ -32,7 +32,11 @@
 /* Slots, one per SIP, of two classes. Slot i of a class lies at its base + i * its stride. */
 #define NK_SLOT_BASE 0x300000000000ull
 #define NK_SLOT_COUNT_MAX (512u << 10) /* small ones per cell: 64 TiB */
+#ifdef NK_SANITIZED_MAP
+#define NK_LARGE_BASE 0x700000000000ull
+#else
 #define NK_LARGE_BASE 0x100000000000ull
+#endif
 #define NK_LARGE_COUNT_MAX 2048u /* large ones per cell: 16 TiB */
 
 /* --- a slot ------------------------------------------------------------------------------------
@@ -55,6 +59,8 @@
  *  accessible         all it may grow to             what memory.size says
  *  block window       [32 MiB, 64 MiB)               [2 GiB, 3 GiB)
  *  behind             guard up to the next slot      guard up to the next slot
+ *
+ * What an access's constant offset adds to its masked address ends in the guard (sip_mem.h).
  */
 enum nk_slot_class { NK_SMALL = 0, NK_LARGE = 1 };
 #define NK_SLOT_CLASS_COUNT 2u
@@ -81,6 +87,21 @@ enum nk_slot_class { NK_SMALL = 0, NK_LARGE = 1 };
 #define NK_LARGE_WINDOW_OFFSET (2u << 30)
 #define NK_LARGE_WINDOW_BYTES (1u << 30)
 #define NK_LARGE_PAGES_MAX (NK_LARGE_WINDOW_OFFSET / 65536u)
+
+/*
+ * A slot of a native SIP (docs/sips.md, "Native mode"): the same C without checks. It keeps stack,
+ * header, memory and window where they are in the small class. The image's place appears a second
+ * time in the guard behind the memory, executable, at NK_NATIVE_CODE; its data (constants, too)
+ * lies in the linear memory from NK_NATIVE_DATA on. So code reaches data at a distance that is the
+ * same in all slots.
+ *
+ * Addresses that such a SIP gives to kernel calls are distances from the linear memory, too; its
+ * stack, which lies below, therefore has addresses close to 2^32.
+ */
+#define NK_NATIVE_CODE (96ull << 20)
+#define NK_NATIVE_DATA (NK_MEMORY + (64ull << 10))
+/* Where the data segment of a native image is linked, if the image's place is at `base`. */
+#define NK_NATIVE_DATA_LINKED(base) ((base)-NK_NATIVE_CODE + NK_NATIVE_DATA)
 
 /*
  * The header: shared between kernel, gate and the image's run-time stub; out of reach for the SIP's
@@ -118,6 +139,7 @@ struct nk_msg {
     uint64_t args[NK_ARGS_MAX];
 };
 _Static_assert(sizeof(struct nk_msg) == 72, "nk_msg is an ABI");
+#define NK_TAG_NONE UINT32_MAX /* see recv_any */
 
 #define NK_HANDLES_MAX                                                                             \
     4096u /* per SIP; handles are 1..NK_HANDLES_MAX-1, slots are reused with a                     \
@@ -145,6 +167,17 @@ struct nk_desc {
     /* Called by the gate's start thunk on the SIP's stack with instance = slot + NK_INSTANCE:
      * instantiates the module and runs it; returns the exit code. */
     int32_t (*start)(void *instance);
+};
+
+/*
+ * The descriptor of a native image. `start` is the address in the image's place. The kernel copies
+ * the data segment into the slot and adds the distance between the place and the slot's copy of it
+ * to each of the 64-bit words listed here.
+ */
+struct nk_native_desc {
+    struct nk_desc desc; /* instance_bytes means nothing */
+    uint32_t relocation_count;
+    uint32_t relocations[]; /* bytes from the beginning of the data segment */
 };
 
 #endif

@@ -341,6 +341,7 @@ static void world_make(void)
         .node_name = "testnode",
         .node_id = 5,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .worker_count = 2,
         .slot_first = 100,
         .slot_count = SLOTS,

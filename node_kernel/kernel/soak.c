@@ -437,6 +437,7 @@ static void begin(void)
         .node_name = "soak",
         .node_id = NODE,
         .epoch = 1,
+        .trust = &image_trust_anyone,
         .worker_count = soak.workers,
         .slot_first = 1000,
         .slot_count = SLOTS,

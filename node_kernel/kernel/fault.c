@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Faults. A signal whose instruction lies in image code (or in the gate, while it pushes on a full
- * stack) is the running SIP's: the handler only redirects the thread to its own stack, where the
- * SIP leaves for good; nothing of it is trusted after that. That the test by instruction pointer is
- * sound follows from the image rules: an image has no external code. Any other such signal is a
- * bug of the kernel: it is told on stderr and the process dies of it.
+ * stack), or nowhere at all with the stack pointer in the SIP's slot, is the running SIP's: the
+ * handler only redirects the thread to its own stack, where the SIP leaves for good; nothing of it
+ * is trusted after that. That the test by instruction pointer is sound follows from the image
+ * rules: an image has no external code. Any other such signal is a bug of the kernel: it is told on
+ * stderr and the process dies of it.
  */
 #include "internal.h"
 
@@ -118,6 +119,20 @@ static int in_sealed_code(const struct nk_sip *sip, uint64_t rip)
            (rip >= NK_GATE_ADDRESS && rip < NK_GATE_ADDRESS + NK_PAGE_BYTES);
 }
 
+/*
+ * A jump to where no code is: the instruction itself could not be read. Kernel code never runs on a
+ * SIP's stack, so whoever jumped with the stack pointer there is the SIP (or was called by it).
+ */
+static int is_jump_to_nowhere(const struct nk_sip *sip, int signal_number, uint64_t address,
+                              const greg_t *regs)
+{
+    uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
+    uint64_t stride = nk__geometry[nk__slot_class(sip->slot_index)].stride;
+
+    return signal_number == SIGSEGV && (uint64_t)regs[REG_RIP] == address &&
+           (uint64_t)regs[REG_RSP] - slot < stride;
+}
+
 static void die_of_bug(int signal_number, uint64_t rip, uint64_t address)
 {
     char text[160];
@@ -149,7 +164,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
 
     if (sip == NULL || info->si_code <= 0 ||
         !(in_sealed_code(sip, rip) ||
-          nk__native_jumped_off(sip, rip, (uint64_t)regs[REG_RSP], (uint64_t)info->si_addr))) {
+          is_jump_to_nowhere(sip, signal_number, (uint64_t)info->si_addr, regs))) {
         die_of_bug(signal_number, rip, (uint64_t)info->si_addr);
         return;
     }

@@ -37,7 +37,7 @@ nk__gate_begin:
     mov %rsp, (%rbx)
     mov CPU(NK_CPU_KERNEL_RSP), %rsp
     incq CPU(NK_CPU_CALLS)
-    cmp $NK_GATE_CALL_COUNT, %eax
+    cmp $NK_GATE_CALL_COUNT, %rax /* all of it: that is what it is multiplied by */
     jae 2f
 1:  call *(%r10, %rax, 8)
     cmpl $0, CPU(NK_CPU_RESCHED)

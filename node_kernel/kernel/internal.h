@@ -589,8 +589,6 @@ uint64_t nk__linked(const struct nk_sip *sip, uint64_t address);
 uint8_t nk__native_kind(const struct nk_sip *sip, uint8_t kind, uint64_t rip, uint64_t address);
 /* Its code as it is mapped for this SIP. */
 void nk__code_range(const struct nk_sip *sip, uint64_t *out_first, uint64_t *out_end);
-/* A fault at `address`: has a native SIP jumped to where no code is? */
-int nk__native_jumped_off(const struct nk_sip *sip, uint64_t rip, uint64_t rsp, uint64_t address);
 
 /* Does an instruction there belong to this SIP? */
 static inline int nk__is_code_of(const struct nk_sip *sip, uint64_t rip)

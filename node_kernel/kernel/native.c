@@ -186,13 +186,6 @@ uint64_t nk__linked(const struct nk_sip *sip, uint64_t address)
     return nk__native_code_has(sip, address) ? address - slide(sip) : address;
 }
 
-int nk__native_jumped_off(const struct nk_sip *sip, uint64_t rip, uint64_t rsp, uint64_t address)
-{
-    const uint64_t slot = (uint64_t)sip->memory - NK_MEMORY;
-
-    return sip->image->native && rip == address && rsp - slot < NK_SLOT_STRIDE;
-}
-
 uint8_t *nk__memory_slow(struct nk_sip *sip, uint32_t address, uint32_t bytes)
 {
     const uint64_t below = 1ull << 32; /* addresses of the stack count down from here */

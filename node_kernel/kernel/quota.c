@@ -57,7 +57,6 @@ uint8_t nk__quota_tick(struct nk_sip *sip)
     } else {
         sip->slice_ns = 0; /* it began somewhere since the tick before */
     }
-    nk__cpu.restored = NULL;
     if (nk__quota_cpu_over(sip)) {
         return SF_FAULT_QUOTA;
     }

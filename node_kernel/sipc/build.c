@@ -109,7 +109,7 @@ static sf_status stage_clang(struct job *job)
         "clang",
         "--target=wasm32",
         "-std=gnu11",
-        "-O2",
+        "-O3",
         "-gline-tables-only", /* for the static check's messages; stripped with the names */
         "-ffreestanding",
         "-nostdlib",

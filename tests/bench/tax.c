@@ -7,9 +7,11 @@
  * for about a millisecond; one in which Linux gave the core to somebody else is repeated; the web
  * server's is REQUESTS requests, made by a stand-in for the TCP service (a sealed SIP in both
  * cases), divided by their number. The modes take turns in rounds, so that both see the same noise.
- * Both must have computed the same. ratio      wasm / native of the medians ratio_min  of the
- * smallest samples: what it is when nobody else uses the machine The last lines are medians over
- * the compute SIPs. Singularity's run-time checks cost 4.9 % on its web server.
+ * Both must have computed the same.
+ *   ratio      wasm / native of the medians
+ *   ratio_min  of the smallest samples: what it is when nobody else uses the machine
+ * The last line has the medians over the compute SIPs. Singularity's run-time checks cost 4.9 % on
+ * its web server.
  *
  * Arguments: peer.sip, then for each program: name, wasm image, native image; "web" is the server.
  */

@@ -27,7 +27,18 @@
 sf_status nk__native_allowed(const struct nk_kernel *kernel, const struct image *image, char *text,
                              size_t text_capacity)
 {
-    if (image->mode != IMAGE_NATIVE || kernel->allow_native) {
+    if (image->mode != IMAGE_NATIVE) {
+        return SF_OK;
+    }
+    if (kernel->allow_native && !image_vouched_for(image, &kernel->trust)) {
+        nk__say(
+            text, text_capacity,
+            "image %s: mode native has no checks at run time, so it must be signed by a trusted "
+            "key, also where unsigned images are allowed: sipc sign, cluster create --trust",
+            image->manifest->name);
+        return SF_TRUST;
+    }
+    if (kernel->allow_native) {
         return SF_OK;
     }
     nk__say(text, text_capacity,

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #include "abi/nk_abi.h"
 #include "nk.h"
@@ -104,18 +105,21 @@ static void run_all(void)
     }
 }
 
+/* Whose images are taken: of the key that signed them below. */
+static struct image_trust trust;
+
 static void kernel_make(bool allow_native, uint32_t worker_count)
 {
     const struct nk_options options = {
         .node_name = "testnode",
         .node_id = NODE,
         .epoch = 1,
-        .trust = &image_trust_anyone,
         .slot_first = 200,
         .slot_count = SLOTS,
         .heap_bytes = 64u << 20,
         .worker_count = worker_count,
         .allow_native = allow_native,
+        .trust = &trust,
         .tick_ns = 300000, /* so that all tests are pre-empted a lot */
         .events = {.log = on_log, .ended = on_ended},
     };
@@ -574,6 +578,43 @@ static int read_file(const char *path, struct file *out)
     return failed;
 }
 
+static int sign_files(void)
+{
+    struct image_secret secret;
+    struct image_key key;
+
+    image_secret_make("test", &secret);
+    image_secret_public(&secret, &key);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct file bare = files[i];
+
+        if (image_sign(bare.bytes, bare.length, &secret, &files[i].bytes, &files[i].length) !=
+            SF_OK) {
+            return -1;
+        }
+        free(bare.bytes);
+    }
+    return image_trust_add(&trust, &key) == SF_OK ? 0 : -1;
+}
+
+static void unsigned_it_is_refused_even_where_unsigned_images_are_allowed(void **state)
+{
+    const struct image_trust before = trust;
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+    char text[512] = "";
+
+    (void)state;
+    nk_kernel_destroy(world.kernel);
+    trust = image_trust_anyone;
+    kernel_make(true, 1);
+    image_add(SEALED);
+    assert_int_equal(nk_image_add(world.kernel, files[NATIVE].bytes, files[NATIVE].length, digest,
+                                  text, sizeof(text)),
+                     SF_TRUST);
+    trust = before;
+    assert_non_null(strstr(text, "signed by a trusted key"));
+}
+
 /* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
 static void in_world(void **state)
 {
@@ -600,6 +641,7 @@ int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         TEST(without_the_operators_leave_a_native_image_is_refused),
+        TEST(unsigned_it_is_refused_even_where_unsigned_images_are_allowed),
         TEST(calls_that_need_no_channel_work),
         TEST(native_and_sealed_sips_talk_either_way),
         TEST(quotas_and_trimmed_blocks_hold),
@@ -615,7 +657,7 @@ int main(int argc, char **argv)
     };
 
     if (argc != 3 || read_file(argv[1], &files[SEALED]) != 0 ||
-        read_file(argv[2], &files[NATIVE]) != 0) {
+        read_file(argv[2], &files[NATIVE]) != 0 || sodium_init() < 0 || sign_files() != 0) {
         (void)fprintf(stderr, "usage: native_test probe.sip probe_native.sip\n");
         return 2;
     }

@@ -14,6 +14,7 @@
  * Arguments: peer.sip, then for each program: name, wasm image, native image; "web" is the server.
  */
 #include <sched.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,10 +83,13 @@ static void on_ended(void *arg, const struct nk_sip_end *end)
     }
 }
 
+static struct image_secret secret; /* native images must be signed */
+
 static void image_add(const char *path, uint8_t digest[IMAGE_DIGEST_BYTES])
 {
     static uint8_t bytes[8u << 20];
     FILE *file = fopen(path, "rb");
+    uint8_t *signed_bytes;
     size_t length;
     char text[512];
 
@@ -94,9 +98,11 @@ static void image_add(const char *path, uint8_t digest[IMAGE_DIGEST_BYTES])
     }
     length = fread(bytes, 1, sizeof(bytes), file);
     (void)fclose(file);
-    if (nk_image_add(kernel, bytes, length, digest, text, sizeof(text)) != SF_OK) {
+    if (image_sign(bytes, length, &secret, &signed_bytes, &length) != SF_OK ||
+        nk_image_add(kernel, signed_bytes, length, digest, text, sizeof(text)) != SF_OK) {
         fail(path, text);
     }
+    free(signed_bytes);
 }
 
 /* --- lives --------------------------------------------------------------------------------------
@@ -292,10 +298,12 @@ static void tell_median(const struct program *programs, size_t count)
 int main(int argc, char **argv)
 {
     static struct program programs[PROGRAMS_MAX];
+    struct image_trust trust = {.allow_unsigned = false};
+    struct image_key key;
     const struct nk_options options = {.node_name = "bench",
+                                       .trust = &trust,
                                        .node_id = NODE,
                                        .epoch = 1,
-                                       .trust = &image_trust_anyone,
                                        .slot_count = 16,
                                        .heap_bytes = 16u << 20,
                                        .allow_native = true,
@@ -313,7 +321,13 @@ int main(int argc, char **argv)
     if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) {
         fail("sched_setaffinity", "refused");
     }
-    if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
+    if (sodium_init() < 0) {
+        fail("libsodium", "does not start");
+    }
+    image_secret_make("bench", &secret);
+    image_secret_public(&secret, &key);
+    if (image_trust_add(&trust, &key) != SF_OK ||
+        nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
         fail("kernel", text);
     }
     image_add(argv[1], peer_digest);

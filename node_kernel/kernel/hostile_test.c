@@ -62,6 +62,8 @@ static const struct hostile_attack attacks[] = {
     {"arguments", "select_pointers", REFUSED},
     {"arguments", "send_pointers", REFUSED},
     {"arguments", "recv_pointers", REFUSED},
+    {"arguments", "recv_any_pointers", REFUSED},
+    {"arguments", "recv_any_of_pointers", REFUSED},
     {"arguments", "lengths_that_wrap", REFUSED},
     {"arguments", "times_before_time", REFUSED},
     {"arguments", "sleep_longer_than_numbers", KILLED},
@@ -111,6 +113,7 @@ static const struct hostile_attack attacks[] = {
     {"endpoints", "give_another_contracts", REFUSED},
     {"endpoints", "give_a_closed_one", REFUSED},
     {"endpoints", "wear_handles_out", REFUSED},
+    {"endpoints", "select_a_set_with_a_dead_one", REFUSED},
     {"endpoints", "take_an_import_twice", REFUSED, .peer = "mute"},
 
     {"contracts", "every_message_of_the_importer", REFUSED},

@@ -8,7 +8,7 @@
 #define SLOTS 96u
 #define SIPS_MAX 128u
 #define RUN_SECONDS_MAX 30u
-#define ATTACK_MS 30u /* so long those attack that are killed in the end */
+#define ATTACK_MS 20u /* so long those attack that are killed in the end */
 
 /* Numbers of SIPs. */
 enum { WITNESS = 1, SERVER = 3, CLIENT = 6, FINISH = 9, PEER = 19, BEFORE, ATTACKER = 32 };

@@ -223,7 +223,7 @@ static int change_what_another_has(void)
     uint32_t to = peer();
     struct nk_msg msg;
 
-    for (uint32_t round = 0; round < 200; round++) {
+    for (uint32_t round = 0; round < 100; round++) {
         volatile uint8_t *data = block(64);
 
         CHECK(attack_send_block(to, (uint32_t)(uintptr_t)data, 64) == 0);

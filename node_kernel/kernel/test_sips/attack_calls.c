@@ -43,6 +43,8 @@ static int32_t channel_call(void *at) { return nk_channel((int64_t)ProbeContract
 static int32_t select_call(void *at) { return nk_select(at, 4, 0); }
 static int32_t send_call(void *at) { return nk_send(own[0], at); }
 static int32_t recv_call(void *at) { return nk_recv(own[1], at, 0); }
+static int32_t any_call(void *at) { return nk_recv_any(&own[1], 1, at, 0); }
+static int32_t any_of_call(void *at) { struct nk_msg msg; return nk_recv_any(at, 4, &msg, 0); }
 /* clang-format on */
 
 static int log_pointers(void)
@@ -113,10 +115,27 @@ static int recv_pointers(void)
     return 0;
 }
 
+static int recv_any_pointers(void)
+{
+    struct nk_msg msg = {.tag = ProbeContract_tag_Add, .arg_count = 4, .args = {1, 2, 3, 4}};
+
+    attack_channel(own);
+    CHECK(nk_send(own[0], &msg) == 0);
+    CHECK(with_wild_pointers(any_call) == 0);
+    CHECK(nk_recv_any(&own[1], 1, &msg, 0) == 0 && msg.args[3] == 4);
+    return 0;
+}
+
+static int recv_any_of_pointers(void)
+{
+    return with_wild_pointers(any_of_call);
+}
+
 static int lengths_that_wrap(void)
 {
     static const uint32_t lengths[] = {MIB,        32 * MIB,   64 * MIB,  0x7fffffff,
                                        0x80000000, 0xfffffff0, 0xffffffff};
+    struct nk_msg msg;
     char text[16];
 
     for (uint32_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
@@ -134,6 +153,9 @@ static int lengths_that_wrap(void)
     CHECK(nk_select(own, 65, 0) == -SF_BADARG); /* one too many */
     CHECK(nk_log(text, 0) == -SF_BADARG && nk_entropy(text, 0) == -SF_BADARG);
     CHECK(nk_select(own, 0x40000001u, 0) == -SF_BADARG); /* times 4 it is 4 */
+    CHECK(nk_recv_any(own, 0x40000001u, &msg, 0) == -SF_BADARG);
+    CHECK(nk_recv_any(own, 65, &msg, 0) == -SF_BADARG);
+    CHECK(nk_recv_any(own, 0, &msg, 0) == -SF_BADARG);
     return 0;
 }
 
@@ -146,6 +168,7 @@ static int times_before_time(void)
     for (uint32_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         CHECK(nk_recv(own[1], &msg, times[i]) == -SF_BADARG);
         CHECK(nk_select(own, 2, times[i]) == -SF_BADARG);
+        CHECK(nk_recv_any(own, 2, &msg, times[i]) == -SF_BADARG);
         CHECK(nk_accept(NAME("test"), times[i]) == -SF_BADARG);
     }
     return 0;
@@ -272,6 +295,8 @@ const struct attack attack_calls[] = {
     {"select_pointers", select_pointers},
     {"send_pointers", send_pointers},
     {"recv_pointers", recv_pointers},
+    {"recv_any_pointers", recv_any_pointers},
+    {"recv_any_of_pointers", recv_any_of_pointers},
     {"lengths_that_wrap", lengths_that_wrap},
     {"times_before_time", times_before_time},
     {"sleep_longer_than_numbers", sleep_longer_than_numbers},

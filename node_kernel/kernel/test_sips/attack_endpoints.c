@@ -56,6 +56,7 @@ static int receive_from_every_handle(void)
     for (uint32_t handle = 0; handle < INDICES * 32; handle++) {
         CHECK(nk_recv(handle, &msg, SIP_FOREVER) == -SF_BADHANDLE);
         CHECK(nk_select(&handle, 1, SIP_FOREVER) == -SF_BADHANDLE);
+        CHECK(nk_recv_any(&handle, 1, &msg, SIP_FOREVER) == -SF_BADHANDLE);
     }
     return 0;
 }
@@ -236,6 +237,38 @@ static int wear_handles_out(void)
     return 0;
 }
 
+/* The same 64 handles again and again, of which one has died and its index lives again. */
+static int select_a_set_with_a_dead_one(void)
+{
+    uint32_t ends[32][2], handles[64];
+    struct nk_msg msg;
+
+    for (uint32_t i = 0; i < 32; i++) {
+        attack_channel(ends[i]);
+        handles[i] = ends[i][0];
+        handles[32 + i] = ends[i][1];
+    }
+    for (uint32_t round = 0; round < 300; round++) {
+        uint32_t i = round * 7 % 32;
+
+        CHECK(nk_select(handles, 64, 0) == -SF_TIMEOUT);
+        attack_close(ends[i]);
+        CHECK(nk_select(handles, 64, SIP_FOREVER) == -SF_BADHANDLE);
+        attack_channel(ends[i]); /* at the same index */
+        CHECK(nk_select(handles, 64, SIP_FOREVER) == -SF_BADHANDLE);
+        CHECK(nk_recv_any(handles, 64, &msg, SIP_FOREVER) == -SF_BADHANDLE);
+        handles[i] = ends[i][0];
+        handles[32 + i] = ends[i][1];
+        CHECK(nk_recv_any(handles, 64, &msg, 0) == -SF_TIMEOUT);
+        msg = (struct nk_msg){.tag = ProbeContract_tag_Add, .arg_count = 4, .args = {round}};
+        CHECK(nk_send(ends[i][0], &msg) == 0);
+        CHECK(nk_select(handles, 64, SIP_FOREVER) == (int32_t)(32 + i));
+        CHECK(nk_recv_any(handles, 64, &msg, SIP_FOREVER) == (int32_t)(32 + i));
+        CHECK(msg.args[0] == round);
+    }
+    return 0;
+}
+
 static int take_an_import_twice(void)
 {
     uint32_t peer = (uint32_t)nk_endpoint(NAME("peer"));
@@ -262,6 +295,7 @@ const struct attack attack_endpoints[] = {
     {"give_another_contracts", give_another_contracts},
     {"give_a_closed_one", give_a_closed_one},
     {"wear_handles_out", wear_handles_out},
+    {"select_a_set_with_a_dead_one", select_a_set_with_a_dead_one},
     {"take_an_import_twice", take_an_import_twice},
     {NULL, NULL},
 };

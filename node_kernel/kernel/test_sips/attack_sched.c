@@ -166,7 +166,7 @@ static int race_with_a_peer(void)
 {
     uint32_t to = peer();
 
-    for (uint32_t round = 0; round < 600; round++) {
+    for (uint32_t round = 0; round < 160; round++) {
         uint32_t ends[2];
         struct nk_msg msg;
 

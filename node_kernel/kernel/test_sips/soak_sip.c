@@ -132,11 +132,21 @@ static int serve(void)
         if (held_count < HELD_MAX) {
             handles[count++] = listening;
         }
-        int32_t ready = nk_select(handles, count, chance(4) == 0 ? SIP_MS(5) : SIP_FOREVER);
+        struct nk_msg msg = {.tag = NK_TAG_NONE};
+        int64_t timeout = chance(4) == 0 ? SIP_MS(5) : SIP_FOREVER;
+        int32_t ready = chance(2) == 0 ? nk_recv_any(handles, count, &msg, timeout)
+                                       : nk_select(handles, count, timeout);
         if (ready == -SF_TIMEOUT) {
             continue;
         }
         CHECK(ready >= 0);
+        if (msg.tag != NK_TAG_NONE) {
+            if (!answer(handles[ready], &msg)) {
+                CHECK(nk_close(handles[ready]) == 0);
+                held[ready] = held[--held_count];
+            }
+            continue;
+        }
         if ((uint32_t)ready < held_count) {
             serve_one((uint32_t)ready);
             continue;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -423,7 +424,23 @@ static void an_export_is_opened_by_name_and_contract(void **state)
     assert_int_equal(fab_ep_cause(imp).kind, SF_CAUSE_NO_EXPORTER);
     assert_int_equal(fab_open(world->node, 7, "bob.play", test_work(), &imp), SF_OK);
     assert_int_equal(fab_ep_cause(imp).kind, SF_CAUSE_NO_EXPORTER);
-    fab_export_remove_all(world->node, bob);
+    fab_export_remove(world->node, "bob.work", alice); /* not hers */
+    fab_export_remove(world->node, "bob.play", bob);   /* not there */
+    assert_int_equal(fab_export_add(world->node, "bob.work", test_work(), bob), SF_EXISTS);
+    for (uint32_t i = 0; i < 20000; i++) { /* many share a bucket */
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "many%u.work", i);
+        assert_int_equal(fab_export_add(world->node, name, test_work(), alice), SF_OK);
+    }
+    for (uint32_t i = 0; i < 20000; i += 2) {
+        char name[32];
+
+        (void)snprintf(name, sizeof(name), "many%u.work", i);
+        fab_export_remove(world->node, name, alice);
+        assert_int_equal(fab_export_add(world->node, name, test_work(), bob), SF_OK);
+    }
+    fab_export_remove(world->node, "bob.work", bob);
     assert_int_equal(fab_open(world->node, 7, "bob.work", test_work(), &imp), SF_OK);
     assert_int_equal(fab_ep_cause(imp).kind, SF_CAUSE_NO_EXPORTER);
     assert_int_equal(world->opened_count, 1);

@@ -8,14 +8,25 @@
 #include "endpoint.h"
 #include "session.h"
 
+/* FNV-1a */
+static struct fab__export **bucket_of(struct fab_node *node, const char *name)
+{
+    uint32_t hash = 2166136261u;
+
+    for (; *name != '\0'; name++) {
+        hash = (hash ^ (uint8_t)*name) * 16777619u;
+    }
+    return &node->exports[hash % FAB__EXPORT_BUCKETS];
+}
+
 static struct fab__export *export_by_name(struct fab_node *node, const char *name)
 {
-    for (uint32_t i = 0; i < node->export_count; i++) {
-        if (strcmp(node->exports[i].name, name) == 0) {
-            return &node->exports[i];
-        }
+    struct fab__export *entry = *bucket_of(node, name);
+
+    while (entry != NULL && strcmp(entry->name, name) != 0) {
+        entry = entry->next;
     }
-    return NULL;
+    return entry;
 }
 
 static bool name_fits(const char *name)
@@ -29,7 +40,7 @@ sf_status fab_export_add(struct fab_node *node, const char *name,
                          const struct ct_contract *contract, uint64_t owner)
 {
     const struct fab__contract *known;
-    struct fab__export *entry;
+    struct fab__export **bucket, *entry;
     sf_status st;
 
     if (!name_fits(name)) {
@@ -45,32 +56,45 @@ sf_status fab_export_add(struct fab_node *node, const char *name,
     if (st != SF_OK) {
         return st;
     }
-    if (node->export_count == node->export_capacity) {
-        uint32_t capacity = node->export_capacity == 0 ? 16 : node->export_capacity * 2;
-        entry = reallocarray(node->exports, capacity, sizeof(*entry));
-        if (entry == NULL) {
-            return SF_NOMEM;
-        }
-        node->exports = entry;
-        node->export_capacity = capacity;
+    entry = malloc(sizeof(*entry) + strlen(name) + 1);
+    if (entry == NULL) {
+        return SF_NOMEM;
     }
-    entry = &node->exports[node->export_count++];
+    bucket = bucket_of(node, name);
+    *entry = (struct fab__export){.next = *bucket, .contract = known, .owner = owner};
     memcpy(entry->name, name, strlen(name) + 1);
-    entry->contract = known;
-    entry->owner = owner;
+    *bucket = entry;
+    node->export_count++;
     return SF_OK;
 }
 
-void fab_export_remove_all(struct fab_node *node, uint64_t owner)
+void fab_export_remove(struct fab_node *node, const char *name, uint64_t owner)
 {
-    uint32_t kept = 0;
+    struct fab__export **link = bucket_of(node, name);
+    struct fab__export *entry;
 
-    for (uint32_t i = 0; i < node->export_count; i++) {
-        if (node->exports[i].owner != owner) {
-            node->exports[kept++] = node->exports[i];
+    while (*link != NULL && strcmp((*link)->name, name) != 0) {
+        link = &(*link)->next;
+    }
+    entry = *link;
+    if (entry != NULL && entry->owner == owner) {
+        *link = entry->next;
+        free(entry);
+        node->export_count--;
+    }
+}
+
+void fab__exports_fini(struct fab_node *node)
+{
+    for (uint32_t i = 0; i < FAB__EXPORT_BUCKETS; i++) {
+        while (node->exports[i] != NULL) {
+            struct fab__export *next = node->exports[i]->next;
+
+            free(node->exports[i]);
+            node->exports[i] = next;
         }
     }
-    node->export_count = kept;
+    node->export_count = 0;
 }
 
 const struct fab__export *fab__export_find(struct fab_node *node, const char *name,

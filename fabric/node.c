@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "endpoint.h"
+#include "export.h"
 #include "queue.h"
 #include "session.h"
 
@@ -86,7 +87,7 @@ void fab_node_destroy(struct fab_node *node)
     }
     fab__sessions_fini(node);
     fab__contracts_fini(node);
-    free(node->exports);
+    fab__exports_fini(node);
     free(node->eps);
     free(node->ep_buckets);
     free(node);

@@ -31,7 +31,8 @@
 #define FAB__ID_EPOCH_SHIFT 40u
 #define FAB__ID_COUNTER_MAX ((1ull << FAB__ID_EPOCH_SHIFT) - 1u)
 #define FAB__EPOCH_MAX 16383u
-#define FAB__EXPORTS_MAX 4096u
+#define FAB__EXPORTS_MAX 65536u
+#define FAB__EXPORT_BUCKETS 4096u
 #define FAB__ENDPOINTS_MAX (1u << 24)
 
 struct fab__session;
@@ -118,9 +119,10 @@ struct fab_ep {
 };
 
 struct fab__export {
-    char name[FAB_NAME_BYTES_MAX + 1];
+    struct fab__export *next; /* in its bucket */
     const struct fab__contract *contract;
     uint64_t owner;
+    char name[]; /* with its final zero */
 };
 
 struct fab_node {
@@ -141,9 +143,8 @@ struct fab_node {
     uint32_t ep_bucket_mask;
 
     struct fab__contract *contracts[FAB__CONTRACT_BUCKETS];
-    struct fab__export *exports;
+    struct fab__export *exports[FAB__EXPORT_BUCKETS]; /* by name */
     uint32_t export_count;
-    uint32_t export_capacity;
 
     struct fab__session *sessions[FAB_NODES_MAX];
     uint16_t session_ids[FAB_NODES_MAX]; /* of the session_count that exist, in no order */

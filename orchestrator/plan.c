@@ -216,9 +216,9 @@ static bool fits(const struct planner *planner, const struct item *item,
         return false;
     }
     measure(planner, node, &sips, &used_bytes);
-    if (sips >= WORLD_SLOTS_PER_NODE) {
+    if (sips >= world_slot_count(node->id)) {
         plan__append(text, capacity, bytes, "%s%s has no slot left (of %u)", *bytes > 0 ? ", " : "",
-                     node->name, WORLD_SLOTS_PER_NODE);
+                     node->name, world_slot_count(node->id));
         return false;
     }
     if (used_bytes + item->ports->memory_bytes > room) {

@@ -14,8 +14,6 @@
 #include "daemon.h"
 #include "trust.h"
 
-#define WELCOME_SLOTS WORLD_SLOTS_PER_NODE
-
 struct pending {
     struct pending *next;
     uint64_t request;
@@ -287,8 +285,8 @@ static sf_status welcome(struct session *session, uint64_t request)
     body.node_id = node->id;
     body.epoch = node->epoch;
     body.name = (char *)node->name;
-    body.slot_first = (uint32_t)(node->id - 1) * WELCOME_SLOTS;
-    body.slot_count = WELCOME_SLOTS;
+    body.slot_first = world_slot_first(node->id);
+    body.slot_count = world_slot_count(node->id);
     body.heartbeat_ms = session->heartbeat_ms;
     body.allow_native = session->daemon->world.allow_native;
     envelope.request = request;

@@ -29,7 +29,24 @@
 
 #define WORLD_NODES_MAX 1023u
 #define WORLD_NODE_LINKS_MAX 16u
-#define WORLD_SLOTS_PER_NODE 512u /* NK_SLOT_COUNT_MAX / 1024 */
+/*
+ * Small slots of a node, by its id, so that nobody keeps books: half of the cell's for the first
+ * eight nodes, so that a small cluster can have tens of thousands of SIPs a node; the rest for all
+ * others.
+ */
+#define WORLD_BIG_NODES 8u
+#define WORLD_BIG_SLOTS 32768u
+#define WORLD_OTHER_SLOTS 258u
+static inline uint32_t world_slot_first(uint32_t node_id)
+{
+    return node_id <= WORLD_BIG_NODES ? (node_id - 1) * WORLD_BIG_SLOTS
+                                      : WORLD_BIG_NODES * WORLD_BIG_SLOTS +
+                                            (node_id - 1 - WORLD_BIG_NODES) * WORLD_OTHER_SLOTS;
+}
+static inline uint32_t world_slot_count(uint32_t node_id)
+{
+    return node_id <= WORLD_BIG_NODES ? WORLD_BIG_SLOTS : WORLD_OTHER_SLOTS;
+}
 #define WORLD_LOG_LINES_MAX 1000u
 #define WORLD_LOG_BYTES_MAX 2048u
 #define WORLD_PORTS_MAX 64u

@@ -143,6 +143,15 @@ static sf_status service_export(struct nk_service *service, char *text, size_t t
     return st;
 }
 
+/* Locked. */
+static void service_unexport(struct nk_service *service)
+{
+    char name[FAB_NAME_BYTES_MAX + 1];
+
+    (void)snprintf(name, sizeof(name), "%s.%s", service->name, service->ops->export_name);
+    fab_export_remove(service->kernel->fabric, name, service->owner);
+}
+
 sf_status nk_service_create(struct nk_kernel *kernel, const struct nk_service_ops *ops,
                             uint64_t number, const char *name, void *loop,
                             const struct nk_config *config, uint32_t config_count, char *text,
@@ -181,7 +190,7 @@ sf_status nk_service_create(struct nk_kernel *kernel, const struct nk_service_op
         service->next = kernel->services;
         kernel->services = service;
     } else {
-        fab_export_remove_all(kernel->fabric, service->owner);
+        service_unexport(service);
     }
     nk__unlock(kernel);
     if (st != SF_OK) {
@@ -195,7 +204,7 @@ static void service_end(struct nk_service *service, struct sf_cause cause)
     struct nk_kernel *kernel = service->kernel;
 
     nk__lock(kernel);
-    fab_export_remove_all(kernel->fabric, service->owner);
+    service_unexport(service);
     nk__unlock(kernel);
     service->ops->destroy(service->impl);
     nk__lock(kernel);

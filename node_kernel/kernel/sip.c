@@ -263,6 +263,17 @@ static sf_status sip_exports(struct nk_sip *sip, char *text, size_t text_capacit
     return SF_OK;
 }
 
+/* Locked. */
+static void sip_unexport(struct nk_sip *sip)
+{
+    char name[FAB_NAME_BYTES_MAX + 1];
+
+    for (uint32_t i = 0; i < sip->export_count; i++) {
+        (void)snprintf(name, sizeof(name), "%s.%s", sip->name, sip->exports[i].name);
+        fab_export_remove(sip->kernel->fabric, name, sip->owner);
+    }
+}
+
 static void sip_hash(struct nk_sip *sip)
 {
     struct nk_sip **bucket = &sip->kernel->sips[sip->number % NK_SIP_BUCKETS];
@@ -374,7 +385,7 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
 
 give_back:
     nk__lock(kernel);
-    fab_export_remove_all(kernel->fabric, sip->owner);
+    sip_unexport(sip);
     nk__unlock(kernel);
     nk__native_detach(sip);
     nk__slot_give_back(kernel, sip->slot_index);
@@ -538,16 +549,12 @@ static void ports_close(struct nk_sip *sip, struct sf_cause cause)
 /* Takes from others all ways to reach it. Locked. */
 static void sip_detach(struct nk_sip *sip, struct sf_cause cause)
 {
-    struct nk_kernel *kernel = sip->kernel;
-
     nk__wait_clear(sip);
     nk__unready(sip);
     sip->state = NK_SIP_ENDING; /* nobody wakes it any more */
-    if (sip->export_count > 0) {
-        fab_export_remove_all(kernel->fabric, sip->owner);
-        for (uint32_t i = 0; i < sip->export_count; i++) {
-            pending_close(&sip->exports[i], cause);
-        }
+    sip_unexport(sip);
+    for (uint32_t i = 0; i < sip->export_count; i++) {
+        pending_close(&sip->exports[i], cause);
     }
     ports_close(sip, cause);
     sip_unhash(sip);

@@ -202,7 +202,8 @@ void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const str
  */
 SF_MUST_CHECK sf_status fab_export_add(struct fab_node *node, const char *name,
                                        const struct ct_contract *contract, uint64_t owner);
-void fab_export_remove_all(struct fab_node *node, uint64_t owner);
+/* Nothing, if the owner has no export of that name. */
+void fab_export_remove(struct fab_node *node, const char *name, uint64_t owner);
 
 /*
  * Opens a channel to an export of peer_node (or of this node). Answers at once; if the other side

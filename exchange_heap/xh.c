@@ -212,6 +212,7 @@ sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
     header->block.bytes = bytes;
     header->block.capacity = capacity;
     header->block.owner = owner;
+    header->block.account = NULL;
     heap->units[offset / XH__UNIT_BYTES] = index;
     heap->block_count++;
     heap->alloc_count++;
@@ -227,6 +228,7 @@ static void block_release(struct xh_heap *heap, struct xh_block *block)
     size_t offset = (size_t)(block->data - heap->base);
     uint32_t page = (uint32_t)(offset / XH__PAGE_BYTES);
 
+    xh_discharge(block);
     heap->units[offset / XH__UNIT_BYTES] = 0;
     heap->block_count--;
     heap->bytes_in_use -= block->capacity;
@@ -281,6 +283,26 @@ uint64_t xh_free_all(struct xh_heap *heap, uint64_t owner)
     }
     heap_unlock(heap);
     return freed;
+}
+
+/* --- accounts ------------------------------------------------------------------------------- */
+
+struct xh_account *xh_account_open(void)
+{
+    struct xh_account *account = calloc(1, sizeof(*account));
+
+    if (account != NULL) {
+        account->uses = 1;
+    }
+    return account;
+}
+
+void xh_account_close(struct xh_account *account)
+{
+    if (account != NULL && __atomic_sub_fetch(&account->uses, 1, __ATOMIC_ACQ_REL) == 0) {
+        assert(account->bytes == 0);
+        free(account);
+    }
 }
 
 /* --- questions ------------------------------------------------------------------------------ */

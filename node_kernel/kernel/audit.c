@@ -51,6 +51,9 @@ static void span_check(const struct nk_sip *sip, const struct nk_span *span, str
         if (block->owner != sip->owner) {
             wrong(tally, "a window has a block that is another's");
         }
+        if (block->account != NULL) {
+            wrong(tally, "a block that a SIP holds is charged to whoever sent it");
+        }
     }
     if (span->kind == NK_SPAN_CELLS && used != span->used) {
         wrong(tally, "a span of a window does not know how many cells it uses");
@@ -103,6 +106,9 @@ static void sip_check(const struct nk_sip *sip, struct tally *tally)
 
     for (uint32_t i = 0; i < sip->window.span_high; i++) {
         span_check(sip, &sip->window.spans[i], tally, &bytes);
+    }
+    if (sip->block_bytes + xh_account_bytes(sip->account) > sip->block_bytes_max) {
+        wrong(tally, "a SIP has more blocks than its quota allows");
     }
     if (bytes != sip->block_bytes) {
         wrong(tally, "a SIP's blocks and its quota do not add up");

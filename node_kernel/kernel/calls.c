@@ -149,13 +149,10 @@ static int64_t call_block_alloc(struct nk_sip *sip, uint32_t bytes)
     uint32_t address;
 
     if (bytes == 0 || bytes > sip->window.span_count << NK_SPAN_SHIFT ||
-        sip->block_bytes + bytes > sip->block_bytes_max ||
-        xh_alloc(heap, bytes, sip->owner, &block) != SF_OK) {
+        !nk__blocks_fit(sip, bytes) || xh_alloc(heap, bytes, sip->owner, &block) != SF_OK) {
         return 0;
     }
-    address = sip->block_bytes + block->capacity > sip->block_bytes_max
-                  ? 0
-                  : nk__window_add(sip, block, bytes);
+    address = nk__blocks_fit(sip, block->capacity) ? nk__window_add(sip, block, bytes) : 0;
     if (address == 0) {
         (void)xh_free(heap, block, sip->owner);
         return 0;

@@ -173,6 +173,7 @@ static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const str
 
         capacities[i] = block->capacity;
         nk__handover_leave(sip, block, parcel->addresses[i]);
+        xh_charge(block, sip->account); /* before anybody can take it */
     }
     if (locked) {
         nk__lock(kernel);
@@ -196,6 +197,7 @@ static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const str
         return SF_OK;
     }
     for (uint32_t i = 0; i < parcel->block_count; i++) {
+        xh_discharge(parcel->blocks[i]);
         nk__handover_back(sip, parcel->blocks[i], parcel->addresses[i]);
     }
     return st;
@@ -245,7 +247,7 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     if (parcel->block_count > 0) {
         block = parcel->blocks[0];
         large = block->bytes > NK_CELL_BYTES_MAX;
-        if (to->block_bytes + block->capacity <= to->block_bytes_max) {
+        if (nk__blocks_fit(to, block->capacity)) {
             address = large ? nk__handover_pass(sip, block, parcel->addresses[0], to)
                             : nk__window_add(to, block, block->bytes);
         }
@@ -345,7 +347,8 @@ static int unpack_block(struct nk_sip *sip, struct xh_block *block, uint64_t *ou
     if (block == NULL) {
         return 1;
     }
-    if (sip->block_bytes + block->capacity > sip->block_bytes_max) {
+    /* If it was this SIP that sent it, it counts already. */
+    if (block->account != sip->account && !nk__blocks_fit(sip, block->capacity)) {
         return 0;
     }
     address = nk__handover_enter(sip, block);
@@ -421,6 +424,13 @@ static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const st
     out->arg_count = msg->arg_count;
     for (uint32_t i = 0; i < msg->arg_count; i++) {
         out->args[i] = values[i]; /* cppcheck-suppress uninitvar ; each was set above */
+    }
+    for (uint32_t left = port->plans[msg->tag].blocks; left != 0; left &= left - 1) {
+        struct xh_block *block = msg->args[__builtin_ctz(left)].block;
+
+        if (block != NULL) {
+            xh_discharge(block);
+        }
     }
     return SF_OK;
 }

@@ -198,6 +198,7 @@ struct nk_sip {
     uint32_t slot_index;
     struct nk_window window;
     uint64_t block_bytes, block_bytes_max;
+    struct xh_account *account; /* blocks it has sent and nobody has taken yet */
     uint32_t block_count;
     uint32_t port_count; /* ports not free */
 
@@ -446,6 +447,12 @@ uint32_t nk__handover_pass(struct nk_sip *sip, struct xh_block *block, uint32_t 
 /* And back; the place at `to` stays. */
 void nk__handover_unpass(struct nk_sip *sip, struct xh_block *block, uint32_t address,
                          struct nk_sip *to, uint32_t at);
+
+/* Is there room in its quota? What it has sent and nobody has taken yet counts. */
+static inline int nk__blocks_fit(const struct nk_sip *sip, uint64_t bytes)
+{
+    return sip->block_bytes + xh_account_bytes(sip->account) + bytes <= sip->block_bytes_max;
+}
 
 /* SIP memory [address, address + bytes), or NULL if the SIP itself may not touch all of it. */
 static inline uint8_t *nk__memory(struct nk_sip *sip, uint32_t address, uint32_t bytes)

@@ -307,6 +307,17 @@ sf_status nk_service_recv(struct nk_service *service, struct fab_ep *ep, struct 
 
     nk__lock(service->kernel);
     st = fab_ep_recv(ep, out_msg, service->owner);
+    if (st == SF_OK) {
+        const struct fab_plan *plan = &fab_ep_plans(ep)[out_msg->tag];
+
+        for (uint32_t left = plan->blocks; left != 0; left &= left - 1) {
+            struct xh_block *block = out_msg->args[__builtin_ctz(left)].block;
+
+            if (block != NULL) {
+                xh_discharge(block);
+            }
+        }
+    }
     nk__unlock(service->kernel);
     return st;
 }

@@ -202,6 +202,7 @@ void nk__sip_free(struct nk_sip *sip)
     }
     free(sip->config);
     free(sip->exports);
+    xh_account_close(sip->account);
     free(sip->select_handles);
     free(sip);
 }
@@ -358,7 +359,8 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
     nk__quota_init(sip);
     memcpy(sip->name, options->name, strlen(options->name));
     nk_list_init(&sip->run);
-    st = sip_config(sip, options);
+    sip->account = xh_account_open();
+    st = sip->account == NULL ? SF_NOMEM : sip_config(sip, options);
     if (st != SF_OK) {
         goto free_sip;
     }

@@ -42,12 +42,23 @@ enum xh_owner_kind {
 
 struct xh_heap;
 
+/*
+ * What a sender has to answer for: blocks that it gave away and nobody has taken yet. Without that,
+ * its quota could be evaded by keeping blocks in queues. Atomic; lives until it is closed and no
+ * block is charged to it.
+ */
+struct xh_account {
+    uint64_t bytes; /* capacities of the blocks charged */
+    uint32_t uses;  /* these blocks, and whoever opened it */
+};
+
 /* Header of a block. Read-only for users; changed by xh_ functions only. */
 struct xh_block {
-    uint8_t *data;     /* first byte, inside the heap's range, 16-byte aligned */
-    uint32_t bytes;    /* length in use, 1..capacity; xh_trim lowers it */
-    uint32_t capacity; /* bytes reserved */
-    uint64_t owner;    /* XH_OWNER(...) */
+    uint8_t *data;              /* first byte, inside the heap's range, 16-byte aligned */
+    uint32_t bytes;             /* length in use, 1..capacity; xh_trim lowers it */
+    uint32_t capacity;          /* bytes reserved */
+    uint64_t owner;             /* XH_OWNER(...) */
+    struct xh_account *account; /* who answers for it while it is under way; or NULL */
 };
 
 struct xh_options {
@@ -84,6 +95,32 @@ SF_MUST_CHECK static inline sf_status xh_give(struct xh_block *block, uint64_t f
     block->owner = to;
     return SF_OK;
 }
+/* NULL: no memory. */
+struct xh_account *xh_account_open(void);
+/* Takes NULL. Blocks may still be charged to it. */
+void xh_account_close(struct xh_account *account);
+/* The block's owner charges it, and whoever owns it then discharges it; freeing it does, too. */
+static inline void xh_charge(struct xh_block *block, struct xh_account *account)
+{
+    block->account = account;
+    (void)__atomic_add_fetch(&account->uses, 1, __ATOMIC_RELAXED);
+    (void)__atomic_add_fetch(&account->bytes, block->capacity, __ATOMIC_RELAXED);
+}
+static inline void xh_discharge(struct xh_block *block)
+{
+    struct xh_account *account = block->account;
+
+    if (account != NULL) {
+        block->account = NULL;
+        (void)__atomic_sub_fetch(&account->bytes, block->capacity, __ATOMIC_RELAXED);
+        xh_account_close(account);
+    }
+}
+static inline uint64_t xh_account_bytes(const struct xh_account *account)
+{
+    return __atomic_load_n(&account->bytes, __ATOMIC_RELAXED);
+}
+
 /* Lowers block->bytes. BADARG: 0 or more than it has. */
 SF_MUST_CHECK sf_status xh_trim(struct xh_heap *heap, struct xh_block *block, uint32_t bytes);
 /*

@@ -80,7 +80,7 @@ def a_stuck_machine_fails_create_with_its_console(place):
     expect("node1: last stage 'kernel'" in err, err)
     expect("stand-in init has no more to say" in err, f"its last words are missing: {err}")
     for stage in ("power on", "ipxe", "ipxe script", "ipxe loaded", "kernel"):
-        expect(any(line.endswith(f"node1    {stage}") for line in err.splitlines()), f"no {stage}")
+        expect(any(line.endswith(f"node1    {stage}") for line in err.splitlines()), f"no {stage}: {err}")
     place.gone()
 
 

@@ -56,10 +56,10 @@ int32_t nk_log(const char *text, uint32_t bytes)
     return 0;
 }
 
-int32_t nk_entropy(void *bytes, uint32_t count)
+int32_t nk_entropy(void *buffer, uint32_t bytes)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        ((uint8_t *)bytes)[i] = (uint8_t)random_u32();
+    for (uint32_t i = 0; i < bytes; i++) {
+        ((uint8_t *)buffer)[i] = (uint8_t)random_u32();
     }
     return 0;
 }

@@ -360,11 +360,11 @@ int64_t nk_clock_ns(void)
     return fake_now_ns;
 }
 
-int32_t nk_entropy(void *bytes, uint32_t count)
+int32_t nk_entropy(void *buffer, uint32_t bytes)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < bytes; i++) {
         entropy = entropy * 1103515245u + 12345u;
-        ((uint8_t *)bytes)[i] = (uint8_t)(entropy >> 16);
+        ((uint8_t *)buffer)[i] = (uint8_t)(entropy >> 16);
     }
     return 0;
 }

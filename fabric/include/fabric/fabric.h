@@ -27,12 +27,12 @@
  * records until that is acknowledged.
  *
  * Threads: no lock inside. One thread at a time may use a fab_node, with one exception: sending on
- * and receiving from endpoints whose peer is on this node (fab_ep_local_peer), messages that carry no
- * endpoint, touches those two records, their queues, and the blocks in the message, and nothing else
- * but the heap; so two threads may do that at once on two different channels.
- * Callbacks are called from inside fab_ functions and must only take notes (no fab_ calls).
- * Ownership: an endpoint belongs to its node until closed by its holder (fab_ep_close) or sent
- * away; then the pointer is dead. Blocks in a message change owner with it.
+ * and receiving from endpoints whose peer is on this node (fab_ep_local_peer), messages that carry
+ * no endpoint, touches those two records, their queues, and the blocks in the message, and nothing
+ * else but the heap; so two threads may do that at once on two different channels. Callbacks are
+ * called from inside fab_ functions and must only take notes (no fab_ calls). Ownership: an
+ * endpoint belongs to its node until closed by its holder (fab_ep_close) or sent away; then the
+ * pointer is dead. Blocks in a message change owner with it.
  */
 #ifndef FABRIC_FABRIC_H
 #define FABRIC_FABRIC_H
@@ -140,17 +140,17 @@ SF_MUST_CHECK sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg
 SF_MUST_CHECK sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint64_t owner);
 
 /*
- * Sends and receives at once, past the queue: for a holder of the other end who waits. As fab_ep_send,
- * then fab_ep_recv of the other end for to_owner, but msg is what is received. AGAIN: something is
- * queued already, or the peer is not on this node; nothing has changed. Messages with endpoints:
- * BADARG. Does not fire `ready`.
+ * Sends and receives at once, past the queue: for a holder of the other end who waits. As
+ * fab_ep_send, then fab_ep_recv of the other end for to_owner, but msg is what is received. AGAIN:
+ * something is queued already, or the peer is not on this node; nothing has changed. Messages with
+ * endpoints: BADARG. Does not fire `ready`.
  */
 SF_MUST_CHECK sf_status fab_ep_pass(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner,
                                     uint64_t to_owner);
 
 /*
- * fab_ep_recv for a holder who has not taken the lock that protects the fabric, of a peer on this node:
- * UNSUPPORTED if the next message carries an endpoint; nothing has changed.
+ * fab_ep_recv for a holder who has not taken the lock that protects the fabric, of a peer on this
+ * node: UNSUPPORTED if the next message carries an endpoint; nothing has changed.
  */
 SF_MUST_CHECK sf_status fab_ep_recv_plain(struct fab_ep *ep, struct fab_msg *out_msg,
                                           uint64_t owner);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mem_functions.h - the memory functions that gcc may call, the same in sealed and in native images.
- * Written so that the compiler cannot turn them into calls of themselves.
+ * mem_functions.h - the memory functions that gcc may call, the same in sealed and in native
+ * images. Written so that the compiler cannot turn them into calls of themselves.
  */
 #ifndef MEM_FUNCTIONS_H
 #define MEM_FUNCTIONS_H

@@ -6,162 +6,32 @@
  * Every test has a kernel of its own with SIPs that talk before, during and after the fault. It
  * ends with all blocks, endpoints, timers and slots back.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#include <cmocka.h>
 
 #include "image.pb-c.h"
 #include "internal.h"
+#include "test_world.h"
 
-#define SIPS_MAX 64u
-#define RUN_SECONDS_MAX 20u
 #define VICTIM 2u
-
-struct bytes {
-    uint8_t *data;
-    size_t length;
-};
 
 static const char *source_folder;
 static struct bytes probe, limits;
+static uint8_t probe_digest[IMAGE_DIGEST_BYTES], limits_digest[IMAGE_DIGEST_BYTES];
 
-static struct world {
-    struct nk_kernel *kernel;
-    uint8_t probe[IMAGE_DIGEST_BYTES], limits[IMAGE_DIGEST_BYTES];
-    struct {
-        int how, exit_code, fault;
-        bool ended;
-    } ends[SIPS_MAX];
-    char logs[SIPS_MAX][128]; /* last line of each SIP */
-    char report[NK_REPORT_BYTES];
-} world;
-
-/* --- the world ----------------------------------------------------------------------------------
- */
-
-static void show(const char *text)
-{
-    while (*text != '\0') {
-        size_t length = strcspn(text, "\n");
-
-        (void)printf("# %.*s\n", (int)length, text);
-        text += length + (text[length] != '\0');
-    }
-    (void)fflush(stdout);
-}
-
-static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
-{
-    (void)arg;
-    (void)snprintf(world.logs[sip % SIPS_MAX], sizeof(world.logs[0]), "%.*s", (int)bytes, text);
-}
-
-static void on_ended(void *arg, const struct nk_sip_end *end)
-{
-    (void)arg;
-    assert_false(world.ends[end->sip].ended);
-    world.ends[end->sip].ended = true;
-    world.ends[end->sip].how = (int)end->how;
-    world.ends[end->sip].exit_code = end->exit_code;
-    world.ends[end->sip].fault = end->fault;
-    if (end->report != NULL) {
-        (void)snprintf(world.report, sizeof(world.report), "%s", end->report);
-        show(end->report);
-    }
-}
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void run_all(void)
-{
-    uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
-
-    for (;;) {
-        uint64_t next;
-
-        while (nk_run(world.kernel, 1000, now())) {
-            assert_true(now() < end);
-        }
-        next = nk_next_deadline(world.kernel);
-        if (next == UINT64_MAX) {
-            return;
-        }
-        if (next > now()) {
-            struct timespec t = {0, 200000};
-
-            (void)nanosleep(&t, NULL);
-        }
-        assert_true(now() < end);
-    }
-}
-
-static void image_add(const struct bytes *image, uint8_t *out_digest)
-{
-    char text[256] = "";
-
-    if (nk_image_add(world.kernel, image->data, image->length, out_digest, text, sizeof(text)) !=
-        SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void world_make(void)
-{
-    struct nk_options options = {
-        .node_name = "testnode",
-        .node_id = 5,
-        .epoch = 1,
-        .trust = &image_trust_anyone,
-        .slot_first = 100,
-        .slot_count = 32,
-        .heap_bytes = 64u << 20,
-        .tick_ns = 1000000,
-        .events = {.log = on_log, .ended = on_ended},
-    };
-    char text[256] = "";
-
-    memset(&world, 0, sizeof(world));
-    if (nk_kernel_create(&options, &world.kernel, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    image_add(&probe, world.probe);
-}
-
-static void count_ep(void *arg, const struct fab_ep *ep)
-{
-    (void)ep;
-    ++*(uint32_t *)arg;
-}
+static const struct world_options probe_world = {
+    .kernel = {.slot_first = 100, .slot_count = 32, .heap_bytes = 64u << 20, .tick_ns = 1000000},
+    .config = {"answer", "42"},
+    .run_seconds_max = 20,
+};
 
 static void assert_all_reclaimed(void)
 {
-    const char *text = "";
-    struct xh_stats heap;
     struct nk_stats stats;
-    uint32_t endpoints = 0;
 
-    if (fab_audit(nk_kernel_fabric(world.kernel), &text) != SF_OK ||
-        xh_audit(nk_kernel_heap(world.kernel), &text) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    fab_ep_walk(nk_kernel_fabric(world.kernel), count_ep, &endpoints);
-    xh_query(nk_kernel_heap(world.kernel), &heap);
+    assert_clean(0, 0);
     nk_query(world.kernel, &stats);
-    assert_int_equal(endpoints, 0);
-    assert_int_equal(heap.block_count, 0);
     assert_int_equal(stats.sip_count, 0);
     assert_int_equal(world.kernel->workers[0]->timer_count, 0);
     assert_int_equal(world.kernel->slots[NK_SMALL].free_count, 32);
@@ -170,38 +40,7 @@ static void assert_all_reclaimed(void)
 
 static void create(uint64_t number, const char *name, const uint8_t *digest, const char *mode)
 {
-    struct nk_config config[] = {{"answer", "42"}, {"mode", mode}};
-    struct nk_sip_options options = {.number = number,
-                                     .name = name,
-                                     .image_digest = digest,
-                                     .config = config,
-                                     .config_count = 2};
-    char text[256] = "";
-
-    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void wire(uint64_t number, const char *export_name)
-{
-    char text[256] = "";
-
-    if (nk_sip_wire(world.kernel, number, "peer", 5, export_name, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void start(uint64_t number)
-{
-    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
-}
-
-static void assert_exited(uint64_t number, int code)
-{
-    assert_true(world.ends[number].ended);
-    assert_int_equal(world.ends[number].how, NK_END_EXITED);
-    assert_int_equal(world.ends[number].exit_code, code);
+    sip_create(number, name, digest, mode, 0);
 }
 
 /* A server and a client that talk, numbers first and first + 1; both end well when run. */
@@ -212,8 +51,8 @@ static void talkers(uint64_t first, bool run)
     (void)snprintf(server, sizeof(server), "srv%u", (unsigned)first);
     (void)snprintf(client, sizeof(client), "cli%u", (unsigned)first);
     (void)snprintf(export_name, sizeof(export_name), "%s.test", server);
-    create(first, server, world.probe, "server");
-    create(first + 1, client, world.probe, "client");
+    create(first, server, probe_digest, "server");
+    create(first + 1, client, probe_digest, "client");
     wire(first + 1, export_name);
     start(first);
     start(first + 1);
@@ -232,16 +71,14 @@ static void victim_runs(const uint8_t *digest, const char *mode, int fault)
 {
     char closed[32];
 
-    create(1, "srv", world.probe, "server");
+    create(1, "srv", probe_digest, "server");
     create(VICTIM, "victim", digest, mode);
     wire(VICTIM, "srv.test");
     start(1);
     talkers(3, false);
     start(VICTIM);
     run_all();
-    assert_true(world.ends[VICTIM].ended);
-    assert_int_equal(world.ends[VICTIM].how, NK_END_FAULTED);
-    assert_int_equal(world.ends[VICTIM].fault, fault);
+    assert_faulted(VICTIM, fault);
     assert_exited(1, 0);
     assert_exited(3, 0);
     assert_exited(4, 0);
@@ -329,13 +166,13 @@ static void assert_stack(const struct place *places, uint32_t count, bool innerm
 
 static void faults(const char *mode, int fault)
 {
-    victim_runs(world.probe, mode, fault);
+    victim_runs(probe_digest, mode, fault);
 }
 
 static void limited_faults(const char *mode, int fault)
 {
-    image_add(&limits, world.limits);
-    victim_runs(world.limits, mode, fault);
+    image_add(&limits, limits_digest);
+    victim_runs(limits_digest, mode, fault);
 }
 
 static void out_of_bounds(void **state)
@@ -470,8 +307,8 @@ static void a_contract_violation_that_kills(void **state)
 static void a_contract_violation_that_does_not(void **state)
 {
     (void)state;
-    create(1, "srv", world.probe, "server");
-    create(VICTIM, "victim", world.probe, "violate");
+    create(1, "srv", probe_digest, "server");
+    create(VICTIM, "victim", probe_digest, "violate");
     wire(VICTIM, "srv.test");
     start(1);
     start(VICTIM);
@@ -507,8 +344,8 @@ static void yielding_does_not_escape_the_quota(void **state)
 static void work_within_the_limits_is_left_alone(void **state)
 {
     (void)state;
-    image_add(&limits, world.limits);
-    create(VICTIM, "victim", world.limits, "works");
+    image_add(&limits, limits_digest);
+    create(VICTIM, "victim", limits_digest, "works");
     start(VICTIM);
     talkers(3, true);
     assert_exited(VICTIM, 0);
@@ -521,12 +358,12 @@ static void no_limits_no_death(void **state)
     uint64_t end = now() + 100000000u;
 
     (void)state;
-    create(VICTIM, "victim", world.probe, "endless");
+    create(VICTIM, "victim", probe_digest, "endless");
     start(VICTIM);
     while (now() < end) {
         assert_true(nk_run(world.kernel, 1000, now()));
     }
-    assert_false(world.ends[VICTIM].ended);
+    assert_null(end_of(VICTIM));
     assert_int_equal(nk_sip_stop(world.kernel, VICTIM, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
     assert_all_reclaimed();
 }
@@ -581,9 +418,9 @@ static void hostile(const uint8_t *code, size_t length, int fault)
 {
     struct bytes image = patched(code, length);
 
-    image_add(&image, world.limits);
+    image_add(&image, limits_digest);
     free(image.data);
-    victim_runs(world.limits, "exit", fault);
+    victim_runs(limits_digest, "exit", fault);
 }
 
 #define HOSTILE(fault, ...)                                                                        \
@@ -673,44 +510,15 @@ static void an_endless_loop_that_cannot_be_pre_empted(void **state)
 /* ------------------------------------------------------------------------------------------------
  */
 
-static struct bytes file_read(const char *path)
-{
-    struct bytes bytes = {0};
-    FILE *file = fopen(path, "rb");
-
-    if (file == NULL) {
-        (void)fprintf(stderr, "fault_test: cannot read %s\n", path);
-        exit(1);
-    }
-    (void)fseek(file, 0, SEEK_END);
-    bytes.length = (size_t)ftell(file);
-    rewind(file);
-    bytes.data = malloc(bytes.length);
-    if (bytes.data == NULL || fread(bytes.data, 1, bytes.length, file) != bytes.length) {
-        exit(1);
-    }
-    (void)fclose(file);
-    return bytes;
-}
-
-/* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
 static void in_world(void **state)
 {
-    void (*body)(void **) = (void (*)(void **)) * state;
-
-    if (world.kernel != NULL) { /* the test before failed half way */
-        nk_kernel_destroy(world.kernel);
-    }
-    world_make();
-    body(state);
-    nk_kernel_destroy(world.kernel);
-    world.kernel = NULL;
+    world_make(&probe_world);
+    image_add(&probe, probe_digest);
+    world_body(state);
+    world_end();
 }
 
-#define TEST(body)                                                                                 \
-    {                                                                                              \
-        .name = #body, .test_func = in_world, .initial_state = (void *)(body),                     \
-    }
+#define TEST(body) WORLD_TEST(in_world, body)
 
 int main(int argc, char **argv)
 {

@@ -13,20 +13,9 @@
 #ifndef KERNEL_HOSTILE_H
 #define KERNEL_HOSTILE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "image.pb-c.h"
 #include "internal.h"
-
-struct bytes {
-    uint8_t *data;
-    size_t length;
-};
+#include "test_world.h"
 
 enum hostile_image { HOSTILE_PLAIN, HOSTILE_STRICT, HOSTILE_LIMITS, HOSTILE_IMAGE_COUNT };
 extern struct bytes hostile_images[HOSTILE_IMAGE_COUNT];

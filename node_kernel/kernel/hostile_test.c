@@ -176,26 +176,6 @@ static const char *name_of(const struct hostile_attack *attack)
     return name;
 }
 
-static struct bytes file_read(const char *path)
-{
-    struct bytes bytes = {0};
-    FILE *file = fopen(path, "rb");
-
-    if (file == NULL) {
-        (void)fprintf(stderr, "hostile_test: cannot read %s\n", path);
-        exit(1);
-    }
-    (void)fseek(file, 0, SEEK_END);
-    bytes.length = (size_t)ftell(file);
-    rewind(file);
-    bytes.data = malloc(bytes.length);
-    if (bytes.data == NULL || fread(bytes.data, 1, bytes.length, file) != bytes.length) {
-        exit(1);
-    }
-    (void)fclose(file);
-    return bytes;
-}
-
 int main(int argc, char **argv)
 {
     static struct CMUnitTest tests[HOSTILE_TESTS_MAX];

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define SLOTS 96u
@@ -19,29 +20,14 @@ struct counts {
     uint64_t blocks;
 };
 
-static struct world {
-    struct nk_kernel *kernel;
+/* Besides test_world.h's. */
+static struct {
     uint8_t digest[IMAGE_DIGEST_BYTES];
-    struct {
-        bool ended;
-        int how, exit_code, fault;
-    } ends[SIPS_MAX];
     bool ready[SIPS_MAX];
     uint32_t taken, bad_lines;
     struct counts before;
     uint64_t witnesses[2];
-} world;
-
-/* Not of the world: what is left of a failed test. */
-static struct nk_kernel *left_over;
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+} seen;
 
 /* --- events -------------------------------------------------------------------------------------
  */
@@ -52,29 +38,22 @@ static bool is_control(const uint8_t *text, uint32_t at, uint32_t bytes)
            (text[at] == 0xc2 && at + 1 < bytes && text[at + 1] >= 0x80 && text[at + 1] <= 0x9f);
 }
 
-static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
+static void on_log(uint64_t sip, const char *text, uint32_t bytes)
 {
-    (void)arg;
     for (uint32_t i = 0; i < bytes; i++) {
-        world.bad_lines += is_control((const uint8_t *)text, i, bytes);
+        seen.bad_lines += is_control((const uint8_t *)text, i, bytes);
     }
     if (bytes == 5 && memcmp(text, "ready", 5) == 0) {
-        world.ready[sip] = true;
+        seen.ready[sip] = true;
     } else if (bytes == 5 && memcmp(text, "taken", 5) == 0) {
-        world.taken++;
+        seen.taken++;
     } else if (bytes < 200) {
         (void)printf("# %llu: %.*s\n", (unsigned long long)sip, (int)bytes, text);
     }
 }
 
-static void on_ended(void *arg, const struct nk_sip_end *end)
+static void on_ended(const struct nk_sip_end *end)
 {
-    (void)arg;
-    assert_false(world.ends[end->sip].ended);
-    world.ends[end->sip].ended = true;
-    world.ends[end->sip].how = (int)end->how;
-    world.ends[end->sip].exit_code = end->exit_code;
-    world.ends[end->sip].fault = end->fault;
     if (end->report != NULL && end->sip <= ATTACKER) {
         (void)printf("# %.*s\n", (int)strcspn(end->report, "\n"), end->report);
     }
@@ -83,47 +62,21 @@ static void on_ended(void *arg, const struct nk_sip_end *end)
 /* --- SIPs ---------------------------------------------------------------------------------------
  */
 
-static void image_add(const struct bytes *image, uint8_t *out_digest)
-{
-    char text[256] = "";
-
-    if (nk_image_add(world.kernel, image->data, image->length, out_digest, text, sizeof(text)) !=
-        SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
 /* worker: 0 or 1; there it stays. */
 static void create(uint64_t number, const uint8_t *digest, const char *mode, uint32_t worker)
 {
-    struct nk_config config[] = {{"mode", mode}};
-    char name[16], text[256] = "";
-    struct nk_sip_options options = {.number = number,
-                                     .name = name,
-                                     .image_digest = digest,
-                                     .config = config,
-                                     .config_count = 1,
-                                     .worker = worker + 1};
+    char name[16];
 
     (void)snprintf(name, sizeof(name), "s%u", (unsigned)number);
-    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
+    sip_create(number, name, digest, mode, worker + 1);
 }
 
-static void wire(uint64_t number, uint64_t to)
+static void wire_to(uint64_t number, uint64_t to)
 {
-    char export_name[32], text[256] = "";
+    char export_name[32];
 
     (void)snprintf(export_name, sizeof(export_name), "s%u.test", (unsigned)to);
-    if (nk_sip_wire(world.kernel, number, "peer", 5, export_name, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void start(uint64_t number)
-{
-    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
+    wire(number, export_name);
 }
 
 static void run_some(void)
@@ -168,12 +121,6 @@ static void assert_exits(uint64_t number, int code)
 
 /* --- what must stay as it is --------------------------------------------------------------------
  */
-
-static void count_ep(void *arg, const struct fab_ep *ep)
-{
-    (void)ep;
-    ++*(uint32_t *)arg;
-}
 
 static uint64_t mix(uint64_t hash, const void *from, size_t bytes)
 {
@@ -230,15 +177,6 @@ static uint64_t digest_of(const struct nk_sip *witness)
     return hash;
 }
 
-static void audit(void)
-{
-    const char *text = "";
-
-    if (nk_audit(world.kernel, &text) != SF_OK) {
-        fail_msg("audit: %s", text);
-    }
-}
-
 /* Also audits. */
 static struct counts counts_now(void)
 {
@@ -247,10 +185,10 @@ static struct counts counts_now(void)
     struct xh_stats heap;
 
     nk_pause(world.kernel);
-    audit();
+    assert_audits();
     nk_query(world.kernel, &stats);
     xh_query(nk_kernel_heap(world.kernel), &heap);
-    fab_ep_walk(nk_kernel_fabric(world.kernel), count_ep, &counts.endpoints);
+    counts.endpoints = endpoint_count();
     counts.sips = stats.sip_count;
     counts.blocks = heap.block_count;
     counts.slots_free = world.kernel->slots[NK_SMALL].free_count;
@@ -290,35 +228,35 @@ static void witnesses_look(uint64_t out[2])
 static void witnesses_make(void)
 {
     for (uint32_t i = 0; i < 2; i++) {
-        create(WITNESS + i, world.digest, "witness", i);
+        create(WITNESS + i, seen.digest, "witness", i);
         start(WITNESS + i);
     }
-    run_until(&world.ready[WITNESS], "ready", WITNESS);
-    run_until(&world.ready[WITNESS + 1], "ready", WITNESS + 1);
+    run_until(&seen.ready[WITNESS], "ready", WITNESS);
+    run_until(&seen.ready[WITNESS + 1], "ready", WITNESS + 1);
     run_ms(2);
-    witnesses_look(world.witnesses);
-    world.before = counts_now();
+    witnesses_look(seen.witnesses);
+    seen.before = counts_now();
 }
 
 static void innocents_make(void)
 {
     for (uint32_t i = 0; i < PAIRS; i++) { /* both on 0, both on 1, one on each */
-        create(SERVER + i, world.digest, "server", i & 1);
-        create(CLIENT + i, world.digest, "client", i > 0);
-        wire(CLIENT + i, SERVER + i);
+        create(SERVER + i, seen.digest, "server", i & 1);
+        create(CLIENT + i, seen.digest, "client", i > 0);
+        wire_to(CLIENT + i, SERVER + i);
         start(SERVER + i);
         start(CLIENT + i);
     }
     for (uint32_t i = 0; i < PAIRS; i++) {
-        run_until(&world.ready[CLIENT + i], "ready", CLIENT + i);
+        run_until(&seen.ready[CLIENT + i], "ready", CLIENT + i);
     }
 }
 
 /* Those that talk or wait end when somebody opens a channel to them. */
 static void finish(uint64_t number)
 {
-    create(FINISH + number, world.digest, "finish", number & 1);
-    wire(FINISH + number, number);
+    create(FINISH + number, seen.digest, "finish", number & 1);
+    wire_to(FINISH + number, number);
     start(FINISH + number);
     assert_exits(number, 0);
     assert_exits(FINISH + number, 0);
@@ -335,49 +273,41 @@ static void innocents_end(void)
     }
 }
 
-static void world_make(void)
+static void attack_begin(void)
 {
-    struct nk_options options = {
-        .node_name = "testnode",
-        .node_id = 5,
-        .epoch = 1,
-        .trust = &image_trust_anyone,
-        .worker_count = 2,
-        .slot_first = 100,
-        .slot_count = SLOTS,
-        .heap_bytes = 128u << 20,
-        .tick_ns = 1000000,
-        .events = {.log = on_log, .ended = on_ended},
+    static const struct world_options options = {
+        .kernel = {.worker_count = 2,
+                   .slot_first = 100,
+                   .slot_count = SLOTS,
+                   .heap_bytes = 128u << 20,
+                   .tick_ns = 1000000},
+        .run_seconds_max = RUN_SECONDS_MAX,
+        .on_log = on_log,
+        .on_ended = on_ended,
     };
-    char text[256] = "";
 
-    nk_kernel_destroy(left_over);
-    left_over = NULL;
-    memset(&world, 0, sizeof(world));
-    if (nk_kernel_create(&options, &world.kernel, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    left_over = world.kernel;
-    image_add(&hostile_images[HOSTILE_PLAIN], world.digest);
+    memset(&seen, 0, sizeof(seen));
+    world_make(&options);
+    world.quiet = true; /* hundreds of SIPs fault */
+    image_add(&hostile_images[HOSTILE_PLAIN], seen.digest);
     witnesses_make();
     innocents_make();
 }
 
-static void world_end(void)
+static void attack_end(void)
 {
     const struct counts nothing = {.slots_free = SLOTS};
     uint64_t digests[2];
 
-    assert_counts(&world.before);
+    assert_counts(&seen.before);
     witnesses_look(digests);
-    assert_int_equal(digests[0], world.witnesses[0]);
-    assert_int_equal(digests[1], world.witnesses[1]);
+    assert_int_equal(digests[0], seen.witnesses[0]);
+    assert_int_equal(digests[1], seen.witnesses[1]);
     finish(WITNESS);
     finish(WITNESS + 1);
     assert_counts(&nothing);
-    assert_int_equal(world.bad_lines, 0);
-    nk_kernel_destroy(world.kernel);
-    left_over = NULL;
+    assert_int_equal(seen.bad_lines, 0);
+    world_end();
 }
 
 /* --- attacks ------------------------------------------------------------------------------------
@@ -388,29 +318,29 @@ static void attackers_make(const struct hostile_attack *attack, const uint8_t *d
     uint32_t crowd = attack->crowd == 0 ? 1 : attack->crowd;
 
     if (attack->before != NULL) {
-        create(BEFORE, world.digest, attack->before, 0);
+        create(BEFORE, seen.digest, attack->before, 0);
         start(BEFORE);
         assert_exits(BEFORE, 0);
     }
     if (attack->peer != NULL) {
-        create(PEER, world.digest, attack->peer, 1);
+        create(PEER, seen.digest, attack->peer, 1);
         start(PEER);
     }
     for (uint32_t i = 0; i < crowd; i++) {
         create(ATTACKER + i, digest, attack->mode, i & 1);
         if (attack->peer != NULL) {
-            wire(ATTACKER + i, PEER);
+            wire_to(ATTACKER + i, PEER);
         }
         start(ATTACKER + i);
     }
     for (uint32_t i = 0; i < attack->wires; i++) {
         uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
 
-        while (world.taken < i + 1) {
+        while (seen.taken < i + 1) {
             run_some();
             assert_true(now() < end);
         }
-        wire(ATTACKER, PEER);
+        wire_to(ATTACKER, PEER);
     }
 }
 
@@ -442,8 +372,8 @@ void hostile_run(const struct hostile_attack *attack, const struct bytes *image)
     uint32_t crowd = attack->crowd == 0 ? 1 : attack->crowd;
     uint8_t digest[IMAGE_DIGEST_BYTES];
 
-    world_make();
-    memcpy(digest, world.digest, sizeof(digest));
+    attack_begin();
+    memcpy(digest, seen.digest, sizeof(digest));
     if (image != NULL || attack->image != HOSTILE_PLAIN) {
         image_add(image != NULL ? image : &hostile_images[attack->image], digest);
     }
@@ -463,7 +393,7 @@ void hostile_run(const struct hostile_attack *attack, const struct bytes *image)
     if (attack->end.how != IS_KILLED) {
         innocents_end();
     }
-    world_end();
+    attack_end();
 }
 
 void hostile_refused(const struct bytes *image, const char *rule)
@@ -477,7 +407,7 @@ void hostile_refused(const struct bytes *image, const char *rule)
                                      .config_count = 1};
     char text[256] = "";
 
-    world_make();
+    attack_begin();
     assert_int_not_equal(
         nk_image_add(world.kernel, image->data, image->length, digest, text, sizeof(text)), SF_OK);
     if (strstr(text, rule) == NULL) {
@@ -489,7 +419,7 @@ void hostile_refused(const struct bytes *image, const char *rule)
                      SF_EXISTS);
     run_ms(2);
     innocents_end();
-    world_end();
+    attack_end();
 }
 
 /* --- images -------------------------------------------------------------------------------------

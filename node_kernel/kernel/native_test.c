@@ -3,206 +3,52 @@
  * Mode native in the core: the probe (test_sips/) compiled without checks, beside the sealed one.
  * argv: probe.sip probe_native.sip. Each test has a kernel of its own and ends with clean audits.
  */
-#include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "abi/nk_abi.h"
-#include "nk.h"
+#include "test_world.h"
 
-#define SIPS_MAX 64u
 #define RUN_SECONDS_MAX 20u
-#define NODE 5u
 #define SLOTS 32u
 
 enum { SEALED, NATIVE };
 
-struct file {
-    uint8_t *bytes;
-    size_t length;
-};
-static struct file files[2];
-
-struct end {
-    uint64_t sip;
-    int how, exit_code, fault;
-};
-
-struct world {
-    struct nk_kernel *kernel;
-    uint8_t digest[2][IMAGE_DIGEST_BYTES];
-    struct end ends[SIPS_MAX];
-    uint32_t end_count;
-    char report[8192];
-    bool quiet;
-};
-static struct world world;
-
-static void show(const char *text)
-{
-    for (; *text != '\0'; text += strcspn(text, "\n") + (text[strcspn(text, "\n")] != '\0')) {
-        (void)printf("# %.*s\n", (int)strcspn(text, "\n"), text);
-    }
-    (void)fflush(stdout);
-}
-
-static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
-{
-    char line[NK_LOG_BYTES_MAX + 1];
-
-    (void)arg;
-    (void)sip;
-    if (world.quiet) {
-        return;
-    }
-    (void)snprintf(line, sizeof(line), "%.*s", (int)bytes, text);
-    show(line);
-}
-
-static void on_ended(void *arg, const struct nk_sip_end *end)
-{
-    (void)arg;
-    world.ends[world.end_count++ % SIPS_MAX] =
-        (struct end){end->sip, (int)end->how, end->exit_code, end->fault};
-    if (end->report != NULL) {
-        (void)snprintf(world.report, sizeof(world.report), "%s", end->report);
-        if (!world.quiet) {
-            show(end->report);
-        }
-    }
-}
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void run_all(void)
-{
-    const uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
-
-    for (;;) {
-        while (nk_run(world.kernel, 1000, now())) {
-            assert_true(now() < end);
-        }
-        if (nk_next_deadline(world.kernel) == UINT64_MAX) {
-            return;
-        }
-        assert_true(now() < end);
-    }
-}
+static struct bytes files[2];
+static uint8_t digests[2][IMAGE_DIGEST_BYTES];
 
 /* Whose images are taken: of the key that signed them below. */
 static struct image_trust trust;
 
 static void kernel_make(bool allow_native, uint32_t worker_count)
 {
-    const struct nk_options options = {
-        .node_name = "testnode",
-        .node_id = NODE,
-        .epoch = 1,
-        .slot_first = 200,
-        .slot_count = SLOTS,
-        .heap_bytes = 64u << 20,
-        .worker_count = worker_count,
-        .allow_native = allow_native,
-        .trust = &trust,
-        .tick_ns = 300000, /* so that all tests are pre-empted a lot */
-        .events = {.log = on_log, .ended = on_ended},
+    const struct world_options options = {
+        .kernel = {.slot_first = 200,
+                   .slot_count = SLOTS,
+                   .heap_bytes = 64u << 20,
+                   .worker_count = worker_count,
+                   .allow_native = allow_native,
+                   .trust = &trust,
+                   .tick_ns = 300000}, /* so that all tests are pre-empted a lot */
+        .config = {"answer", "42"},
+        .run_seconds_max = RUN_SECONDS_MAX,
     };
-    char text[256] = "";
 
-    memset(&world, 0, sizeof(world));
-    if (nk_kernel_create(&options, &world.kernel, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
+    world_make(&options);
 }
 
-static void image_add(int mode)
+static void add(int mode)
 {
-    char text[512] = "";
-
-    if (nk_image_add(world.kernel, files[mode].bytes, files[mode].length, world.digest[mode], text,
-                     sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void assert_clean(void)
-{
-    struct xh_stats heap;
-    struct nk_stats stats;
-    const char *text = "";
-
-    if (fab_audit(nk_kernel_fabric(world.kernel), &text) != SF_OK ||
-        xh_audit(nk_kernel_heap(world.kernel), &text) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    xh_query(nk_kernel_heap(world.kernel), &heap);
-    nk_query(world.kernel, &stats);
-    assert_int_equal(heap.block_count, 0);
-    assert_int_equal(stats.sip_count, 0);
+    image_add(&files[mode], digests[mode]);
 }
 
 static void create(uint64_t number, const char *name, int mode, const char *does)
 {
-    const struct nk_config config[] = {{"answer", "42"}, {"mode", does}};
-    const struct nk_sip_options options = {.number = number,
-                                           .name = name,
-                                           .image_digest = world.digest[mode],
-                                           .config = config,
-                                           .config_count = 2};
-    char text[256] = "";
-
-    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void wire(uint64_t number, const char *export_name)
-{
-    char text[256] = "";
-
-    if (nk_sip_wire(world.kernel, number, "peer", NODE, export_name, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void start(uint64_t number)
-{
-    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
-}
-
-static const struct end *end_of(uint64_t number)
-{
-    for (uint32_t i = 0; i < SIPS_MAX; i++) {
-        if (world.ends[i].sip == number) {
-            return &world.ends[i];
-        }
-    }
-    return NULL;
-}
-
-static void assert_exited(uint64_t number, int code)
-{
-    const struct end *end = end_of(number);
-
-    assert_non_null(end);
-    assert_int_equal(end->how, NK_END_EXITED);
-    assert_int_equal(end->exit_code, code);
+    sip_create(number, name, digests[mode], does, 0);
 }
 
 /* --- leave ---------------------------------------------------------------------------------------
@@ -214,10 +60,9 @@ static void without_the_operators_leave_a_native_image_is_refused(void **state)
     char text[512] = "";
 
     (void)state;
-    nk_kernel_destroy(world.kernel);
     kernel_make(false, 1);
-    image_add(SEALED);
-    assert_int_equal(nk_image_add(world.kernel, files[NATIVE].bytes, files[NATIVE].length, digest,
+    add(SEALED);
+    assert_int_equal(nk_image_add(world.kernel, files[NATIVE].data, files[NATIVE].length, digest,
                                   text, sizeof(text)),
                      SF_TRUST);
     assert_non_null(strstr(text, "mode native"));
@@ -318,7 +163,7 @@ static void preempted_computations_end_as_sealed_ones_do(void **state)
                                                .name = i == 2   ? "c4"
                                                        : i == 3 ? "a4"
                                                                 : "b4",
-                                               .image_digest = world.digest[NATIVE],
+                                               .image_digest = digests[NATIVE],
                                                .config = &config,
                                                .config_count = 1};
 
@@ -356,13 +201,10 @@ static void an_endless_loop_stops_nobody(void **state)
 
 static void several_workers_run_them(void **state)
 {
-    const uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
-
     (void)state;
-    nk_kernel_destroy(world.kernel);
     kernel_make(true, 3);
-    image_add(SEALED);
-    image_add(NATIVE);
+    add(SEALED);
+    add(NATIVE);
     world.quiet = true;
     for (uint64_t i = 1; i <= 24; i++) { /* every third faults; some talk */
         char name[16];
@@ -380,14 +222,10 @@ static void several_workers_run_them(void **state)
     for (uint64_t i = 1; i <= 24; i++) {
         start(i);
     }
-    while (world.end_count < 24) {
-        (void)nk_run(world.kernel, 1000, now());
-        assert_true(now() < end);
-    }
+    run_until_ended(24);
     for (uint64_t i = 1; i <= 24; i++) {
         if (i % 3 == 0) {
-            assert_int_equal(end_of(i)->how, NK_END_FAULTED);
-            assert_int_equal(end_of(i)->fault, SF_FAULT_DIV_BY_ZERO);
+            assert_faulted(i, SF_FAULT_DIV_BY_ZERO);
         } else {
             assert_exited(i, 0);
         }
@@ -430,9 +268,7 @@ static void faults_that_the_mmu_sees_end_that_sip_only(void **state)
             start(first + (k + 2) % 4);
         }
         run_all();
-        assert_non_null(end_of(first + 1));
-        assert_int_equal(end_of(first + 1)->how, NK_END_FAULTED);
-        assert_int_equal(end_of(first + 1)->fault, table[i].fault);
+        assert_faulted(first + 1, table[i].fault);
         assert_exited(first, 0);
         assert_exited(first + 2, 0);
         assert_exited(first + 3, 0);
@@ -519,19 +355,6 @@ static void a_recycled_slot_holds_no_byte_of_the_native_sip_before(void **state)
     }
 }
 
-static uint32_t files_open(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    uint32_t count = 0;
-
-    assert_non_null(dir);
-    while (readdir(dir) != NULL) {
-        count++;
-    }
-    (void)closedir(dir);
-    return count;
-}
-
 static void lives(uint64_t first, uint64_t count)
 {
     static const char *const does[] = {"exit", "holding", "oob", "fill", "exit", "stack", "own"};
@@ -551,32 +374,15 @@ static void two_thousand_lives_leave_nothing(void **state)
     world.quiet = true;
     lives(1, 300);
     maps = look_at_slots().maps;
-    open = files_open();
+    open = usage_now().fds;
     lives(301, 1700);
     assert_int_equal(world.end_count, 2000);
     assert_int_equal(look_at_slots().maps, maps);
-    assert_int_equal(files_open(), open);
+    assert_int_equal(usage_now().fds, open);
 }
 
 /* --- all of it -----------------------------------------------------------------------------------
  */
-
-static int read_file(const char *path, struct file *out)
-{
-    FILE *file = fopen(path, "rb");
-    int failed = -1;
-
-    if (file == NULL) {
-        return -1;
-    }
-    out->bytes = malloc(IMAGE_BYTES_MAX);
-    if (out->bytes != NULL) {
-        out->length = fread(out->bytes, 1, IMAGE_BYTES_MAX, file);
-        failed = out->length > 0 ? 0 : -1;
-    }
-    (void)fclose(file);
-    return failed;
-}
 
 static int sign_files(void)
 {
@@ -586,13 +392,13 @@ static int sign_files(void)
     image_secret_make("test", &secret);
     image_secret_public(&secret, &key);
     for (uint32_t i = 0; i < 2; i++) {
-        struct file bare = files[i];
+        struct bytes bare = files[i];
 
-        if (image_sign(bare.bytes, bare.length, &secret, &files[i].bytes, &files[i].length) !=
+        if (image_sign(bare.data, bare.length, &secret, &files[i].data, &files[i].length) !=
             SF_OK) {
             return -1;
         }
-        free(bare.bytes);
+        free(bare.data);
     }
     return image_trust_add(&trust, &key) == SF_OK ? 0 : -1;
 }
@@ -604,38 +410,26 @@ static void unsigned_it_is_refused_even_where_unsigned_images_are_allowed(void *
     char text[512] = "";
 
     (void)state;
-    nk_kernel_destroy(world.kernel);
     trust = image_trust_anyone;
     kernel_make(true, 1);
-    image_add(SEALED);
-    assert_int_equal(nk_image_add(world.kernel, files[NATIVE].bytes, files[NATIVE].length, digest,
+    add(SEALED);
+    assert_int_equal(nk_image_add(world.kernel, files[NATIVE].data, files[NATIVE].length, digest,
                                   text, sizeof(text)),
                      SF_TRUST);
     trust = before;
     assert_non_null(strstr(text, "signed by a trusted key"));
 }
 
-/* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
 static void in_world(void **state)
 {
-    void (*body)(void **) = (void (*)(void **)) * state;
-
-    if (world.kernel != NULL) { /* the test before failed half way */
-        nk_kernel_destroy(world.kernel);
-    }
     kernel_make(true, 1);
-    image_add(SEALED);
-    image_add(NATIVE);
-    body(state);
-    assert_clean();
-    nk_kernel_destroy(world.kernel);
-    world.kernel = NULL;
+    add(SEALED);
+    add(NATIVE);
+    world_body(state);
+    world_end();
 }
 
-#define TEST(body)                                                                                 \
-    {                                                                                              \
-        .name = #body, .test_func = in_world, .initial_state = (void *)(body),                     \
-    }
+#define TEST(body) WORLD_TEST(in_world, body)
 
 int main(int argc, char **argv)
 {
@@ -656,10 +450,15 @@ int main(int argc, char **argv)
         TEST(two_thousand_lives_leave_nothing),
     };
 
-    if (argc != 3 || read_file(argv[1], &files[SEALED]) != 0 ||
-        read_file(argv[2], &files[NATIVE]) != 0 || sodium_init() < 0 || sign_files() != 0) {
+    if (argc != 3) {
         (void)fprintf(stderr, "usage: native_test probe.sip probe_native.sip\n");
         return 2;
+    }
+    files[SEALED] = file_read(argv[1]);
+    files[NATIVE] = file_read(argv[2]);
+    if (sodium_init() < 0 || sign_files() != 0) {
+        (void)fprintf(stderr, "native_test: cannot sign the images\n");
+        return 1;
     }
     return cmocka_run_group_tests_name("native", tests, NULL, NULL);
 }

@@ -3,119 +3,42 @@
  * Many SIPs: argv = idle.sip, exit.sip (bench/). How many live on one node at once, what one that
  * waits costs, and that a million lives leave nothing behind.
  */
-#include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include <cmocka.h>
+#include "test_world.h"
 
-#include "nk.h"
-
-#define NODE 5u
 #define CROWD 30000u
 #define LIVES 1000000u
 #define LIVES_AT_ONCE 8u
 #define WARM_UP_LIVES 10000u
 #define IDLE_KIB_MAX 20u
 
-static struct nk_kernel *kernel;
-static const char *paths[2];
+static struct bytes images[2];
 static uint8_t digests[2][IMAGE_DIGEST_BYTES];
-static uint64_t ended_count, ended_wrong;
+static uint64_t ended_wrong;
 
-static void on_ended(void *arg, const struct nk_sip_end *end)
+static void on_ended(const struct nk_sip_end *end)
 {
-    (void)arg;
-    ended_count++;
     ended_wrong += end->how == NK_END_FAULTED || (end->how == NK_END_EXITED && end->exit_code != 7);
-}
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void image_add(uint32_t i)
-{
-    static uint8_t bytes[4u << 20];
-    FILE *file = fopen(paths[i], "rb");
-    char text[256] = "";
-    size_t length;
-
-    assert_non_null(file);
-    length = fread(bytes, 1, sizeof(bytes), file);
-    (void)fclose(file);
-    if (nk_image_add(kernel, bytes, length, digests[i], text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
 }
 
 static void kernel_make(uint32_t slot_count)
 {
-    struct nk_options options = {.node_name = "scale",
-                                 .node_id = NODE,
-                                 .epoch = 1,
-                                 .trust = &image_trust_anyone,
-                                 .slot_count = slot_count,
-                                 .heap_bytes = 64u << 20,
-                                 .events = {.ended = on_ended}};
-    char text[256] = "";
+    const struct world_options options = {
+        .kernel = {.slot_count = slot_count, .heap_bytes = 64u << 20},
+        .on_ended = on_ended,
+    };
 
-    nk_kernel_destroy(kernel); /* the test before failed half way */
-    if (nk_kernel_create(&options, &kernel, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    image_add(0);
-    image_add(1);
-    ended_count = 0;
+    world_make(&options);
+    image_add(&images[0], digests[0]);
+    image_add(&images[1], digests[1]);
     ended_wrong = 0;
 }
 
-static void run_all(void)
+static void run_ready(void)
 {
-    while (nk_run(kernel, 10000, now())) {
+    while (nk_run(world.kernel, 10000, now())) {
     }
-}
-
-struct usage {
-    unsigned long resident_kib, tables_kib;
-    uint32_t fds, maps;
-};
-
-static struct usage usage_now(void)
-{
-    struct usage usage = {0};
-    FILE *file = fopen("/proc/self/status", "r");
-    DIR *dir = opendir("/proc/self/fd");
-    char line[512];
-
-    assert_non_null(file);
-    assert_non_null(dir);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        (void)sscanf(line, "VmRSS: %lu", &usage.resident_kib);
-        (void)sscanf(line, "VmPTE: %lu", &usage.tables_kib);
-    }
-    (void)fclose(file);
-    while (readdir(dir) != NULL) {
-        usage.fds++;
-    }
-    (void)closedir(dir);
-    file = fopen("/proc/self/maps", "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        usage.maps++;
-    }
-    (void)fclose(file);
-    return usage;
 }
 
 /* --- at once ------------------------------------------------------------------------------------
@@ -129,21 +52,21 @@ static void crowd_start(uint64_t first)
 
         (void)snprintf(name, sizeof(name), "idle%u", i);
         options.name = name;
-        if (nk_sip_create(kernel, &options, text, sizeof(text)) != SF_OK ||
-            nk_sip_start(kernel, options.number) != SF_OK) {
+        if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK ||
+            nk_sip_start(world.kernel, options.number) != SF_OK) {
             fail_msg("sip %u of %u: %s", i + 1, CROWD, text);
         }
     }
-    run_all();
+    run_ready();
 }
 
 /* The last one first: slots are taken again in the order in which they were taken. */
 static void crowd_stop(uint64_t first)
 {
     for (uint32_t i = CROWD; i-- > 0;) {
-        assert_int_equal(nk_sip_stop(kernel, first + i, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
+        assert_int_equal(nk_sip_stop(world.kernel, first + i, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
     }
-    run_all();
+    run_ready();
 }
 
 static void thirty_thousand_sips_wait_at_once(void **state)
@@ -159,10 +82,10 @@ static void thirty_thousand_sips_wait_at_once(void **state)
     from = now();
     crowd_start(1);
     during = usage_now();
-    nk_query(kernel, &stats);
+    nk_query(world.kernel, &stats);
     assert_int_equal(stats.sip_count, CROWD);
-    assert_int_equal(ended_count, 0); /* all wait */
-    assert_int_equal(nk_next_deadline(kernel), UINT64_MAX);
+    assert_int_equal(world.end_count, 0); /* all wait */
+    assert_int_equal(nk_next_deadline(world.kernel), UINT64_MAX);
     kib = (double)(during.resident_kib + during.tables_kib - before.resident_kib -
                    before.tables_kib) /
           CROWD;
@@ -174,13 +97,12 @@ static void thirty_thousand_sips_wait_at_once(void **state)
     crowd_stop(1);
     crowd_start(1 + CROWD); /* and again, in used slots */
     again = usage_now();
-    assert_int_equal(ended_count, CROWD);
+    assert_int_equal(world.end_count, CROWD);
     assert_true(again.maps <= during.maps);
     assert_true(again.resident_kib <= during.resident_kib + 4096);
     crowd_stop(1 + CROWD);
     assert_int_equal(ended_wrong, 0);
-    nk_kernel_destroy(kernel);
-    kernel = NULL;
+    world_end();
 }
 
 /* --- one after the other ------------------------------------------------------------------------
@@ -192,13 +114,13 @@ static void lives(uint64_t first, uint32_t count)
         struct nk_sip_options options = {
             .number = first + i, .name = "life", .image_digest = digests[1]};
 
-        assert_int_equal(nk_sip_create(kernel, &options, NULL, 0), SF_OK);
-        assert_int_equal(nk_sip_start(kernel, options.number), SF_OK);
+        assert_int_equal(nk_sip_create(world.kernel, &options, NULL, 0), SF_OK);
+        assert_int_equal(nk_sip_start(world.kernel, options.number), SF_OK);
         if (i % LIVES_AT_ONCE == LIVES_AT_ONCE - 1) {
-            run_all();
+            run_ready();
         }
     }
-    run_all();
+    run_ready();
 }
 
 static void a_million_lives_leave_nothing(void **state)
@@ -218,16 +140,15 @@ static void a_million_lives_leave_nothing(void **state)
                  "descriptors %u, %u\n",
                  LIVES, (double)(now() - from) / 1e9, before.resident_kib, after.resident_kib,
                  before.maps, after.maps, before.fds, after.fds);
-    assert_int_equal(ended_count, WARM_UP_LIVES + LIVES);
+    assert_int_equal(world.end_count, WARM_UP_LIVES + LIVES);
     assert_int_equal(ended_wrong, 0);
-    nk_query(kernel, &stats);
+    nk_query(world.kernel, &stats);
     assert_int_equal(stats.sip_count, 0);
     assert_int_equal(after.maps, before.maps);
     assert_int_equal(after.fds, before.fds);
     assert_true(after.resident_kib + after.tables_kib <=
                 before.resident_kib + before.tables_kib + 64);
-    nk_kernel_destroy(kernel);
-    kernel = NULL;
+    world_end();
 }
 
 int main(int argc, char **argv)
@@ -241,7 +162,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: scale_test idle.sip exit.sip\n");
         return 2;
     }
-    paths[0] = argv[1];
-    paths[1] = argv[2];
+    images[0] = file_read(argv[1]);
+    images[1] = file_read(argv[2]);
     return cmocka_run_group_tests_name("scale", tests, NULL, NULL);
 }

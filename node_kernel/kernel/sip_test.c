@@ -3,231 +3,35 @@
  * The core with real sealed images: argv[1] is probe.sip (test_sips/). Each test has a kernel of
  * its own and ends with clean audits of heap and fabric, with no block, endpoint or SIP left.
  */
-#include <dirent.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "HelloContract_monitor.h"
 #include "abi/nk_abi.h"
-#include "nk.h"
+#include "test_world.h"
 
-#define SIPS_MAX 64u
 #define RUN_SECONDS_MAX 20u
 
-static const char *image_path;
-static uint8_t *image_bytes;
-static size_t image_length;
+static struct bytes image;
+static uint8_t probe_digest[IMAGE_DIGEST_BYTES];
 
-struct end {
-    uint64_t sip;
-    int how, exit_code, fault;
+static const struct world_options probe_world = {
+    .kernel = {.slot_first = 100,
+               .slot_count = 32,
+               .heap_bytes = 64u << 20,
+               .tick_ns = 300000}, /* so that all tests are pre-empted a lot */
+    .config = {"answer", "42"},
+    .run_seconds_max = RUN_SECONDS_MAX,
 };
-
-struct world {
-    struct nk_kernel *kernel;
-    uint8_t digest[IMAGE_DIGEST_BYTES];
-    struct end ends[SIPS_MAX];
-    uint32_t end_count;       /* all that ever ended; the array keeps the last ones */
-    char logs[SIPS_MAX][128]; /* last line of each SIP, by number */
-    char report[8192];
-    bool quiet;
-};
-
-static struct world world;
-
-/* As TAP comments. */
-static void show(const char *text)
-{
-    while (*text != '\0') {
-        size_t length = strcspn(text, "\n");
-
-        (void)printf("# %.*s\n", (int)length, text);
-        text += length + (text[length] != '\0');
-    }
-    (void)fflush(stdout);
-}
-
-static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
-{
-    char *line = world.logs[sip % SIPS_MAX];
-
-    (void)arg;
-    (void)snprintf(line, sizeof(world.logs[0]), "%.*s", (int)bytes, text);
-    show(line);
-}
-
-static void on_ended(void *arg, const struct nk_sip_end *end)
-{
-    (void)arg;
-    world.ends[world.end_count++ % SIPS_MAX] =
-        (struct end){end->sip, (int)end->how, end->exit_code, end->fault};
-    if (end->report != NULL) {
-        (void)snprintf(world.report, sizeof(world.report), "%s", end->report);
-        if (!world.quiet) {
-            show(end->report);
-        }
-    }
-}
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* Runs until nothing is ready and no timer is set; the test fails if that takes too long. */
-static void run_all(void)
-{
-    uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
-
-    for (;;) {
-        uint64_t next;
-
-        while (nk_run(world.kernel, 1000, now())) {
-            assert_true(now() < end);
-        }
-        next = nk_next_deadline(world.kernel);
-        if (next == UINT64_MAX) {
-            return;
-        }
-        if (next > now()) {
-            struct timespec t = {0, 200000};
-
-            (void)nanosleep(&t, NULL);
-        }
-        assert_true(now() < end);
-    }
-}
-
-static int world_make(void **state)
-{
-    struct nk_options options = {
-        .node_name = "testnode",
-        .node_id = 5,
-        .epoch = 1,
-        .trust = &image_trust_anyone,
-        .slot_first = 100,
-        .slot_count = 32,
-        .heap_bytes = 64u << 20,
-        .tick_ns = 300000, /* so that all tests are pre-empted a lot */
-        .events = {.log = on_log, .ended = on_ended},
-    };
-    char text[256] = "";
-
-    (void)state;
-    memset(&world, 0, sizeof(world));
-    if (nk_kernel_create(&options, &world.kernel, text, sizeof(text)) != SF_OK ||
-        nk_image_add(world.kernel, image_bytes, image_length, world.digest, text, sizeof(text)) !=
-            SF_OK) {
-        print_error("%s\n", text);
-        return -1;
-    }
-    return 0;
-}
-
-static void count_ep(void *arg, const struct fab_ep *ep)
-{
-    (void)ep;
-    ++*(uint32_t *)arg;
-}
-
-static void assert_clean(uint32_t endpoints, uint64_t blocks)
-{
-    const char *text = "";
-    struct xh_stats stats;
-    uint32_t count = 0;
-
-    if (fab_audit(nk_kernel_fabric(world.kernel), &text) != SF_OK ||
-        xh_audit(nk_kernel_heap(world.kernel), &text) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    fab_ep_walk(nk_kernel_fabric(world.kernel), count_ep, &count);
-    xh_query(nk_kernel_heap(world.kernel), &stats);
-    assert_int_equal(count, endpoints);
-    assert_int_equal(stats.block_count, blocks);
-}
-
-static int world_end(void **state)
-{
-    struct nk_stats stats;
-
-    (void)state;
-    nk_query(world.kernel, &stats);
-    assert_int_equal(stats.sip_count, 0);
-    assert_clean(0, 0);
-    nk_kernel_destroy(world.kernel);
-    return 0;
-}
 
 static void create(uint64_t number, const char *name, const char *mode)
 {
-    struct nk_config config[] = {{"answer", "42"}, {"mode", mode}};
-    struct nk_sip_options options = {.number = number,
-                                     .name = name,
-                                     .image_digest = world.digest,
-                                     .config = config,
-                                     .config_count = 2};
-    char text[256] = "";
-
-    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void wire(uint64_t number, const char *export_name)
-{
-    char text[256] = "";
-
-    if (nk_sip_wire(world.kernel, number, "peer", 5, export_name, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void start(uint64_t number)
-{
-    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
-}
-
-static const struct end *end_of(uint64_t number)
-{
-    for (uint32_t i = 0; i < SIPS_MAX; i++) {
-        if (world.ends[i].sip == number) {
-            return &world.ends[i];
-        }
-    }
-    return NULL;
-}
-
-static void assert_exited(uint64_t number, int code)
-{
-    const struct end *end = end_of(number);
-
-    assert_non_null(end);
-    assert_int_equal(end->how, NK_END_EXITED);
-    assert_int_equal(end->exit_code, code);
-}
-
-static void assert_faulted(uint64_t number, int fault)
-{
-    const struct end *end = end_of(number);
-
-    assert_non_null(end);
-    assert_int_equal(end->how, NK_END_FAULTED);
-    assert_int_equal(end->fault, fault);
+    sip_create(number, name, probe_digest, mode, 0);
 }
 
 /* --- life ---------------------------------------------------------------------------------------
@@ -259,26 +63,26 @@ static void clock_log_config_identity_entropy_and_sleep_work(void **state)
 
 static void what_cannot_be_created_is_refused_with_a_reason(void **state)
 {
-    struct nk_sip_options options = {.number = 1, .name = "one", .image_digest = world.digest};
+    struct nk_sip_options options = {.number = 1, .name = "one", .image_digest = probe_digest};
     uint8_t none[IMAGE_DIGEST_BYTES] = {0}, digest[IMAGE_DIGEST_BYTES];
     char text[256] = "";
-    uint8_t *broken = malloc(image_length);
+    uint8_t *broken = malloc(image.length);
 
     (void)state;
     assert_non_null(broken);
-    assert_int_equal(nk_image_add(world.kernel, image_bytes, image_length, digest, NULL, 0),
+    assert_int_equal(nk_image_add(world.kernel, image.data, image.length, digest, NULL, 0),
                      SF_EXISTS);
-    assert_memory_equal(digest, world.digest, sizeof(digest));
-    memcpy(broken, image_bytes, image_length);
-    broken[image_length - 1] ^= 1;
+    assert_memory_equal(digest, probe_digest, sizeof(digest));
+    memcpy(broken, image.data, image.length);
+    broken[image.length - 1] ^= 1;
     assert_int_not_equal(
-        nk_image_add(world.kernel, broken, image_length, digest, text, sizeof(text)), SF_OK);
+        nk_image_add(world.kernel, broken, image.length, digest, text, sizeof(text)), SF_OK);
     assert_non_null(strstr(text, "hash"));
     assert_int_not_equal(nk_image_add(world.kernel, broken, 10, digest, NULL, 0), SF_OK);
     free(broken);
     options.image_digest = none;
     assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_NOTFOUND);
-    options.image_digest = world.digest;
+    options.image_digest = probe_digest;
     options.number = 0;
     assert_int_equal(nk_sip_create(world.kernel, &options, text, sizeof(text)), SF_BADARG);
     options.number = 1;
@@ -302,7 +106,7 @@ static void what_cannot_be_created_is_refused_with_a_reason(void **state)
 
 static void slots_run_out_and_come_back(void **state)
 {
-    struct nk_sip_options options = {.number = 99, .image_digest = world.digest, .name = "more"};
+    struct nk_sip_options options = {.number = 99, .image_digest = probe_digest, .name = "more"};
     char text[256] = "";
 
     (void)state;
@@ -633,7 +437,7 @@ static void a_bug_in_the_kernel_itself_kills_the_process(void **state)
     if (pid == 0) {
         (void)freopen("/dev/null", "w", stderr);
         /* As if by the kernel; unseen by sanitizers. */
-        __asm__ volatile("movl $1, (%0)" : : "r"((uintptr_t)(image_length & 1)) : "memory");
+        __asm__ volatile("movl $1, (%0)" : : "r"((uintptr_t)(image.length & 1)) : "memory");
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -692,37 +496,6 @@ static void a_recycled_slot_holds_no_byte_of_the_sip_before(void **state)
         run_all();
         assert_exited(20 + i, 0);
     }
-}
-
-struct usage {
-    long resident_kib;
-    uint32_t fds, maps;
-};
-
-static struct usage usage_now(void)
-{
-    struct usage usage = {0};
-    FILE *file = fopen("/proc/self/status", "r");
-    DIR *dir = opendir("/proc/self/fd");
-    char line[512];
-
-    assert_non_null(file);
-    assert_non_null(dir);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        (void)sscanf(line, "VmRSS: %ld", &usage.resident_kib);
-    }
-    (void)fclose(file);
-    while (readdir(dir) != NULL) {
-        usage.fds++;
-    }
-    (void)closedir(dir);
-    file = fopen("/proc/self/maps", "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        usage.maps++;
-    }
-    (void)fclose(file);
-    return usage;
 }
 
 static void cycle(uint64_t number, const char *mode)
@@ -882,45 +655,15 @@ static void a_service_is_told_from_nk_run_and_answers(void **state)
     fab_ep_close(second, SF_CAUSE_OF(CLOSED_BY_PEER));
 }
 
-static int image_read(void)
-{
-    FILE *file = fopen(image_path, "rb");
-    long length;
-
-    if (file == NULL) {
-        return -1;
-    }
-    (void)fseek(file, 0, SEEK_END);
-    length = ftell(file);
-    rewind(file);
-    image_length = (size_t)length;
-    image_bytes = malloc(image_length);
-    if (image_bytes == NULL || fread(image_bytes, 1, image_length, file) != image_length) {
-        (void)fclose(file);
-        return -1;
-    }
-    (void)fclose(file);
-    return 0;
-}
-
-/* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
 static void in_world(void **state)
 {
-    void (*body)(void **) = (void (*)(void **)) * state;
-
-    if (world.kernel != NULL) { /* the test before failed half way */
-        nk_kernel_destroy(world.kernel);
-    }
-    assert_int_equal(world_make(state), 0);
-    body(state);
-    world_end(state);
-    world.kernel = NULL;
+    world_make(&probe_world);
+    image_add(&image, probe_digest);
+    world_body(state);
+    world_end();
 }
 
-#define TEST(body)                                                                                 \
-    {                                                                                              \
-        .name = #body, .test_func = in_world, .initial_state = (void *)(body),                     \
-    }
+#define TEST(body) WORLD_TEST(in_world, body)
 
 int main(int argc, char **argv)
 {
@@ -960,10 +703,6 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: sip_test probe.sip\n");
         return 2;
     }
-    image_path = argv[1];
-    if (image_read() != 0) {
-        (void)fprintf(stderr, "sip_test: cannot read %s\n", image_path);
-        return 1;
-    }
+    image = file_read(argv[1]);
     return cmocka_run_group_tests_name("sip", tests, NULL, NULL);
 }

@@ -5,165 +5,42 @@
  * from the kernel's side: every accessible byte of it.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "abi/nk_abi.h"
-#include "nk.h"
+#include "test_world.h"
 
-#define SIPS_MAX 64u
-#define RUN_SECONDS_MAX 30u
-#define NODE 5u
 #define SLOT_FIRST 100u
 #define LARGE_FIRST 7u
 
 enum { SMALL, LARGE, STRICT, IMAGES };
-static const char *paths[IMAGES];
-static uint8_t *bytes_of[IMAGES];
-static size_t length_of[IMAGES];
+static struct bytes images[IMAGES];
+static uint8_t digests[IMAGES][IMAGE_DIGEST_BYTES];
 
-static struct world {
-    struct nk_kernel *kernel;
-    uint8_t digests[IMAGES][IMAGE_DIGEST_BYTES];
-    int hows[SIPS_MAX], codes[SIPS_MAX], faults[SIPS_MAX]; /* by number; how -1: alive */
-    char report[8192];
-    char log[128];
-} world;
-
-static bool copy_blocks; /* for the next world */
-
-/* --- the world ----------------------------------------------------------------------------------
- */
-
-static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
+static void slots_make(bool copy_blocks)
 {
-    (void)arg;
-    (void)snprintf(world.log, sizeof(world.log), "%.*s", (int)bytes, text);
-    (void)printf("# sip %u: %s\n", (unsigned)sip, world.log);
-}
+    const struct world_options options = {
+        .kernel = {.slot_first = SLOT_FIRST,
+                   .slot_count = 16,
+                   .large_first = LARGE_FIRST,
+                   .large_count = 4,
+                   .heap_bytes = 64u << 20,
+                   .copy_blocks = copy_blocks,
+                   .tick_ns = 300000},
+        .run_seconds_max = 30,
+    };
 
-static void on_ended(void *arg, const struct nk_sip_end *end)
-{
-    uint32_t i = (uint32_t)end->sip % SIPS_MAX;
-
-    (void)arg;
-    world.hows[i] = (int)end->how;
-    world.codes[i] = end->exit_code;
-    world.faults[i] = end->fault;
-    if (end->report != NULL) {
-        (void)snprintf(world.report, sizeof(world.report), "%s", end->report);
-    }
-}
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void run_all(void)
-{
-    uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
-
-    while (nk_run(world.kernel, 1000, now()) || nk_next_deadline(world.kernel) != UINT64_MAX) {
-        assert_true(now() < end);
-    }
-}
-
-static void world_make(void)
-{
-    struct nk_options options = {.node_name = "testnode",
-                                 .node_id = NODE,
-                                 .epoch = 1,
-                                 .trust = &image_trust_anyone,
-                                 .slot_first = SLOT_FIRST,
-                                 .slot_count = 16,
-                                 .large_first = LARGE_FIRST,
-                                 .large_count = 4,
-                                 .heap_bytes = 64u << 20,
-                                 .copy_blocks = copy_blocks,
-                                 .tick_ns = 300000,
-                                 .events = {.log = on_log, .ended = on_ended}};
-    char text[256] = "";
-
-    memset(&world, 0, sizeof(world));
-    memset(world.hows, -1, sizeof(world.hows));
-    assert_int_equal(nk_kernel_create(&options, &world.kernel, text, sizeof(text)), SF_OK);
+    world_make(&options);
     for (uint32_t i = 0; i < IMAGES; i++) {
-        if (nk_image_add(world.kernel, bytes_of[i], length_of[i], world.digests[i], text,
-                         sizeof(text)) != SF_OK) {
-            fail_msg("%s", text);
-        }
+        image_add(&images[i], digests[i]);
     }
-}
-
-static void world_end(void)
-{
-    const char *text = "";
-    struct nk_stats stats;
-    struct xh_stats heap;
-
-    nk_query(world.kernel, &stats);
-    assert_int_equal(stats.sip_count, 0);
-    if (fab_audit(nk_kernel_fabric(world.kernel), &text) != SF_OK ||
-        xh_audit(nk_kernel_heap(world.kernel), &text) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    xh_query(nk_kernel_heap(world.kernel), &heap);
-    assert_int_equal(heap.block_count, 0);
-    nk_kernel_destroy(world.kernel);
-    world.kernel = NULL;
 }
 
 static void create(uint64_t number, uint32_t image, const char *name, const char *mode)
 {
-    struct nk_config config = {"mode", mode};
-    struct nk_sip_options options = {.number = number,
-                                     .name = name,
-                                     .image_digest = world.digests[image],
-                                     .config = &config,
-                                     .config_count = 1};
-    char text[256] = "";
-
-    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    world.hows[number % SIPS_MAX] = -1;
-}
-
-static void wire(uint64_t number, const char *export_name)
-{
-    char text[256] = "";
-
-    if (nk_sip_wire(world.kernel, number, "peer", NODE, export_name, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void start(uint64_t number)
-{
-    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
-}
-
-static void assert_exited(uint64_t number, int code)
-{
-    if (world.hows[number] == NK_END_FAULTED) {
-        fail_msg("%s", world.report);
-    }
-    assert_int_equal(world.hows[number], NK_END_EXITED);
-    assert_int_equal(world.codes[number], code);
+    sip_create(number, name, digests[image], mode, 0);
 }
 
 static void faults(uint32_t image, const char *mode, int fault, const char *in_report)
@@ -171,10 +48,9 @@ static void faults(uint32_t image, const char *mode, int fault, const char *in_r
     create(1, image, "victim", mode);
     start(1);
     run_all();
-    assert_int_equal(world.hows[1], NK_END_FAULTED);
-    if (world.faults[1] != fault || strstr(world.report, in_report) == NULL) {
-        fail_msg("fault %d, expected %d, and \"%s\" in: %s", world.faults[1], fault, in_report,
-                 world.report);
+    assert_faulted(1, fault);
+    if (strstr(world.report, in_report) == NULL) {
+        fail_msg("\"%s\" is not in: %s", in_report, world.report);
     }
 }
 
@@ -259,26 +135,30 @@ static void recycled(uint32_t image, uint64_t bytes_min)
     }
 }
 
-static void a_recycled_small_slot_has_no_byte_of_the_sip_before(void)
+static void a_recycled_small_slot_has_no_byte_of_the_sip_before(void **state)
 {
+    (void)state;
     recycled(SMALL, NK_MEMORY - NK_STACK_LOW + (1u << 20));
 }
 
-static void a_recycled_large_slot_has_no_byte_of_the_sip_before(void)
+static void a_recycled_large_slot_has_no_byte_of_the_sip_before(void **state)
 {
+    (void)state;
     recycled(LARGE, NK_MEMORY - NK_STACK_LOW + (1u << 16));
 }
 
-static void a_recycled_strict_slot_has_no_byte_of_the_sip_before(void)
+static void a_recycled_strict_slot_has_no_byte_of_the_sip_before(void **state)
 {
+    (void)state;
     recycled(STRICT, NK_MEMORY - NK_STACK_LOW + (1u << 20));
 }
 
 /* --- the large class ----------------------------------------------------------------------------
  */
 
-static void a_large_sip_uses_256_mib_and_leaves_none_of_it(void)
+static void a_large_sip_uses_256_mib_and_leaves_none_of_it(void **state)
 {
+    (void)state;
     create(1, LARGE, "big", "grow");
     start(1);
     run_all();
@@ -290,14 +170,16 @@ static void a_large_sip_uses_256_mib_and_leaves_none_of_it(void)
     assert_exited(1, 0);
 }
 
-static void large_memory_ends_where_memory_size_says(void)
+static void large_memory_ends_where_memory_size_says(void **state)
 {
+    (void)state;
     faults(LARGE, "past", SF_FAULT_OUT_OF_BOUNDS, "the memory ends at 0x");
     faults(LARGE, "across", SF_FAULT_OUT_OF_BOUNDS, "the memory ends at 0x");
 }
 
-static void no_large_address_leaves_the_slot(void)
+static void no_large_address_leaves_the_slot(void **state)
 {
+    (void)state;
     faults(LARGE, "behind", SF_FAULT_OUT_OF_BOUNDS, "where blocks live, but none was there");
     faults(LARGE, "above", SF_FAULT_OUT_OF_BOUNDS, "address 0xc0000000");
     faults(LARGE, "far", SF_FAULT_OUT_OF_BOUNDS, "address 0x17fffffe0 (behind the last address");
@@ -306,12 +188,12 @@ static void no_large_address_leaves_the_slot(void)
     faults(LARGE, "oob", SF_FAULT_OUT_OF_BOUNDS, "address 0x1800000");
 }
 
-static void large_slots_run_out_and_say_so(void)
+static void large_slots_run_out_and_say_so(void **state)
 {
-    struct nk_sip_options options = {
-        .number = 9, .name = "e", .image_digest = world.digests[LARGE]};
+    struct nk_sip_options options = {.number = 9, .name = "e", .image_digest = digests[LARGE]};
     char text[256] = "";
 
+    (void)state;
     for (uint64_t i = 1; i <= 4; i++) {
         const char name[2] = {(char)('`' + i), 0};
 
@@ -382,11 +264,12 @@ static void talks(uint32_t left, const char *echo, uint32_t right, const char *t
     assert_exited(1, 0);
 }
 
-static void blocks_of_all_sizes_arrive_whole_whoever_waits(void)
+static void blocks_of_all_sizes_arrive_whole_whoever_waits(void **state)
 {
     static const char *const modes[][2] = {
         {"echo", "talk"}, {"echoslow", "talk"}, {"echo", "talkslow"}, {"echoslow", "talkslow"}};
 
+    (void)state;
     for (uint32_t i = 0; i < 4; i++) {
         talks(SMALL, modes[i][0], SMALL, modes[i][1]);
         talks(SMALL, modes[i][0], LARGE, modes[i][1]);
@@ -395,10 +278,11 @@ static void blocks_of_all_sizes_arrive_whole_whoever_waits(void)
     }
 }
 
-static void a_block_that_was_given_away_is_gone(void)
+static void a_block_that_was_given_away_is_gone(void **state)
 {
     static const char *const all[] = {"stale64", "freed64", "stale1m", "freed1m"};
 
+    (void)state;
     for (uint32_t i = 0; i < 4; i++) {
         faults(STRICT, all[i], SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
     }
@@ -407,10 +291,11 @@ static void a_block_that_was_given_away_is_gone(void)
     create(1, SMALL, "late", "stale64"); /* as documented: a stale copy, its own */
     start(1);
     run_all();
-    assert_int_equal(world.hows[1], NK_END_EXITED);
+    assert_non_null(end_of(1));
+    assert_int_equal(end_of(1)->how, NK_END_EXITED);
 }
 
-static void a_block_that_went_straight_to_another_is_gone(void)
+static void a_block_that_went_straight_to_another_is_gone(void **state)
 {
     static const struct {
         uint32_t sender, receiver;
@@ -420,6 +305,7 @@ static void a_block_that_went_straight_to_another_is_gone(void)
                  {STRICT, LARGE, "straight1m"},
                  {STRICT, SMALL, "straight64"}};
 
+    (void)state;
     for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         create(1, cases[i].receiver, "srv", "echo");
         create(2, cases[i].sender, "victim", cases[i].mode);
@@ -427,14 +313,13 @@ static void a_block_that_went_straight_to_another_is_gone(void)
         start(1);
         start(2);
         run_all();
-        assert_int_equal(world.hows[2], NK_END_FAULTED);
-        assert_int_equal(world.faults[2], SF_FAULT_USE_AFTER_SEND);
+        assert_faulted(2, SF_FAULT_USE_AFTER_SEND);
         assert_exited(1, 0); /* it got the block, and notices a closed channel */
     }
 }
 
 /* The kernel's own side: what is sent from and to the heap is at home there. */
-static void blocks_of_the_heap_come_and_go_whole(void)
+static void blocks_of_the_heap_come_and_go_whole(void **state)
 {
     const uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
     struct xh_heap *heap = nk_kernel_heap(world.kernel);
@@ -443,7 +328,8 @@ static void blocks_of_the_heap_come_and_go_whole(void)
     struct fab_msg msg = {.tag = 0, .arg_count = 1};
     struct fab_ep *ep;
 
-    assert_int_equal(image_open(bytes_of[SMALL], length_of[SMALL], &image, NULL, 0), SF_OK);
+    (void)state;
+    assert_int_equal(image_open(images[SMALL].data, images[SMALL].length, &image, NULL, 0), SF_OK);
     contract = fab_contract_find(nk_kernel_fabric(world.kernel),
                                  image_contract(image, "ProbeContract")->short_id);
     image_close(image);
@@ -473,31 +359,6 @@ static void blocks_of_the_heap_come_and_go_whole(void)
     assert_exited(1, 0);
 }
 
-struct usage {
-    long resident_kib;
-    uint32_t maps;
-};
-
-static struct usage usage_now(void)
-{
-    struct usage usage = {0};
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[512];
-
-    assert_non_null(file);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        (void)sscanf(line, "VmRSS: %ld", &usage.resident_kib);
-    }
-    (void)fclose(file);
-    file = fopen("/proc/self/maps", "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        usage.maps++;
-    }
-    (void)fclose(file);
-    return usage;
-}
-
 /* Pieces that the heap's range is in. */
 static uint32_t heap_pieces(void)
 {
@@ -517,10 +378,11 @@ static uint32_t heap_pieces(void)
     return count;
 }
 
-static void moving_blocks_leaves_nothing_behind(void)
+static void moving_blocks_leaves_nothing_behind(void **state)
 {
     struct usage before, after;
 
+    (void)state;
     talks(SMALL, "echo", SMALL, "talkmore");
     talks(SMALL, "echoslow", SMALL, "talkslow");
     before = usage_now();
@@ -529,7 +391,7 @@ static void moving_blocks_leaves_nothing_behind(void)
         talks(SMALL, "echoslow", SMALL, "talkslow");
     }
     after = usage_now();
-    (void)printf("# mappings %u, then %u; resident %ld KiB, then %ld KiB\n", before.maps,
+    (void)printf("# mappings %u, then %u; resident %lu KiB, then %lu KiB\n", before.maps,
                  after.maps, before.resident_kib, after.resident_kib);
     assert_true(after.maps <= before.maps);
     assert_int_equal(heap_pieces(), 1); /* as it was made */
@@ -537,8 +399,9 @@ static void moving_blocks_leaves_nothing_behind(void)
 }
 
 /* A sip with a block on its way to it is stopped; one that sends is. */
-static void ends_in_the_middle_of_a_hand_over_reclaim_it(void)
+static void ends_in_the_middle_of_a_hand_over_reclaim_it(void **state)
 {
+    (void)state;
     for (uint64_t budget = 1; budget < 40; budget++) {
         create(1, SMALL, "srv", budget % 2 == 0 ? "echo" : "echoslow");
         create(2, SMALL, "cli", "talkmore");
@@ -610,7 +473,7 @@ static void hog_end(struct hog *hog)
 /* Slots that were never used before cannot be had; the text says what to do. */
 static void no_new_slots(void)
 {
-    struct nk_sip_options options = {.image_digest = world.digests[SMALL]};
+    struct nk_sip_options options = {.image_digest = digests[SMALL]};
     char text[256] = "";
 
     for (uint64_t i = 30; i < 44 && text[0] == '\0'; i++) {
@@ -618,6 +481,7 @@ static void no_new_slots(void)
 
         options.number = i;
         options.name = name;
+        world.ends[i].ended = false; /* one of that number may have */
         if (nk_sip_create(world.kernel, &options, text, sizeof(text)) == SF_OK) {
             text[0] = '\0';
         }
@@ -654,11 +518,12 @@ static void starve(uint32_t spare, bool early)
     assert_int_equal(strcmp(world.log, "tries 0") != 0, early && spare == 0);
 }
 
-static void without_mappings_blocks_wait_or_are_copied(void)
+static void without_mappings_blocks_wait_or_are_copied(void **state)
 {
     uint32_t limit = 0;
     FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
 
+    (void)state;
     assert_non_null(file);
     assert_int_equal(fscanf(file, "%u", &limit), 1);
     (void)fclose(file);
@@ -675,46 +540,21 @@ static void without_mappings_blocks_wait_or_are_copied(void)
 /* --- all of it -----------------------------------------------------------------------------------
  */
 
-/* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
 static void in_world(void **state)
 {
-    void (*body)(void) = (void (*)(void)) * state;
-
-    if (world.kernel != NULL) { /* the test before failed half way */
-        nk_kernel_destroy(world.kernel);
-    }
-    copy_blocks = false;
-    world_make();
-    body();
+    slots_make(false);
+    world_body(state);
     world_end();
 }
 
 static void in_copying_world(void **state)
 {
-    void (*body)(void) = (void (*)(void)) * state;
-
-    copy_blocks = true;
-    world_make();
-    body();
+    slots_make(true);
+    world_body(state);
     world_end();
 }
 
-static int image_read(uint32_t i)
-{
-    FILE *file = fopen(paths[i], "rb");
-
-    bytes_of[i] = malloc(IMAGE_BYTES_MAX);
-    if (file == NULL || bytes_of[i] == NULL) {
-        return -1;
-    }
-    length_of[i] = fread(bytes_of[i], 1, IMAGE_BYTES_MAX, file);
-    return fclose(file);
-}
-
-#define TEST(body)                                                                                 \
-    {                                                                                              \
-        .name = #body, .test_func = in_world, .initial_state = (void *)(body),                     \
-    }
+#define TEST(body) WORLD_TEST(in_world, body)
 #define TEST_COPYING(body)                                                                         \
     {                                                                                              \
         .name = #body "_also_by_copying", .test_func = in_copying_world,                           \
@@ -748,11 +588,7 @@ int main(int argc, char **argv)
         return 2;
     }
     for (uint32_t i = 0; i < IMAGES; i++) {
-        paths[i] = argv[1 + i];
-        if (image_read(i) != 0) {
-            (void)fprintf(stderr, "slots_test: cannot read %s\n", paths[i]);
-            return 1;
-        }
+        images[i] = file_read(argv[1 + i]);
     }
     return cmocka_run_group_tests_name("slots", tests, NULL, NULL);
 }

@@ -3,163 +3,35 @@
  * The core with three workers: argv[1] is probe.sip. What sip_test.c shows of one worker must hold
  * across workers; then what only several have: placing, moving, standing still, sleeping.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 
-#include <cmocka.h>
-
 #include "internal.h"
+#include "test_world.h"
 
 #define WORKERS 3u
 #define SLOTS 256u
-#define RUN_SECONDS_MAX 40u
 
-static const char *image_path;
+static struct bytes image;
+static uint8_t digest[IMAGE_DIGEST_BYTES];
 
-struct end {
-    int how, exit_code, fault;
+static const struct world_options probe_world = {
+    .kernel = {.worker_count = WORKERS,
+               .slot_first = 100,
+               .slot_count = SLOTS,
+               .heap_bytes = 64u << 20,
+               .tick_ns = 1000000},
+    .config = {"answer", "42"},
+    .run_seconds_max = 40,
 };
-
-static struct {
-    struct nk_kernel *kernel;
-    uint8_t digest[IMAGE_DIGEST_BYTES];
-    struct end ends[4096]; /* by number */
-    uint32_t end_count;
-} world;
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
-{
-    (void)arg;
-    (void)printf("# %llu: %.*s\n", (unsigned long long)sip, (int)bytes, text);
-}
-
-static void on_ended(void *arg, const struct nk_sip_end *end)
-{
-    (void)arg;
-    world.end_count++;
-    world.ends[end->sip] = (struct end){(int)end->how, end->exit_code, end->fault};
-}
-
-static int world_make(void **state)
-{
-    static uint8_t bytes[4u << 20];
-    struct nk_options options = {
-        .node_name = "testnode",
-        .node_id = 5,
-        .epoch = 1,
-        .trust = &image_trust_anyone,
-        .worker_count = WORKERS,
-        .slot_first = 100,
-        .slot_count = SLOTS,
-        .heap_bytes = 64u << 20,
-        .tick_ns = 1000000,
-        .events = {.log = on_log, .ended = on_ended},
-    };
-    FILE *file = fopen(image_path, "rb");
-    size_t length;
-    char text[256] = "";
-
-    (void)state;
-    memset(&world, 0, sizeof(world));
-    if (file == NULL) {
-        return -1;
-    }
-    length = fread(bytes, 1, sizeof(bytes), file);
-    (void)fclose(file);
-    if (nk_kernel_create(&options, &world.kernel, text, sizeof(text)) != SF_OK ||
-        nk_image_add(world.kernel, bytes, length, world.digest, text, sizeof(text)) != SF_OK) {
-        print_error("%s\n", text);
-        return -1;
-    }
-    return 0;
-}
-
-static void count_ep(void *arg, const struct fab_ep *ep)
-{
-    (void)ep;
-    ++*(uint32_t *)arg;
-}
-
-static void assert_audits(void)
-{
-    const char *text = "";
-
-    nk_pause(world.kernel);
-    if (nk_audit(world.kernel, &text) != SF_OK) {
-        fail_msg("%s", text);
-    }
-    nk_resume(world.kernel);
-}
-
-static int world_end(void **state)
-{
-    struct nk_stats stats;
-    struct xh_stats heap;
-    uint32_t endpoints = 0;
-
-    (void)state;
-    assert_audits();
-    nk_query(world.kernel, &stats);
-    assert_int_equal(stats.sip_count, 0);
-    nk_pause(world.kernel);
-    fab_ep_walk(nk_kernel_fabric(world.kernel), count_ep, &endpoints);
-    nk_resume(world.kernel);
-    xh_query(nk_kernel_heap(world.kernel), &heap);
-    assert_int_equal(endpoints, 0);
-    assert_int_equal(heap.block_count, 0);
-    nk_kernel_destroy(world.kernel);
-    return 0;
-}
 
 /* worker: as in nk_sip_options */
 static void create(uint64_t number, const char *name, const char *mode, uint32_t worker)
 {
-    struct nk_config config[] = {{"answer", "42"}, {"mode", mode}};
-    struct nk_sip_options options = {.number = number,
-                                     .name = name,
-                                     .image_digest = world.digest,
-                                     .config = config,
-                                     .config_count = 2,
-                                     .worker = worker};
-    char text[256] = "";
-
-    if (nk_sip_create(world.kernel, &options, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void wire(uint64_t number, const char *export_name)
-{
-    char text[256] = "";
-
-    if (nk_sip_wire(world.kernel, number, "peer", 5, export_name, text, sizeof(text)) != SF_OK) {
-        fail_msg("%s", text);
-    }
-}
-
-static void start(uint64_t number)
-{
-    assert_int_equal(nk_sip_start(world.kernel, number), SF_OK);
-}
-
-static void stop(uint64_t number)
-{
-    assert_int_equal(nk_sip_stop(world.kernel, number, SF_CAUSE_OF(REVOKED)), SF_OK);
+    sip_create(number, name, digest, mode, worker);
 }
 
 static void stop_if_there(uint64_t number)
@@ -167,16 +39,6 @@ static void stop_if_there(uint64_t number)
     sf_status st = nk_sip_stop(world.kernel, number, SF_CAUSE_OF(REVOKED));
 
     assert_true(st == SF_OK || st == SF_NOTFOUND);
-}
-
-static void run_until_ended(uint32_t count)
-{
-    uint64_t end = now() + RUN_SECONDS_MAX * 1000000000ull;
-
-    while (world.end_count < count) {
-        (void)nk_run(world.kernel, 1000, now());
-        assert_true(now() < end);
-    }
 }
 
 static void run_ms(uint32_t ms)
@@ -196,12 +58,6 @@ static struct nk_sip *find(uint64_t number)
     return sip;
 }
 
-static void assert_exited(uint64_t number, int code)
-{
-    assert_int_equal(world.ends[number].how, NK_END_EXITED);
-    assert_int_equal(world.ends[number].exit_code, code);
-}
-
 /* --- talking ------------------------------------------------------------------------------------
  */
 
@@ -213,7 +69,7 @@ static void sips_talk_from_every_worker_to_every_worker(void **state)
     for (uint32_t a = 1; a <= WORKERS; a++) {
         for (uint32_t b = 1; b <= WORKERS; b++) {
             char name[16], export_name[32];
-            uint32_t ended = world.end_count;
+            uint64_t ended = world.end_count;
 
             (void)snprintf(name, sizeof(name), "s%u%u", a, b);
             (void)snprintf(export_name, sizeof(export_name), "%s.test", name);
@@ -240,8 +96,7 @@ static void a_fault_on_one_worker_is_seen_with_its_cause_on_another(void **state
     start(2);
     start(1);
     run_until_ended(2);
-    assert_int_equal(world.ends[1].how, NK_END_FAULTED);
-    assert_int_equal(world.ends[1].fault, SF_FAULT_DIV_BY_ZERO);
+    assert_faulted(1, SF_FAULT_DIV_BY_ZERO);
     assert_exited(2, SF_CAUSE_PEER_FAULTED | SF_FAULT_DIV_BY_ZERO << 8);
 }
 
@@ -490,7 +345,7 @@ static void a_share_is_kept(void **state)
 {
     struct nk_sip_options options = {.number = 1,
                                      .name = "spin",
-                                     .image_digest = world.digest,
+                                     .image_digest = digest,
                                      .config = &(struct nk_config){"mode", "spin"},
                                      .config_count = 1,
                                      .worker = 2,
@@ -578,24 +433,15 @@ static void idle_workers_use_no_processor_time(void **state)
     run_until_ended(2);
 }
 
-/* Not by setup and teardown: cmocka puts its own signal handlers around each of the three. */
 static void in_world(void **state)
 {
-    void (*body)(void **) = (void (*)(void **)) * state;
-
-    if (world.kernel != NULL) { /* the test before failed half way */
-        nk_kernel_destroy(world.kernel);
-    }
-    assert_int_equal(world_make(state), 0);
-    body(state);
-    world_end(state);
-    world.kernel = NULL;
+    world_make(&probe_world);
+    image_add(&image, digest);
+    world_body(state);
+    world_end();
 }
 
-#define TEST(body)                                                                                 \
-    {                                                                                              \
-        .name = #body, .test_func = in_world, .initial_state = (void *)(body),                     \
-    }
+#define TEST(body) WORLD_TEST(in_world, body)
 
 int main(int argc, char **argv)
 {
@@ -620,6 +466,6 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: workers_test probe.sip\n");
         return 2;
     }
-    image_path = argv[1];
+    image = file_read(argv[1]);
     return cmocka_run_group_tests_name("workers", tests, NULL, NULL);
 }

@@ -8,18 +8,13 @@ all that it starts, runs as nobody.
 """
 import json
 import os
-import pathlib
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 import staging
-from staging import BUILD
+from staging import BUILD, FABRICCTL, expect
 
-FABRICCTL = "build/orchestrator/fabricctl"
 SIPC = BUILD / "node_kernel/sipc/sipc"
 CONTRACTC = BUILD / "contracts/compiler/contractc"
 
@@ -48,46 +43,15 @@ LOOP_CONTRACT = """public contract Flood {
 """
 
 
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-class Place:
-    """A folder, a hosted cluster, and what the cluster looked like when it was good."""
+class BadPlace(staging.Place):
+    """And what the cluster looked like when it was good."""
 
     def __init__(self):
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix="sfb-", dir="/tmp"))
-        self.env = dict(os.environ, HOME=str(self.root), XDG_RUNTIME_DIR=str(self.root))
-        self.env["SIPFABRIC_CLUSTER"] = "bad"
-        staging.stage(self.root)
+        super().__init__("bad")
         for name in ("hello.sip", "hello-client.sip"):
             shutil.copy(BUILD / "sips" / name, self.root)
         self.write("good.yaml", GOOD_GRAPH)
         self.before = None
-
-    def write(self, name, content):
-        path = self.root / name
-        if isinstance(content, bytes):
-            path.write_bytes(content)
-        else:
-            path.write_text(content, encoding="utf-8")
-        path.chmod(0o644)
-        return str(path)
-
-    def run(self, *command):
-        user = staging.ordinary_user() if command[0] == FABRICCTL else {}
-        done = subprocess.run(
-            [str(part) for part in command],
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            cwd=self.root,
-            check=False,
-            **user,
-        )
-        return done.returncode, done.stdout, done.stderr
 
     def seen(self):
         """The SIPs and edges there are, without what changes by itself."""
@@ -245,24 +209,4 @@ CASES = [
 ]
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    place = Place()
-    failed = 0
-    print(f"1..{len(CASES)}", flush=True)
-    try:
-        for number, function in enumerate(CASES, start=1):
-            try:
-                function(place)
-                print(f"ok {number} - {function.__name__}", flush=True)
-            except (AssertionError, KeyError, OSError, ValueError, subprocess.TimeoutExpired) as error:
-                failed += 1
-                print(f"not ok {number} - {function.__name__}")
-                print("\n".join("# " + line for line in str(error).splitlines()), flush=True)
-    finally:
-        place.run(FABRICCTL, "cluster", "destroy")
-        shutil.rmtree(place.root, ignore_errors=True)
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(staging.run_cases(BadPlace, CASES))

@@ -8,22 +8,18 @@ starts, runs as nobody.
 """
 import json
 import os
-import pathlib
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 
 sys.dont_write_bytecode = True
 import staging
-from staging import BUILD
+from staging import BUILD, expect
 
-FABRICCTL = "build/orchestrator/fabricctl"
 CLUSTER = "restart"
 PATIENCE_SECONDS = 20
 
@@ -77,40 +73,25 @@ channels:
 """
 
 
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-class Place:
-    """A folder and a hosted cluster of two nodes."""
+class RestartPlace(staging.Place):
+    """And a port for the page."""
 
     def __init__(self):
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix="sfr-", dir="/tmp"))
-        self.env = dict(os.environ, HOME=str(self.root), XDG_RUNTIME_DIR=str(self.root))
-        self.env["SIPFABRIC_CLUSTER"] = CLUSTER
-        staging.stage(self.root)
+        super().__init__(CLUSTER)
         for name in ("flaky.sip", "steady.sip"):
             shutil.copy(BUILD / "tests/e2e" / name, self.root)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
 
-    def ctl(self, *command):
-        done = subprocess.run(
-            [FABRICCTL, *command], env=self.env, capture_output=True, text=True, timeout=90,
-            cwd=self.root, check=False, **staging.ordinary_user())
-        expect(done.returncode == 0, f"{command}: exit {done.returncode}: {done.stdout}{done.stderr}")
-        return done.stdout
+    def out(self, *command):
+        return self.ctl(*command)[0]
 
     def apply(self, text):
-        path = self.root / "g.yaml"
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o644)
-        return self.ctl("apply", "-f", "g.yaml", "--images", "build/sips")
+        return self.out("apply", "-f", self.write("g.yaml", text), "--images", "build/sips")
 
     def get(self, what):
-        return json.loads(self.ctl("get", what, "-o", "json"))[what]
+        return json.loads(self.out("get", what, "-o", "json"))[what]
 
     def sip(self, name):
         return {sip["name"]: sip for sip in self.get("sips")}[name]
@@ -123,7 +104,7 @@ class Place:
         while not condition():
             if time.monotonic() > end:
                 raise AssertionError(f"not within {PATIENCE_SECONDS} s: {what}\n"
-                                     + self.ctl("get", "sips") + self.ctl("get", "channels"))
+                                     + self.out("get", "sips") + self.out("get", "channels"))
             time.sleep(0.05)
 
     def fetch(self, path):
@@ -136,7 +117,7 @@ class Place:
 
 
 def a_cluster_of_two_runs(place):
-    place.ctl("cluster", "create", "--hosted", "--nodes", "2", *staging.TRUST)
+    place.create(*staging.TRUST)
     place.apply(WEB.replace("PORT", str(place.port)))
     place.wait(lambda: place.fetch("/") is not None, "the first page")
 
@@ -155,7 +136,7 @@ def a_page_comes_back_after_a_crash(place):
     expect(after["last_end"].startswith("faulted: "), after)
     edge = place.edge("web2.tcp")
     expect(edge["state"] != "closed" and edge["cause"] is None and edge["exporter"] == "tcp.tcp", edge)
-    logs = place.ctl("logs", "web2")
+    logs = place.out("logs", "web2")
     for line in ("asked to crash", "ended: peer faulted", "1 of 3 in 60 s", "made again as SIP"):
         expect(line in logs, f"'{line}' is missing: {logs}")
 
@@ -168,7 +149,7 @@ def it_is_given_up_after_its_limit(place):
     expect(place.fetch("/crash") is None, "/crash was answered")
     place.wait(lambda: place.sip("web2")["restart"] is not None
                and place.sip("web2")["restart"]["state"] == "failed", "given up")
-    expect("failed: limit 3 in 60 s" in place.ctl("get", "sips", "web2"), place.ctl("get", "sips"))
+    expect("failed: limit 3 in 60 s" in place.out("get", "sips", "web2"), place.out("get", "sips"))
     expect(place.fetch("/") is None, "somebody answers")
     place.apply(WEB.replace("PORT", str(place.port)))
     place.wait(lambda: place.fetch("/") is not None, "the page after apply")
@@ -177,12 +158,12 @@ def it_is_given_up_after_its_limit(place):
 def an_importer_goes_on_with_the_new_exporter(place):
     place.apply(ECHO)
     before = place.sip("steady")
-    place.wait(lambda: "all 15 answered" in place.ctl("logs", "steady"), "all answers")
+    place.wait(lambda: "all 15 answered" in place.out("logs", "steady"), "all answers")
     steady = place.sip("steady")
     expect(steady["state"] == "running" and steady["number"] == before["number"], steady)
     flaky = place.sip("flaky")
     expect(flaky["restarts"] == 4, flaky)  # three answers a life, and the last one lives
-    logs = place.ctl("logs", "steady")
+    logs = place.out("logs", "steady")
     expect(logs.count("lost: peer faulted") == 4, logs)
     expect([f"again after {n} answers" in logs for n in (3, 6, 9, 12)] == [True] * 4, logs)
     expect(logs.count("import steady.echo is wired again to flaky.echo") == 4, logs)
@@ -202,8 +183,8 @@ def an_exporter_lost_with_its_node_comes_back_elsewhere(place):
     os.kill(pid, signal.SIGKILL)
     place.wait(lambda: place.sip("exporter")["node"] == "node2"
                and place.sip("exporter")["state"] == "running", "the exporter on node2")
-    place.wait(lambda: "again after" in place.ctl("logs", "importer"), "the importer is wired again")
-    expect("lost: node lost" in place.ctl("logs", "importer"), place.ctl("logs", "importer"))
+    place.wait(lambda: "again after" in place.out("logs", "importer"), "the importer is wired again")
+    expect("lost: node lost" in place.out("logs", "importer"), place.out("logs", "importer"))
     received = place.edge("importer.echo")["received"]
     place.wait(lambda: place.edge("importer.echo")["received"] > received, "more answers")
     edge = place.edge("importer.echo")
@@ -220,28 +201,4 @@ CASES = [
 ]
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    place = Place()
-    failed = 0
-    print(f"1..{len(CASES)}", flush=True)
-    try:
-        for number, function in enumerate(CASES, start=1):
-            began = time.monotonic()
-            try:
-                function(place)
-                print(f"ok {number} - {function.__name__}  ({time.monotonic() - began:.1f} s)",
-                      flush=True)
-            except (AssertionError, KeyError, OSError, ValueError,
-                    subprocess.TimeoutExpired) as error:
-                failed += 1
-                print(f"not ok {number} - {function.__name__}")
-                print("\n".join("# " + line for line in str(error).splitlines()), flush=True)
-    finally:
-        subprocess.run([FABRICCTL, "cluster", "destroy"], env=place.env, cwd=place.root,
-                       capture_output=True, timeout=60, check=False, **staging.ordinary_user())
-        shutil.rmtree(place.root, ignore_errors=True)
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(staging.run_cases(RestartPlace, CASES))

@@ -6,19 +6,14 @@ cluster says that takes anything. Speaks TAP. As root, fabricctl, and all that i
 nobody.
 """
 import json
-import os
-import pathlib
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 import staging
-from staging import BUILD
+from staging import BUILD, expect
 
-FABRICCTL = "build/orchestrator/fabricctl"
 SIPC = BUILD / "node_kernel/sipc/sipc"
 SIGNATURE_BYTES = 112
 
@@ -52,11 +47,6 @@ channels:
 """
 
 
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
 def strip(image):
     """Without its signature: what anybody can do."""
     bare = bytearray(image[:-SIGNATURE_BYTES])
@@ -64,14 +54,11 @@ def strip(image):
     return bytes(bare)
 
 
-class Place:
-    """A folder with two keys, images signed by the first, and at most one cluster."""
+class TrustPlace(staging.Place):
+    """And two keys, and images signed by the first."""
 
     def __init__(self):
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix="sft-", dir="/tmp"))
-        self.env = dict(os.environ, HOME=str(self.root), XDG_RUNTIME_DIR=str(self.root),
-                        SIPFABRIC_CLUSTER="trust")
-        staging.stage(self.root)
+        super().__init__("trust")
         self.ids = {name: self.sipc("keygen", self.root / name) for name in ("ours", "theirs")}
         for name in ("hello.sip", "hello-client.sip", "web.sip"):
             shutil.copy(BUILD / "sips" / name, self.root)
@@ -81,12 +68,6 @@ class Place:
         self.other = self.write("o.yaml", OTHER)
         self.before = None
 
-    def write(self, name, content):
-        path = self.root / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        path.chmod(0o644)
-        return name
-
     def sipc(self, *arguments):
         done = subprocess.run([SIPC, *arguments], capture_output=True, text=True, timeout=30, check=False)
         expect(done.returncode == 0, f"sipc {arguments}: {done.stderr}")
@@ -95,16 +76,6 @@ class Place:
     def sign(self, image, key):
         self.sipc("sign", self.root / image, "--key", self.root / f"{key}.key")
         (self.root / image).chmod(0o644)
-
-    def ctl(self, *arguments, code=0):
-        done = subprocess.run([FABRICCTL, *arguments], env=self.env, capture_output=True, text=True,
-                              timeout=90, cwd=self.root, check=False, **staging.ordinary_user())
-        expect(done.returncode == code,
-               f"{' '.join(arguments)}: exit {done.returncode}, wanted {code}: {done.stdout}{done.stderr}")
-        return done.stdout, done.stderr
-
-    def create(self, *options):
-        return self.ctl("cluster", "create", "--hosted", "--nodes", "2", *options)[1]
 
     def seen(self):
         sips = json.loads(self.ctl("get", "sips", "-o", "json")[0])["sips"]
@@ -263,27 +234,4 @@ CASES = [
 ]
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    place = Place()
-    failed = 0
-    print(f"1..{len(CASES)}", flush=True)
-    try:
-        for number, function in enumerate(CASES, start=1):
-            try:
-                function(place)
-                print(f"ok {number} - {function.__name__}", flush=True)
-            except (AssertionError, KeyError, OSError, ValueError, subprocess.TimeoutExpired) as error:
-                failed += 1
-                print(f"not ok {number} - {function.__name__}")
-                print("\n".join("# " + line for line in str(error).splitlines()), flush=True)
-    finally:
-        try:
-            place.ctl("cluster", "destroy")
-        except AssertionError:
-            pass
-        shutil.rmtree(place.root, ignore_errors=True)
-    return 1 if failed else 0
-
-
-sys.exit(main())
+sys.exit(staging.run_cases(TrustPlace, CASES))

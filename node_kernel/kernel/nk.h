@@ -161,7 +161,10 @@ SF_MUST_CHECK sf_status nk_sip_wire(struct nk_kernel *kernel, uint64_t sip, cons
                                     uint16_t exporter_node, const char *export_name, char *text,
                                     size_t text_capacity);
 SF_MUST_CHECK sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t sip);
-/* Ends a SIP from outside; peers see cause. Also for one that never started. */
+/*
+ * Ends a SIP from outside; peers see cause. Also for one that never started. `ended` is called
+ * before it returns, or by the next nk_run if something that another worker told has to come first.
+ */
 SF_MUST_CHECK sf_status nk_sip_stop(struct nk_kernel *kernel, uint64_t sip, struct sf_cause cause);
 
 /* --- running ------------------------------------------------------------------------------------

@@ -126,6 +126,8 @@ static void plan_make(struct fab_plan *plan, const struct ct_message *message)
         }
     }
     plan->several = __builtin_popcount(plan->blocks | plan->eps) > 1;
+    plan->simple = !plan->several && plan->eps == 0 && plan->narrow == 0 &&
+                   (plan->blocks & (uint8_t)~plan->plain) == 0;
 }
 
 static struct fab__contract **bucket_of(struct fab_node *node, uint64_t short_id)

@@ -229,6 +229,21 @@ static inline int mate_waits(const struct nk_port *mate)
                                      : to->wait == NK_WAIT_RECV_ANY && mate->select_bit != 0);
 }
 
+/* What a SIP waited for is in its memory. */
+static inline void straight_done(struct nk_port *mate, uint8_t tag)
+{
+    struct nk_sip *to = mate->sip;
+
+    nk__note_got(&mate->notes, tag);
+    mate->waiting &= (uint8_t)~NK_WAITING_RECV;
+    to->result = to->wait == NK_WAIT_RECV ? SF_OK : (uint64_t)__builtin_ctzll(mate->select_bit);
+    to->wait = NK_WAIT_NONE;
+    if (__builtin_expect(to->timer_index != 0, 0)) {
+        nk__timer_remove(to);
+    }
+    nk__wake_next(to);
+}
+
 /*
  * Straight into the hands of the SIP that waits for it. AGAIN: not possible, nothing has changed;
  * it has to go through the queue.
@@ -281,15 +296,64 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
         to->block_count++;
         parcel_leave(sip, parcel, &block->capacity);
     }
-    nk__note_got(&mate->notes, msg->tag);
-    mate->waiting &= (uint8_t)~NK_WAITING_RECV;
-    to->result = to->wait == NK_WAIT_RECV ? SF_OK : (uint64_t)__builtin_ctzll(mate->select_bit);
-    to->wait = NK_WAIT_NONE;
-    if (__builtin_expect(to->timer_index != 0, 0)) {
-        nk__timer_remove(to);
-    }
-    nk__wake_next(to);
+    straight_done(mate, msg->tag);
     return SF_OK;
+}
+
+/*
+ * The same for what comes most: 64-bit scalars and at most one small block, all of it. False: it
+ * has to go another way, which also finds out what is wrong with it, if anything is.
+ */
+static int send_simple(struct nk_sip *sip, struct nk_port *port, const nk_msg_unaligned *in)
+{
+    struct nk_port *mate = port->mate;
+    struct nk_sip *to = mate->sip;
+    nk_msg_unaligned *out = (nk_msg_unaligned *)to->wait_out;
+    uint32_t tag = in->tag, count = in->arg_count, from = 0, address = 0;
+    const struct fab_plan *plan = &port->plans[tag];
+    struct xh_block *block = NULL;
+
+    if (tag >= port->message_count || !plan->simple || count != plan->arg_count) {
+        return 0;
+    }
+    if (plan->blocks != 0) {
+        uint32_t i = (uint32_t)__builtin_ctz(plan->blocks);
+
+        from = (uint32_t)in->args[i];
+        block = nk__window_find(sip, from);
+        if (block == NULL || block->bytes != in->args[i] >> 32 ||
+            block->bytes > NK_CELL_BYTES_MAX || (block->bytes & plan->grains[i]) != 0 ||
+            !nk__blocks_fit(to, block->capacity)) {
+            return 0;
+        }
+        address = nk__window_add(to, block, block->bytes);
+        if (address == 0) {
+            return 0;
+        }
+    }
+    if (!fab_ep_pass_simple(port->ep, (uint8_t)tag)) {
+        if (address != 0) {
+            nk__window_remove(to, address);
+        }
+        return 0;
+    }
+    out->tag = tag;
+    out->arg_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        out->args[i] = in->args[i];
+    }
+    if (block != NULL) {
+        out->args[__builtin_ctz(plan->blocks)] = (uint64_t)block->bytes << 32 | address;
+        copy_small(to->memory + address, sip->memory + from, block->bytes);
+        block->owner = to->owner;
+        to->block_bytes += block->capacity;
+        to->block_count++;
+        sip->block_bytes -= block->capacity;
+        sip->block_count--;
+        nk__window_remove(sip, from);
+    }
+    straight_done(mate, (uint8_t)tag);
+    return 1;
 }
 
 /* One block at most, and present; no endpoint. */
@@ -299,25 +363,19 @@ static inline int parcel_is_plain(const struct parcel *parcel, const struct fab_
            (plan->blocks == 0 || parcel->block_count == 1);
 }
 
-int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
+/* All that send_simple does not do. */
+static __attribute__((noinline)) int64_t send_any(struct nk_sip *sip, struct nk_port *port,
+                                                  const nk_msg_unaligned *in)
 {
-    struct nk_port *port = nk__port(sip, handle);
-    const nk_msg_unaligned *in;
     struct fab_msg msg;
     struct parcel parcel;
     sf_status st;
 
-    if (__builtin_expect(port == NULL, 0)) {
-        return -SF_BADHANDLE;
-    }
-    in = (const nk_msg_unaligned *)nk__memory(sip, message, sizeof(struct nk_msg));
-    if (__builtin_expect(in == NULL, 0)) {
-        return -SF_BADARG;
-    }
     parcel.block_count = 0;
     parcel.port_count = 0;
     st = pack(sip, port, in, &msg, &parcel);
-    if (__builtin_expect(st != SF_OK, 0)) {
+
+    if (st != SF_OK) {
         return nk__send_refused(sip, port, in->tag, st);
     }
     st = SF_AGAIN;
@@ -327,12 +385,34 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
     if (st == SF_AGAIN) {
         st = send_queued(sip, port, &msg, &parcel);
     }
-    if (__builtin_expect(st != SF_OK, 0)) {
+    if (st != SF_OK) {
         return nk__send_refused(sip, port, msg.tag, st);
     }
     nk__note_sent(&port->notes, msg.tag);
     sip->worker->messages++;
     return SF_OK;
+}
+
+int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
+{
+    struct nk_port *port = nk__port(sip, handle);
+    const nk_msg_unaligned *in;
+    uint32_t tag;
+
+    if (__builtin_expect(port == NULL, 0)) {
+        return -SF_BADHANDLE;
+    }
+    in = (const nk_msg_unaligned *)nk__memory(sip, message, sizeof(struct nk_msg));
+    if (__builtin_expect(in == NULL, 0)) {
+        return -SF_BADARG;
+    }
+    tag = in->tag; /* the message may lie in the block that it gives away */
+    if (mate_waits(port->mate) && send_simple(sip, port, in)) {
+        nk__note_sent(&port->notes, (uint8_t)tag);
+        sip->worker->messages++;
+        return SF_OK;
+    }
+    return send_any(sip, port, in);
 }
 
 /* --- receiving ----------------------------------------------------------------------------------

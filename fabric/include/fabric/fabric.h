@@ -74,6 +74,7 @@ struct fab_plan {
     uint8_t eps;      /* bit i: argument i is an endpoint */
     uint8_t optional; /* bit i: argument i may be absent */
     uint8_t plain;    /* bit i: argument i is a block of scalars */
+    bool simple;      /* 64-bit scalars, and at most one block, of scalars */
     bool several;     /* more than one block or endpoint */
     uint8_t kinds[CT_ARGS_MAX];
     uint8_t grains[CT_ARGS_MAX]; /* plain: bytes of an element, less one; a mask */
@@ -147,6 +148,13 @@ SF_MUST_CHECK sf_status fab_ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, 
  */
 SF_MUST_CHECK sf_status fab_ep_pass(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner,
                                     uint64_t to_owner);
+
+/*
+ * fab_ep_pass of a simple message (fab_plan.simple) whose arguments the caller has checked: moves
+ * both ends to the next state, and nothing else. False: it is not allowed in this state, something
+ * is queued already, or the peer is not on this node; nothing has changed.
+ */
+bool fab_ep_pass_simple(struct fab_ep *ep, uint8_t tag);
 
 /*
  * fab_ep_recv for a holder who has not taken the lock that protects the fabric, of a peer on this

@@ -180,6 +180,10 @@ def sigterm_cleans_up(case):
 
 def destroy_undoes_a_killed_create(case):
     interrupted(case, signal.SIGKILL)
+    for _ in range(100):  # the last one may just have been forked
+        if len(case.live()) == 4:
+            break
+        time.sleep(0.05)
     expect(len(case.live()) == 4, f"fabricd and three nodes run on: {case.live()}")
     (item,) = json.loads(case.run("cluster", "list", "-o", "json")[1])
     expect(item["state"] == "unfinished", str(item))

@@ -15,24 +15,34 @@
 #define CROWD_RATIO 4u
 #define CROWD_MIN 16u
 
-static struct nk_worker *worker_with_fewest(const struct nk_kernel *kernel)
+/* Without the SIP itself, which has been counted where it was made. */
+static uint32_t others_of(const struct nk_worker *worker, const struct nk_sip *sip)
 {
+    return worker->sip_count - (sip->worker == worker);
+}
+
+static struct nk_worker *worker_with_fewest(const struct nk_sip *sip)
+{
+    const struct nk_kernel *kernel = sip->kernel;
     struct nk_worker *best = kernel->workers[0];
 
     for (uint32_t i = 1; i < kernel->worker_count; i++) {
-        if (kernel->workers[i]->sip_count < best->sip_count) {
+        if (others_of(kernel->workers[i], sip) < others_of(best, sip)) {
             best = kernel->workers[i];
         }
     }
     return best;
 }
 
-/* The worker of the SIP at the other end of a port; NULL: none on this node. */
+/* The worker of whoever is at the other end of a port: worker 0, if that is on another node. */
 static struct nk_worker *port_far_worker(const struct nk_port *port)
 {
     const struct fab_ep *peer = fab_ep_local_peer(port->ep);
     const struct nk_port *other = peer == NULL ? NULL : fab_ep_holder(peer);
 
+    if (peer == NULL) {
+        return port->sip->kernel->workers[0]; /* where the links are */
+    }
     if (other == NULL) {
         return NULL;
     }
@@ -41,8 +51,7 @@ static struct nk_worker *port_far_worker(const struct nk_port *port)
 
 struct nk_worker *nk__balance_place(struct nk_sip *sip)
 {
-    struct nk_kernel *kernel = sip->kernel;
-    struct nk_worker *fewest = worker_with_fewest(kernel);
+    struct nk_worker *fewest = worker_with_fewest(sip);
     uint32_t wired[NK_WORKERS_MAX] = {0};
     struct nk_worker *best = NULL;
 

@@ -182,6 +182,9 @@ static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const str
         nk__port_share(parcel->ports[i]);
     }
     st = fab_ep_send(port->ep, msg, sip->owner);
+    if (locked) {
+        nk__port_leaves(port, kernel);
+    }
     for (uint32_t i = 0; i < parcel->port_count; i++) {
         if (st == SF_OK) {
             nk__port_free(parcel->ports[i]);

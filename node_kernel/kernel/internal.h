@@ -363,6 +363,16 @@ struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port
 void nk__port_free(struct nk_port *port);
 /* Drops what was not delivered, closes the endpoint, frees the port. */
 void nk__port_close(struct nk_port *port, struct sf_cause cause);
+/*
+ * Something may have to leave the node for an endpoint: worker 0 has the links. To be called before
+ * the endpoint is closed.
+ */
+static inline void nk__port_leaves(const struct nk_port *port, struct nk_kernel *kernel)
+{
+    if (fab_ep_local_peer(port->ep) == NULL && !nk__mine(kernel->workers[0])) {
+        nk__attend(kernel->workers[0]);
+    }
+}
 /* Finds out whether a port is local, and tells the port at the other end. */
 void nk__port_settle(struct nk_port *port);
 /* Makes it, and the port at the other end, not local. */

@@ -156,6 +156,7 @@ void nk__port_close(struct nk_port *port, struct sf_cause cause)
 {
     struct fab_ep *ep = port->ep;
 
+    nk__port_leaves(port, port->sip->kernel);
     if (port->stash != NULL) {
         fab_msg_drop(port->sip->kernel->fabric, port->contract, port->stash, port->sip->owner,
                      cause);

@@ -19,11 +19,7 @@
 #include "image/image.h"
 #include "image/lines.h"
 #include "image/trust.h"
-
-struct file {
-    uint8_t *bytes;
-    size_t length;
-};
+#include "test_file.h"
 
 /* The unpacked parts of an image, free to be changed and sealed again. */
 struct parts {
@@ -35,24 +31,6 @@ struct parts {
 static struct file web;  /* signed */
 static struct file bare; /* the same without its signature */
 static struct file native_web;
-
-static struct file file_load(const char *name)
-{
-    char path[4096];
-    struct file file;
-    FILE *stream;
-
-    (void)snprintf(path, sizeof(path), "%s/sips/%s", getenv("SIPFABRIC_BUILD"), name);
-    stream = fopen(path, "rb");
-    assert_non_null(stream);
-    file.bytes = malloc(IMAGE_BYTES_MAX);
-    assert_non_null(file.bytes);
-    file.length = fread(file.bytes, 1, IMAGE_BYTES_MAX, stream);
-    (void)fclose(stream);
-    file.bytes = realloc(file.bytes, file.length); /* reads past the end are seen */
-    assert_non_null(file.bytes);
-    return file;
-}
 
 static uint64_t field(const struct file *file, size_t offset)
 {

@@ -15,33 +15,11 @@
 
 #include "image/image.h"
 #include "image/trust.h"
-
-struct file {
-    uint8_t *bytes;
-    size_t length;
-};
+#include "test_file.h"
 
 static struct file unsigned_web, web_a, web_b, hello_a; /* signed by a, by b */
 static struct image_secret a, b;
 static struct image_trust trust_a, trust_b, trust_ab, trust_none;
-
-static struct file file_load(const char *name)
-{
-    char path[4096];
-    struct file file;
-    FILE *stream;
-
-    (void)snprintf(path, sizeof(path), "%s/sips/%s", getenv("SIPFABRIC_BUILD"), name);
-    stream = fopen(path, "rb");
-    assert_non_null(stream);
-    file.bytes = malloc(IMAGE_BYTES_MAX);
-    assert_non_null(file.bytes);
-    file.length = fread(file.bytes, 1, IMAGE_BYTES_MAX, stream);
-    (void)fclose(stream);
-    file.bytes = realloc(file.bytes, file.length);
-    assert_non_null(file.bytes);
-    return file;
-}
 
 static struct file copy_of(const struct file *from)
 {

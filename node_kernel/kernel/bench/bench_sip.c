@@ -39,11 +39,10 @@ static int pong(void)
     }
 }
 
-/* The same, while `count` endpoints are open, of which the last one is talked to. */
-static int pong_any(uint32_t count)
+/* The last one is the client's, the others are quiet. 0: all are open. */
+static int open_many(uint32_t *handles, uint32_t count)
 {
-    uint32_t handles[NK_SELECT_MAX], ends[2];
-    struct nk_msg msg;
+    uint32_t ends[2];
 
     handles[count - 1] = (uint32_t)nk_accept("test", 4, SIP_FOREVER);
     for (uint32_t i = 0; i + 1 < count; i++) {
@@ -51,6 +50,18 @@ static int pong_any(uint32_t count)
             return 1;
         }
         handles[i] = ends[1];
+    }
+    return 0;
+}
+
+/* The same, while `count` endpoints are open, of which the last one is talked to. */
+static int pong_any(uint32_t count)
+{
+    uint32_t handles[NK_SELECT_MAX];
+    struct nk_msg msg;
+
+    if (open_many(handles, count) != 0) {
+        return 1;
     }
     for (;;) {
         if (nk_recv_any(handles, count, &msg, SIP_FOREVER) != (int32_t)count - 1) {
@@ -66,15 +77,11 @@ static int pong_any(uint32_t count)
 /* As a server that selects, then receives. */
 static int pong_select(uint32_t count)
 {
-    uint32_t handles[NK_SELECT_MAX], ends[2];
+    uint32_t handles[NK_SELECT_MAX];
     struct nk_msg msg;
 
-    handles[count - 1] = (uint32_t)nk_accept("test", 4, SIP_FOREVER);
-    for (uint32_t i = 0; i + 1 < count; i++) {
-        if (nk_channel((int64_t)ProbeContract_ID, 0, ends) != 0) {
-            return 1;
-        }
-        handles[i] = ends[1];
+    if (open_many(handles, count) != 0) {
+        return 1;
     }
     for (;;) {
         if (nk_select(handles, count, SIP_FOREVER) != (int32_t)count - 1 ||

@@ -113,8 +113,8 @@ static void sip_check(const struct nk_sip *sip, struct tally *tally)
     if (bytes != sip->block_bytes) {
         wrong(tally, "a SIP's blocks and its quota do not add up");
     }
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; i < nk__port_end(sip); i++) {
+        const struct nk_port *port = nk__port_at(sip, i);
 
         if (port->state != NK_PORT_FREE) {
             ports++;

@@ -55,8 +55,8 @@ struct nk_worker *nk__balance_place(struct nk_sip *sip)
     uint32_t wired[NK_WORKERS_MAX] = {0};
     struct nk_worker *best = NULL;
 
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; i < nk__port_end(sip); i++) {
+        const struct nk_port *port = nk__port_at(sip, i);
         struct nk_worker *far = port->state == NK_PORT_WIRED ? port_far_worker(port) : NULL;
 
         if (far != NULL && ++wired[far->index] > (best == NULL ? 0 : wired[best->index])) {
@@ -79,8 +79,8 @@ void nk__sip_move(struct nk_sip *sip, struct nk_worker *to)
 
     assert(nk__mine(sip->worker) && sip->worker != to);
     assert(sip->state == NK_SIP_READY || sip->state == NK_SIP_WAITING);
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; i < nk__port_end(sip); i++) {
+        struct nk_port *port = nk__port_at(sip, i);
 
         if (port->state != NK_PORT_FREE) {
             nk__port_share(port);
@@ -130,8 +130,8 @@ static uint32_t group_collect(struct nk_sip *first, struct nk_sip *group[GROUP_M
         if (sip->pinned) {
             return 0;
         }
-        for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-            const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+        for (uint32_t i = 1; i < nk__port_end(sip); i++) {
+            const struct nk_port *port = nk__port_at(sip, i);
             struct nk_sip *other = port->state == NK_PORT_FREE ? NULL : neighbour(port);
             uint32_t known = 0;
 

@@ -670,8 +670,8 @@ int64_t nk__call_endpoint(struct nk_sip *sip, uint32_t name, uint32_t bytes)
     if (text == NULL) {
         return -SF_BADARG;
     }
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; i < nk__port_end(sip); i++) {
+        struct nk_port *port = nk__port_at(sip, i);
 
         if (port->state == NK_PORT_WIRED && strlen(port->name) == bytes &&
             memcmp(port->name, text, bytes) == 0) {

@@ -354,8 +354,8 @@ char *nk__fault_report(const struct nk_sip *sip)
     add(&report, "\n  blocks held: %u, %llu bytes", sip->block_count,
         (unsigned long long)sip->block_bytes);
     nk__lock(sip->kernel); /* the other ends may be other workers' */
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK && told < PORTS_MAX; i++) {
-        const struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; i < nk__port_end(sip) && told < PORTS_MAX; i++) {
+        const struct nk_port *port = nk__port_at(sip, i);
 
         if (port->state != NK_PORT_FREE) {
             report_port(&report, port);

@@ -164,8 +164,8 @@ static uint64_t digest_of(const struct nk_sip *witness)
             }
         }
     }
-    for (uint32_t i = 1; i < witness->chunk_count * NK_PORT_CHUNK; i++) {
-        const struct nk_port *port = &witness->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; i < nk__port_end(witness); i++) {
+        const struct nk_port *port = nk__port_at(witness, i);
 
         if (port->state != NK_PORT_FREE) {
             uint32_t values[] = {i, port->handle, fab_ep_state(port->ep),

@@ -378,6 +378,17 @@ void nk__port_settle(struct nk_port *port);
 /* Makes it, and the port at the other end, not local. */
 void nk__port_share(struct nk_port *port);
 
+/* A SIP's ports, free ones too, have the indices from 1 to below this. */
+static inline uint32_t nk__port_end(const struct nk_sip *sip)
+{
+    return sip->chunk_count * NK_PORT_CHUNK;
+}
+
+static inline struct nk_port *nk__port_at(const struct nk_sip *sip, uint32_t index)
+{
+    return &sip->chunks[index / NK_PORT_CHUNK][index % NK_PORT_CHUNK];
+}
+
 /* The port of a handle the SIP knows, or NULL. */
 static inline struct nk_port *nk__port(const struct nk_sip *sip, uint32_t handle)
 {
@@ -387,7 +398,7 @@ static inline struct nk_port *nk__port(const struct nk_sip *sip, uint32_t handle
     if (__builtin_expect(index / NK_PORT_CHUNK >= sip->chunk_count, 0)) {
         return NULL;
     }
-    port = &sip->chunks[index / NK_PORT_CHUNK][index % NK_PORT_CHUNK];
+    port = nk__port_at(sip, index);
     return port->handle == handle && port->state == NK_PORT_OPEN ? port : NULL;
 }
 

@@ -16,7 +16,7 @@
 /* Makes a chunk of free ports and links them. */
 static int ports_grow(struct nk_sip *sip)
 {
-    uint32_t first = sip->chunk_count * NK_PORT_CHUNK;
+    uint32_t first = nk__port_end(sip);
     struct nk_port *chunk;
 
     if (first >= NK_HANDLES_MAX) {
@@ -56,7 +56,7 @@ struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port
     if (sip->port_free == 0 && !ports_grow(sip)) {
         return NULL;
     }
-    port = &sip->chunks[sip->port_free / NK_PORT_CHUNK][sip->port_free % NK_PORT_CHUNK];
+    port = nk__port_at(sip, sip->port_free);
     sip->port_free = port->free_next;
     sip->port_count++;
     fab_ep_query(ep, &info);
@@ -400,8 +400,8 @@ free_sip:
 /* The port that was wired for an import and that the SIP has not taken yet, or NULL. */
 static struct nk_port *port_untaken(struct nk_sip *sip, const char *import)
 {
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; i < nk__port_end(sip); i++) {
+        struct nk_port *port = nk__port_at(sip, i);
 
         if (port->state == NK_PORT_WIRED && port->name == import) {
             return port;
@@ -540,8 +540,8 @@ sf_status nk_sip_start(struct nk_kernel *kernel, uint64_t number)
 
 static void ports_close(struct nk_sip *sip, struct sf_cause cause)
 {
-    for (uint32_t i = 1; sip->port_count > 0 && i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; sip->port_count > 0 && i < nk__port_end(sip); i++) {
+        struct nk_port *port = nk__port_at(sip, i);
 
         if (port->state != NK_PORT_FREE) {
             nk__port_close(port, cause);

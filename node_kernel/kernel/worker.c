@@ -128,8 +128,8 @@ void nk__post(struct nk_sip *sip)
 static void sip_arrive(struct nk_sip *sip)
 {
     sip->state = NK_SIP_WAITING;
-    for (uint32_t i = 1; i < sip->chunk_count * NK_PORT_CHUNK; i++) {
-        struct nk_port *port = &sip->chunks[i / NK_PORT_CHUNK][i % NK_PORT_CHUNK];
+    for (uint32_t i = 1; i < nk__port_end(sip); i++) {
+        struct nk_port *port = nk__port_at(sip, i);
 
         if (port->state != NK_PORT_FREE) {
             nk__port_settle(port);

@@ -479,6 +479,22 @@ static void do_create(struct operation *operation, uint32_t index)
     send_action(operation, index, body.sip, &envelope, REQUEST_MS);
 }
 
+/* Asks the SIP's node to wire the importing end of a channel. */
+static void send_wire(struct operation *operation, uint32_t index, const struct world_sip *sip,
+                      const Sf__Control__GraphChannel *channel)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__SipWire body = SF__CONTROL__SIP_WIRE__INIT;
+
+    body.sip = sip->number;
+    body.import = strchr(channel->importer, '.') + 1;
+    body.exporter_node = operation->plan->actions[index].exporter_node;
+    body.export_name = channel->exporter;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_SIP_WIRE;
+    envelope.sip_wire = &body;
+    send_action(operation, index, sip->number, &envelope, REQUEST_MS);
+}
+
 static void do_wire(struct operation *operation, uint32_t index)
 {
     const struct plan_action *action = &operation->plan->actions[index];
@@ -486,17 +502,9 @@ static void do_wire(struct operation *operation, uint32_t index)
     const Sf__Control__GraphChannel *channel = target->channels[action->channel];
     const struct world_sip *sip =
         world_sip_find(&operation->daemon->world, target->sips[action->spec]->name);
-    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
-    Sf__Control__SipWire body = SF__CONTROL__SIP_WIRE__INIT;
 
     assert(sip != NULL);
-    body.sip = sip->number;
-    body.import = strchr(channel->importer, '.') + 1;
-    body.exporter_node = action->exporter_node;
-    body.export_name = channel->exporter;
-    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_SIP_WIRE;
-    envelope.sip_wire = &body;
-    send_action(operation, index, sip->number, &envelope, REQUEST_MS);
+    send_wire(operation, index, sip, channel);
 }
 
 static void do_start(struct operation *operation, uint32_t index)
@@ -519,19 +527,10 @@ static void do_rewire(struct operation *operation, uint32_t index)
     const struct plan_action *action = &operation->plan->actions[index];
     const struct world_sip *sip = world_sip_by_number(&operation->daemon->world, action->sip);
     const Sf__Control__GraphChannel *channel = rewired(action, sip);
-    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
-    Sf__Control__SipWire body = SF__CONTROL__SIP_WIRE__INIT;
 
-    if (channel == NULL) {
-        return;
+    if (channel != NULL) {
+        send_wire(operation, index, sip, channel);
     }
-    body.sip = sip->number;
-    body.import = strchr(channel->importer, '.') + 1;
-    body.exporter_node = action->exporter_node;
-    body.export_name = channel->exporter;
-    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_SIP_WIRE;
-    envelope.sip_wire = &body;
-    send_action(operation, index, sip->number, &envelope, REQUEST_MS);
 }
 
 /* --- phases -------------------------------------------------------------------------------------

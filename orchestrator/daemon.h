@@ -71,7 +71,7 @@ struct daemon {
 };
 
 /* Monotonic milliseconds, as the loop sees them. */
-static inline uint64_t daemon_now(struct daemon *daemon)
+static inline uint64_t daemon_now(const struct daemon *daemon)
 {
     return uv_now(&daemon->loop);
 }

@@ -293,7 +293,7 @@ static bool graph_due(const struct daemon *daemon, const struct world_graph *gra
             continue;
         }
         due = due || (sip->restart == SF__CONTROL__SIP_INFO__RESTART__WAITING &&
-                      sip->restart_at_ms <= uv_now(&daemon->loop));
+                      sip->restart_at_ms <= daemon_now(daemon));
         if (is_away(sip->node)) {
             snprintf(text, text_capacity, "%s has no control connection", sip->node->name);
         }

@@ -105,14 +105,23 @@ void nk__sip_move(struct nk_sip *sip, struct nk_worker *to)
 /* The SIP at the other end of a port, if it is of the same worker and can move. */
 static struct nk_sip *neighbour(const struct nk_port *port)
 {
-    const struct fab_ep *peer = port->ep == NULL ? NULL : fab_ep_local_peer(port->ep);
-    const struct nk_port *other = peer == NULL ? NULL : fab_ep_holder(peer);
+    const struct nk_port *other = nk__port_other(port);
     struct nk_sip *sip = other == NULL ? NULL : other->sip;
 
     return sip != NULL && sip->worker == port->sip->worker &&
                    (sip->state == NK_SIP_READY || sip->state == NK_SIP_WAITING)
                ? sip
                : NULL;
+}
+
+static int group_has(struct nk_sip *const group[], uint32_t count, const struct nk_sip *sip)
+{
+    uint32_t i = 0;
+
+    while (i < count && group[i] != sip) {
+        i++;
+    }
+    return i < count;
 }
 
 /*
@@ -133,12 +142,8 @@ static uint32_t group_collect(struct nk_sip *first, struct nk_sip *group[GROUP_M
         for (uint32_t i = 1; i < nk__port_end(sip); i++) {
             const struct nk_port *port = nk__port_at(sip, i);
             struct nk_sip *other = port->state == NK_PORT_FREE ? NULL : neighbour(port);
-            uint32_t known = 0;
 
-            while (other != NULL && known < count && group[known] != other) {
-                known++;
-            }
-            if (other != NULL && known == count) {
+            if (other != NULL && !group_has(group, count, other)) {
                 if (count == GROUP_MAX) {
                     return 0;
                 }
@@ -156,12 +161,8 @@ static int list_leaves_work(const struct nk_list *list, struct nk_sip *const gro
 
     for (uint32_t looked = 0; item != list && looked <= GROUP_MAX; looked++) {
         const struct nk_sip *sip = NK_CONTAINER(item, struct nk_sip, run);
-        uint32_t in = 0;
 
-        while (in < count && group[in] != sip) {
-            in++;
-        }
-        if (in == count) {
+        if (!group_has(group, count, sip)) {
             return 1;
         }
         item = item->next;

@@ -373,6 +373,8 @@ static inline void nk__port_leaves(const struct nk_port *port, struct nk_kernel 
         nk__attend(kernel->workers[0]);
     }
 }
+/* The port at the other end of its channel, if a SIP of this node holds that; else NULL. */
+struct nk_port *nk__port_other(const struct nk_port *port);
 /* Finds out whether a port is local, and tells the port at the other end. */
 void nk__port_settle(struct nk_port *port);
 /* Makes it, and the port at the other end, not local. */

@@ -108,8 +108,7 @@ void nk__port_free(struct nk_port *port)
     sip->port_count--;
 }
 
-/* The port at the other end of its channel, if a SIP of this node holds that. */
-static struct nk_port *port_other(const struct nk_port *port)
+struct nk_port *nk__port_other(const struct nk_port *port)
 {
     const struct fab_ep *peer = fab_ep_local_peer(port->ep);
     struct nk_port *other = peer == NULL ? NULL : fab_ep_holder(peer);
@@ -126,7 +125,7 @@ static int port_is_near(const struct nk_port *port, const struct nk_worker *work
 
 void nk__port_settle(struct nk_port *port)
 {
-    struct nk_port *other = port_other(port);
+    struct nk_port *other = nk__port_other(port);
     const struct nk_worker *worker = port->sip->worker;
 
     assert(nk__mine(worker));

@@ -140,13 +140,49 @@ static bool ep_check(const struct fab_ep *ep, struct tally *tally)
            queue_check(ep, &ep->out, 0, tally) && states_check(ep, tally) && place_check(ep, tally);
 }
 
+static bool window_check(const struct fab__session *session, struct tally *tally)
+{
+    uint32_t lost = 0;
+    uint32_t seen = 0;
+
+    if (fab__in_flight(session) > session->sent_capacity || session->sent_capacity > FAB__WINDOW) {
+        return fail(tally, "more frames are in flight than the window holds");
+    }
+    for (uint32_t s = session->tx_acked; s != session->tx_next; s++) {
+        const struct fab__sent *sent = fab__sent_at(session, s);
+        lost += sent->lost;
+        seen += sent->seen;
+        if (sent->buffer == NULL) {
+            return fail(tally, "a frame in flight has no bytes");
+        }
+        if (sent->last && sent->block->owner != fab__session_owner(session)) {
+            return fail(tally, "a block in flight is not the session's");
+        }
+    }
+    return lost == session->lost_count && seen == session->seen_count
+               ? true
+               : fail(tally, "a session's counts of frames are wrong");
+}
+
+static bool held_check(const struct fab__session *session, struct tally *tally)
+{
+    uint32_t held = 0;
+
+    for (uint32_t i = 0; i < session->held_capacity; i++) {
+        held += session->held[i].buffer != NULL;
+    }
+    return held == session->held_count ? true
+                                       : fail(tally, "a session's count of held frames is wrong");
+}
+
 static bool session_check(const struct fab__session *session, uint32_t *waiting,
                           struct tally *tally)
 {
     const struct fab_ep *prev = NULL;
-    uint32_t lost = 0;
-    uint32_t held = 0;
 
+    if (fab__session_pending(session) && !session->ready) {
+        return fail(tally, "a session with something to send does not wait for its turn");
+    }
     for (const struct fab_ep *ep = session->ep_first; ep != NULL; ep = ep->queued_next) {
         if (++*waiting > tally->waiting || ep->queued_on != session || ep->queued_prev != prev) {
             return fail(tally, "a session's ring is broken");
@@ -156,18 +192,7 @@ static bool session_check(const struct fab__session *session, uint32_t *waiting,
     if (session->ep_last != prev) {
         return fail(tally, "a session's ring has a wrong end");
     }
-    if (fab__in_flight(session) > FAB__WINDOW) {
-        return fail(tally, "more frames are in flight than the window holds");
-    }
-    for (uint32_t s = session->tx_acked; s != session->tx_next; s++) {
-        lost += session->sent[s % FAB__WINDOW].lost;
-    }
-    for (uint32_t i = 0; i < FAB__WINDOW; i++) {
-        held += session->held[i].length != 0;
-    }
-    return lost == session->lost_count && held == session->held_count
-               ? true
-               : fail(tally, "a session's counts of frames are wrong");
+    return window_check(session, tally) && held_check(session, tally);
 }
 
 sf_status fab_audit(struct fab_node *node, const char **out_text)

@@ -185,6 +185,14 @@ void fab__assembly_drop(struct fab_ep *ep, struct sf_cause cause)
 
 static void out_drop(struct fab_ep *ep, struct sf_cause cause)
 {
+    struct fab__session *session = ep->node->sessions[ep->peer_node];
+
+    if (ep->sending && session != NULL) {
+        /* Frames in flight may have their tails in this block. */
+        union fab_arg *arg = &fab__queue_at(&ep->out, 0)->args[ep->send_arg];
+        fab__window_free_block(session, arg->block, fab__ep_owner(ep));
+        arg->block = NULL;
+    }
     ep->sending = false;
     fab__queue_drop(ep, &ep->out, cause);
 }

@@ -149,8 +149,11 @@ struct fab_node {
     struct fab__session *sessions[FAB_NODES_MAX];
     uint16_t session_ids[FAB_NODES_MAX]; /* of the session_count that exist, in no order */
     uint32_t session_count;
-    uint32_t session_turn;    /* index into session_ids */
-    uint32_t session_counter; /* numbers the sessions this node began */
+    uint32_t session_counter;         /* numbers the sessions this node began */
+    struct fab__session *ready_first; /* sessions that may have something to send, in turn */
+    struct fab__session *ready_last;
+    uint64_t tick_ns; /* nothing is due before; may be early */
+    uint64_t now_ns;  /* as last told */
 };
 
 #endif

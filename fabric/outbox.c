@@ -13,6 +13,8 @@
 
 /* A block's segment is not made smaller than this to fill a frame's end. */
 #define SEGMENT_BYTES_MIN 64u
+/* A block from this size on is not copied into frames: its bytes are a frame's tail. */
+#define TAIL_BLOCK_BYTES_MIN 2048u
 
 /* --- whose turn it is ----------------------------------------------------------------------- */
 
@@ -73,6 +75,7 @@ void fab__schedule(struct fab_ep *ep)
         session->ep_first = ep;
     }
     session->ep_last = ep;
+    fab__ready(session);
 }
 
 bool fab__outbox_empty(const struct fab__session *session)
@@ -193,26 +196,52 @@ static void msg_endpoints_leave(struct fab_ep *ep, const struct fab_plan *plan, 
 #define MSG_RECORD_BYTES_MAX                                                                       \
     (FAB__RECORD_HEADER_BYTES + 10u + CT_ARGS_MAX * (1u + FAB__WIRE_EP_BYTES))
 
+/* Scalars only: no kinds, which the contract tells. */
+static bool compact_write(struct fab_ep *ep, const struct fab_plan *plan, struct fab_msg *msg,
+                          struct fab__writer *writer)
+{
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_MSG, FAB__MSG_COMPACT);
+
+    fab__write_u64(writer, ep->peer_id);
+    fab__write_u8(writer, msg->tag);
+    for (uint32_t i = 0; i < plan->arg_count; i++) {
+        if (plan->narrow >> i & 1u) {
+            fab__write_le(writer, msg->args[i].scalar, fab__kind_bytes(plan->kinds[i]));
+        } else {
+            fab__write_u64(writer, msg->args[i].scalar);
+        }
+    }
+    if (!fab__record_end(writer, begin)) {
+        return false;
+    }
+    fab__queue_pop(&ep->out);
+    return true;
+}
+
 static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
 {
     struct fab_msg *msg = fab__queue_at(&ep->out, 0);
     const struct fab_plan *plan = &ep->plans[msg->tag];
-    struct fab__wire_msg wire = {
-        .target = ep->peer_id,
-        .tag = msg->tag,
-        .arg_count = plan->arg_count,
-    };
+    struct fab__wire_msg wire;
     uint32_t begin;
 
+    if ((plan->blocks | plan->eps) == 0) {
+        return compact_write(ep, plan, msg, writer);
+    }
     /* Endpoints cannot be taken back once they left, so there must be room before. */
     if (plan->eps != 0 && writer->capacity - writer->length < MSG_RECORD_BYTES_MAX) {
         return false;
     }
+    wire.target = ep->peer_id;
+    wire.tag = msg->tag;
+    wire.arg_count = plan->arg_count;
     for (uint32_t i = 0; i < plan->arg_count; i++) {
         wire.kinds[i] = plan->kinds[i];
         if (plan->blocks >> i & 1u) {
             wire.args[i].block_bytes = msg->args[i].block == NULL ? 0 : msg->args[i].block->bytes;
-        } else if ((plan->eps >> i & 1u) == 0) {
+        } else if (plan->eps >> i & 1u) {
+            wire.args[i].ep = (struct fab__wire_ep){0};
+        } else {
             wire.args[i].scalar = msg->args[i].scalar;
         }
     }
@@ -227,31 +256,57 @@ static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
     return true;
 }
 
-static bool data_write(struct fab_ep *ep, struct fab__writer *writer)
+/* The block's bytes stay where they are until the frame is acknowledged. */
+static void tail_write(struct fab_ep *ep, struct fab__session *session, struct fab__sent *sent,
+                       struct fab__writer *writer, uint32_t length)
+{
+    struct fab_msg *msg = fab__queue_at(&ep->out, 0);
+    struct xh_block *block = msg->args[ep->send_arg].block;
+
+    sent->block = block;
+    sent->tail_offset = ep->send_offset;
+    sent->tail_length = length;
+    sent->last = length == block->bytes - ep->send_offset;
+    if (sent->last) {
+        sf_status st = xh_give(block, fab__ep_owner(ep), fab__session_owner(session));
+        assert(st == SF_OK);
+        (void)st;
+    }
+    writer->capacity = writer->length; /* nothing comes after it */
+}
+
+static bool data_write(struct fab_ep *ep, struct fab__session *session, struct fab__sent *sent,
+                       struct fab__writer *writer)
 {
     struct fab_msg *msg = fab__queue_at(&ep->out, 0);
     const struct fab_plan *plan = &ep->plans[msg->tag];
     struct xh_block *block = msg->args[ep->send_arg].block;
     uint32_t left = block->bytes - ep->send_offset;
     uint32_t room = writer->capacity - writer->length;
-    uint32_t begin;
-    bool fits;
+    uint32_t length;
 
     if (room < FAB__DATA_HEADER_BYTES + (left < SEGMENT_BYTES_MIN ? left : SEGMENT_BYTES_MIN)) {
         return false;
     }
     room -= FAB__DATA_HEADER_BYTES;
-    begin = fab__record_begin(writer, FAB__RECORD_DATA, 0);
+    length = left < room ? left : room;
+    fab__write_u8(writer, FAB__RECORD_DATA);
+    fab__write_u8(writer, 0);
+    fab__write_u16(writer, (uint16_t)(8u + length));
     fab__write_u64(writer, ep->peer_id);
-    fab__write_bytes(writer, block->data + ep->send_offset, left < room ? left : room);
-    fits = fab__record_end(writer, begin);
-    assert(fits);
-    (void)fits;
-    if (left > room) {
-        ep->send_offset += room;
+    if (block->bytes >= TAIL_BLOCK_BYTES_MIN) {
+        tail_write(ep, session, sent, writer, length);
+    } else {
+        fab__write_bytes(writer, block->data + ep->send_offset, length);
+    }
+    assert(!writer->failed);
+    if (length < left) {
+        ep->send_offset += length;
         return true;
     }
-    (void)xh_free(ep->node->heap, block, fab__ep_owner(ep));
+    if (sent->block != block) {
+        (void)xh_free(ep->node->heap, block, fab__ep_owner(ep));
+    }
     msg->args[ep->send_arg].block = NULL;
     send_advance(ep, plan, msg, ep->send_arg + 1u);
     return true;
@@ -260,7 +315,8 @@ static bool data_write(struct fab_ep *ep, struct fab__writer *writer)
 /* --- frames --------------------------------------------------------------------------------- */
 
 /* Writes one record; false if there is no room. The endpoint may be gone afterwards. */
-static bool turn_write(struct fab_ep *ep, struct fab__writer *writer)
+static bool turn_write(struct fab_ep *ep, struct fab__session *session, struct fab__sent *sent,
+                       struct fab__writer *writer)
 {
     if ((ep->owes & FAB__OWES_OPEN) != 0) {
         return open_write(ep, writer);
@@ -269,7 +325,7 @@ static bool turn_write(struct fab_ep *ep, struct fab__writer *writer)
         return here_write(ep, writer);
     }
     if (ep->out.count != 0) {
-        return ep->sending ? data_write(ep, writer) : msg_write(ep, writer);
+        return ep->sending ? data_write(ep, session, sent, writer) : msg_write(ep, writer);
     }
     if ((ep->owes & (FAB__OWES_CLOSE | FAB__OWES_FORWARD)) != 0) {
         return close_write(ep, writer);
@@ -293,7 +349,8 @@ static bool reply_write(const struct fab__reply *reply, struct fab__writer *writ
     return fab__record_end(writer, begin);
 }
 
-void fab__outbox_write(struct fab__session *session, struct fab__writer *writer)
+static void records_write(struct fab__session *session, struct fab__sent *sent,
+                          struct fab__writer *writer)
 {
     while (session->reply_count > 0) {
         if (!reply_write(&session->replies[session->reply_head], writer)) {
@@ -304,7 +361,7 @@ void fab__outbox_write(struct fab__session *session, struct fab__writer *writer)
     }
     while (session->ep_first != NULL) {
         struct fab_ep *ep = session->ep_first;
-        if (!turn_write(ep, writer)) {
+        if (!turn_write(ep, session, sent, writer)) {
             return;
         }
         /* To the end of the ring, unless it is done, or gone. */
@@ -313,4 +370,15 @@ void fab__outbox_write(struct fab__session *session, struct fab__writer *writer)
             fab__schedule(ep);
         }
     }
+}
+
+void fab__outbox_write(struct fab__session *session, struct fab__sent *sent)
+{
+    struct fab__writer writer = {
+        .bytes = sent->buffer->bytes,
+        .capacity = fab__payload_bytes_max(session),
+    };
+
+    records_write(session, sent, &writer);
+    sent->length = writer.length;
 }

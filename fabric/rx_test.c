@@ -225,17 +225,17 @@ static void noise(void)
 static void damaged(void)
 {
     uint8_t bytes[VICTIM_MTU];
-    struct fab__header header;
+    struct fab__header header = {0};
     uint16_t from = hostile();
     uint32_t length = fab_tx(victim.fab, from, bytes, sizeof(bytes), victim.now_ns);
+    uint32_t header_bytes;
 
-    if (!fab__header_read(bytes, length, &header)) {
-        return;
+    if (length == 0 || !fab__header_read(bytes, length, &header)) {
+        return; /* nothing to say, or a hello */
     }
-    header.source_node = from;
-    header.target_node = VICTIM_ID;
-    header.source_session = victim.session[from];
+    header_bytes = fab__header_bytes(&header);
     header.target_session = victim.fab->sessions[from]->number;
+    header.number = ++victim.number[from];
     header.sequence = victim.sequence[from] + below(3);
     header.ack = victim.fab->sessions[from]->tx_next - below(2);
     fab__header_write(bytes, &header);
@@ -243,7 +243,7 @@ static void damaged(void)
         bytes[below(length)] ^= (uint8_t)(1u << below(8));
     }
     victim_bytes(&victim, from, bytes, below(10) == 0 ? below(length + 1) : length);
-    victim_records(&victim, from, bytes + FAB__HEADER_BYTES, length - FAB__HEADER_BYTES);
+    victim_records(&victim, from, bytes + header_bytes, length - header_bytes);
 }
 
 /* --- runs ----------------------------------------------------------------------------------- */
@@ -305,9 +305,8 @@ static uint32_t tell_lies(struct net *net, uint16_t from, uint16_t to, uint8_t *
                           uint32_t length)
 {
     struct fab__writer writer = {.bytes = bytes, .capacity = NET_MTU, .length = length};
-    uint32_t payload_bytes;
 
-    if (from != TRAITOR || bytes[5] != FAB__FRAME_RECORDS || below(100) >= LIES_PERCENT) {
+    if (from != TRAITOR || !fab_frame_has_records(bytes, length) || below(100) >= LIES_PERCENT) {
         return length;
     }
     deceived = net->nodes[to].fab;
@@ -317,9 +316,6 @@ static uint32_t tell_lies(struct net *net, uint16_t from, uint16_t to, uint8_t *
     topic_choose();
     liar = TRAITOR;
     lies_write(&writer);
-    payload_bytes = writer.length - FAB__HEADER_BYTES;
-    bytes[6] = (uint8_t)payload_bytes;
-    bytes[7] = (uint8_t)(payload_bytes >> 8);
     return writer.length;
 }
 

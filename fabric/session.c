@@ -3,50 +3,147 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "endpoint.h"
 #include "move.h"
 
+#define SESSION_COUNTER_MAX ((1u << FAB__SESSION_EPOCH_SHIFT) - 1u)
+
+/* --- buffers -------------------------------------------------------------------------------- */
+
+struct fab__buffer *fab__buffer_take(struct fab__session *session)
+{
+    struct fab__buffer *buffer = session->buffers;
+
+    if (buffer == NULL) {
+        return malloc(sizeof(*buffer) + session->mtu_bytes);
+    }
+    session->buffers = buffer->next;
+    session->buffer_count--;
+    return buffer;
+}
+
+void fab__buffer_give(struct fab__session *session, struct fab__buffer *buffer)
+{
+    if (buffer == NULL) {
+        return;
+    }
+    if (session->buffer_count == FAB__BUFFERS_KEPT) {
+        free(buffer);
+        return;
+    }
+    buffer->next = session->buffers;
+    session->buffers = buffer;
+    session->buffer_count++;
+}
+
+static void buffers_trim(struct fab__session *session)
+{
+    while (session->buffer_count > 0) {
+        free(fab__buffer_take(session));
+    }
+}
+
+/* --- the node's ring ------------------------------------------------------------------------ */
+
+void fab__ready(struct fab__session *session)
+{
+    struct fab_node *node = session->node;
+
+    if (session->ready) {
+        return;
+    }
+    session->ready = true;
+    session->ready_next = NULL;
+    if (node->ready_last != NULL) {
+        node->ready_last->ready_next = session;
+    } else {
+        node->ready_first = session;
+    }
+    node->ready_last = session;
+}
+
+static void ready_pop(struct fab_node *node)
+{
+    struct fab__session *session = node->ready_first;
+
+    node->ready_first = session->ready_next;
+    if (node->ready_first == NULL) {
+        node->ready_last = NULL;
+    }
+    session->ready = false;
+}
+
+static void ready_forget(struct fab__session *session)
+{
+    struct fab_node *node = session->node;
+    struct fab__session *prev = NULL;
+
+    if (!session->ready) {
+        return;
+    }
+    for (struct fab__session *at = node->ready_first; at != session; at = at->ready_next) {
+        prev = at;
+    }
+    if (prev == NULL) {
+        ready_pop(node);
+        return;
+    }
+    prev->ready_next = session->ready_next;
+    if (node->ready_last == session) {
+        node->ready_last = prev;
+    }
+    session->ready = false;
+}
+
+uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns)
+{
+    (void)now_ns;
+    while (node->ready_first != NULL) {
+        struct fab__session *session = node->ready_first;
+        ready_pop(node);
+        if (fab__session_pending(session)) {
+            fab__ready(session); /* to the end: it was its turn */
+            return session->peer_id;
+        }
+    }
+    return 0;
+}
+
 /* --- beginning and end ---------------------------------------------------------------------- */
 
-static struct fab__session *session_create(struct fab_node *node, uint16_t peer_id,
-                                           uint16_t peer_epoch, uint32_t mtu_bytes, uint64_t now_ns)
+static struct fab__session *session_create(struct fab_node *node, const struct fab_peer *peer,
+                                           uint64_t now_ns)
 {
     struct fab__session *session = calloc(1, sizeof(*session));
-    uint32_t payload_bytes = mtu_bytes - FAB__HEADER_BYTES;
 
     if (session == NULL) {
         return NULL;
     }
-    session->memory = malloc((size_t)payload_bytes * FAB__WINDOW * 2);
-    if (session->memory == NULL) {
+    session->node = node;
+    session->peer_id = peer->node_id;
+    session->peer_epoch = peer->epoch;
+    session->mtu_bytes = session->frame_bytes = peer->mtu_bytes;
+    session->number = (uint32_t)node->epoch << FAB__SESSION_EPOCH_SHIFT | ++node->session_counter;
+    session->rx_next = 1;
+    session->begun_ns = now_ns;
+    session->last_sent_ns = now_ns;
+    session->hello_at_ns = now_ns;
+    session->hello_due = true;
+    session->info = (struct fab_peer_info){.peer_id = peer->node_id, .epoch = peer->epoch};
+    if (fab__window_init(session) != SF_OK) {
         free(session);
         return NULL;
     }
-    for (uint32_t i = 0; i < FAB__WINDOW; i++) {
-        session->sent[i].bytes = session->memory + (size_t)payload_bytes * i;
-        session->held[i].bytes = session->memory + (size_t)payload_bytes * (FAB__WINDOW + i);
-    }
-    session->node = node;
-    session->peer_id = peer_id;
-    session->peer_epoch = peer_epoch;
-    session->mtu_bytes = mtu_bytes;
-    session->number = ++node->session_counter;
-    session->tx_next = session->tx_acked = 1;
-    session->rx_next = 1;
-    session->resend_at_ns = UINT64_MAX;
-    session->ack_due = true; /* say hello */
-    session->begun_ns = now_ns;
-    session->last_sent_ns = now_ns;
-    session->info = (struct fab_peer_info){.peer_id = peer_id, .epoch = peer_epoch};
     return session;
 }
 
 static void session_free(struct fab__session *session)
 {
+    fab__window_fini(session);
+    fab__held_fini(session);
+    buffers_trim(session);
     free(session->replies);
-    free(session->memory);
     free(session);
 }
 
@@ -54,6 +151,7 @@ static void session_forget(struct fab__session *session)
 {
     struct fab_node *node = session->node;
 
+    ready_forget(session);
     node->sessions[session->peer_id] = NULL;
     for (uint32_t i = 0; i < node->session_count; i++) {
         if (node->session_ids[i] == session->peer_id) {
@@ -96,6 +194,7 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause)
     uint16_t id = session->peer_id;
 
     session_forget(session);
+    fab__window_fini(session); /* first: messages that are half sent have blocks in it */
     for (uint32_t i = 0; i < node->ep_used; i++) {
         ep_node_lost(&node->eps[i], id, cause);
     }
@@ -106,6 +205,19 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause)
     }
 }
 
+struct fab__session *fab__session_again(struct fab__session *session, uint64_t now_ns)
+{
+    struct fab_node *node = session->node;
+    struct fab_peer peer = {
+        .node_id = session->peer_id,
+        .epoch = session->peer_epoch,
+        .mtu_bytes = session->mtu_bytes,
+    };
+
+    fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
+    return fab_peer_add(node, &peer, now_ns) == SF_OK ? node->sessions[peer.node_id] : NULL;
+}
+
 void fab__sessions_fini(struct fab_node *node)
 {
     for (uint32_t i = 0; i < node->session_count; i++) {
@@ -114,29 +226,33 @@ void fab__sessions_fini(struct fab_node *node)
     node->session_count = 0;
 }
 
-sf_status fab_peer_add(struct fab_node *node, uint16_t peer_id, uint16_t peer_epoch,
-                       uint32_t mtu_bytes, uint64_t now_ns)
+sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer, uint64_t now_ns)
 {
     struct fab__session *session;
 
-    if (peer_id == 0 || peer_id >= FAB_NODES_MAX || peer_id == node->node_id || peer_epoch == 0 ||
-        peer_epoch > FAB__EPOCH_MAX || mtu_bytes < FAB_MTU_BYTES_MIN ||
-        mtu_bytes > FAB_MTU_BYTES_MAX) {
+    if (peer->node_id == 0 || peer->node_id >= FAB_NODES_MAX || peer->node_id == node->node_id ||
+        peer->epoch == 0 || peer->epoch > FAB__EPOCH_MAX || peer->mtu_bytes < FAB_MTU_BYTES_MIN ||
+        peer->mtu_bytes > FAB_MTU_BYTES_MAX) {
         return SF_BADARG;
     }
-    session = node->sessions[peer_id];
-    if (session != NULL && session->peer_epoch == peer_epoch) {
+    session = node->sessions[peer->node_id];
+    if (session != NULL && session->peer_epoch == peer->epoch) {
         return SF_EXISTS;
     }
     if (session != NULL) {
         fab__session_end(session, SF_CAUSE_OF(NODE_LOST));
     }
-    session = session_create(node, peer_id, peer_epoch, mtu_bytes, now_ns);
+    if (node->session_counter == SESSION_COUNTER_MAX) {
+        return SF_LIMIT;
+    }
+    session = session_create(node, peer, now_ns);
     if (session == NULL) {
         return SF_NOMEM;
     }
-    node->sessions[peer_id] = session;
-    node->session_ids[node->session_count++] = peer_id;
+    node->sessions[peer->node_id] = session;
+    node->session_ids[node->session_count++] = peer->node_id;
+    node->tick_ns = 0;
+    fab__ready(session);
     return SF_OK;
 }
 
@@ -165,6 +281,10 @@ sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
     *out_info = session->info;
     out_info->rtt_ns = session->rtt_ns;
     out_info->drained = fab__in_flight(session) == 0 && fab__outbox_empty(session);
+    out_info->mtu_bytes = session->frame_bytes;
+    out_info->in_flight = fab__in_flight(session);
+    out_info->window = session->congestion.window;
+    out_info->lost_frames = session->lost_count;
     return SF_OK;
 }
 
@@ -205,241 +325,7 @@ void fab__reply(struct fab__session *session, enum fab__record_type type, uint64
     session->replies[at] =
         (struct fab__reply){.type = (uint8_t)type, .target = target, .cause = cause};
     session->reply_count++;
-}
-
-/* --- frames in ------------------------------------------------------------------------------ */
-
-/* The session a frame belongs to, or NULL. A frame of a later life of the peer ends this one. */
-static struct fab__session *session_for(struct fab_node *node, uint16_t peer_id,
-                                        const struct fab__header *header, uint64_t now_ns)
-{
-    struct fab__session *session = session_of(node, peer_id);
-    uint32_t mtu_bytes;
-
-    if (session == NULL) {
-        return NULL;
-    }
-    if (header->source_node != peer_id || header->target_node != node->node_id ||
-        header->target_epoch != node->epoch || header->source_session == 0) {
-        session->info.frames_rejected++;
-        return NULL;
-    }
-    if (header->source_epoch != session->peer_epoch) {
-        session->info.frames_rejected++;
-        if (header->source_epoch > session->peer_epoch && header->source_epoch <= FAB__EPOCH_MAX) {
-            fab__session_end(session, SF_CAUSE_OF(NODE_LOST)); /* it booted again */
-        }
-        return NULL;
-    }
-    if ((header->target_session != 0 && header->target_session != session->number) ||
-        header->source_session < session->peer_number) {
-        session->info.frames_rejected++;
-        return NULL;
-    }
-    if (session->peer_number == 0 || session->peer_number == header->source_session) {
-        session->peer_number = header->source_session;
-        return session;
-    }
-    /* The peer began anew with the same epochs: so do we. */
-    mtu_bytes = session->mtu_bytes;
-    fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
-    if (fab_peer_add(node, peer_id, header->source_epoch, mtu_bytes, now_ns) != SF_OK) {
-        return NULL;
-    }
-    session = node->sessions[peer_id];
-    session->peer_number = header->source_session;
-    return session;
-}
-
-static void held_take(struct fab__session *session)
-{
-    struct fab__held *held = &session->held[session->rx_next % FAB__WINDOW];
-
-    while (held->length != 0 && !session->broken) {
-        uint32_t length = held->length;
-        held->length = 0;
-        session->held_count--;
-        session->rx_next++;
-        fab__inbox_take(session, held->bytes, length);
-        held = &session->held[session->rx_next % FAB__WINDOW];
-    }
-}
-
-static void frame_take(struct fab__session *session, uint32_t sequence, const uint8_t *bytes,
-                       uint32_t length)
-{
-    int32_t ahead = (int32_t)(sequence - session->rx_next);
-
-    session->ack_due = true;
-    if (ahead == 0) {
-        session->rx_next++;
-        fab__inbox_take(session, bytes, length);
-        held_take(session);
-    } else if (ahead > 0 && ahead < (int32_t)FAB__WINDOW) {
-        struct fab__held *held = &session->held[sequence % FAB__WINDOW];
-        if (held->length != 0) {
-            session->info.frames_duplicate++;
-        } else if (length <= session->mtu_bytes - FAB__HEADER_BYTES) {
-            memcpy(held->bytes, bytes, length);
-            held->length = length;
-            session->held_count++;
-        }
-    } else if (ahead < 0) {
-        session->info.frames_duplicate++;
-    } else {
-        session->info.frames_rejected++;
-    }
-}
-
-void fab_rx(struct fab_node *node, uint16_t peer_id, const uint8_t *bytes, uint32_t length,
-            uint64_t now_ns)
-{
-    struct fab__session *session = session_of(node, peer_id);
-    struct fab__header header;
-
-    if (!fab__header_read(bytes, length, &header)) {
-        if (session != NULL) {
-            session->info.frames_rejected++;
-        }
-        return;
-    }
-    session = session_for(node, peer_id, &header, now_ns);
-    if (session == NULL) {
-        return;
-    }
-    session->info.alive = true;
-    session->info.heard_ns = now_ns;
-    session->info.frames_received++;
-    session->info.bytes_received += length;
-    if (!fab__window_acked(session, header.ack, header.sack, now_ns)) {
-        session->broken = true;
-    } else if (header.kind == FAB__FRAME_RECORDS) {
-        frame_take(session, header.sequence, bytes + FAB__HEADER_BYTES, header.payload_bytes);
-    }
-    if (session->broken) {
-        fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
-    }
-}
-
-/* --- frames out ----------------------------------------------------------------------------- */
-
-struct fab__header fab__session_header(const struct fab__session *session, uint8_t kind)
-{
-    struct fab__header header = {
-        .kind = kind,
-        .source_node = session->node->node_id,
-        .target_node = session->peer_id,
-        .source_epoch = session->node->epoch,
-        .target_epoch = session->peer_epoch,
-        .source_session = session->number,
-        .target_session = session->peer_number,
-        .sequence = session->tx_next,
-        .ack = session->rx_next,
-    };
-
-    for (uint32_t i = 1; session->held_count != 0 && i < FAB__WINDOW; i++) {
-        if (session->held[(session->rx_next + i) % FAB__WINDOW].length != 0) {
-            header.sack |= 1ull << (i - 1);
-        }
-    }
-    return header;
-}
-
-static uint32_t frame_write(struct fab__session *session, const struct fab__sent *sent,
-                            uint32_t sequence, uint8_t *bytes, uint64_t now_ns)
-{
-    struct fab__header header =
-        fab__session_header(session, sent == NULL ? FAB__FRAME_CONTROL : FAB__FRAME_RECORDS);
-    uint32_t length = FAB__HEADER_BYTES;
-
-    if (sent != NULL) {
-        header.sequence = sequence;
-        header.payload_bytes = (uint16_t)sent->length;
-        memcpy(bytes + FAB__HEADER_BYTES, sent->bytes, sent->length);
-        length += sent->length;
-    }
-    fab__header_write(bytes, &header);
-    session->ack_due = false;
-    session->last_sent_ns = now_ns;
-    session->info.frames_sent++;
-    session->info.bytes_sent += length;
-    return length;
-}
-
-static bool frame_new_possible(const struct fab__session *session)
-{
-    return fab__in_flight(session) < FAB__WINDOW && !fab__outbox_empty(session);
-}
-
-static struct fab__sent *frame_new(struct fab__session *session)
-{
-    struct fab__sent *sent = &session->sent[session->tx_next % FAB__WINDOW];
-    struct fab__writer writer = {
-        .bytes = sent->bytes,
-        .capacity = session->mtu_bytes - FAB__HEADER_BYTES,
-    };
-
-    fab__outbox_write(session, &writer);
-    if (writer.length == 0) {
-        return NULL;
-    }
-    sent->length = writer.length;
-    sent->sends = 0;
-    sent->seen = false;
-    sent->lost = false;
-    session->tx_next++;
-    return sent;
-}
-
-static bool control_due(const struct fab__session *session, uint64_t now_ns)
-{
-    return session->ack_due || now_ns - session->last_sent_ns >= session->node->heartbeat_ns;
-}
-
-uint32_t fab_tx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t capacity,
-                uint64_t now_ns)
-{
-    struct fab__session *session = session_of(node, peer_id);
-    struct fab__sent *sent;
-    uint32_t sequence = 0;
-
-    if (session == NULL || capacity < session->mtu_bytes) {
-        return 0;
-    }
-    fab__window_timeout(session, now_ns);
-    sent = fab__window_lost(session, &sequence);
-    if (sent != NULL) {
-        session->info.frames_resent++;
-    } else if (frame_new_possible(session)) {
-        sequence = session->tx_next;
-        sent = frame_new(session);
-    }
-    if (sent == NULL && !control_due(session, now_ns)) {
-        return 0;
-    }
-    if (sent != NULL) {
-        fab__window_sent(session, sent, now_ns);
-    }
-    return frame_write(session, sent, sequence, bytes, now_ns);
-}
-
-static bool session_pending(const struct fab__session *session, uint64_t now_ns)
-{
-    return session->lost_count != 0 || now_ns >= session->resend_at_ns ||
-           frame_new_possible(session) || control_due(session, now_ns);
-}
-
-uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns)
-{
-    for (uint32_t i = 0; i < node->session_count; i++) {
-        uint32_t turn = (node->session_turn + i) % node->session_count;
-        uint16_t id = node->session_ids[turn];
-        if (session_pending(node->sessions[id], now_ns)) {
-            node->session_turn = turn + 1;
-            return id;
-        }
-    }
-    return 0;
+    fab__ready(session);
 }
 
 /* --- time ----------------------------------------------------------------------------------- */
@@ -452,28 +338,47 @@ static uint64_t silence_deadline(const struct fab__session *session)
                                : session->begun_ns + FAB__FIRST_CONTACT_FACTOR * timeout_ns;
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
+/* Due: sets what the session has to say and when to look again. */
+static void session_tick(struct fab__session *session, uint64_t now_ns)
 {
-    return a < b ? a : b;
+    struct fab_node *node = session->node;
+    uint64_t beat_ns = session->last_sent_ns + node->heartbeat_ns;
+
+    fab__window_timeout(session, now_ns);
+    if (session->open && now_ns >= beat_ns) {
+        session->heartbeat_due = true;
+        beat_ns = now_ns + node->heartbeat_ns;
+        if (fab__in_flight(session) == 0 && session->held_count == 0) {
+            buffers_trim(session);
+        }
+    }
+    if (now_ns >= session->hello_at_ns) {
+        session->hello_due = true;
+    }
+    session->starved = false;
+    fab__ack_tick(session, now_ns);
+    fab__timer(node, silence_deadline(session));
+    fab__timer(node, session->resend_at_ns);
+    fab__timer(node, beat_ns);
+    fab__timer(node, session->hello_due ? UINT64_MAX : session->hello_at_ns);
+    if (fab__session_pending(session)) {
+        fab__ready(session);
+    }
 }
 
 uint64_t fab_tick(struct fab_node *node, uint64_t now_ns)
 {
-    uint64_t next_ns = UINT64_MAX;
-
+    if (now_ns < node->tick_ns) {
+        return node->tick_ns;
+    }
+    node->tick_ns = UINT64_MAX;
     for (uint32_t i = node->session_count; i-- > 0;) {
         struct fab__session *session = node->sessions[node->session_ids[i]];
         if (now_ns >= silence_deadline(session)) {
             fab__session_end(session, SF_CAUSE_OF(NODE_LOST));
-            continue;
+        } else {
+            session_tick(session, now_ns);
         }
-        fab__window_timeout(session, now_ns);
-        if (session_pending(session, now_ns)) {
-            next_ns = now_ns;
-        }
-        next_ns = min_u64(next_ns, silence_deadline(session));
-        next_ns = min_u64(next_ns, session->resend_at_ns);
-        next_ns = min_u64(next_ns, session->last_sent_ns + node->heartbeat_ns);
     }
-    return next_ns;
+    return node->tick_ns;
 }

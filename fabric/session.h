@@ -2,39 +2,63 @@
 /*
  * session.h - private to fabric: the stream of frames between this node and another.
  *
- * Model: each side numbers its RECORDS frames from 1. A sent frame stays in its window slot until
- * it is acknowledged, and is sent again when its timer runs out (RFC 6298) or when three later
- * frames were seen by the peer. The receiver takes frames in order, holds up to a window of later
- * ones, and drops what it has had. So records arrive in order and exactly once.
+ * Model: a session begins with hellos. Each side names its session by a number, made of its epoch
+ * and a counter, and sends frames only once the other has said that number back; so a frame of an
+ * earlier session, or of an earlier boot of either node, has a number that nobody answers to.
  *
- * A session has a number on either side, so that a session begun again with the same two epochs is
- * not confused by frames of the one before.
+ * Each side numbers its RECORDS frames from 1. A sent frame stays in its window slot until it is
+ * acknowledged, and is sent again when its timer runs out (RFC 6298) or when three later frames
+ * were seen by the peer. The receiver takes frames in order, holds later ones, and drops what it
+ * has had. So records arrive in order and exactly once. How many frames may be on their way is
+ * congestion.h's business.
  *
- * Limits: FAB__WINDOW frames in flight either way, whose bytes are reserved at the beginning.
+ * A frame's payload is copied into its slot, with one exception: part of a large block stays where
+ * it is (`tail`) until the frame is acknowledged. The session owns the block from when its message
+ * is gone until then.
+ *
+ * Sessions with something to send stand in a ring at the node (`ready`), so that a node with many
+ * peers looks at those only. Whatever may give a session something to send calls fab__ready.
+ *
+ * Limits: FAB__WINDOW frames in flight either way. Slots grow with what is used, by doubling, and
+ * buffers are taken from malloc as they are needed; without memory nothing is lost, but later.
  */
 #ifndef FABRIC_SESSION_H
 #define FABRIC_SESSION_H
 
+#include "congestion.h"
 #include "node.h"
 #include "wire.h"
 
-#define FAB__WINDOW 64u
+#define FAB__WINDOW (64u * FAB__SACK_WORDS_MAX)
+#define FAB__WINDOW_FIRST 16u /* slots at first */
+#define FAB__BUFFERS_KEPT 64u /* free ones, while the session is busy */
 /* A peer may have so many times peer_timeout_ns until it is heard for the first time. */
 #define FAB__FIRST_CONTACT_FACTOR 5u
 #define FAB__REPLIES_MAX (1u << 16)
+/* Session numbers: epoch << 18 | counter. */
+#define FAB__SESSION_EPOCH_SHIFT 18u
+
+struct fab__buffer {
+    struct fab__buffer *next; /* free ones */
+    uint8_t bytes[];
+};
 
 struct fab__sent {
-    uint8_t *bytes; /* records; mtu - FAB__HEADER_BYTES reserved */
+    struct fab__buffer *buffer; /* records, `length` bytes of it */
+    struct xh_block *block;     /* the tail is part of it; NULL: no tail */
+    uint64_t sent_ns;           /* last time */
     uint32_t length;
-    uint32_t sends;
-    uint64_t sent_ns; /* last time */
-    bool seen;        /* by selective acknowledgement */
-    bool lost;        /* to be sent again */
+    uint32_t tail_offset;
+    uint32_t tail_length;
+    uint16_t sends; /* stops at its maximum */
+    bool last;      /* of block: acknowledged, it is freed */
+    bool seen;      /* by selective acknowledgement */
+    bool lost;      /* to be sent again */
 };
 
 struct fab__held {
-    uint8_t *bytes;
-    uint32_t length; /* 0: not here */
+    struct fab__buffer *buffer; /* NULL: not here */
+    uint32_t length;
 };
 
 /* A small record that answers another and belongs to no endpoint record of this node. */
@@ -48,27 +72,51 @@ struct fab__session {
     struct fab_node *node;
     uint16_t peer_id;
     uint16_t peer_epoch;
-    uint32_t mtu_bytes;
+    uint32_t mtu_bytes;   /* of the link on this side */
+    uint32_t frame_bytes; /* largest frame, agreed */
     uint32_t number;      /* ours */
     uint32_t peer_number; /* 0: not heard yet */
+    bool open;            /* the peer knows our number: frames may go */
     bool broken;          /* the peer broke the protocol: to be ended */
+    bool hello_due;
+    bool ack_due;       /* at once */
+    bool heartbeat_due; /* a control frame, whatever there is to say */
+    bool starved;       /* no memory: nothing new until the next tick */
 
-    struct fab__sent sent[FAB__WINDOW]; /* by sequence modulo window */
-    uint32_t tx_next;                   /* sequence of the next new frame */
-    uint32_t tx_acked;                  /* all before this one are acknowledged */
+    /* Sent, by sequence modulo sent_capacity. */
+    struct fab__sent *sent;
+    uint32_t sent_capacity; /* a power of two */
+    uint32_t tx_next;       /* sequence of the next new frame */
+    uint32_t tx_acked;      /* all before this one are acknowledged */
     uint32_t lost_count;
-    uint64_t rtt_ns; /* smoothed; 0: none yet */
+    uint32_t seen_count; /* in flight, and seen */
+    uint64_t tx_number;  /* of the last frame */
+    uint64_t rtt_ns;     /* smoothed; 0: none yet */
     uint64_t rtt_deviation_ns;
     uint64_t resend_at_ns; /* UINT64_MAX: nothing in flight */
     uint32_t backoff;
+    struct fab__congestion congestion;
 
-    struct fab__held held[FAB__WINDOW];
-    uint32_t rx_next;
+    /* Received too early, by sequence modulo held_capacity. */
+    struct fab__held *held;
+    uint32_t held_capacity; /* a power of two, or 0 */
     uint32_t held_count;
-    bool ack_due;
+    uint32_t held_end; /* one past the last sequence held; if any is */
+    uint32_t rx_next;
+    uint32_t unacked;   /* frames received since an acknowledgement went out */
+    uint64_t ack_at_ns; /* by when one has to go out, if any frame is unacked */
+    uint64_t newest_ns; /* arrival of the last frame */
 
     uint64_t last_sent_ns;
     uint64_t begun_ns;
+    uint64_t hello_at_ns; /* UINT64_MAX: none to be sent */
+    uint64_t hello_wait_ns;
+
+    struct fab__buffer *buffers; /* free */
+    uint32_t buffer_count;
+
+    struct fab__session *ready_next; /* the node's ring */
+    bool ready;
 
     struct fab_ep *ep_first; /* endpoints with something to send, in turn */
     struct fab_ep *ep_last;
@@ -78,8 +126,12 @@ struct fab__session {
     uint32_t reply_capacity;
 
     struct fab_peer_info info;
-    uint8_t *memory;
 };
+
+static inline uint32_t fab__payload_bytes_max(const struct fab__session *session)
+{
+    return session->frame_bytes - FAB__HEADER_BYTES;
+}
 
 /* --- session.c ------------------------------------------------------------------------------ */
 
@@ -89,7 +141,42 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause);
 /* A session that cannot take the answer is broken. */
 void fab__reply(struct fab__session *session, enum fab__record_type type, uint64_t target,
                 struct sf_cause cause);
-struct fab__header fab__session_header(const struct fab__session *session, uint8_t kind);
+/* Ends the session and begins it anew, with the same peer. NULL: no memory; it has ended. */
+struct fab__session *fab__session_again(struct fab__session *session, uint64_t now_ns);
+/* It may have something to send now. */
+void fab__ready(struct fab__session *session);
+/* Something is due at at_ns: fab_tick will be asked for by then. */
+static inline void fab__timer(struct fab_node *node, uint64_t at_ns)
+{
+    node->tick_ns = at_ns < node->tick_ns ? at_ns : node->tick_ns;
+}
+/* NULL: no memory. */
+struct fab__buffer *fab__buffer_take(struct fab__session *session);
+void fab__buffer_give(struct fab__session *session, struct fab__buffer *buffer);
+
+/* --- hello.c: how a session begins ---------------------------------------------------------- */
+
+void fab__hello_take(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
+                     uint64_t now_ns);
+/* Answers its length. */
+uint32_t fab__hello_make(struct fab__session *session, uint8_t *bytes, uint64_t now_ns);
+/* The peer has used our number. */
+void fab__session_opened(struct fab__session *session);
+
+/* --- receive.c: frames that come in --------------------------------------------------------- */
+
+/* Writes what was received into a header: ack, selective ack in at most words_max words, hold. */
+void fab__ack_write(struct fab__session *session, struct fab__header *header, uint32_t words_max,
+                    uint64_t now_ns);
+/* Its time has come, or sets a timer. */
+void fab__ack_tick(struct fab__session *session, uint64_t now_ns);
+void fab__held_fini(struct fab__session *session);
+
+/* --- transmit.c: frames that go out --------------------------------------------------------- */
+
+bool fab__session_pending(const struct fab__session *session);
+struct fab__header fab__session_header(struct fab__session *session, uint8_t kind,
+                                       uint32_t sack_words_max, uint64_t now_ns);
 
 /* --- window.c: what was sent ---------------------------------------------------------------- */
 
@@ -97,13 +184,36 @@ static inline uint32_t fab__in_flight(const struct fab__session *session)
 {
     return session->tx_next - session->tx_acked;
 }
+static inline struct fab__sent *fab__sent_at(const struct fab__session *session, uint32_t sequence)
+{
+    return &session->sent[sequence & (session->sent_capacity - 1)];
+}
+/* May a frame go out, new or again, as far as the network is concerned? */
+static inline bool fab__window_open(const struct fab__session *session)
+{
+    return fab__in_flight(session) - session->seen_count - session->lost_count <
+           session->congestion.window;
+}
+SF_MUST_CHECK sf_status fab__window_init(struct fab__session *session);
+/* Frees slots and blocks; nothing is in flight afterwards. */
+void fab__window_fini(struct fab__session *session);
+/* A slot for a new frame, with a buffer; NULL: the window is full, or there is no memory. */
+struct fab__sent *fab__window_new(struct fab__session *session);
+/* It is filled: it gets the next sequence. */
+void fab__window_push(struct fab__session *session);
 /* False: acknowledges what was never sent. */
-bool fab__window_acked(struct fab__session *session, uint32_t ack, uint64_t sack, uint64_t now_ns);
+bool fab__window_acked(struct fab__session *session, const struct fab__header *header,
+                       uint64_t now_ns);
 /* Marks frames whose time is up. */
 void fab__window_timeout(struct fab__session *session, uint64_t now_ns);
 /* The oldest frame to be sent again, or NULL. */
 struct fab__sent *fab__window_lost(struct fab__session *session, uint32_t *out_sequence);
 void fab__window_sent(struct fab__session *session, struct fab__sent *sent, uint64_t now_ns);
+/*
+ * A block that `owner` has and of which parts may be in flight: frees it as soon as none is. For
+ * messages that end before they are sent whole.
+ */
+void fab__window_free_block(struct fab__session *session, struct xh_block *block, uint64_t owner);
 
 /* --- outbox.c: records that go out ---------------------------------------------------------- */
 
@@ -113,12 +223,18 @@ struct fab__session *fab__work_session(const struct fab_ep *ep);
 void fab__schedule(struct fab_ep *ep);
 void fab__unschedule(struct fab_ep *ep);
 bool fab__outbox_empty(const struct fab__session *session);
-/* Fills a frame's payload. */
-void fab__outbox_write(struct fab__session *session, struct fab__writer *writer);
+/* Fills a new frame's payload. */
+void fab__outbox_write(struct fab__session *session, struct fab__sent *sent);
 
 /* --- inbox.c: records that come in ---------------------------------------------------------- */
 
 /* Takes the records of a frame that is in order. Sets session->broken if they make no sense. */
 void fab__inbox_take(struct fab__session *session, const uint8_t *bytes, uint32_t length);
+
+/* Owner of blocks that are in flight and in no message any more. */
+static inline uint64_t fab__session_owner(const struct fab__session *session)
+{
+    return XH_OWNER(XH_OWNER_SESSION, session->peer_id);
+}
 
 #endif

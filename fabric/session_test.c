@@ -290,6 +290,13 @@ static void no_record_for_an_arrival_closes_with_quota(void **state)
 
 /* --- loss of nodes -------------------------------------------------------------------------- */
 
+static sf_status peer_add(uint16_t at, uint16_t node_id, uint16_t epoch, uint32_t mtu_bytes)
+{
+    struct fab_peer peer = {.node_id = node_id, .epoch = epoch, .mtu_bytes = mtu_bytes};
+
+    return fab_peer_add(fab(at), &peer, net.now_ns);
+}
+
 static void a_silent_node_is_lost_with_its_channels(void **state)
 {
     struct fab_ep *imp;
@@ -320,7 +327,7 @@ static void a_node_that_booted_again_is_noticed_at_once(void **state)
     (void)state;
     open_pair(1, 2, false, &imp, &exp);
     net_restart(&net, 2);
-    assert_int_equal(fab_peer_add(fab(2), 1, net.nodes[1].epoch, NET_MTU, net.now_ns), SF_OK);
+    assert_int_equal(peer_add(2, 1, net.nodes[1].epoch, NET_MTU), SF_OK);
     net_run(&net, 5 * MS);
     expect_closed(imp, SF_CAUSE_NODE_LOST);
     assert_int_equal(net.nodes[1].lost_count, 1);
@@ -356,13 +363,13 @@ static void peers_are_checked_when_added(void **state)
     struct fab_peer_info info;
 
     (void)state;
-    assert_int_equal(fab_peer_add(fab(1), 1, 1, NET_MTU, 0), SF_BADARG);
-    assert_int_equal(fab_peer_add(fab(1), 0, 1, NET_MTU, 0), SF_BADARG);
-    assert_int_equal(fab_peer_add(fab(1), 1024, 1, NET_MTU, 0), SF_BADARG);
-    assert_int_equal(fab_peer_add(fab(1), 9, 0, NET_MTU, 0), SF_BADARG);
-    assert_int_equal(fab_peer_add(fab(1), 9, 1, FAB_MTU_BYTES_MIN - 1, 0), SF_BADARG);
-    assert_int_equal(fab_peer_add(fab(1), 9, 1, FAB_MTU_BYTES_MAX + 1, 0), SF_BADARG);
-    assert_int_equal(fab_peer_add(fab(1), 2, 1, NET_MTU, 0), SF_EXISTS);
+    assert_int_equal(peer_add(1, 1, 1, NET_MTU), SF_BADARG);
+    assert_int_equal(peer_add(1, 0, 1, NET_MTU), SF_BADARG);
+    assert_int_equal(peer_add(1, 1024, 1, NET_MTU), SF_BADARG);
+    assert_int_equal(peer_add(1, 9, 0, NET_MTU), SF_BADARG);
+    assert_int_equal(peer_add(1, 9, 1, FAB_MTU_BYTES_MIN - 1), SF_BADARG);
+    assert_int_equal(peer_add(1, 9, 1, FAB_MTU_BYTES_MAX + 1), SF_BADARG);
+    assert_int_equal(peer_add(1, 2, 1, NET_MTU), SF_EXISTS);
     assert_int_equal(fab_peer_query(fab(1), 9, &info), SF_NOTFOUND);
     net_run(&net, 5 * MS);
     assert_int_equal(fab_peer_query(fab(1), 2, &info), SF_OK);
@@ -462,7 +469,7 @@ static void the_window_bounds_what_is_in_flight(void **state)
     while (fab_tx(fab(1), 2, bytes, sizeof(bytes), net.now_ns) != 0) {
         frames++;
     }
-    assert_int_equal(frames, FAB__WINDOW);
+    assert_int_equal(frames, FAB__CONGESTION_WINDOW_FIRST);
     net_run(&net, 100 * MS);
     assert_int_equal(fab_ep_recv(exp, &msg, owner_of(2)), SF_OK);
     block_check(2, msg.args[0].block, 1u << 20, 1);
@@ -700,13 +707,12 @@ static void losing_the_node_an_endpoint_came_from_closes_it(void **state)
 static void forge(uint16_t from, uint16_t to, const struct fab__writer *records)
 {
     struct fab__session *session = fab(from)->sessions[to];
-    struct fab__header header = fab__session_header(session, FAB__FRAME_RECORDS);
+    struct fab__header header = fab__session_header(session, FAB__FRAME_RECORDS, 0, net.now_ns);
     uint8_t bytes[NET_MTU];
 
     assert_int_equal(fab__in_flight(session), 0);
     session->tx_next++;
     session->tx_acked++;
-    header.payload_bytes = (uint16_t)records->length;
     fab__header_write(bytes, &header);
     memcpy(bytes + FAB__HEADER_BYTES, records->bytes, records->length);
     fab_rx(fab(to), from, bytes, FAB__HEADER_BYTES + records->length, net.now_ns);

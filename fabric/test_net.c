@@ -76,10 +76,12 @@ void net_introduce(struct net *net, uint16_t a, uint16_t b)
 {
     struct net_node *na = &net->nodes[a];
     struct net_node *nb = &net->nodes[b];
-    sf_status st = fab_peer_add(na->fab, b, nb->epoch, NET_MTU, net->now_ns);
+    struct fab_peer peer = {.node_id = b, .epoch = nb->epoch, .mtu_bytes = NET_MTU};
+    sf_status st = fab_peer_add(na->fab, &peer, net->now_ns);
 
     assert_true(st == SF_OK || st == SF_EXISTS);
-    st = fab_peer_add(nb->fab, a, na->epoch, NET_MTU, net->now_ns);
+    peer = (struct fab_peer){.node_id = a, .epoch = na->epoch, .mtu_bytes = NET_MTU};
+    st = fab_peer_add(nb->fab, &peer, net->now_ns);
     assert_true(st == SF_OK || st == SF_EXISTS);
 }
 

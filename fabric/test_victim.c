@@ -24,13 +24,39 @@ static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
     victim->lost_count++;
 }
 
+/* The hostile node says hello as an honest one would. */
+static void hello_give(struct victim *victim, uint16_t id)
+{
+    const struct fab__session *session = victim->fab->sessions[id];
+    uint8_t bytes[FAB__HELLO_BYTES];
+    struct fab__hello hello = {
+        .mtu_bytes = VICTIM_MTU,
+        .source_node = id,
+        .target_node = VICTIM_ID,
+        .source_epoch = 1,
+        .target_epoch = 1,
+        .source_session = victim->session[id],
+        .target_session = session->number,
+    };
+
+    fab__hello_write(bytes, &hello);
+    fab_rx(victim->fab, id, bytes, sizeof(bytes), victim->now_ns);
+    require(victim->fab->sessions[id]->open, "a hello opens no session");
+}
+
 static void peer_begin(struct victim *victim, uint16_t id)
 {
+    struct fab_peer peer = {.node_id = id, .epoch = 1, .mtu_bytes = VICTIM_MTU};
+
     if (victim->fab->sessions[id] == NULL) {
-        victim->sequence[id] = 1;
-        victim->session[id]++;
-        require(fab_peer_add(victim->fab, id, 1, VICTIM_MTU, victim->now_ns) == SF_OK,
+        require(fab_peer_add(victim->fab, &peer, victim->now_ns) == SF_OK,
                 "a peer cannot be added again");
+    }
+    if (!victim->fab->sessions[id]->open) {
+        victim->sequence[id] = 1;
+        victim->session[id] = victim->session[id] == 0 ? 1u << FAB__SESSION_EPOCH_SHIFT | 1u
+                                                       : victim->session[id] + 1;
+        hello_give(victim, id);
     }
 }
 
@@ -70,7 +96,7 @@ void victim_audit(struct victim *victim)
     require(xh_audit(victim->heap, &text) == SF_OK, text);
 }
 
-void victim_bytes(struct victim *victim, uint16_t from, const uint8_t *bytes, uint32_t length)
+void victim_bytes(struct victim *victim, uint16_t from, uint8_t *bytes, uint32_t length)
 {
     fab_rx(victim->fab, from, bytes, length, victim->now_ns);
 }
@@ -83,13 +109,8 @@ static void frame_give(struct victim *victim, uint16_t from, uint8_t kind, const
     const struct fab__session *session = victim->fab->sessions[from];
     struct fab__header header = {
         .kind = kind,
-        .payload_bytes = (uint16_t)length,
-        .source_node = from,
-        .target_node = VICTIM_ID,
-        .source_epoch = 1,
-        .target_epoch = 1,
-        .source_session = victim->session[from],
         .target_session = session->number,
+        .number = ++victim->number[from],
         .sequence = victim->sequence[from],
         .ack = session->tx_next,
     };
@@ -104,7 +125,7 @@ static void frame_give(struct victim *victim, uint16_t from, uint8_t kind, const
 
 void victim_records(struct victim *victim, uint16_t from, const uint8_t *bytes, uint32_t length)
 {
-    if (length > 0 && length <= FAB_MTU_BYTES_MAX) {
+    if (length > 0 && length <= VICTIM_MTU - FAB__HEADER_BYTES) {
         peer_begin(victim, from);
         frame_give(victim, from, FAB__FRAME_RECORDS, bytes, length);
         peer_begin(victim, from);

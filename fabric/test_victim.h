@@ -23,6 +23,7 @@ struct victim {
     uint64_t now_ns;
     uint32_t sequence[4]; /* next of each hostile node */
     uint32_t session[4];  /* its session number */
+    uint64_t number[4];   /* of its last frame */
     uint32_t lost_count;
 };
 
@@ -33,7 +34,7 @@ void victim_end(struct victim *victim);
 /* A frame with these records, next in order, and begins sessions anew that were ended. */
 void victim_records(struct victim *victim, uint16_t from, const uint8_t *bytes, uint32_t length);
 /* Bytes as they are. */
-void victim_bytes(struct victim *victim, uint16_t from, const uint8_t *bytes, uint32_t length);
+void victim_bytes(struct victim *victim, uint16_t from, uint8_t *bytes, uint32_t length);
 /* holders_act, and now and then the victim's frames go out (and are acknowledged). */
 void victim_live(struct victim *victim, uint32_t what);
 /* What holders of endpoints on some node do, chosen by `what`: receive, send, open, close. */

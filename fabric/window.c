@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
+#include <stdlib.h>
 
 #include "session.h"
 
@@ -12,7 +13,120 @@
 #define RESEND_NS_MAX 400000000ull
 #define CLOCK_GRAIN_NS 1000000ull
 #define BACKOFF_MAX 6u
-#define SEEN_LATER_FOR_LOST 3
+#define SEEN_LATER_FOR_LOST 3u
+
+/* --- slots ---------------------------------------------------------------------------------- */
+
+sf_status fab__window_init(struct fab__session *session)
+{
+    session->sent = calloc(FAB__WINDOW_FIRST, sizeof(*session->sent));
+    session->sent_capacity = FAB__WINDOW_FIRST;
+    session->tx_next = session->tx_acked = 1;
+    session->resend_at_ns = UINT64_MAX;
+    fab__congestion_begin(&session->congestion, session->tx_next);
+    return session->sent == NULL ? SF_NOMEM : SF_OK;
+}
+
+static bool slots_grow(struct fab__session *session)
+{
+    uint32_t capacity = session->sent_capacity * 2;
+    struct fab__sent *sent;
+
+    if (capacity > FAB__WINDOW) {
+        return false;
+    }
+    sent = calloc(capacity, sizeof(*sent));
+    if (sent == NULL) {
+        return false;
+    }
+    for (uint32_t sequence = session->tx_acked; sequence != session->tx_next; sequence++) {
+        sent[sequence & (capacity - 1)] = *fab__sent_at(session, sequence);
+    }
+    free(session->sent);
+    session->sent = sent;
+    session->sent_capacity = capacity;
+    return true;
+}
+
+struct fab__sent *fab__window_new(struct fab__session *session)
+{
+    struct fab__sent *sent;
+
+    if (fab__in_flight(session) == session->sent_capacity && !slots_grow(session)) {
+        return NULL;
+    }
+    sent = fab__sent_at(session, session->tx_next);
+    *sent = (struct fab__sent){.buffer = sent->buffer};
+    if (sent->buffer == NULL) {
+        sent->buffer = fab__buffer_take(session);
+    }
+    return sent->buffer == NULL ? NULL : sent;
+}
+
+void fab__window_push(struct fab__session *session)
+{
+    session->tx_next++;
+}
+
+static void lost_set(struct fab__session *session, struct fab__sent *sent, bool lost)
+{
+    if (sent->lost != lost) {
+        sent->lost = lost;
+        session->lost_count += lost ? 1u : UINT32_MAX;
+    }
+}
+
+static void slot_release(struct fab__session *session, struct fab__sent *sent)
+{
+    if (sent->last) {
+        sf_status st = xh_free(session->node->heap, sent->block, fab__session_owner(session));
+        assert(st == SF_OK);
+        (void)st;
+    }
+    sent->block = NULL;
+    sent->last = false;
+    fab__buffer_give(session, sent->buffer);
+    sent->buffer = NULL;
+}
+
+void fab__window_fini(struct fab__session *session)
+{
+    if (session->sent == NULL) {
+        return;
+    }
+    for (; session->tx_acked != session->tx_next; session->tx_acked++) {
+        slot_release(session, fab__sent_at(session, session->tx_acked));
+    }
+    for (uint32_t i = 0; i < session->sent_capacity; i++) {
+        free(session->sent[i].buffer); /* taken for a frame that had nothing to say */
+    }
+    session->lost_count = session->seen_count = 0;
+    free(session->sent);
+    session->sent = NULL;
+    session->sent_capacity = 0;
+}
+
+void fab__window_free_block(struct fab__session *session, struct xh_block *block, uint64_t owner)
+{
+    struct fab__sent *sent = NULL;
+    sf_status st;
+
+    for (uint32_t sequence = session->tx_next; sequence != session->tx_acked && sent == NULL;
+         sequence--) {
+        struct fab__sent *at = fab__sent_at(session, sequence - 1);
+        sent = at->block == block ? at : NULL;
+    }
+    if (sent == NULL) {
+        st = xh_free(session->node->heap, block, owner);
+    } else {
+        st = xh_give(block, owner, fab__session_owner(session));
+        sent->last = true;
+    }
+    assert(st == SF_OK);
+    (void)st;
+}
+
+/* --- the resend timer ----------------------------------------------------------------------- */
 
 static uint64_t resend_after(const struct fab__session *session)
 {
@@ -29,12 +143,18 @@ static uint64_t resend_after(const struct fab__session *session)
     return after < RESEND_NS_MAX ? after : RESEND_NS_MAX;
 }
 
+static void resend_timer_set(struct fab__session *session, uint64_t now_ns)
+{
+    session->resend_at_ns = now_ns + resend_after(session);
+    fab__timer(session->node, session->resend_at_ns);
+}
+
 static void rtt_sample(struct fab__session *session, uint64_t sample_ns)
 {
     uint64_t apart;
 
     if (session->rtt_ns == 0) {
-        session->rtt_ns = sample_ns == 0 ? 1 : sample_ns;
+        session->rtt_ns = sample_ns;
         session->rtt_deviation_ns = sample_ns / 2;
         return;
     }
@@ -43,65 +163,102 @@ static void rtt_sample(struct fab__session *session, uint64_t sample_ns)
     session->rtt_ns = (7 * session->rtt_ns + sample_ns) / 8;
 }
 
-static void lost_set(struct fab__session *session, struct fab__sent *sent, bool lost)
+/* --- acknowledgements ----------------------------------------------------------------------- */
+
+static bool sack_bit(const struct fab__header *header, uint32_t bit)
 {
-    if (sent->lost != lost) {
-        sent->lost = lost;
-        session->lost_count += lost ? 1u : UINT32_MAX;
-    }
+    return bit / 64 < header->sack_words && (header->sack[bit / 64] >> bit % 64 & 1u) != 0;
 }
 
-static struct fab__sent *sent_at(struct fab__session *session, uint32_t sequence)
+/*
+ * Marks what the peer has beyond a hole; answers the newest frame that is news, or NULL. Frames
+ * that several later ones have overtaken are lost, unless sent again just now.
+ */
+static const struct fab__sent *seen_mark(struct fab__session *session,
+                                         const struct fab__header *header, uint64_t now_ns)
 {
-    return &session->sent[sequence % FAB__WINDOW];
-}
+    const struct fab__sent *newest = NULL;
+    uint32_t later = 0;
+    bool lost = false;
 
-static void seen_mark(struct fab__session *session, uint64_t sack, uint64_t now_ns)
-{
-    uint32_t count = fab__in_flight(session);
-
-    for (uint32_t i = 1; i < count; i++) {
-        if (sack >> (i - 1) & 1u) {
-            struct fab__sent *sent = sent_at(session, session->tx_acked + i);
-            sent->seen = true;
+    for (uint32_t i = fab__in_flight(session); i-- > 0;) {
+        struct fab__sent *sent = fab__sent_at(session, session->tx_acked + i);
+        if (i > 0 && sack_bit(header, i - 1)) {
+            later++;
+            if (!sent->seen) {
+                sent->seen = true;
+                session->seen_count++;
+                newest = newest == NULL ? sent : newest;
+            }
             lost_set(session, sent, false);
-        }
-    }
-    /* Frames that several later ones have overtaken are lost, unless sent again just now. */
-    for (uint32_t i = 0; i < count && (sack >> i) != 0; i++) {
-        struct fab__sent *sent = sent_at(session, session->tx_acked + i);
-        if (!sent->seen && __builtin_popcountll(sack >> i) >= SEEN_LATER_FOR_LOST &&
-            (sent->sends == 1 || now_ns - sent->sent_ns > session->rtt_ns)) {
+        } else if (!sent->seen && !sent->lost && later >= SEEN_LATER_FOR_LOST &&
+                   (sent->sends == 1 || now_ns - sent->sent_ns > session->rtt_ns)) {
             lost_set(session, sent, true);
+            lost = true;
         }
     }
+    if (lost) {
+        fab__congestion_lost(&session->congestion);
+    }
+    return newest;
 }
 
-bool fab__window_acked(struct fab__session *session, uint32_t ack, uint64_t sack, uint64_t now_ns)
+/* All before ack are there. Answers the newest of them if it tells a round trip, or NULL. */
+static uint64_t acked_release(struct fab__session *session, uint32_t ack)
 {
-    int32_t behind = (int32_t)(ack - session->tx_acked);
+    const struct fab__sent *newest = fab__sent_at(session, ack - 1);
+    uint64_t sent_ns = newest->sends == 1 && !newest->seen ? newest->sent_ns : UINT64_MAX;
 
-    if ((int32_t)(ack - session->tx_next) > 0) {
+    while (session->tx_acked != ack) {
+        struct fab__sent *sent = fab__sent_at(session, session->tx_acked);
+        lost_set(session, sent, false);
+        session->seen_count -= sent->seen;
+        sent->seen = false;
+        slot_release(session, sent);
+        session->tx_acked++;
+    }
+    return sent_ns;
+}
+
+bool fab__window_acked(struct fab__session *session, const struct fab__header *header,
+                       uint64_t now_ns)
+{
+    uint32_t frames = header->ack - session->tx_acked;
+    uint64_t sent_ns =
+        UINT64_MAX; /* of the newest frame that is news, if it was sent once (Karn) */
+    uint64_t sample_ns = 0;
+
+    if ((int32_t)(header->ack - session->tx_next) > 0) {
         return false;
     }
-    if (behind < 0) {
+    if ((int32_t)frames < 0) {
         return true; /* overtaken by a later one */
     }
-    if (behind > 0) {
-        const struct fab__sent *newest = sent_at(session, ack - 1);
-        /* Only a frame sent once tells the time it took (Karn). */
-        if (newest->sends == 1 && !newest->seen) {
-            rtt_sample(session, now_ns - newest->sent_ns);
-        }
-        while (session->tx_acked != ack) {
-            lost_set(session, sent_at(session, session->tx_acked), false);
-            session->tx_acked++;
-        }
-        session->backoff = 0;
-        session->resend_at_ns =
-            fab__in_flight(session) == 0 ? UINT64_MAX : now_ns + resend_after(session);
+    if (frames > 0) {
+        sent_ns = acked_release(session, header->ack);
     }
-    seen_mark(session, sack, now_ns);
+    if (header->sack_words != 0) {
+        const struct fab__sent *newest = seen_mark(session, header, now_ns);
+        if (newest != NULL) {
+            sent_ns = newest->sends == 1 ? newest->sent_ns : UINT64_MAX;
+            frames++;
+        }
+    }
+    if (frames == 0) {
+        return true;
+    }
+    if (sent_ns != UINT64_MAX) {
+        uint64_t hold_ns = header->hold_us * 1000ull;
+        sample_ns = now_ns - sent_ns > hold_ns ? now_ns - sent_ns - hold_ns : 1;
+        rtt_sample(session, sample_ns);
+    }
+    session->backoff = 0;
+    session->resend_at_ns = UINT64_MAX;
+    if (fab__in_flight(session) != 0) {
+        resend_timer_set(session, now_ns);
+    }
+    fab__congestion_acked(&session->congestion, frames, session->tx_acked, session->tx_next,
+                          sample_ns, FAB__WINDOW, now_ns);
     return true;
 }
 
@@ -111,7 +268,7 @@ void fab__window_timeout(struct fab__session *session, uint64_t now_ns)
         return;
     }
     for (uint32_t sequence = session->tx_acked; sequence != session->tx_next; sequence++) {
-        struct fab__sent *sent = sent_at(session, sequence);
+        struct fab__sent *sent = fab__sent_at(session, sequence);
         if (!sent->seen) {
             lost_set(session, sent, true);
         }
@@ -119,8 +276,12 @@ void fab__window_timeout(struct fab__session *session, uint64_t now_ns)
     if (session->backoff < BACKOFF_MAX) {
         session->backoff++;
     }
-    session->resend_at_ns = now_ns + resend_after(session);
+    session->info.timeouts++;
+    fab__congestion_timeout(&session->congestion);
+    resend_timer_set(session, now_ns);
 }
+
+/* --- sending -------------------------------------------------------------------------------- */
 
 struct fab__sent *fab__window_lost(struct fab__session *session, uint32_t *out_sequence)
 {
@@ -128,7 +289,7 @@ struct fab__sent *fab__window_lost(struct fab__session *session, uint32_t *out_s
         return NULL;
     }
     for (uint32_t sequence = session->tx_acked; sequence != session->tx_next; sequence++) {
-        struct fab__sent *sent = sent_at(session, sequence);
+        struct fab__sent *sent = fab__sent_at(session, sequence);
         if (sent->lost) {
             *out_sequence = sequence;
             return sent;
@@ -141,9 +302,10 @@ struct fab__sent *fab__window_lost(struct fab__session *session, uint32_t *out_s
 void fab__window_sent(struct fab__session *session, struct fab__sent *sent, uint64_t now_ns)
 {
     lost_set(session, sent, false);
-    sent->sends++;
+    sent->sends += sent->sends < UINT16_MAX;
     sent->sent_ns = now_ns;
     if (session->resend_at_ns == UINT64_MAX) {
-        session->resend_at_ns = now_ns + resend_after(session);
+        resend_timer_set(session, now_ns);
     }
+    fab__congestion_sent(&session->congestion, !fab__window_open(session));
 }

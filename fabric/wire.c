@@ -6,100 +6,12 @@
 
 #include "contract.h"
 
-/* --- writing -------------------------------------------------------------------------------- */
-
-static void write_le(struct fab__writer *writer, uint64_t value, uint32_t length)
-{
-    if (writer->failed || writer->capacity - writer->length < length) {
-        writer->failed = true;
-        return;
-    }
-    for (uint32_t i = 0; i < length; i++) {
-        writer->bytes[writer->length++] = (uint8_t)(value >> (8 * i));
-    }
-}
-
-void fab__write_u8(struct fab__writer *writer, uint8_t value)
-{
-    write_le(writer, value, 1);
-}
-
-void fab__write_u16(struct fab__writer *writer, uint16_t value)
-{
-    write_le(writer, value, 2);
-}
-
-void fab__write_u32(struct fab__writer *writer, uint32_t value)
-{
-    write_le(writer, value, 4);
-}
-
-void fab__write_u64(struct fab__writer *writer, uint64_t value)
-{
-    write_le(writer, value, 8);
-}
-
-void fab__write_bytes(struct fab__writer *writer, const void *bytes, uint32_t length)
-{
-    if (writer->failed || writer->capacity - writer->length < length) {
-        writer->failed = true;
-        return;
-    }
-    memcpy(writer->bytes + writer->length, bytes, length);
-    writer->length += length;
-}
-
 void fab__write_cause(struct fab__writer *writer, struct sf_cause cause)
 {
     fab__write_u8(writer, cause.kind);
     fab__write_u8(writer, cause.fault);
     fab__write_u8(writer, cause.state);
     fab__write_u8(writer, cause.tag);
-}
-
-/* --- reading -------------------------------------------------------------------------------- */
-
-const uint8_t *fab__read_bytes(struct fab__reader *reader, uint32_t length)
-{
-    const uint8_t *at = reader->bytes + reader->offset;
-
-    if (reader->failed || reader->length - reader->offset < length) {
-        reader->failed = true;
-        return NULL;
-    }
-    reader->offset += length;
-    return at;
-}
-
-static uint64_t read_le(struct fab__reader *reader, uint32_t length)
-{
-    const uint8_t *at = fab__read_bytes(reader, length);
-    uint64_t value = 0;
-
-    for (uint32_t i = 0; at != NULL && i < length; i++) {
-        value |= (uint64_t)at[i] << (8 * i);
-    }
-    return value;
-}
-
-uint8_t fab__read_u8(struct fab__reader *reader)
-{
-    return (uint8_t)read_le(reader, 1);
-}
-
-uint16_t fab__read_u16(struct fab__reader *reader)
-{
-    return (uint16_t)read_le(reader, 2);
-}
-
-uint32_t fab__read_u32(struct fab__reader *reader)
-{
-    return (uint32_t)read_le(reader, 4);
-}
-
-uint64_t fab__read_u64(struct fab__reader *reader)
-{
-    return read_le(reader, 8);
 }
 
 struct sf_cause fab__read_cause(struct fab__reader *reader)
@@ -115,51 +27,84 @@ struct sf_cause fab__read_cause(struct fab__reader *reader)
 
 /* --- frames and records --------------------------------------------------------------------- */
 
-void fab__header_write(uint8_t bytes[FAB__HEADER_BYTES], const struct fab__header *header)
+void fab__header_write(uint8_t *bytes, const struct fab__header *header)
 {
-    struct fab__writer writer = {.bytes = bytes, .capacity = FAB__HEADER_BYTES};
+    struct fab__writer writer = {.bytes = bytes, .capacity = FAB__HEADER_BYTES_MAX};
 
-    fab__write_u32(&writer, FAB__WIRE_MAGIC);
-    fab__write_u8(&writer, FAB__WIRE_VERSION);
-    fab__write_u8(&writer, header->kind);
-    fab__write_u16(&writer, header->payload_bytes);
-    fab__write_u16(&writer, header->source_node);
-    fab__write_u16(&writer, header->target_node);
-    fab__write_u16(&writer, header->source_epoch);
-    fab__write_u16(&writer, header->target_epoch);
-    fab__write_u32(&writer, header->source_session);
+    fab__write_u8(&writer, (uint8_t)(FAB__WIRE_VERSION << 4 | header->kind));
+    fab__write_u8(&writer, header->sack_words);
+    fab__write_u16(&writer, header->hold_us);
     fab__write_u32(&writer, header->target_session);
+    fab__write_u64(&writer, header->number);
     fab__write_u32(&writer, header->sequence);
     fab__write_u32(&writer, header->ack);
-    fab__write_u64(&writer, header->sack);
-    assert(writer.length == FAB__HEADER_BYTES);
+    for (uint32_t i = 0; i < header->sack_words; i++) {
+        fab__write_u64(&writer, header->sack[i]);
+    }
+    assert(writer.length == fab__header_bytes(header));
 }
 
 bool fab__header_read(const uint8_t *bytes, uint32_t length, struct fab__header *out_header)
 {
-    struct fab__reader reader = {.bytes = bytes, .length = length};
+    struct fab__reader reader = {.bytes = bytes, .length = length, .offset = 1};
 
-    if (length < FAB__HEADER_BYTES || fab__read_u32(&reader) != FAB__WIRE_MAGIC ||
-        fab__read_u8(&reader) != FAB__WIRE_VERSION) {
+    out_header->kind = fab__frame_kind(bytes, length);
+    if (out_header->kind > FAB__FRAME_RECORDS) {
         return false;
     }
-    out_header->kind = fab__read_u8(&reader);
-    out_header->payload_bytes = fab__read_u16(&reader);
-    out_header->source_node = fab__read_u16(&reader);
-    out_header->target_node = fab__read_u16(&reader);
-    out_header->source_epoch = fab__read_u16(&reader);
-    out_header->target_epoch = fab__read_u16(&reader);
-    out_header->source_session = fab__read_u32(&reader);
+    out_header->sack_words = fab__read_u8(&reader);
+    out_header->hold_us = fab__read_u16(&reader);
     out_header->target_session = fab__read_u32(&reader);
+    out_header->number = fab__read_u64(&reader);
     out_header->sequence = fab__read_u32(&reader);
     out_header->ack = fab__read_u32(&reader);
-    out_header->sack = fab__read_u64(&reader);
-    if (out_header->payload_bytes != length - FAB__HEADER_BYTES) {
+    if (out_header->sack_words > FAB__SACK_WORDS_MAX || out_header->target_session == 0 ||
+        out_header->number == 0) {
         return false;
     }
-    return out_header->kind == FAB__FRAME_RECORDS
-               ? out_header->payload_bytes > 0
-               : out_header->kind == FAB__FRAME_CONTROL && out_header->payload_bytes == 0;
+    for (uint32_t i = 0; i < out_header->sack_words; i++) {
+        out_header->sack[i] = fab__read_u64(&reader);
+    }
+    return !reader.failed;
+}
+
+void fab__hello_write(uint8_t bytes[FAB__HELLO_BYTES], const struct fab__hello *hello)
+{
+    struct fab__writer writer = {.bytes = bytes, .capacity = FAB__HELLO_BYTES};
+
+    fab__write_u8(&writer, FAB__WIRE_VERSION << 4 | FAB__FRAME_HELLO);
+    fab__write_u8(&writer, hello->flags);
+    fab__write_u16(&writer, hello->mtu_bytes);
+    fab__write_u16(&writer, hello->source_node);
+    fab__write_u16(&writer, hello->target_node);
+    fab__write_u16(&writer, hello->source_epoch);
+    fab__write_u16(&writer, hello->target_epoch);
+    fab__write_u32(&writer, hello->source_session);
+    fab__write_u32(&writer, hello->target_session);
+    fab__write_le(&writer, hello->ciphers, 4);
+    assert(writer.length == FAB__HELLO_BYTES);
+}
+
+bool fab__hello_read(const uint8_t *bytes, uint32_t length, struct fab__hello *out_hello)
+{
+    struct fab__reader reader = {.bytes = bytes, .length = length, .offset = 1};
+    uint32_t ciphers;
+
+    if (fab__frame_kind(bytes, length) != FAB__FRAME_HELLO) {
+        return false;
+    }
+    out_hello->flags = fab__read_u8(&reader);
+    out_hello->mtu_bytes = fab__read_u16(&reader);
+    out_hello->source_node = fab__read_u16(&reader);
+    out_hello->target_node = fab__read_u16(&reader);
+    out_hello->source_epoch = fab__read_u16(&reader);
+    out_hello->target_epoch = fab__read_u16(&reader);
+    out_hello->source_session = fab__read_u32(&reader);
+    out_hello->target_session = fab__read_u32(&reader);
+    ciphers = fab__read_u32(&reader);
+    out_hello->ciphers = (uint8_t)ciphers;
+    return ciphers <= UINT8_MAX && out_hello->source_session != 0 &&
+           out_hello->flags <= (FAB__HELLO_ANSWER | FAB__HELLO_SEALED);
 }
 
 uint32_t fab__record_begin(struct fab__writer *writer, enum fab__record_type type, uint8_t flags)
@@ -220,7 +165,7 @@ static bool ep_read(struct fab__reader *reader, struct fab__wire_ep *ep)
            ep->peer_node < FAB_NODES_MAX && ep->side <= CT_EXP && ep->attached <= 1;
 }
 
-static uint64_t scalar_read(struct fab__reader *reader, uint8_t kind)
+uint64_t fab__scalar_read(struct fab__reader *reader, uint8_t kind)
 {
     switch (kind) {
     case CT_ARG_INT8:
@@ -230,7 +175,7 @@ static uint64_t scalar_read(struct fab__reader *reader, uint8_t kind)
     case CT_ARG_INT32:
         return (uint64_t)(int64_t)(int32_t)fab__read_u32(reader);
     default:
-        return read_le(reader, fab__kind_bytes(kind));
+        return fab__read_le(reader, fab__kind_bytes(kind));
     }
 }
 
@@ -246,7 +191,7 @@ void fab__wire_msg_write(struct fab__writer *writer, const struct fab__wire_msg 
         } else if (msg->kinds[i] == CT_ARG_BLOCK) {
             fab__write_u32(writer, msg->args[i].block_bytes);
         } else {
-            write_le(writer, msg->args[i].scalar, fab__kind_bytes(msg->kinds[i]));
+            fab__write_le(writer, msg->args[i].scalar, fab__kind_bytes(msg->kinds[i]));
         }
     }
 }
@@ -269,7 +214,7 @@ bool fab__wire_msg_read(struct fab__reader *reader, struct fab__wire_msg *out_ms
         } else if (kind == CT_ARG_BLOCK) {
             out_msg->args[i].block_bytes = fab__read_u32(reader);
         } else if (kind < CT_ARG_BLOCK) {
-            out_msg->args[i].scalar = scalar_read(reader, kind);
+            out_msg->args[i].scalar = fab__scalar_read(reader, kind);
         } else {
             return false;
         }

@@ -28,67 +28,109 @@ static void expect_bytes(const uint8_t *bytes, uint32_t length, const uint8_t *g
 }
 
 /* clang-format off */
-static const uint8_t golden_header[FAB__HEADER_BYTES] = {
-    'S', 'F', 'A', 'B', 1, 1, 0x34, 0x00, /* magic, version, kind, payload bytes */
-    0x01, 0x00, 0xff, 0x03,               /* source and target node */
-    0x05, 0x00, 0xff, 0x3f,               /* source and target epoch */
-    0x01, 0x02, 0x03, 0x04,               /* source session */
-    0x11, 0x12, 0x13, 0x14,               /* target session */
-    0x78, 0x56, 0x34, 0x12,               /* sequence */
-    0xef, 0xcd, 0xab, 0x90,               /* ack */
-    0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x80,
+static const uint8_t golden_header[FAB__HEADER_BYTES + 16] = {
+    0x21, 2, 0x34, 0x12,                            /* version and kind, sack words, hold */
+    0x01, 0x02, 0x03, 0x04,                         /* target session */
+    0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, /* number */
+    0x78, 0x56, 0x34, 0x12,                         /* sequence */
+    0xef, 0xcd, 0xab, 0x90,                         /* ack */
+    0x05, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x80, /* selective ack */
+    0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+};
+static const uint8_t golden_hello[FAB__HELLO_BYTES] = {
+    0x22, 3, 0xdc, 0x05,    /* version and kind, flags, MTU */
+    0x01, 0x00, 0xff, 0x03, /* source and target node */
+    0x05, 0x00, 0xff, 0x3f, /* source and target epoch */
+    0x01, 0x00, 0x14, 0x00, /* source session */
+    0x11, 0x12, 0x13, 0x14, /* target session */
+    0x03, 0x00, 0x00, 0x00, /* ciphers */
 };
 /* clang-format on */
 
-static void the_header_is_forty_bytes_little_endian(void **state)
+static void the_header_is_little_endian(void **state)
 {
     struct fab__header header = {
         .kind = FAB__FRAME_RECORDS,
-        .payload_bytes = 0x34,
-        .source_node = 1,
-        .target_node = 1023,
-        .source_epoch = 5,
-        .target_epoch = 16383,
-        .source_session = 0x04030201,
-        .target_session = 0x14131211,
+        .sack_words = 2,
+        .hold_us = 0x1234,
+        .target_session = 0x04030201,
+        .number = 0x1817161514131211ull,
         .sequence = 0x12345678,
         .ack = 0x90abcdef,
-        .sack = 0x8000000000000005ull,
+        .sack = {0x8000000000000005ull, 1},
     };
     struct fab__header back;
-    uint8_t bytes[FAB__HEADER_BYTES + 0x34] = {0};
+    uint8_t bytes[FAB__HEADER_BYTES_MAX] = {0};
 
     (void)state;
+    assert_int_equal(fab__header_bytes(&header), sizeof(golden_header));
     fab__header_write(bytes, &header);
-    expect_bytes(bytes, FAB__HEADER_BYTES, golden_header, sizeof(golden_header));
+    expect_bytes(bytes, sizeof(golden_header), golden_header, sizeof(golden_header));
     assert_true(fab__header_read(bytes, sizeof(bytes), &back));
     fab__header_write(bytes, &back);
-    expect_bytes(bytes, FAB__HEADER_BYTES, golden_header, sizeof(golden_header));
+    expect_bytes(bytes, sizeof(golden_header), golden_header, sizeof(golden_header));
 }
 
-static void a_header_that_is_wrong_anywhere_is_refused(void **state)
+static void a_header_that_is_wrong_is_refused(void **state)
 {
-    static const uint32_t checked[] = {0, 1, 2, 3, 4, 5, 6, 7};
     struct fab__header header;
-    uint8_t bytes[FAB__HEADER_BYTES + 0x34] = {0};
+    uint8_t bytes[FAB__HEADER_BYTES_MAX + 0x34] = {0};
 
     (void)state;
     memcpy(bytes, golden_header, sizeof(golden_header));
     assert_true(fab__header_read(bytes, sizeof(bytes), &header));
-    assert_false(fab__header_read(bytes, sizeof(bytes) - 1, &header));
+    assert_true(fab__header_read(bytes, sizeof(golden_header), &header));
+    assert_false(fab__header_read(bytes, sizeof(golden_header) - 1, &header));
     assert_false(fab__header_read(bytes, FAB__HEADER_BYTES - 1, &header));
     assert_false(fab__header_read(bytes, 0, &header));
-    for (uint32_t i = 0; i < sizeof(checked) / sizeof(checked[0]); i++) {
-        bytes[checked[i]] ^= 0x40;
-        assert_false(fab__header_read(bytes, sizeof(bytes), &header));
-        bytes[checked[i]] ^= 0x40;
+    for (uint32_t first = 0; first <= UINT8_MAX; first++) {
+        bytes[0] = (uint8_t)first;
+        assert_int_equal(fab__header_read(bytes, sizeof(bytes), &header),
+                         first == 0x20 || first == 0x21);
     }
-    bytes[5] = FAB__FRAME_CONTROL; /* has no payload */
+    bytes[0] = 0x21;
+    bytes[1] = FAB__SACK_WORDS_MAX + 1;
     assert_false(fab__header_read(bytes, sizeof(bytes), &header));
-    bytes[6] = 0;
-    assert_true(fab__header_read(bytes, FAB__HEADER_BYTES, &header));
-    bytes[5] = FAB__FRAME_RECORDS; /* has some */
-    assert_false(fab__header_read(bytes, FAB__HEADER_BYTES, &header));
+    bytes[1] = FAB__SACK_WORDS_MAX;
+    assert_true(fab__header_read(bytes, FAB__HEADER_BYTES_MAX, &header));
+    memset(bytes + 4, 0, 4);
+    assert_false(fab__header_read(bytes, sizeof(bytes), &header)); /* to no session */
+    bytes[4] = 1;
+    memset(bytes + 8, 0, 8);
+    assert_false(fab__header_read(bytes, sizeof(bytes), &header)); /* numbers begin at 1 */
+}
+
+static void a_hello_is_little_endian_and_checked(void **state)
+{
+    struct fab__hello hello = {
+        .flags = FAB__HELLO_ANSWER | FAB__HELLO_SEALED,
+        .mtu_bytes = 1500,
+        .source_node = 1,
+        .target_node = 1023,
+        .source_epoch = 5,
+        .target_epoch = 16383,
+        .source_session = 5u << FAB__SESSION_EPOCH_SHIFT | 1u,
+        .target_session = 0x14131211,
+        .ciphers = 3,
+    };
+    struct fab__hello back;
+    uint8_t bytes[FAB__HELLO_BYTES + 48] = {0};
+
+    (void)state;
+    fab__hello_write(bytes, &hello);
+    expect_bytes(bytes, FAB__HELLO_BYTES, golden_hello, sizeof(golden_hello));
+    assert_true(fab__hello_read(bytes, sizeof(bytes), &back));
+    fab__hello_write(bytes, &back);
+    expect_bytes(bytes, FAB__HELLO_BYTES, golden_hello, sizeof(golden_hello));
+    assert_false(fab__hello_read(bytes, FAB__HELLO_BYTES - 1, &back));
+    for (uint32_t at = 0; at < FAB__HELLO_BYTES; at++) {
+        bool checked = at <= 1 || at >= 21; /* version, flags, and what must be zero */
+        bytes[at] ^= 0x40;
+        assert_int_equal(fab__hello_read(bytes, sizeof(bytes), &back), !checked);
+        bytes[at] ^= 0x40;
+    }
+    memset(bytes + 12, 0, 4);
+    assert_false(fab__hello_read(bytes, sizeof(bytes), &back));
 }
 
 /* --- what a node really sends --------------------------------------------------------------- */
@@ -100,12 +142,18 @@ static int node_make(void **state)
 {
     struct xh_options heap_options = {.range_bytes = 2u << 20};
     struct fab_options options = {.node_id = 2, .epoch = 3, .endpoint_count_max = 16};
+    struct fab_peer peer = {.node_id = 1, .epoch = 7, .mtu_bytes = 1024};
+    uint8_t bytes[1024];
 
     (void)state;
     assert_int_equal(xh_heap_create(&heap_options, &heap), SF_OK);
     options.heap = heap;
     assert_int_equal(fab_node_create(&options, &node), SF_OK);
-    assert_int_equal(fab_peer_add(node, 1, 7, 1024, 0), SF_OK);
+    assert_int_equal(fab_peer_add(node, &peer, 0), SF_OK);
+    assert_int_equal(fab_tx(node, 1, bytes, sizeof(bytes), 0), FAB__HELLO_BYTES);
+    node->sessions[1]->peer_number = 7u << FAB__SESSION_EPOCH_SHIFT | 1u;
+    fab__session_opened(node->sessions[1]);
+    assert_int_equal(fab_tx(node, 1, bytes, sizeof(bytes), 0), FAB__HEADER_BYTES);
     return 0;
 }
 
@@ -161,11 +209,8 @@ static void scalars_have_their_own_width(void **state)
 {
     /* clang-format off */
     static const uint8_t golden[] = {
-        2, 0, 28, 0, ID(2), WORK_ASK, 4,
-        CT_ARG_UINT64, 8, 7, 6, 5, 4, 3, 2, 1,
-        CT_ARG_UINT32, 0xd, 0xc, 0xb, 0xa,
-        CT_ARG_INT8, 0xfb,
-        CT_ARG_BOOL, 1,
+        2, 1, 23, 0, ID(2), WORK_ASK, /* a compact MSG */
+        8, 7, 6, 5, 4, 3, 2, 1, 0xd, 0xc, 0xb, 0xa, 0xfb, 1,
     };
     /* clang-format on */
     struct fab_msg msg = {.tag = WORK_ASK, .arg_count = 4};
@@ -211,13 +256,9 @@ static void an_endpoint_on_its_way(void **state)
 /* A record as fab__outbox_write makes it from what an endpoint owes. */
 static void owed(struct fab_ep *ep, uint8_t owes, const uint8_t *golden, uint32_t golden_length)
 {
-    uint8_t bytes[1024];
-    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
-
     ep->owes = owes;
     fab__schedule(ep);
-    fab__outbox_write(node->sessions[1], &writer);
-    expect_bytes(bytes, writer.length, golden, golden_length);
+    expect_payload(golden, golden_length);
 }
 
 static void the_records_of_a_move(void **state)
@@ -234,12 +275,11 @@ static void the_records_of_a_move(void **state)
     /* clang-format on */
     struct fab__session *session = node->sessions[1];
     uint8_t bytes[1024];
-    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
     struct fab_ep *imp;
 
     (void)state;
     assert_int_equal(fab_open(node, 1, "work", test_work(), &imp), SF_OK);
-    fab__outbox_write(session, &writer); /* OPEN */
+    assert_true(fab_tx(node, 1, bytes, sizeof(bytes), 0) > 0); /* OPEN */
     owed(imp, FAB__OWES_HERE, here, sizeof(here));
     imp->life = FAB__MOVED;
     imp->arrived = true;
@@ -249,9 +289,7 @@ static void the_records_of_a_move(void **state)
     fab__reply(session, FAB__RECORD_ARRIVED, 9, SF_CAUSE_OF(QUOTA));
     fab__reply(session, FAB__RECORD_MOVED_ACK, 9, SF_CAUSE_OF(NONE));
     fab__reply(session, FAB__RECORD_CLOSE, 9, SF_CAUSE_OF(NODE_LOST));
-    writer.length = 0;
-    fab__outbox_write(session, &writer);
-    expect_bytes(bytes, writer.length, replies, sizeof(replies));
+    expect_payload(replies, sizeof(replies));
 
     imp->target_node = 1;
     imp->place = FAB__GONE;
@@ -259,20 +297,41 @@ static void the_records_of_a_move(void **state)
     owed(imp, FAB__OWES_FORWARD, forwarded, sizeof(forwarded));
 }
 
-static void the_first_frame_of_a_session(void **state)
+static void the_first_frames_of_a_session(void **state)
 {
     /* clang-format off */
-    static const uint8_t golden[] = {
-        'S', 'F', 'A', 'B', 1, 0, 0, 0, 2, 0, 1, 0, 3, 0, 7, 0,
-        1, 0, 0, 0, 0, 0, 0, 0,                         /* our session, theirs is not known */
-        1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* next sequence, ack, sack */
+    static const uint8_t hello[] = {
+        0x22, 0, 0, 4, 2, 0, 1, 0, 3, 0, 7, 0,    /* MTU 1024; nodes 2, 1; epochs 3, 7 */
+        1, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0,      /* our session, theirs is not known */
     };
+    static const uint8_t control[] = {
+        0x20, 0, 0, 0, 1, 0, 28, 0,               /* no hold; their session */
+        1, 0, 0, 0, 0, 0, 0, 0,                   /* the first frame; */
+        1, 0, 0, 0, 1, 0, 0, 0,                   /* next sequence, ack */
+    };
+    static const uint8_t ours[] = {1, 0, 12, 0};
     /* clang-format on */
+    struct fab_peer peer = {.node_id = 1, .epoch = 7, .mtu_bytes = 1024};
+    uint8_t theirs[FAB__HELLO_BYTES];
     uint8_t bytes[1024];
-    uint32_t length = fab_tx(node, 1, bytes, sizeof(bytes), 0);
 
     (void)state;
-    expect_bytes(bytes, length, golden, sizeof(golden));
+    fab_peer_remove(node, 1, SF_CAUSE_OF(LINK_LOST));
+    node->session_counter = 0;
+    assert_int_equal(fab_peer_add(node, &peer, 0), SF_OK);
+    expect_bytes(bytes, fab_tx(node, 1, bytes, sizeof(bytes), 0), hello, sizeof(hello));
+    fab__hello_write(theirs, &(struct fab__hello){
+                                 .mtu_bytes = 9000,
+                                 .source_node = 1,
+                                 .target_node = 2,
+                                 .source_epoch = 7,
+                                 .target_epoch = 3,
+                                 .source_session = 7u << FAB__SESSION_EPOCH_SHIFT | 1u,
+                                 .target_session = 3u << FAB__SESSION_EPOCH_SHIFT | 1u,
+                             });
+    assert_memory_equal(theirs + 16, ours, sizeof(ours));
+    fab_rx(node, 1, theirs, sizeof(theirs), 0);
+    expect_bytes(bytes, fab_tx(node, 1, bytes, sizeof(bytes), 0), control, sizeof(control));
 }
 
 #define NODE_TEST(f) cmocka_unit_test_setup_teardown(f, node_make, node_end)
@@ -280,13 +339,14 @@ static void the_first_frame_of_a_session(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_header_is_forty_bytes_little_endian),
-        cmocka_unit_test(a_header_that_is_wrong_anywhere_is_refused),
+        cmocka_unit_test(the_header_is_little_endian),
+        cmocka_unit_test(a_header_that_is_wrong_is_refused),
+        cmocka_unit_test(a_hello_is_little_endian_and_checked),
         NODE_TEST(open_message_block_and_close),
         NODE_TEST(scalars_have_their_own_width),
         NODE_TEST(an_endpoint_on_its_way),
         NODE_TEST(the_records_of_a_move),
-        NODE_TEST(the_first_frame_of_a_session),
+        NODE_TEST(the_first_frames_of_a_session),
     };
 
     return cmocka_run_group_tests_name("wire", tests, NULL, NULL);

@@ -219,8 +219,10 @@ sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer, uint16_
     l->peer = peer->node_id;
     mtu_bytes = l->caps.mtu_bytes < FAB_MTU_BYTES_MAX ? l->caps.mtu_bytes : FAB_MTU_BYTES_MAX;
     nk_lock(pump->kernel);
-    st = fab_peer_add(nk_kernel_fabric(pump->kernel), peer->node_id, epoch, mtu_bytes,
-                      node_now_ns());
+    st = fab_peer_add(
+        nk_kernel_fabric(pump->kernel),
+        &(struct fab_peer){.node_id = peer->node_id, .epoch = epoch, .mtu_bytes = mtu_bytes},
+        node_now_ns());
     nk_unlock(pump->kernel);
     if (st != SF_OK && st != SF_EXISTS) {
         snprintf(text, text_capacity, "the fabric does not take node %u: %s", peer->node_id,
@@ -293,7 +295,7 @@ static bool pump_rx(struct pump *pump, uint64_t now_ns)
         uint16_t count = l->link.ops->rx_burst(&l->link, frames, l->caps.burst_max);
         for (uint16_t k = 0; k < count; k++) {
             uint16_t peer = frames[k].peer;
-            pump->content_frames += frames[k].length > FAB_HEADER_BYTES;
+            pump->content_frames += fab_frame_has_records(frames[k].data, frames[k].length);
             /* A node's frames are taken only from the link it was added on. */
             if (pump->kernel != NULL && peer > 0 && peer < FAB_NODES_MAX &&
                 pump->peer_links[peer] == l) {
@@ -372,7 +374,7 @@ static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t pee
     if (frame->length > 0) {
         frame->peer = peer;
         l->filled++;
-        pump->content_frames += frame->length > FAB_HEADER_BYTES;
+        pump->content_frames += fab_frame_has_records(frame->data, frame->length);
     }
     return true;
 }

@@ -94,8 +94,9 @@ static void pump(void)
         while (fab_tx_pending(nodes[id].fab, now_ns) != 0) {
             const uint32_t length = fab_tx(nodes[id].fab, to, bytes, MTU, now_ns);
             put_frame(id, to, bytes, length);
-            record_frames += bytes[5];
-            if (bytes[5] == 0 || record_frames != LOST_FRAME) {
+            bool records = fab_frame_has_records(bytes, length);
+            record_frames += records;
+            if (!records || record_frames != LOST_FRAME) {
                 fab_rx(nodes[to].fab, id, bytes, length, now_ns);
             }
         }
@@ -224,7 +225,11 @@ static void make_node(uint16_t id)
     need(xh_heap_create(&heap_options, &nodes[id].heap) == SF_OK, "heap");
     options.heap = nodes[id].heap;
     need(fab_node_create(&options, &nodes[id].fab) == SF_OK, "node");
-    need(fab_peer_add(nodes[id].fab, (uint16_t)(3 - id), 1, MTU, now_ns) == SF_OK, "peer");
+    need(fab_peer_add(
+             nodes[id].fab,
+             &(struct fab_peer){.node_id = (uint16_t)(3 - id), .epoch = 1, .mtu_bytes = MTU},
+             now_ns) == SF_OK,
+         "peer");
 }
 
 static struct ct_contract *decode(const uint8_t *blob, size_t bytes)

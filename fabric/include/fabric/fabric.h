@@ -47,10 +47,11 @@
 
 #define FAB_NODES_MAX 1024u     /* node ids 1..1023; 0 means none */
 #define FAB_NAME_BYTES_MAX 127u /* export names: "<sip>.<export>" */
-#define FAB_HEADER_BYTES 40u    /* a frame no longer than that has no records in it */
+#define FAB_HEADER_BYTES 24u    /* of any frame, at least */
 #define FAB_MTU_BYTES_MIN 512u
 #define FAB_MTU_BYTES_MAX 9216u
 #define FAB_MESSAGE_BLOCK_BYTES_MAX XH_BLOCK_BYTES_MAX
+#define FAB_KEY_BYTES 32u
 
 struct fab_node;
 struct fab_ep;
@@ -223,38 +224,67 @@ SF_MUST_CHECK sf_status fab_open(struct fab_node *node, uint16_t peer_node, cons
 
 /* --- sessions ------------------------------------------------------------------------------- */
 
+struct fab_peer {
+    uint16_t node_id;
+    uint16_t epoch;     /* as the orchestrator says; frames of any other are not accepted */
+    uint32_t mtu_bytes; /* largest frame, FAB_MTU_BYTES_MIN..FAB_MTU_BYTES_MAX; the smaller of both
+                           sides' is used */
+};
+
 /*
- * A peer may be talked to from now on. peer_epoch: as the orchestrator says; frames of any other
- * epoch are not accepted. EXISTS: there is a session with that epoch. If one with another epoch
- * exists it is ended first (its channels close with NODE_LOST). BADARG, NOMEM.
- * Reserves two windows of 64 frames of mtu_bytes. Until it is heard for the first time, a peer has
- * five times peer_timeout_ns. Later boots of a node must have higher epochs: a frame of a higher
- * one ends the session at once.
+ * A peer may be talked to from now on. EXISTS: there is a session with that epoch. If one with
+ * another epoch exists it is ended first (its channels close with NODE_LOST). BADARG, NOMEM.
+ * Until it is heard for the first time, a peer has five times peer_timeout_ns. Later boots of a
+ * node must have higher epochs: a hello of a higher one ends the session at once.
+ *
+ * Memory: 2 KiB, and a buffer of mtu_bytes for each frame in flight or held for its order, at most
+ * 256 each way; they are given back when the session is quiet.
  */
-SF_MUST_CHECK sf_status fab_peer_add(struct fab_node *node, uint16_t peer_id, uint16_t peer_epoch,
-                                     uint32_t mtu_bytes, uint64_t now_ns);
+SF_MUST_CHECK sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer,
+                                     uint64_t now_ns);
 /* Ends the session; all channels to that node close with cause. Fires session_lost too. */
 void fab_peer_remove(struct fab_node *node, uint16_t peer_id, struct sf_cause cause);
 
 /*
  * Takes a frame that arrived from peer_id. Untrusted: any bytes are survived. A frame that breaks
  * the protocol ends the session (session_lost); garbage that cannot be attributed is counted and
- * ignored. The bytes are not referenced after return.
+ * ignored. The bytes may be overwritten, and are not referenced after return.
  */
-void fab_rx(struct fab_node *node, uint16_t peer_id, const uint8_t *bytes, uint32_t length,
+void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
             uint64_t now_ns);
 
+/* Has it records in it, as far as can be seen from outside? For who counts what a link carries. */
+static inline bool fab_frame_has_records(const uint8_t *bytes, uint32_t length)
+{
+    return length > FAB_HEADER_BYTES && (bytes[0] & 15u) == 1;
+}
+
+/* A frame to send: bytes[0, length), then tail[0, tail_length), which is part of a block. */
+struct fab_frame {
+    uint8_t *bytes;      /* to be written */
+    uint32_t capacity;   /* of bytes; at least the MTU */
+    uint32_t length;     /* out */
+    const uint8_t *tail; /* out; valid until the next call of any fab_ function but fab_tx_frame */
+    uint32_t tail_length;
+};
+
 /*
- * Writes the next frame for peer_id, at most its MTU, into bytes. Answers its length; 0: none, or
- * capacity is less than the MTU.
+ * Makes the next frame for peer_id, at most its MTU long. False: there is none, or capacity is less
+ * than the MTU.
  */
+bool fab_tx_frame(struct fab_node *node, uint16_t peer_id, struct fab_frame *frame,
+                  uint64_t now_ns);
+/* The same in one piece. Answers its length; 0: none. */
 uint32_t fab_tx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t capacity,
                 uint64_t now_ns);
 
 /* Next peer, in turn, for which fab_tx has something to send; 0: none. */
 uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns);
 
-/* Heart-beats, resends, timeouts. Answers when it wants to be called next (absolute ns). */
+/*
+ * Heart-beats, resends, timeouts. Answers when it wants to be called next (absolute ns). Cheap when
+ * nothing is due.
+ */
 uint64_t fab_tick(struct fab_node *node, uint64_t now_ns);
 
 struct fab_peer_info {
@@ -264,8 +294,13 @@ struct fab_peer_info {
     bool drained; /* all that was to be sent is sent and acknowledged */
     uint64_t frames_sent, frames_resent, frames_received, frames_duplicate, frames_rejected;
     uint64_t bytes_sent, bytes_received;
-    uint64_t rtt_ns;   /* smoothed; 0: not known yet */
-    uint64_t heard_ns; /* time of the last frame */
+    uint64_t rtt_ns;      /* smoothed; 0: not known yet */
+    uint64_t heard_ns;    /* time of the last frame */
+    uint32_t mtu_bytes;   /* in use */
+    uint32_t in_flight;   /* frames sent and not acknowledged */
+    uint32_t window;      /* frames that may be on their way at once, by congestion control */
+    uint32_t lost_frames; /* to be sent again */
+    uint64_t timeouts;    /* of the resend timer */
 };
 /* NOTFOUND: no session. */
 SF_MUST_CHECK sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,

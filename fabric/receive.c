@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+/*
+ * An acknowledgement waits for a frame to ride on, but not for long, and not for more than a few
+ * frames: RFC 9000, section 13.2, with a machine room's times.
+ */
+#define ACK_WAIT_NS 100000ull
+#define ACK_FRAMES 2u
+
+/* --- what came too early -------------------------------------------------------------------- */
+
+static struct fab__held *held_at(const struct fab__session *session, uint32_t sequence)
+{
+    return &session->held[sequence & (session->held_capacity - 1)];
+}
+
+void fab__held_fini(struct fab__session *session)
+{
+    for (uint32_t i = 0; i < session->held_capacity; i++) {
+        free(session->held[i].buffer);
+    }
+    free(session->held);
+    session->held = NULL;
+    session->held_capacity = session->held_count = 0;
+}
+
+/* Makes room for a frame that is `ahead` of the next. */
+static bool held_grow(struct fab__session *session, uint32_t ahead)
+{
+    uint32_t capacity = session->held_capacity == 0 ? FAB__WINDOW_FIRST : session->held_capacity;
+    struct fab__held *held;
+
+    while (capacity <= ahead) {
+        capacity *= 2;
+    }
+    if (capacity == session->held_capacity) {
+        return true;
+    }
+    held = calloc(capacity, sizeof(*held));
+    if (held == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < session->held_capacity; i++) {
+        uint32_t sequence = session->rx_next + i;
+        held[sequence & (capacity - 1)] = *held_at(session, sequence);
+    }
+    free(session->held);
+    session->held = held;
+    session->held_capacity = capacity;
+    return true;
+}
+
+/* Without memory it is dropped: the sender sends it again. */
+static void held_put(struct fab__session *session, uint32_t sequence, const uint8_t *bytes,
+                     uint32_t length)
+{
+    struct fab__held *held;
+
+    if (!held_grow(session, sequence - session->rx_next)) {
+        return;
+    }
+    held = held_at(session, sequence);
+    if (held->buffer != NULL) {
+        session->info.frames_duplicate++;
+        return;
+    }
+    held->buffer = fab__buffer_take(session);
+    if (held->buffer == NULL) {
+        return;
+    }
+    memcpy(held->buffer->bytes, bytes, length);
+    held->length = length;
+    if (session->held_count++ == 0 || (int32_t)(sequence + 1 - session->held_end) > 0) {
+        session->held_end = sequence + 1;
+    }
+}
+
+static void held_take(struct fab__session *session)
+{
+    while (session->held_count != 0 && !session->broken) {
+        struct fab__held *held = held_at(session, session->rx_next);
+        struct fab__buffer *buffer = held->buffer;
+
+        if (buffer == NULL) {
+            return;
+        }
+        held->buffer = NULL;
+        session->held_count--;
+        session->rx_next++;
+        fab__inbox_take(session, buffer->bytes, held->length);
+        fab__buffer_give(session, buffer);
+    }
+}
+
+/* --- acknowledging -------------------------------------------------------------------------- */
+
+static void ack_note(struct fab__session *session, bool at_once, uint64_t now_ns)
+{
+    session->newest_ns = now_ns;
+    if (session->unacked++ == 0) {
+        session->ack_at_ns = now_ns + ACK_WAIT_NS;
+        fab__timer(session->node, session->ack_at_ns);
+    }
+    if (at_once || session->unacked >= ACK_FRAMES) {
+        session->ack_due = true;
+        fab__ready(session);
+    }
+}
+
+void fab__ack_tick(struct fab__session *session, uint64_t now_ns)
+{
+    if (session->unacked == 0 || session->ack_due) {
+        return;
+    }
+    if (now_ns >= session->ack_at_ns) {
+        session->ack_due = true;
+    } else {
+        fab__timer(session->node, session->ack_at_ns);
+    }
+}
+
+void fab__ack_write(struct fab__session *session, struct fab__header *header, uint32_t words_max,
+                    uint64_t now_ns)
+{
+    uint64_t hold_us = (now_ns - session->newest_ns) / 1000;
+
+    header->ack = session->rx_next;
+    header->hold_us = (uint16_t)(hold_us < FAB__HOLD_US_MAX ? hold_us : FAB__HOLD_US_MAX);
+    header->sack_words = 0;
+    if (session->held_count != 0) {
+        uint32_t bits = session->held_end - session->rx_next - 1;
+        uint32_t words = (bits + 63) / 64;
+        for (uint32_t i = 0; i < bits && i / 64 < words_max; i++) {
+            if (held_at(session, session->rx_next + 1 + i)->buffer != NULL) {
+                header->sack[i / 64] |= 1ull << i % 64;
+            }
+        }
+        header->sack_words = (uint8_t)(words < words_max ? words : words_max);
+        if (words > words_max) {
+            return; /* told in part: the rest follows by itself */
+        }
+    }
+    session->ack_due = false;
+    session->unacked = 0;
+}
+
+/* --- frames --------------------------------------------------------------------------------- */
+
+static void frame_take(struct fab__session *session, uint32_t sequence, const uint8_t *bytes,
+                       uint32_t length, uint64_t now_ns)
+{
+    int32_t ahead = (int32_t)(sequence - session->rx_next);
+
+    if (ahead == 0) {
+        session->rx_next++;
+        fab__inbox_take(session, bytes, length);
+        if (session->held_count != 0) {
+            held_take(session);
+        }
+        ack_note(session, session->held_count != 0, now_ns);
+    } else if (ahead > 0 && ahead < (int32_t)FAB__WINDOW) {
+        held_put(session, sequence, bytes, length);
+        ack_note(session, true, now_ns);
+    } else if (ahead < 0) {
+        session->info.frames_duplicate++;
+        ack_note(session, true, now_ns);
+    } else {
+        session->info.frames_rejected++;
+    }
+}
+
+static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t length,
+                       uint64_t now_ns)
+{
+    struct fab__header header = {0};
+    uint32_t payload_bytes;
+
+    if (!fab__header_read(bytes, length, &header) || header.target_session != session->number ||
+        session->peer_number == 0 || length > session->frame_bytes) {
+        session->info.frames_rejected++;
+        return;
+    }
+    payload_bytes = length - fab__header_bytes(&header);
+    if ((payload_bytes == 0) != (header.kind == FAB__FRAME_CONTROL)) {
+        session->info.frames_rejected++;
+        return;
+    }
+    fab__session_opened(session);
+    session->info.heard_ns = now_ns;
+    session->info.frames_received++;
+    session->info.bytes_received += length;
+    if (!fab__window_acked(session, &header, now_ns)) {
+        session->broken = true;
+    } else if (header.kind == FAB__FRAME_RECORDS) {
+        frame_take(session, header.sequence, bytes + fab__header_bytes(&header), payload_bytes,
+                   now_ns);
+    }
+    if (session->broken) {
+        fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
+    } else if (!session->ready && fab__session_pending(session)) {
+        fab__ready(session);
+    }
+}
+
+void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
+            uint64_t now_ns)
+{
+    struct fab__session *session = peer_id < FAB_NODES_MAX ? node->sessions[peer_id] : NULL;
+
+    if (session == NULL) {
+        return;
+    }
+    node->now_ns = now_ns;
+    if (fab__frame_kind(bytes, length) == FAB__FRAME_HELLO) {
+        fab__hello_take(node, peer_id, bytes, length, now_ns);
+    } else {
+        session_rx(session, bytes, length, now_ns);
+    }
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <string.h>
+
+#include "session.h"
+
+static bool frame_new_possible(const struct fab__session *session)
+{
+    return !fab__outbox_empty(session) && fab__in_flight(session) < FAB__WINDOW &&
+           !session->starved;
+}
+
+bool fab__session_pending(const struct fab__session *session)
+{
+    return session->hello_due ||
+           (session->open &&
+            (session->ack_due || session->heartbeat_due ||
+             (fab__window_open(session) &&
+              (session->lost_count != 0 || frame_new_possible(session)))));
+}
+
+struct fab__header fab__session_header(struct fab__session *session, uint8_t kind,
+                                       uint32_t sack_words_max, uint64_t now_ns)
+{
+    struct fab__header header = {
+        .kind = kind,
+        .target_session = session->peer_number,
+        .number = ++session->tx_number,
+        .sequence = session->tx_next,
+    };
+
+    fab__ack_write(session, &header, sack_words_max, now_ns);
+    return header;
+}
+
+/* A slot filled with records, or NULL. */
+static struct fab__sent *frame_new(struct fab__session *session, uint32_t *out_sequence)
+{
+    struct fab__sent *sent = fab__window_new(session);
+
+    if (sent == NULL) {
+        session->starved = true;
+        fab__timer(session->node, session->node->now_ns + session->node->heartbeat_ns / 16);
+        return NULL;
+    }
+    fab__outbox_write(session, sent);
+    if (sent->length == 0) {
+        return NULL; /* the buffer stays with the slot */
+    }
+    *out_sequence = session->tx_next;
+    fab__window_push(session);
+    return sent;
+}
+
+/* The frame to send next that is in sequence, or NULL. */
+static struct fab__sent *frame_choose(struct fab__session *session, uint32_t *out_sequence)
+{
+    struct fab__sent *sent;
+
+    if (!fab__window_open(session)) {
+        return NULL;
+    }
+    sent = fab__window_lost(session, out_sequence);
+    if (sent != NULL) {
+        session->info.frames_resent++;
+        return sent;
+    }
+    return frame_new_possible(session) ? frame_new(session, out_sequence) : NULL;
+}
+
+static void frame_write(struct fab__session *session, const struct fab__sent *sent,
+                        uint32_t sequence, struct fab_frame *frame, uint64_t now_ns)
+{
+    uint32_t payload_bytes = sent->length + sent->tail_length;
+    uint32_t room = session->frame_bytes - FAB__HEADER_BYTES - payload_bytes;
+    uint32_t words_max = room / 8 < FAB__SACK_WORDS_MAX ? room / 8 : FAB__SACK_WORDS_MAX;
+    struct fab__header header =
+        fab__session_header(session, FAB__FRAME_RECORDS, words_max, now_ns);
+    uint32_t header_bytes = fab__header_bytes(&header);
+
+    header.sequence = sequence;
+    fab__header_write(frame->bytes, &header);
+    memcpy(frame->bytes + header_bytes, sent->buffer->bytes, sent->length);
+    frame->length = header_bytes + sent->length;
+    if (sent->block != NULL) {
+        frame->tail = sent->block->data + sent->tail_offset;
+        frame->tail_length = sent->tail_length;
+    }
+}
+
+static void control_write(struct fab__session *session, struct fab_frame *frame, uint64_t now_ns)
+{
+    struct fab__header header =
+        fab__session_header(session, FAB__FRAME_CONTROL, FAB__SACK_WORDS_MAX, now_ns);
+
+    fab__header_write(frame->bytes, &header);
+    frame->length = fab__header_bytes(&header);
+}
+
+/* False: nothing to send. */
+static bool session_tx(struct fab__session *session, struct fab_frame *frame, uint64_t now_ns)
+{
+    struct fab__sent *sent;
+    uint32_t sequence = 0;
+
+    if (session->hello_due) {
+        frame->length = fab__hello_make(session, frame->bytes, now_ns);
+        return true;
+    }
+    if (!session->open) {
+        return false;
+    }
+    sent = frame_choose(session, &sequence);
+    if (sent != NULL) {
+        frame_write(session, sent, sequence, frame, now_ns);
+        fab__window_sent(session, sent, now_ns);
+    } else if (session->ack_due || session->heartbeat_due) {
+        control_write(session, frame, now_ns);
+    } else {
+        return false;
+    }
+    session->heartbeat_due = false;
+    return true;
+}
+
+bool fab_tx_frame(struct fab_node *node, uint16_t peer_id, struct fab_frame *frame,
+                  uint64_t now_ns)
+{
+    struct fab__session *session = peer_id < FAB_NODES_MAX ? node->sessions[peer_id] : NULL;
+
+    frame->length = frame->tail_length = 0;
+    frame->tail = NULL;
+    if (session == NULL || frame->capacity < session->frame_bytes) {
+        return false;
+    }
+    node->now_ns = now_ns;
+    fab__window_timeout(session, now_ns);
+    if (!session_tx(session, frame, now_ns)) {
+        return false;
+    }
+    session->last_sent_ns = now_ns;
+    session->info.frames_sent++;
+    session->info.bytes_sent += frame->length + frame->tail_length;
+    return true;
+}
+
+uint32_t fab_tx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t capacity,
+                uint64_t now_ns)
+{
+    struct fab_frame frame = {.bytes = bytes, .capacity = capacity};
+
+    if (!fab_tx_frame(node, peer_id, &frame, now_ns)) {
+        return 0;
+    }
+    if (frame.tail_length != 0) {
+        memcpy(bytes + frame.length, frame.tail, frame.tail_length);
+    }
+    return frame.length + frame.tail_length;
+}

@@ -44,9 +44,9 @@ struct fab__congestion {
     uint64_t base_ns;    /* smallest of this and the last period; 0: none yet */
     uint64_t base_next_ns;
     uint64_t base_until_ns;
-    bool round_lost;  /* a frame was lost in this round */
-    bool round_cut;   /* and answered already */
-    bool round_full;  /* the window was used up in this round */
+    bool round_lost; /* a frame was lost in this round */
+    bool round_cut;  /* and answered already */
+    bool round_full; /* the window was used up in this round */
 };
 
 void fab__congestion_begin(struct fab__congestion *c, uint32_t sequence);

@@ -58,8 +58,7 @@ void fab__hello_take(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, ui
     struct fab__session *session = node->sessions[peer_id];
     struct fab__hello hello;
 
-    if (!fab__hello_read(bytes, length, &hello) || length != FAB__HELLO_BYTES ||
-        hello.flags != 0) {
+    if (!fab__hello_read(bytes, length, &hello) || length != FAB__HELLO_BYTES || hello.flags != 0) {
         session->info.frames_rejected++;
         return;
     }

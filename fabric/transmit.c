@@ -13,10 +13,9 @@ static bool frame_new_possible(const struct fab__session *session)
 bool fab__session_pending(const struct fab__session *session)
 {
     return session->hello_due ||
-           (session->open &&
-            (session->ack_due || session->heartbeat_due ||
-             (fab__window_open(session) &&
-              (session->lost_count != 0 || frame_new_possible(session)))));
+           (session->open && (session->ack_due || session->heartbeat_due ||
+                              (fab__window_open(session) &&
+                               (session->lost_count != 0 || frame_new_possible(session)))));
 }
 
 struct fab__header fab__session_header(struct fab__session *session, uint8_t kind,
@@ -74,8 +73,7 @@ static void frame_write(struct fab__session *session, const struct fab__sent *se
     uint32_t payload_bytes = sent->length + sent->tail_length;
     uint32_t room = session->frame_bytes - FAB__HEADER_BYTES - payload_bytes;
     uint32_t words_max = room / 8 < FAB__SACK_WORDS_MAX ? room / 8 : FAB__SACK_WORDS_MAX;
-    struct fab__header header =
-        fab__session_header(session, FAB__FRAME_RECORDS, words_max, now_ns);
+    struct fab__header header = fab__session_header(session, FAB__FRAME_RECORDS, words_max, now_ns);
     uint32_t header_bytes = fab__header_bytes(&header);
 
     header.sequence = sequence;
@@ -123,8 +121,7 @@ static bool session_tx(struct fab__session *session, struct fab_frame *frame, ui
     return true;
 }
 
-bool fab_tx_frame(struct fab_node *node, uint16_t peer_id, struct fab_frame *frame,
-                  uint64_t now_ns)
+bool fab_tx_frame(struct fab_node *node, uint16_t peer_id, struct fab_frame *frame, uint64_t now_ns)
 {
     struct fab__session *session = peer_id < FAB_NODES_MAX ? node->sessions[peer_id] : NULL;
 

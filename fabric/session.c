@@ -366,6 +366,11 @@ static void session_tick(struct fab__session *session, uint64_t now_ns)
     }
 }
 
+uint64_t fab_next(const struct fab_node *node)
+{
+    return __atomic_load_n(&node->tick_ns, __ATOMIC_RELAXED);
+}
+
 uint64_t fab_tick(struct fab_node *node, uint64_t now_ns)
 {
     if (now_ns < node->tick_ns) {

@@ -48,7 +48,8 @@ static struct bench bench = {.node_id = 0,
                              .core = -1};
 static struct pump *pump;
 static struct nk_kernel *kernel;
-static bool met; /* the other node was heard */
+static bool met;        /* the other node was heard */
+static uv_timer_t tick; /* as a node has its controller's socket: something that libuv waits for */
 static int answer;
 
 static _Noreturn void fail(const char *what, const char *why)
@@ -99,13 +100,22 @@ static void on_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
 {
     (void)arg;
     (void)peer_id;
-    (void)cause;
     if (met) {
         pump_stop(pump);
     }
+    if (bench.node_id == 2) {
+        (void)fprintf(stderr, "bench_link: the session is lost, cause %u\n", cause.kind);
+        answer = 1;
+    }
 }
 
-/* --- the node ---------------------------------------------------------------------------------- */
+static void on_tick(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+/* --- the node ----------------------------------------------------------------------------------
+ */
 
 static void image_add(uint8_t digest[IMAGE_DIGEST_BYTES])
 {
@@ -210,7 +220,8 @@ static void sip_start(const uint8_t *digest)
     }
 }
 
-/* --- command line ------------------------------------------------------------------------------ */
+/* --- command line ------------------------------------------------------------------------------
+ */
 
 static void mac_read(const char *text, uint8_t mac[6])
 {
@@ -240,31 +251,60 @@ static void text_read(const char *text, char *out, size_t capacity)
 static void options_read(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"node", 1, NULL, 'n'},     {"driver", 1, NULL, 'd'},       {"device", 1, NULL, 'D'},
-        {"image", 1, NULL, 'i'},    {"mode", 1, NULL, 'm'},         {"count", 1, NULL, 'c'},
-        {"bytes", 1, NULL, 'b'},    {"channels", 1, NULL, 'C'},     {"core", 1, NULL, 'k'},
-        {"mtu", 1, NULL, 'M'},      {"address", 1, NULL, 'a'},      {"peer-address", 1, NULL, 'A'},
-        {"mac", 1, NULL, 'h'},      {"peer-mac", 1, NULL, 'H'},     {NULL, 0, NULL, 0},
+        {"node", 1, NULL, 'n'},  {"driver", 1, NULL, 'd'},   {"device", 1, NULL, 'D'},
+        {"image", 1, NULL, 'i'}, {"mode", 1, NULL, 'm'},     {"count", 1, NULL, 'c'},
+        {"bytes", 1, NULL, 'b'}, {"channels", 1, NULL, 'C'}, {"core", 1, NULL, 'k'},
+        {"mtu", 1, NULL, 'M'},   {"address", 1, NULL, 'a'},  {"peer-address", 1, NULL, 'A'},
+        {"mac", 1, NULL, 'h'},   {"peer-mac", 1, NULL, 'H'}, {NULL, 0, NULL, 0},
     };
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
-        case 'n': bench.node_id = (uint16_t)atoi(optarg); break;
-        case 'd': bench.driver = optarg; break;
-        case 'D': bench.device = optarg; break;
-        case 'i': bench.image = optarg; break;
-        case 'm': bench.mode = optarg; break;
-        case 'c': text_read(optarg, bench.count, sizeof(bench.count)); break;
-        case 'b': text_read(optarg, bench.bytes, sizeof(bench.bytes)); break;
-        case 'C': text_read(optarg, bench.channels, sizeof(bench.channels)); break;
-        case 'k': bench.core = atoi(optarg); break;
-        case 'M': bench.mtu_bytes = (uint32_t)atoi(optarg); break;
-        case 'a': bench.us.ipv4 = ipv4_read(optarg); break;
-        case 'A': bench.peer.ipv4 = ipv4_read(optarg); break;
-        case 'h': mac_read(optarg, bench.us.mac); break;
-        case 'H': mac_read(optarg, bench.peer.mac); break;
-        default: exit(2);
+        case 'n':
+            bench.node_id = (uint16_t)atoi(optarg);
+            break;
+        case 'd':
+            bench.driver = optarg;
+            break;
+        case 'D':
+            bench.device = optarg;
+            break;
+        case 'i':
+            bench.image = optarg;
+            break;
+        case 'm':
+            bench.mode = optarg;
+            break;
+        case 'c':
+            text_read(optarg, bench.count, sizeof(bench.count));
+            break;
+        case 'b':
+            text_read(optarg, bench.bytes, sizeof(bench.bytes));
+            break;
+        case 'C':
+            text_read(optarg, bench.channels, sizeof(bench.channels));
+            break;
+        case 'k':
+            bench.core = atoi(optarg);
+            break;
+        case 'M':
+            bench.mtu_bytes = (uint32_t)atoi(optarg);
+            break;
+        case 'a':
+            bench.us.ipv4 = ipv4_read(optarg);
+            break;
+        case 'A':
+            bench.peer.ipv4 = ipv4_read(optarg);
+            break;
+        case 'h':
+            mac_read(optarg, bench.us.mac);
+            break;
+        case 'H':
+            mac_read(optarg, bench.peer.mac);
+            break;
+        default:
+            exit(2);
         }
     }
     if (bench.node_id < 1 || bench.node_id > 2 || bench.device == NULL || bench.image == NULL) {
@@ -304,6 +344,8 @@ int main(int argc, char **argv)
     if (uv_loop_init(&loop) != 0 || pump_create(&loop, &pump) != SF_OK) {
         fail("no memory", "");
     }
+    (void)uv_timer_init(&loop, &tick);
+    (void)uv_timer_start(&tick, on_tick, 1000, 1000);
     kernel_start();
     image_add(digest);
     link_open();

@@ -39,8 +39,8 @@ struct pump {
     uint64_t loop_ns;        /* last pass of libuv */
     uint64_t run_ns;         /* when a SIP or service ran last */
     uint64_t idle_ns;        /* since when nothing happened; 0: something did */
-    uint64_t tick_ns;        /* when the fabric wants to be called */
     uint64_t sleep_ns;       /* length of the next sleep */
+    uint64_t shared_ns;      /* until then we share the core with somebody */
     uint64_t content_frames; /* in and out, that were more than a header */
     bool running;
     bool tx_stuck; /* a driver had no room in the last turn: spinning would not make any */
@@ -263,7 +263,6 @@ void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel)
         }
     }
     pump->kernel = kernel;
-    pump->tick_ns = 0;
 }
 
 const char *pump_peer_driver(const struct pump *pump, uint16_t node_id)
@@ -416,12 +415,15 @@ static bool pump_quiet(const struct pump *pump, uint64_t now_ns)
     return now_ns - pump->run_ns >= PUMP_QUIET_NS;
 }
 
-/* The fabric's timers. */
-static void pump_tick(struct pump *pump, uint64_t now_ns)
+/* The fabric's timers. Answers when it wants to be called next. */
+static uint64_t pump_tick(struct pump *pump, uint64_t now_ns)
 {
+    uint64_t next_ns;
+
     nk_lock(pump->kernel);
-    pump->tick_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
+    next_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
     nk_unlock(pump->kernel);
+    return next_ns;
 }
 
 /* True if there may be more to do soon: on a quiet node, heart-beats are no reason to stay up. */
@@ -435,8 +437,8 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
             pump->run_ns = now_ns;
             any = true;
         }
-        if (any || now_ns >= pump->tick_ns) {
-            pump_tick(pump, now_ns);
+        if (now_ns >= fab_next(nk_kernel_fabric(pump->kernel))) {
+            (void)pump_tick(pump, now_ns);
         }
         any |= pump_tx(pump, now_ns);
     }
@@ -472,16 +474,16 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
         deadline_ns = earlier(deadline_ns, now_ns + (uint64_t)loop_ms * 1000000u);
     }
     if (pump->kernel != NULL) {
+        uint64_t tick_ns = pump_tick(pump, now_ns);
         bool pending;
 
-        pump_tick(pump, now_ns);
         nk_lock(pump->kernel);
         pending = fab_tx_pending(nk_kernel_fabric(pump->kernel), now_ns) != 0;
         nk_unlock(pump->kernel);
         if (pending && !pump->tx_stuck) {
             return 0;
         }
-        deadline_ns = earlier(deadline_ns, pump->tick_ns);
+        deadline_ns = earlier(deadline_ns, tick_ns);
         deadline_ns = earlier(deadline_ns, nk_next_deadline(pump->kernel));
     }
     return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
@@ -516,6 +518,19 @@ static void pump_loop(struct pump *pump, uint64_t now_ns)
     pump->loop_ns = now_ns;
 }
 
+/* If who had the core meanwhile has sent us a frame, they get it at every empty turn for a while.
+ */
+static void pump_yield(struct pump *pump, uint64_t now_ns)
+{
+    uint64_t frames = pump->stats.rx_frames;
+
+    sched_yield();
+    if (node_now_ns() - now_ns > PUMP_YIELD_NS && pump_rx(pump, now_ns) &&
+        pump->stats.rx_frames > frames) {
+        pump->shared_ns = now_ns + PUMP_SHARED_NS;
+    }
+}
+
 void pump_turn(struct pump *pump)
 {
     uint64_t now_ns = node_now_ns();
@@ -537,7 +552,9 @@ void pump_turn(struct pump *pump)
         if (now_ns - pump->loop_ns >= PUMP_LOOP_INTERVAL_NS) {
             pump_loop(pump, now_ns);
         }
-        sched_yield();
+        if (now_ns - pump->idle_ns >= PUMP_SPIN_NS || now_ns < pump->shared_ns) {
+            pump_yield(pump, now_ns);
+        }
         return;
     }
     /* What callbacks began must be known to the system before we sleep on its descriptor. */
@@ -598,7 +615,7 @@ void pump_flush(struct pump *pump, uint32_t ms)
     while (!pump_drained(pump) && now_ns < end_ns) {
         bool any = pump_rx(pump, now_ns);
 
-        pump_tick(pump, now_ns);
+        (void)pump_tick(pump, now_ns);
         if (!pump_tx(pump, now_ns) && !any) {
             (void)nanosleep(&pause, NULL);
         }

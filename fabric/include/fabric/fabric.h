@@ -287,6 +287,9 @@ uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns);
  */
 uint64_t fab_tick(struct fab_node *node, uint64_t now_ns);
 
+/* When fab_tick has something to do: no sooner. For who must not take a lock to ask. */
+uint64_t fab_next(const struct fab_node *node);
+
 struct fab_peer_info {
     uint16_t peer_id;
     uint16_t epoch;

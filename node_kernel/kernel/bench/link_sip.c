@@ -2,22 +2,25 @@
 /*
  * The SIP that bench_link.c runs on both nodes. Configuration: mode ("serve", or what a client
  * measures: "rtt64", "echo", "msgs64", "bulk"), channels (of the client, 1..8), count (round trips,
- * windows of 64 messages, or blocks; at most COUNT_MAX), bytes (of a block).
+ * windows of 64 messages, or blocks; of more than SAMPLES_MAX round trips, the last ones count),
+ * bytes (of a block).
  * A client says one line: "rtt_ns ..." or "rate ...".
  */
 #include "LinkBenchContract.h"
 #include "sip.h"
 
-#define COUNT_MAX 200000u
+#define COUNT_MAX 100000000u
+#define SAMPLES_MAX 200000u
 #define CHANNELS_MAX 8u
 #define WARMUP 2000u
 #define WINDOW 64u
 
-static uint32_t samples[COUNT_MAX];
+static uint32_t samples[SAMPLES_MAX];
 static uint32_t handles[CHANNELS_MAX];
 static uint32_t handle_count;
 
-/* --- server ------------------------------------------------------------------------------------- */
+/* --- server -------------------------------------------------------------------------------------
+ */
 
 static uint64_t block_sum(const uint8_t *data, uint32_t bytes)
 {
@@ -48,8 +51,7 @@ static bool serve_one(uint32_t handle, struct nk_msg *msg, uint32_t *items)
         uint8_t *data = sip_arg_block(msg->args[0]);
         uint64_t sum = block_sum(data, sip_arg_bytes(msg->args[0]));
         (void)nk_block_free(data);
-        *msg = (struct nk_msg){
-            .tag = LinkBenchContract_tag_Took, .arg_count = 1, .args = {sum}};
+        *msg = (struct nk_msg){.tag = LinkBenchContract_tag_Took, .arg_count = 1, .args = {sum}};
         return nk_send(handle, msg) == 0;
     }
     default:
@@ -88,7 +90,8 @@ static int serve(void)
     }
 }
 
-/* --- clients ------------------------------------------------------------------------------------ */
+/* --- clients ------------------------------------------------------------------------------------
+ */
 
 static void sift(uint32_t root, uint32_t count)
 {
@@ -111,6 +114,7 @@ static void sift(uint32_t root, uint32_t count)
 
 static void rtt_tell(uint32_t count)
 {
+    count = count < SAMPLES_MAX ? count : SAMPLES_MAX;
     for (uint32_t i = count / 2; i-- > 0;) {
         sift(i, count);
     }
@@ -139,7 +143,7 @@ static int rtt64(uint32_t count)
         }
         now = nk_clock_ns();
         if (i >= WARMUP) {
-            samples[i - WARMUP] = (uint32_t)(now - before);
+            samples[(i - WARMUP) % SAMPLES_MAX] = (uint32_t)(now - before);
         }
         before = now;
     }
@@ -170,7 +174,7 @@ static int echo(uint32_t count, uint32_t bytes)
         }
         now = nk_clock_ns();
         if (i >= warmup) {
-            samples[i - warmup] = (uint32_t)(now - before);
+            samples[(i - warmup) % SAMPLES_MAX] = (uint32_t)(now - before);
         }
         before = now;
     }

@@ -157,6 +157,8 @@ BAD = [
     ("data", "of a second memory", module(TYPE, FUNCTION, MEM, EXPORT, CODE, section(11, b"\1\2\0\x41\0\x0b\0"))),
     ("validate", "an empty stack", with_main(b"\x6a")),
     ("validate", "a wrong type", with_main(b"\x42\0")),
+    ("validate", "a br_table to labels of different types",
+     main_body("(block (result i32) (block (unreachable) (br_table 0 1 (i32.const 0))) (i32.const 1))")),
 ]
 
 # Modules that use what is allowed up to its limit.
@@ -212,6 +214,11 @@ def test_rules():
         out = run(SIPC, "verify", path)
         good = out.returncode == 1 and f"rule {rule}: " in out.stderr
         check(f"rule {rule}: {what}", good, f"exit {out.returncode}: {out.stderr}")
+        if rule == "validate":
+            made = WORK / "bad.sip"
+            out = run(SIPC, "build", path, "-o", made)
+            good = out.returncode == 1 and "rule validate: " in out.stderr and not made.exists()
+            check(f"rule validate, sipc build: {what}", good, f"exit {out.returncode}: {out.stderr}")
     for number, (what, content) in enumerate(FINE):
         path = write_module(f"fine{number}.wasm", content)
         out = run(SIPC, "verify", path)

@@ -9,6 +9,7 @@
 struct cJSON;
 
 int ctl_apply(struct ctl_context *context, int argc, char **argv);
+int ctl_doctor(struct ctl_context *context, int argc, char **argv);
 int ctl_delete(struct ctl_context *context, int argc, char **argv);
 int ctl_get_nodes(struct ctl_context *context, int argc, char **argv);
 int ctl_get_sips(struct ctl_context *context, int argc, char **argv);

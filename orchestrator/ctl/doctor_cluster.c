@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * doctor_cluster.c - if a cluster can be reached: what each pair of nodes talks over.
+ *
+ * Why: a link of a slower driver than was meant works, and nobody is told. Everything here is what
+ * `get nodes` has.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/doctor.h"
+
+#define PAIRS_SHOWN_MAX 100u
+
+static const Sf__Control__LinkInfo *link_to(const Sf__Control__NodeInfo *node,
+                                            const Sf__Control__NodeInfo *peer)
+{
+    const Sf__Control__LinkInfo *shared = NULL;
+    size_t index;
+
+    for (index = 0; index < node->n_links; index++) {
+        const Sf__Control__LinkInfo *link = node->links[index];
+        if (link->peer_node == peer->node_id) {
+            return link;
+        }
+        if (link->peer_node == 0 && shared == NULL) {
+            shared = link; /* a network with many */
+        }
+    }
+    return shared;
+}
+
+static bool hears(const Sf__Control__NodeInfo *node, const Sf__Control__NodeInfo *peer)
+{
+    size_t index;
+
+    for (index = 0; index < node->n_peers_alive; index++) {
+        if (strcmp(node->peers_alive[index], peer->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void say_pair(struct doctor *doctor, const Sf__Control__NodeInfo *one,
+                     const Sf__Control__NodeInfo *two)
+{
+    const Sf__Control__LinkInfo *left = link_to(one, two);
+    const Sf__Control__LinkInfo *right = link_to(two, one);
+    char name[48];
+
+    snprintf(name, sizeof(name), "pair %.20s %.20s", one->name, two->name);
+    if (left == NULL || right == NULL) {
+        doctor_say(doctor, DOCTOR_FAIL, name, "%s has no link to the other",
+                   left == NULL ? one->name : two->name);
+        doctor_fix(doctor, "fabricctl logs node/%s --tail 20",
+                   left == NULL ? one->name : two->name);
+    } else if (!left->up || !right->up || !hears(one, two) || !hears(two, one)) {
+        const bool down = !left->up || !right->up;
+        const bool first = !left->up || (right->up && !hears(one, two));
+        doctor_say(doctor, DOCTOR_FAIL, name, "%s %s, %s%s", left->driver, left->device,
+                   first ? one->name : two->name,
+                   down ? "'s end is down" : " does not hear the other");
+        doctor_fix(doctor, "fabricctl logs node/%s --tail 20", first ? one->name : two->name);
+    } else if (strcmp(left->driver, right->driver) != 0 || left->mtu_bytes != right->mtu_bytes) {
+        doctor_say(doctor, DOCTOR_WARN, name,
+                   "ends differ: %s with %" PRIu32 " bytes a frame, %s with %" PRIu32, left->driver,
+                   left->mtu_bytes, right->driver, right->mtu_bytes);
+        doctor_fix(doctor, "give both ends the same driver and MTU: fabricctl get nodes -o json");
+    } else if (one->address[0] != '\0' && strcmp(one->address, two->address) == 0 &&
+               strcmp(left->driver, "memif") != 0) {
+        doctor_say(doctor, DOCTOR_WARN, name,
+                   "%s %s between two nodes of one machine, where memif is faster", left->driver,
+                   left->device);
+        doctor_fix(doctor, "fabricctl doctor --driver memif");
+    } else {
+        doctor_say(doctor, DOCTOR_OK, name, "%s %s, %" PRIu32 " bytes a frame", left->driver,
+                   left->device, left->mtu_bytes);
+    }
+}
+
+static void say_pairs(struct doctor *doctor, const char *name, const Sf__Control__NodeList *list)
+{
+    unsigned joined = 0;
+    unsigned shown = 0;
+    unsigned hidden = 0;
+    size_t first;
+    size_t second;
+
+    for (first = 0; first < list->n_nodes; first++) {
+        if (strcmp(list->nodes[first]->stage, "joined") != 0) {
+            continue;
+        }
+        joined += 1;
+        for (second = first + 1; second < list->n_nodes; second++) {
+            if (strcmp(list->nodes[second]->stage, "joined") != 0) {
+                continue;
+            }
+            if (shown < PAIRS_SHOWN_MAX) {
+                say_pair(doctor, list->nodes[first], list->nodes[second]);
+                shown += 1;
+            } else {
+                hidden += 1;
+            }
+        }
+    }
+    if (joined < list->n_nodes) {
+        doctor_say(doctor, DOCTOR_WARN, name, "%u of %zu nodes have joined", joined, list->n_nodes);
+        doctor_fix(doctor, "fabricctl get nodes");
+    } else {
+        doctor_say(doctor, DOCTOR_OK, name, "all %u nodes have joined", joined);
+    }
+    if (hidden > 0) {
+        doctor_say(doctor, DOCTOR_SKIP, name, "%u more pairs: fabricctl get nodes -o json", hidden);
+    }
+}
+
+void doctor_check_cluster(struct doctor *doctor, const char *name)
+{
+    struct ctl_context *context = doctor->context;
+    Sf__Control__Envelope request = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__GetNodes body = SF__CONTROL__GET_NODES__INIT;
+    Sf__Control__Envelope *reply = NULL;
+    struct ctl_client *client = NULL;
+
+    if (doctor->root[0] != '\0' && !context->socket_given) {
+        doctor_say(doctor, DOCTOR_SKIP, name, "not looked for: --root was given");
+        return;
+    }
+    request.body_case = SF__CONTROL__ENVELOPE__BODY_GET_NODES;
+    request.get_nodes = &body;
+    if (ctl_connect(context, true, &client) == CTL_OK) {
+        ctl_set_quiet(client, true);
+        if (ctl_call(client, &request, SF__CONTROL__ENVELOPE__BODY_NODE_LIST, CTL_QUICK_MS,
+                     &reply) == CTL_OK) {
+            say_pairs(doctor, name, reply->node_list);
+        }
+    }
+    if (reply == NULL) {
+        doctor_say(doctor, DOCTOR_SKIP, name, "none named %s can be reached", context->cluster);
+    }
+    ctl_reply_free(reply);
+    ctl_disconnect(client);
+}

@@ -68,6 +68,7 @@ struct doctor {
     bool vfio_ready;      /* loaded, and there is an IOMMU or no-IOMMU mode */
     bool vfio_can;        /* can be made so */
     bool uio_ready;       /* loaded and not locked down */
+    bool uio_can;         /* can be made so */
     uint64_t huge_free;   /* 2 MiB pages */
     uint64_t iommu_count; /* groups */
 };

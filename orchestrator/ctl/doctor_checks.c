@@ -67,9 +67,10 @@ static void check_aes(struct doctor *doctor, const char *name)
     } else {
         doctor_say(doctor, DOCTOR_WARN, name,
                    "no AES-NI with PCLMULQDQ: sealed sessions use ChaCha20-Poly1305 in software");
-        if (doctor_has_word(flags, "hypervisor")) {
-            doctor_fix(doctor, "if the host has them, pass them on (QEMU: -cpu max or -cpu host)");
-        }
+        doctor_fix(doctor, "%s",
+                   doctor_has_word(flags, "hypervisor")
+                       ? "if the host has them, pass them on (QEMU: -cpu max or -cpu host)"
+                       : "nothing has to be done; a processor with AES-NI would spare the work");
     }
 }
 
@@ -132,9 +133,9 @@ static void check_cores(struct doctor *doctor, const char *name)
 }
 
 /*
- * Time is read in every turn of a worker. Sources that the vDSO can read cost some 20 ns; the others
- * a system call and a device access (timers/timekeeping.rst; arch/x86 vdso/clocksource.h has: tsc,
- * kvm-clock, hyperv_clocksource_tsc_page).
+ * Time is read in every turn of a worker. Sources that the vDSO can read cost some 20 ns; the
+ * others a system call and a device access (timers/timekeeping.rst; arch/x86 vdso/clocksource.h
+ * has: tsc, kvm-clock, hyperv_clocksource_tsc_page).
  */
 static void check_clock(struct doctor *doctor, const char *name)
 {
@@ -163,12 +164,19 @@ static void check_clock(struct doctor *doctor, const char *name)
             doctor_fix(doctor, "sudo dmesg | grep -i -e tsc -e clocksource   says why the kernel "
                                "does not trust the time stamp counter");
         }
-    } else if (!doctor_has_word(flags, "constant_tsc") || !doctor_has_word(flags, "nonstop_tsc")) {
+    } else if (!doctor_has_word(flags, "constant_tsc")) {
         doctor_say(doctor, DOCTOR_WARN, name,
-                   "%s, but the time stamp counter may change its pace (%s%s): waits that DPDK "
-                   "counts in it are inexact",
-                   source, doctor_has_word(flags, "constant_tsc") ? "" : "no constant_tsc",
-                   doctor_has_word(flags, "nonstop_tsc") ? "" : " no nonstop_tsc");
+                   "%s, but the counter's pace changes with the processor's (no constant_tsc)",
+                   source);
+        doctor_fix(doctor, "sudo cpupower frequency-set -g performance");
+    } else if (!doctor_has_word(flags, "nonstop_tsc")) {
+        doctor_say(doctor, DOCTOR_WARN, name,
+                   "%s, but the counter stops in deep sleep (no nonstop_tsc)", source);
+        doctor_fix(doctor, "%s",
+                   doctor_has_word(flags, "hypervisor")
+                       ? "if the host has it, pass it on (QEMU: -cpu host,migratable=off,+invtsc)"
+                       : "add processor.max_cstate=1 intel_idle.max_cstate=0 to the kernel command "
+                         "line and restart");
     } else {
         doctor_say(doctor, DOCTOR_OK, name, "%s, counter is constant and does not stop", source);
     }
@@ -178,8 +186,8 @@ static void check_clock(struct doctor *doctor, const char *name)
  */
 
 /*
- * A node takes 64 MiB for frames of DPDK (link/dpdk.h) and 16 KiB and more for each SIP. A container
- * may have less than the machine: admin-guide/cgroup-v2.rst, memory.max.
+ * A node takes 64 MiB for frames of DPDK (link/dpdk.h) and 16 KiB and more for each SIP. A
+ * container may have less than the machine: admin-guide/cgroup-v2.rst, memory.max.
  */
 static void check_memory(struct doctor *doctor, const char *name)
 {
@@ -205,8 +213,9 @@ static void check_memory(struct doctor *doctor, const char *name)
     if (mib < 256) {
         doctor_say(doctor, DOCTOR_WARN, name, "%" PRIu64 " MiB available%s, a node wants 256", mib,
                    where);
-        doctor_fix(doctor, "%s", where[0] != '\0' ? "raise the container's memory limit"
-                                                  : "end what takes it: ps aux --sort=-rss | head");
+        doctor_fix(doctor, "%s",
+                   where[0] != '\0' ? "raise the container's memory limit"
+                                    : "end what takes it: ps aux --sort=-rss | head");
     } else {
         doctor_say(doctor, DOCTOR_OK, name, "%" PRIu64 " MiB available%s", mib, where);
     }
@@ -309,7 +318,8 @@ static void check_address_space(struct doctor *doctor, const char *name)
     }
 }
 
-/* admin-guide/sysctl/vm.rst, max_map_count; docs/formats.md: one for a SIP, one for a large block. */
+/* admin-guide/sysctl/vm.rst, max_map_count; docs/formats.md: one for a SIP, one for a large block.
+ */
 static void check_mappings(struct doctor *doctor, const char *name)
 {
     static const char path[] = "/proc/sys/vm/max_map_count";
@@ -452,6 +462,27 @@ static bool nearest(const struct doctor *doctor, char *path, struct stat *out_st
     }
 }
 
+/* The folder that sockets are to be in, by a path that may be there. False: said what is wrong. */
+static bool memif_wanted(struct doctor *doctor, const char *name, char wanted[PATH_MAX])
+{
+    if (doctor->device != NULL) {
+        if (!memif_path_good(doctor, name, doctor->device)) {
+            return false;
+        }
+        snprintf(wanted, PATH_MAX, "%s", doctor->device);
+        *strrchr(wanted, '/') = '\0';
+        return true;
+    }
+    /* fabricd puts mA-B-NUMBER.sock there and has 80 bytes for the folder. */
+    snprintf(wanted, PATH_MAX, "%s", doctor->context->state_dir);
+    if (strlen(wanted) > 80) {
+        memif_fail(doctor, name, "over 80 bytes, too long for the sockets in it", wanted,
+                   "export XDG_RUNTIME_DIR to a shorter folder, or shorten the cluster's name");
+        return false;
+    }
+    return true;
+}
+
 /* Peers of a memif link trust each other's memory: only their user may get at the socket. */
 static void check_memif_folder(struct doctor *doctor, const char *name)
 {
@@ -461,19 +492,7 @@ static void check_memif_folder(struct doctor *doctor, const char *name)
     struct stat status;
     bool there;
 
-    if (doctor->device != NULL) {
-        if (!memif_path_good(doctor, name, doctor->device)) {
-            return;
-        }
-        snprintf(wanted, sizeof(wanted), "%s", doctor->device);
-        *strrchr(wanted, '/') = '\0';
-    } else {
-        snprintf(wanted, sizeof(wanted), "%s", doctor->context->state_dir);
-    }
-    /* fabricd puts mA-B-NUMBER.sock there and has 80 bytes for the folder. */
-    if (doctor->device == NULL && strlen(wanted) > 80) {
-        memif_fail(doctor, name, "over 80 bytes, too long for the sockets in it", wanted,
-                   "export XDG_RUNTIME_DIR to a shorter folder, or shorten the cluster's name");
+    if (!memif_wanted(doctor, name, wanted)) {
         return;
     }
     snprintf(path, sizeof(path), "%s", wanted);
@@ -483,18 +502,22 @@ static void check_memif_folder(struct doctor *doctor, const char *name)
     }
     there = strcmp(path, wanted) == 0;
     if (!S_ISDIR(status.st_mode)) {
-        memif_fail(doctor, name, "is no folder", path, "choose another folder");
+        memif_fail(doctor, name, "is no folder", path, "move it away, or choose another");
     } else if (access(whole, W_OK | X_OK) != 0) {
-        memif_fail(doctor, name, "this user cannot make files there",
-                   path[0] != '\0' ? path : "/", "choose a folder of this user, mode 0700");
+        memif_fail(doctor, name, "this user cannot make files there", path[0] != '\0' ? path : "/",
+                   "choose a folder of this user, mode 0700");
     } else if (!there && doctor->device != NULL) {
-        memif_fail(doctor, name, "there is no such folder", wanted,
-                   "make it: mkdir -p -m 0700 FOLDER");
+        memif_fail(doctor, name, "there is no such folder", wanted, "");
+        doctor_fix(doctor, "mkdir -p -m 0700 %s", wanted);
     } else if (there && (status.st_uid != geteuid() || (status.st_mode & 077) != 0)) {
         doctor_say(doctor, DOCTOR_WARN, name,
                    "%s can be entered by others (mode %04o): a memif peer can crash a node", wanted,
                    (unsigned)status.st_mode & 07777u);
-        doctor_fix(doctor, "chmod 0700 %s", wanted);
+        if (doctor->device == NULL && status.st_uid == geteuid()) {
+            doctor_fix(doctor, "chmod 0700 %s", wanted);
+        } else {
+            doctor_fix(doctor, "mkdir -m 0700 %s/links   and put the socket there", wanted);
+        }
     } else {
         doctor_say(doctor, DOCTOR_OK, name, "%s%s", wanted,
                    there ? ", this user's only" : " can be made");

@@ -105,14 +105,15 @@ static void say_pairs(struct doctor *doctor, const char *name, const Sf__Control
             }
         }
     }
+    if (hidden > 0) {
+        doctor_say(doctor, DOCTOR_SKIP, "pair (more)", "%u pairs: fabricctl get nodes -o json",
+                   hidden);
+    }
     if (joined < list->n_nodes) {
         doctor_say(doctor, DOCTOR_WARN, name, "%u of %zu nodes have joined", joined, list->n_nodes);
         doctor_fix(doctor, "fabricctl get nodes");
     } else {
         doctor_say(doctor, DOCTOR_OK, name, "all %u nodes have joined", joined);
-    }
-    if (hidden > 0) {
-        doctor_say(doctor, DOCTOR_SKIP, name, "%u more pairs: fabricctl get nodes -o json", hidden);
     }
 }
 

@@ -18,9 +18,10 @@
 
 #include "ctl/doctor.h"
 
-#define HEADERS_BYTES 28  /* IPv4 and UDP */
-#define MTU_BYTES_MIN 92  /* a frame's payload is 64 bytes at least */
+#define HEADERS_BYTES 28 /* IPv4 and UDP */
+#define MTU_BYTES_MIN 92 /* a frame's payload is 64 bytes at least */
 #define MTU_BYTES_JUMBO 9000
+#define PAYLOAD_BYTES_MAX 10000 /* of a frame of the af_packet driver */
 #define INTERFACES_SHOWN_MAX 32u
 
 static void use_add(struct doctor_interface *interface, const char *what)
@@ -114,7 +115,8 @@ static void use_ipv4(const struct doctor *doctor, struct doctor_interface *inter
             strchr(":", entry->ifa_name[strlen(interface->name)]) == NULL) {
             continue;
         }
-        if (inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)entry->ifa_addr)->sin_addr,
+        if (inet_ntop(AF_INET,
+                      &((const struct sockaddr_in *)(const void *)entry->ifa_addr)->sin_addr,
                       address, sizeof(address)) != NULL) {
             use_add(interface, address);
         }
@@ -156,7 +158,8 @@ bool doctor_interface_read(const struct doctor *doctor, const char *name,
 static bool say_good(struct doctor *doctor, const char *name,
                      const struct doctor_interface *interface)
 {
-    const int64_t payload = interface->mtu_bytes - HEADERS_BYTES;
+    const int64_t room = interface->mtu_bytes - HEADERS_BYTES;
+    const int64_t payload = room < PAYLOAD_BYTES_MAX ? room : PAYLOAD_BYTES_MAX;
     char use[200] = "";
 
     if (interface->use[0] != '\0') {
@@ -202,8 +205,8 @@ static bool say_interface(struct doctor *doctor, const struct doctor_interface *
         return false;
     }
     if (interface->mtu_bytes < MTU_BYTES_MIN) {
-        doctor_say(doctor, DOCTOR_FAIL, name, "MTU %" PRId64 " leaves no room for a frame",
-                   interface->mtu_bytes);
+        doctor_say(doctor, bad == DOCTOR_FAIL ? bad : DOCTOR_WARN, name,
+                   "MTU %" PRId64 " leaves no room for a frame", interface->mtu_bytes);
         doctor_fix(doctor, "sudo ip link set dev %s mtu 1500", interface->name);
         return false;
     }
@@ -237,6 +240,7 @@ void doctor_check_interfaces(struct doctor *doctor, const char *name)
         doctor_say(doctor, doctor_bad(doctor), name, "this kernel has no packet sockets");
         doctor_fix(doctor, "sudo modprobe af_packet");
         doctor_block(doctor, DOCTOR_AF_PACKET, DOCTOR_AFTER_FIXES, "no packet sockets");
+        return;
     }
     if (doctor->device != NULL) {
         say_asked(doctor);
@@ -256,7 +260,7 @@ void doctor_check_interfaces(struct doctor *doctor, const char *name)
     }
     doctor_list_fini(&list);
     if (seen > INTERFACES_SHOWN_MAX) {
-        doctor_say(doctor, DOCTOR_SKIP, name, "%u more interfaces; name one with --device",
+        doctor_say(doctor, DOCTOR_SKIP, "interface (more)", "%u interfaces; name one with --device",
                    seen - INTERFACES_SHOWN_MAX);
     }
     if (usable == 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * doctor_pci.c - what DPDK needs to drive a device itself: hugepages, an IOMMU or a way around it, a
- * kernel module that hands the device over, and the device.
+ * doctor_pci.c - what DPDK needs to drive a device itself: hugepages, an IOMMU or a way around it,
+ * a kernel module that hands the device over, and the device.
  *
  * Sources: DPDK Getting Started Guide for Linux, chapters "System Requirements" (hugepages) and
  * "Linux Drivers" (vfio, no-IOMMU mode, uio, Secure Boot, bifurcated drivers, binding);
@@ -157,23 +157,26 @@ void doctor_check_iommu(struct doctor *doctor, const char *name)
                        "switched off by %s on the kernel command line: a device can reach all "
                        "memory",
                        offs[index]);
-            doctor_fix(doctor, "take %s out of GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo "
-                               "update-grub && sudo reboot",
+            doctor_fix(doctor,
+                       "take %s out of GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo "
+                       "update-grub && sudo reboot",
                        offs[index]);
             return;
         }
     }
     doctor_say(doctor, DOCTOR_WARN, name, "none in use: a device can reach all memory");
     if (strstr(cpuinfo, " hypervisor") != NULL) {
-        doctor_fix(doctor, "give the virtual machine one (QEMU: -M q35,kernel-irqchip=split -device "
-                           "intel-iommu,intremap=on) and its kernel intel_iommu=on; uio does "
-                           "without");
+        doctor_fix(doctor,
+                   "give the virtual machine one (QEMU: -M q35,kernel-irqchip=split -device "
+                   "intel-iommu,intremap=on) and its kernel intel_iommu=on; uio does "
+                   "without");
     } else if (strstr(cpuinfo, "AuthenticAMD") != NULL) {
         doctor_fix(doctor, "switch AMD-Vi (IOMMU, SVM) on in the firmware's set-up and restart");
     } else {
-        doctor_fix(doctor, "switch VT-d on in the firmware's set-up, add intel_iommu=on iommu=pt to "
-                           "GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo update-grub && "
-                           "sudo reboot");
+        doctor_fix(doctor,
+                   "switch VT-d on in the firmware's set-up, add intel_iommu=on iommu=pt to "
+                   "GRUB_CMDLINE_LINUX in /etc/default/grub, then: sudo update-grub && "
+                   "sudo reboot");
     }
 }
 
@@ -206,13 +209,19 @@ void doctor_check_vfio(struct doctor *doctor, const char *name)
 
     (void)doctor_read(doctor, mode, sizeof(mode), "%s", unsafe);
     doctor->vfio_ready = loaded && (iommu || mode[0] == 'Y');
-    doctor->vfio_can = loaded || module_available(doctor, "/vfio-pci.ko");
+    doctor->vfio_can = loaded ? iommu || mode[0] != '\0' : module_available(doctor, "/vfio-pci.ko");
     if (doctor->vfio_ready && iommu) {
-        doctor_say(doctor, DOCTOR_OK, name, "vfio-pci is loaded, devices are kept apart by the "
-                                            "IOMMU");
+        doctor_say(doctor, DOCTOR_OK, name,
+                   "vfio-pci is loaded, devices are kept apart by the "
+                   "IOMMU");
     } else if (doctor->vfio_ready) {
         doctor_say(doctor, DOCTOR_OK, name,
                    "vfio-pci is loaded in no-IOMMU mode: works, but a device can reach all memory");
+    } else if (loaded && !doctor->vfio_can) {
+        doctor_say(
+            doctor, DOCTOR_WARN, name,
+            "vfio-pci is loaded, but there is no IOMMU, and no no-IOMMU mode in this kernel");
+        doctor_fix(doctor, "get an IOMMU (see above), or use uio");
     } else if (loaded) {
         doctor_say(doctor, DOCTOR_WARN, name,
                    "vfio-pci is loaded, but there is no IOMMU: no device will open");
@@ -220,8 +229,9 @@ void doctor_check_vfio(struct doctor *doctor, const char *name)
     } else if (doctor->vfio_can) {
         doctor_say(doctor, DOCTOR_WARN, name, "vfio-pci is not loaded");
         doctor_fix(doctor, "sudo modprobe vfio-pci%s",
-                   iommu ? "" : " && echo 1 | sudo tee /sys/module/vfio/parameters/"
-                                "enable_unsafe_noiommu_mode");
+                   iommu ? ""
+                         : " && echo 1 | sudo tee /sys/module/vfio/parameters/"
+                           "enable_unsafe_noiommu_mode");
     } else {
         doctor_say(doctor, DOCTOR_WARN, name, "this kernel has no vfio-pci");
         doctor_fix(doctor, "boot a kernel with CONFIG_VFIO_PCI (Debian: sudo apt install "
@@ -238,9 +248,10 @@ void doctor_check_uio(struct doctor *doctor, const char *name)
     bool locked;
 
     (void)doctor_read(doctor, lockdown, sizeof(lockdown), "/sys/kernel/security/lockdown");
-    locked = strstr(lockdown, "[integrity]") != NULL ||
-             strstr(lockdown, "[confidentiality]") != NULL;
+    locked =
+        strstr(lockdown, "[integrity]") != NULL || strstr(lockdown, "[confidentiality]") != NULL;
     doctor->uio_ready = loaded && !locked;
+    doctor->uio_can = available && !locked;
     if (doctor->uio_ready) {
         doctor_say(doctor, DOCTOR_OK, name, "uio_pci_generic is loaded");
     } else if (doctor->vfio_ready) {
@@ -264,8 +275,7 @@ void doctor_check_uio(struct doctor *doctor, const char *name)
     }
     if (!doctor->uio_ready && !doctor->vfio_ready) {
         doctor_block(doctor, DOCTOR_PCI,
-                     doctor->vfio_can || (available && !locked) ? DOCTOR_AFTER_FIXES
-                                                                : DOCTOR_NOT_HERE,
+                     doctor->vfio_can || doctor->uio_can ? DOCTOR_AFTER_FIXES : DOCTOR_NOT_HERE,
                      "no vfio-pci and no uio_pci_generic to hand a device over");
     }
 }
@@ -279,13 +289,13 @@ struct nic {
     int64_t vendor;
     int64_t device;
     int64_t numa;
-    char bound[64];       /* kernel driver; empty: none */
-    char interface[64];   /* empty: none */
-    char virtio[64];      /* its device on the virtio bus */
+    char bound[64];     /* kernel driver; empty: none */
+    char interface[64]; /* empty: none */
+    char virtio[64];    /* its device on the virtio bus */
     struct doctor_interface net;
     bool has_net;
-    bool ready;           /* bound for DPDK */
-    bool bifurcated;      /* DPDK works beside the kernel's driver */
+    bool ready;      /* bound for DPDK */
+    bool bifurcated; /* DPDK works beside the kernel's driver */
 };
 
 static bool is_one_of(const char *name, const char *const *list)
@@ -353,7 +363,7 @@ static void nic_describe(const struct nic *nic, struct doctor_text *text)
                nic->bound[0] != '\0' ? nic->bound : "none");
     if (nic->has_net) {
         doctor_add(text, ", %s %s, MTU %" PRId64, nic->net.name,
-                   !nic->net.up        ? "down"
+                   !nic->net.up       ? "down"
                    : nic->net.carrier ? "up"
                                       : "up without carrier",
                    nic->net.mtu_bytes);
@@ -397,10 +407,15 @@ static bool group_blocked(const struct doctor *doctor, const char *pci, char *ou
 /*
  * Which module suits: vfio where it is safe. A virtio device of which the hypervisor says that it
  * goes around the IOMMU (feature VIRTIO_F_ACCESS_PLATFORM, bit 33, is off) hangs EAL under vfio.
+ * NULL: neither can be had.
  */
 static const char *module_for(const struct doctor *doctor, const struct nic *nic)
 {
     char features[80];
+
+    if (!doctor->uio_can) {
+        return doctor->vfio_can ? "vfio-pci" : NULL;
+    }
 
     if (nic->virtio[0] != '\0' &&
         doctor_read(doctor, features, sizeof(features), "/sys/bus/virtio/devices/%s/features",
@@ -419,14 +434,33 @@ static void fix_bind(struct doctor *doctor, const struct nic *nic)
     const char *module = module_for(doctor, nic);
     const char *folder = "/sys/bus/pci/devices";
 
-    doctor_fix(doctor,
-               "sudo modprobe %s && echo %s | sudo tee %s/%s/driver_override && %s%s%s%s%secho %s | "
-               "sudo tee /sys/bus/pci/drivers_probe",
-               module, module, folder, nic->pci, nic->bound[0] != '\0' ? "echo " : "",
-               nic->bound[0] != '\0' ? nic->pci : "",
-               nic->bound[0] != '\0' ? " | sudo tee /sys/bus/pci/devices/" : "",
-               nic->bound[0] != '\0' ? nic->pci : "",
-               nic->bound[0] != '\0' ? "/driver/unbind && " : "", nic->pci);
+    if (module == NULL) {
+        doctor_fix(doctor, "see vfio and uio above");
+        return;
+    }
+    doctor_fix(
+        doctor,
+        "sudo modprobe %s && echo %s | sudo tee %s/%s/driver_override && %s%s%s%s%secho %s | "
+        "sudo tee /sys/bus/pci/drivers_probe",
+        module, module, folder, nic->pci, nic->bound[0] != '\0' ? "echo " : "",
+        nic->bound[0] != '\0' ? nic->pci : "",
+        nic->bound[0] != '\0' ? " | sudo tee /sys/bus/pci/devices/" : "",
+        nic->bound[0] != '\0' ? nic->pci : "", nic->bound[0] != '\0' ? "/driver/unbind && " : "",
+        nic->pci);
+}
+
+/*
+ * EAL tells a device on uio physical addresses; an IOMMU that translates lets none of them pass
+ * (ABI/testing/sysfs-kernel-iommu_groups: type).
+ */
+static bool uio_translated(const struct doctor *doctor, const struct nic *nic)
+{
+    char type[32];
+
+    return strcmp(nic->bound, "vfio-pci") != 0 &&
+           doctor_read(doctor, type, sizeof(type), "/sys/bus/pci/devices/%s/iommu_group/type",
+                       nic->pci) &&
+           strncmp(type, "DMA", 3) == 0;
 }
 
 /* A device that is bound for DPDK. */
@@ -440,9 +474,17 @@ static bool nic_say_ready(struct doctor *doctor, const char *name, const struct 
         group_blocked(doctor, nic->pci, other, sizeof(other))) {
         doctor_say(doctor, doctor_bad(doctor), name, "%s: %s is in its IOMMU group and in use",
                    text, other);
-        doctor_fix(doctor, "bind all devices of the group to vfio-pci: ls "
-                           "/sys/bus/pci/devices/%s/iommu_group/devices",
+        doctor_fix(doctor,
+                   "bind all devices of the group to vfio-pci: ls "
+                   "/sys/bus/pci/devices/%s/iommu_group/devices",
                    nic->pci);
+        return false;
+    }
+    if (uio_translated(doctor, nic)) {
+        doctor_say(doctor, doctor_bad(doctor), name,
+                   "%s: the IOMMU translates what it sends and receives, so that nothing arrives",
+                   text);
+        fix_bind(doctor, nic);
         return false;
     }
     if (nic->numa >= 0 && doctor->huge_free >= HUGE_LINK &&
@@ -575,7 +617,7 @@ void doctor_check_nics(struct doctor *doctor, const char *name)
     }
     doctor_list_fini(&devices);
     if (hidden > 0) {
-        doctor_say(doctor, DOCTOR_SKIP, name, "%u more Ethernet devices; name one with --device",
+        doctor_say(doctor, DOCTOR_SKIP, "nic (more)", "%u Ethernet devices; name one with --device",
                    hidden);
     }
     if (shown == 0 && doctor->device != NULL) {
@@ -587,7 +629,7 @@ void doctor_check_nics(struct doctor *doctor, const char *name)
                    "no Ethernet device on the PCI bus: memif and af_packet need none");
     }
     block_without(doctor, name, DOCTOR_VIRTIO, "virtio device", virtio);
-    block_without(doctor, name, DOCTOR_DPDK, "other Ethernet device", other);
+    block_without(doctor, name, DOCTOR_DPDK, "Ethernet device that is not virtio", other);
 }
 
 /* ABI/stable/sysfs-class-infiniband. */

@@ -133,12 +133,17 @@ bool doctor_file_has(const struct doctor *doctor, const char *text, const char *
     size_t capacity = 0;
     bool found = false;
     FILE *file;
+    int descriptor;
 
     if ((size_t)snprintf(whole, sizeof(whole), "%s%s", doctor->root, path) >= sizeof(whole)) {
         return false;
     }
-    file = fopen(whole, "rbe");
+    descriptor = open(whole, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe does not hold us up */
+    file = descriptor >= 0 ? fdopen(descriptor, "rb") : NULL;
     if (file == NULL) {
+        if (descriptor >= 0) {
+            close(descriptor);
+        }
         return false;
     }
     while (!found && getline(&line, &capacity, file) >= 0) {

@@ -464,8 +464,8 @@ def link(driver, peer=0, mtu=9000, up=1, device="/run/x.sock"):
             (field(7, peer) if peer else b""))
 
 
-def node(number, links=(), hears=(), stage="joined", address="127.0.0.1"):
-    return (field(1, number) + field(2, f"node{number}") + field(3, stage) + field(5, "hosted") +
+def node(number, links=(), hears=(), stage="joined", address="127.0.0.1", age_ms=60000):
+    return (field(1, number) + field(2, f"node{number}") + field(3, stage) + field(4, age_ms) + field(5, "hosted") +
             field(6, address) + b"".join(field(10, one) for one in links) +
             b"".join(field(13, name) for name in hears))
 
@@ -501,17 +501,19 @@ class Played:
 def pair(left, right, **more):
     return Played(node(1, [left] if left else [], ["node2"]),
                   node(2, [right] if right else [], more.get("hears", ["node1"]),
-                       address=more.get("address", "127.0.0.1"))).pairs()["pair node1 node2"]
+                       address=more.get("address", "127.0.0.1"), age_ms=more.get("age_ms", 60000))).pairs()["pair node1 node2"]
 
 
 def pairs_of_nodes():
     expect(pair(link("memif", 2), link("memif", 1)) == ("ok", "memif /run/x.sock, 9000 bytes a frame"), "memif")
     expect(pair(link("memif", 2, up=0), link("memif", 1)) ==
-           ("fail", "memif /run/x.sock, node1's end is down"), "down")
+           ("fail", "node1's end of the link is down"), "down")
     expect(pair(link("memif", 2), link("memif", 1, up=0)) ==
-           ("fail", "memif /run/x.sock, node2's end is down"), "down there")
+           ("fail", "node2's end of the link is down"), "down there")
     expect(pair(link("memif", 2), link("memif", 1), hears=[]) ==
-           ("fail", "memif /run/x.sock, node2 does not hear the other"), "deaf")
+           ("fail", "node2 does not hear the other"), "deaf")
+    expect(pair(link("memif", 2), link("memif", 1), hears=[], age_ms=300) ==
+           ("warn", "node2 does not hear the other, but has only just joined"), "young")
     expect(pair(None, link("memif", 1)) == ("fail", "node1 has no link to the other"), "no link")
     expect(pair(link("virtio", mtu=1472, device="eth1"), link("virtio", mtu=1472, device="eth1"),
                 address="192.0.2.9") == ("ok", "virtio eth1, 1472 bytes a frame"), "virtio")

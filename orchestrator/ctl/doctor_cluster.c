@@ -12,6 +12,7 @@
 #include "ctl/doctor.h"
 
 #define PAIRS_SHOWN_MAX 100u
+#define SETTLE_MS 5000u /* until links are up and heart-beats have told who hears whom */
 
 static const Sf__Control__LinkInfo *link_to(const Sf__Control__NodeInfo *node,
                                             const Sf__Control__NodeInfo *peer)
@@ -43,6 +44,19 @@ static bool hears(const Sf__Control__NodeInfo *node, const Sf__Control__NodeInfo
     return false;
 }
 
+/* A pair that does not talk: a failure, unless one of the two has only just joined. */
+static void say_silent(struct doctor *doctor, const char *name, const Sf__Control__NodeInfo *node,
+                       const Sf__Control__NodeInfo *peer, const char *what)
+{
+    if (node->stage_ms < SETTLE_MS || peer->stage_ms < SETTLE_MS) {
+        doctor_say(doctor, DOCTOR_WARN, name, "%s%s, but has only just joined", node->name, what);
+        doctor_fix(doctor, "fabricctl doctor   again in some seconds");
+    } else {
+        doctor_say(doctor, DOCTOR_FAIL, name, "%s%s", node->name, what);
+        doctor_fix(doctor, "fabricctl logs node/%s --tail 20", node->name);
+    }
+}
+
 static void say_pair(struct doctor *doctor, const Sf__Control__NodeInfo *one,
                      const Sf__Control__NodeInfo *two)
 {
@@ -51,18 +65,18 @@ static void say_pair(struct doctor *doctor, const Sf__Control__NodeInfo *one,
     char name[48];
 
     snprintf(name, sizeof(name), "pair %.20s %.20s", one->name, two->name);
-    if (left == NULL || right == NULL) {
-        doctor_say(doctor, DOCTOR_FAIL, name, "%s has no link to the other",
-                   left == NULL ? one->name : two->name);
-        doctor_fix(doctor, "fabricctl logs node/%s --tail 20",
-                   left == NULL ? one->name : two->name);
-    } else if (!left->up || !right->up || !hears(one, two) || !hears(two, one)) {
-        const bool down = !left->up || !right->up;
-        const bool first = !left->up || (right->up && !hears(one, two));
-        doctor_say(doctor, DOCTOR_FAIL, name, "%s %s, %s%s", left->driver, left->device,
-                   first ? one->name : two->name,
-                   down ? "'s end is down" : " does not hear the other");
-        doctor_fix(doctor, "fabricctl logs node/%s --tail 20", first ? one->name : two->name);
+    if (left == NULL) {
+        say_silent(doctor, name, one, two, " has no link to the other");
+    } else if (right == NULL) {
+        say_silent(doctor, name, two, one, " has no link to the other");
+    } else if (!left->up) {
+        say_silent(doctor, name, one, two, "'s end of the link is down");
+    } else if (!right->up) {
+        say_silent(doctor, name, two, one, "'s end of the link is down");
+    } else if (!hears(one, two)) {
+        say_silent(doctor, name, one, two, " does not hear the other");
+    } else if (!hears(two, one)) {
+        say_silent(doctor, name, two, one, " does not hear the other");
     } else if (strcmp(left->driver, right->driver) != 0 || left->mtu_bytes != right->mtu_bytes) {
         doctor_say(doctor, DOCTOR_WARN, name,
                    "ends differ: %s with %" PRIu32 " bytes a frame, %s with %" PRIu32, left->driver,

@@ -8,6 +8,7 @@
 #   image             damaged images and code
 #   image-libfuzzer   the reader of images, signatures and key files, by coverage (clang)
 #   rx                frames that hostile nodes send (clang)
+#   handshake         the handshake and the sealed frames of a session (clang)
 #   parser canon table   the contract compiler and the table decoder (clang)
 #
 # SECONDS a target (default 60); without a TARGET: all. --list names them. What is found is under
@@ -16,12 +17,12 @@ set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
 build=${SIPFABRIC_BUILD:-$root/build}
-all=(api verify verify-libfuzzer image image-libfuzzer rx parser canon table)
+all=(api verify verify-libfuzzer image image-libfuzzer rx handshake parser canon table)
 found=$build/fuzz
 answer=0
 
 usage() {
-    sed -n '3,15s/^# \{0,1\}//p' "$0"
+    sed -n '3,16s/^# \{0,1\}//p' "$0"
 }
 
 need() {
@@ -76,14 +77,14 @@ run_one() {
     image-libfuzzer)
         node_kernel/image/fuzz/run.sh "$build" "$seconds"
         ;;
-    rx)
+    rx | handshake)
         if [ ! -f "$build/fuzz/clang/build.ninja" ]; then
             CC=clang meson setup "$build/fuzz/clang" -Db_sanitize=address,undefined \
-                -Db_lundef=false -Dwerror=false >"$found/rx-setup.log" 2>&1 || exit 2
+                -Db_lundef=false -Dwerror=false >"$found/$1-setup.log" 2>&1 || exit 2
         fi
-        ninja -C "$build/fuzz/clang" --quiet fabric/rx_fuzz || exit 2
-        mkdir -p "$found/rx-seeds"
-        libfuzzer rx "$build/fuzz/clang/fabric/rx_fuzz" "$found/rx-seeds" -max_len=4096
+        ninja -C "$build/fuzz/clang" --quiet "fabric/$1_fuzz" || exit 2
+        mkdir -p "$found/$1-seeds"
+        libfuzzer "$1" "$build/fuzz/clang/fabric/$1_fuzz" "$found/$1-seeds" -max_len=4096
         ;;
     parser | canon | table)
         contracts/fuzz/run.sh "$build" "$seconds" "$1_fuzz"

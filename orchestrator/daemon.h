@@ -26,6 +26,7 @@
 #include <uv.h>
 
 #include "control/stream.h"
+#include "encrypt.h"
 #include "image/trust.h"
 #include "plan.h"
 #include "state.h"
@@ -55,7 +56,8 @@ struct daemon {
     struct state state;
     char state_dir[256];
     char token[128];
-    struct image_trust trust; /* whose images are taken, here and on nodes; never changes */
+    enum orch_encrypt encrypt; /* which sessions between nodes; never changes */
+    struct image_trust trust;  /* whose images are taken, here and on nodes; never changes */
     uv_tcp_t node_listener;
     uv_pipe_t console_listener;
     uv_timer_t tick;

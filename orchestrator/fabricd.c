@@ -29,6 +29,7 @@ static const char usage[] =
     "\n"
     "usage: fabricd --state-dir DIR --listen IP:PORT --token T [--expect NAME,NAME...] [--hosted]\n"
     "               [--trust FILE]... [--allow-unsigned] [--allow-native]\n"
+    "               [--encrypt all|ethernet|none] [--heartbeat-ms N]\n"
     "\n"
     "  --state-dir DIR     holds ctl.sock, fabricd.addr (the real address), fabricd.state\n"
     "  --listen IP:PORT    where nodes connect; port 0: any free one\n"
@@ -38,6 +39,8 @@ static const char usage[] =
     "  --trust FILE        public keys (sipc keygen) whose images are taken; may be given again\n"
     "  --allow-unsigned    take images that no trusted key has signed, too (development)\n"
     "  --allow-native      nodes take images of mode native, which have no checks at run time\n"
+    "  --encrypt WHICH     sessions between nodes that are encrypted: all; over ethernet, not\n"
+    "                      inside a machine (the default); none\n"
     "  --heartbeat-ms N    how often nodes report; 3 missing: lost (hosted 1000, booted 2000)\n"
     "\n"
     "example:\n"
@@ -51,11 +54,13 @@ struct options {
     const char *token;
     const char *expect;
     const char *heartbeat;
+    const char *encrypt_text;
     const char *trust[TRUST_FILES_MAX + 1];
     uint32_t trust_count;
     bool allow_unsigned;
     bool hosted;
     bool allow_native;
+    enum orch_encrypt encrypt;
 };
 
 uint64_t daemon_wall(void)
@@ -95,7 +100,31 @@ static int wrong(const char *what, const char *value)
     return 2;
 }
 
-#define OPTIONS 6u /* that take a value */
+/* 0, or the exit code. */
+static int check_options(struct options *options)
+{
+    if (options->token == NULL) {
+        options->token = getenv("SIPFABRIC_TOKEN");
+    }
+    if (options->state_dir == NULL || options->listen == NULL || options->token == NULL) {
+        return wrong("--state-dir, --listen and --token are needed", NULL);
+    }
+    if (options->token[0] == '\0' || strlen(options->token) > 127) {
+        return wrong("a token has 1 to 127 bytes", NULL);
+    }
+    if (options->heartbeat != NULL &&
+        (strspn(options->heartbeat, "0123456789") != strlen(options->heartbeat) ||
+         atol(options->heartbeat) < 100 || atol(options->heartbeat) > 60000)) {
+        return wrong("--heartbeat-ms takes 100 to 60000", options->heartbeat);
+    }
+    if (options->encrypt_text != NULL &&
+        !orch_encrypt_parse(options->encrypt_text, &options->encrypt)) {
+        return wrong("--encrypt takes " ORCH_ENCRYPT_RULE, options->encrypt_text);
+    }
+    return 0;
+}
+
+#define OPTIONS 7u /* that take a value */
 
 /* 0, or the exit code; -1: help was shown. */
 static int parse_options(struct options *options, int argc, char **argv)
@@ -112,6 +141,7 @@ static int parse_options(struct options *options, int argc, char **argv)
             {"--token", &options->token},
             {"--expect", &options->expect},
             {"--heartbeat-ms", &options->heartbeat},
+            {"--encrypt", &options->encrypt_text},
             {"--trust", &options->trust[options->trust_count]},
         };
         size_t option;
@@ -147,23 +177,8 @@ static int parse_options(struct options *options, int argc, char **argv)
             return wrong("--trust was given too often", NULL);
         }
     }
-    if (options->token == NULL) {
-        options->token = getenv("SIPFABRIC_TOKEN");
-    }
-    if (options->state_dir == NULL || options->listen == NULL || options->token == NULL) {
-        return wrong("--state-dir, --listen and --token are needed", NULL);
-    }
-    if (options->token[0] == '\0' || strlen(options->token) > 127) {
-        return wrong("a token has 1 to 127 bytes", NULL);
-    }
-    if (options->heartbeat != NULL &&
-        (strspn(options->heartbeat, "0123456789") != strlen(options->heartbeat) ||
-         atol(options->heartbeat) < 100 || atol(options->heartbeat) > 60000)) {
-        return wrong("--heartbeat-ms takes 100 to 60000", options->heartbeat);
-    }
-    return 0;
+    return check_options(options);
 }
-
 /* --- start --------------------------------------------------------------------------------------
  */
 
@@ -469,6 +484,7 @@ int main(int argc, char **argv)
     }
     snprintf(daemon.token, sizeof(daemon.token), "%s", options.token);
     daemon.world.allow_native = options.allow_native;
+    daemon.encrypt = options.encrypt;
     daemon.heartbeat_ms = options.heartbeat != NULL ? (uint32_t)atol(options.heartbeat) : 0;
     daemon.started_ms = daemon_now(&daemon);
     good = read_trust(&daemon, &options) && take_state_dir(&daemon, options.state_dir) &&

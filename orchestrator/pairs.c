@@ -4,7 +4,8 @@
  *
  * Two hosted nodes get a memif link of their own: the one that joined first opens the server's end,
  * then the other the client's. Booted nodes have a link for many peers. Then each is told of the
- * other. A failure is tried again PAIR_TRIES_MAX times; then the pair stays failed, with the
+ * other, and of its key; whether their session is encrypted is decided here, the same for both. A
+ * failure is tried again PAIR_TRIES_MAX times; then the pair stays failed, with the
  * reason.
  */
 #include <stdio.h>
@@ -163,13 +164,49 @@ static void on_peer_added(void *arg, sf_status status, const char *text,
     }
 }
 
+/* The link a side brought itself; NULL: it is a memif link of the pair. */
+static const struct world_link *brought(const struct pair_work *work, const struct world_node *node,
+                                        unsigned side)
+{
+    return work->socket_path[0] != '\0' ? NULL : &node->own_links[work->link[side] - 1];
+}
+
+/* Whether their session is to be encrypted: if either one's driver asks for it. */
+static bool encrypted(const struct daemon *daemon, const struct pair_work *work)
+{
+    bool asked = false;
+    unsigned side;
+
+    for (side = 0; side < 2; side++) {
+        const struct world_node *node = world_node_by_id(&daemon->world, work->id[side]);
+        const struct world_link *link = brought(work, node, side);
+        asked = asked || orch_encrypt_link(daemon->encrypt, link != NULL ? link->driver : "memif");
+    }
+    return asked;
+}
+
 static void add_peers(struct daemon *daemon, struct pair_work *work)
 {
+    bool encrypt = encrypted(daemon, work);
     unsigned side;
+
+    for (side = 0; side < 2 && encrypt; side++) {
+        const struct world_node *node = world_node_by_id(&daemon->world, work->id[side]);
+        if (!node->has_key) {
+            char text[160];
+            snprintf(
+                text, sizeof(text),
+                "%s told no key, so their session cannot be encrypted; without: --encrypt none",
+                node->name);
+            work->tries = PAIR_TRIES_MAX;
+            fail(daemon, work, text);
+            return;
+        }
+    }
 
     for (side = 0; side < 2 && !work->failed; side++) {
         const struct world_node *peer = world_node_by_id(&daemon->world, work->id[1 - side]);
-        uint32_t peer_link = work->link[1 - side];
+        const struct world_link *link = brought(work, peer, 1 - side);
         Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
         Sf__Control__PeerAdd body = SF__CONTROL__PEER_ADD__INIT;
 
@@ -177,8 +214,12 @@ static void add_peers(struct daemon *daemon, struct pair_work *work)
         body.epoch = peer->epoch;
         body.link = work->link[side];
         body.name = (char *)peer->name;
-        if (work->socket_path[0] == '\0') {
-            const struct world_link *link = &peer->own_links[peer_link - 1];
+        body.encrypt = encrypt;
+        if (peer->has_key) {
+            body.key.data = (uint8_t *)peer->key;
+            body.key.len = sizeof(peer->key);
+        }
+        if (link != NULL) {
             body.mac.data = (uint8_t *)link->mac;
             body.mac.len = sizeof(link->mac);
             body.ipv4 = link->ipv4;

@@ -309,6 +309,10 @@ static void describe(struct session *session, const Sf__Control__NodeHello *hell
     node->cpu_count = hello->cpu_count;
     node->memory_bytes = hello->memory_bytes;
     node->heartbeat_ms = session->heartbeat_ms;
+    node->has_key = hello->key.len == sizeof(node->key);
+    if (node->has_key) {
+        memcpy(node->key, hello->key.data, sizeof(node->key));
+    }
 }
 
 /* The record for that name; NULL after the node was refused. */
@@ -346,6 +350,10 @@ static bool hello_ok(struct session *session, uint64_t request, const Sf__Contro
     }
     if (!orch_name_ok(hello->name)) {
         refuse(session, request, SF_BADARG, "the node's name is not usable: " ORCH_NAME_RULE);
+        return false;
+    }
+    if (hello->key.len != 0 && hello->key.len != WORLD_KEY_BYTES) {
+        refuse(session, request, SF_BADARG, "the node's key is not one of 32 bytes");
         return false;
     }
     return true;

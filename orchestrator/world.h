@@ -107,6 +107,8 @@ struct world_link {
     bool up;
 };
 
+#define WORLD_KEY_BYTES 32u
+
 struct world_node {
     uint16_t id;
     uint16_t epoch; /* of its last join; 0: never joined */
@@ -115,6 +117,8 @@ struct world_node {
     char address[64];
     char version[32];
     char mode[16];
+    uint8_t key[WORLD_KEY_BYTES]; /* public, of its program's last start */
+    bool has_key;
     enum world_stage stage;
     uint64_t stage_since_ms;
     uint64_t joined_ms;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #define HEARTBEAT_MS_MAX 60000u
 #define EPOCH_MAX 16383u
 #define HELLO_REQUEST 1u
+_Static_assert(AGENT_KEY_BYTES == crypto_box_PUBLICKEYBYTES, "X25519");
+_Static_assert(AGENT_KEY_BYTES == crypto_box_SECRETKEYBYTES, "X25519");
 
 static void agent_connect(uv_timer_t *timer);
 
@@ -543,6 +546,8 @@ static void stream_connected(void *arg, struct control_stream *stream)
     hello.n_links = o->link_count;
     hello.links = pointers;
     hello.mode = (char *)(o->booted ? "booted" : "hosted");
+    hello.key.data = agent->key;
+    hello.key.len = sizeof(agent->key);
     hello.uptime_ms = (uint64_t)(node_uptime_s() * 1000);
     if (agent->kernel != NULL) {
         hello.node_id = agent->node_id;
@@ -640,6 +645,11 @@ sf_status agent_create(const struct agent_options *options, struct agent **out_a
     if (agent == NULL) {
         return SF_NOMEM;
     }
+    /* A key pair of crypto_box is one of X25519; nothing else of crypto_box is used. */
+    if (sodium_init() < 0 || crypto_box_keypair(agent->key, agent->key_secret) != 0) {
+        free(agent);
+        return SF_IO;
+    }
     agent->options = *options;
     agent->notes_end = &agent->notes;
     agent->backoff_ms = AGENT_BACKOFF_MS_MIN;
@@ -658,6 +668,7 @@ static void agent_handle_closed(uv_handle_t *handle)
     struct agent *agent = handle->data;
 
     if (--agent->handles_open == 0) {
+        sodium_memzero(agent->key_secret, sizeof(agent->key_secret));
         free(agent);
     }
 }

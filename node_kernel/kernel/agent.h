@@ -10,6 +10,9 @@
  * end and the core is made anew.
  *
  * Commands run to completion inside their message callback and are answered by one Result.
+ * Key: an X25519 key pair is made when the agent is, and its secret half never leaves memory; the
+ * other half goes into NodeHello, for the nodes that will have sessions with this one.
+ *
  * Threads: the pump's.
  * Untrusted: the controller's bytes are checked here (numbers, names, lengths) before they reach
  * the core; a bad command gets a Result that says what, never an assert.
@@ -67,6 +70,7 @@ struct agent_options {
     void *events_arg;
 };
 
+/* IO: no random numbers. NOMEM. */
 SF_MUST_CHECK sf_status agent_create(const struct agent_options *options, struct agent **out_agent);
 /*
  * Stops all SIPs and closes the connection. Channels of other nodes to this one close with

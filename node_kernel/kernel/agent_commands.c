@@ -85,25 +85,53 @@ static sf_status link_open(struct agent *agent, const Sf__Control__Envelope *env
                           AGENT_TEXT_BYTES);
 }
 
-static sf_status peer_add(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+/* False: text says what is wrong with it. */
+static bool peer_read(const struct agent *agent, const Sf__Control__PeerAdd *add,
+                      struct agent_peer *out_peer, char *text)
 {
-    const Sf__Control__PeerAdd *add = envelope->peer_add;
-    struct link_peer peer = {.node_id = (uint16_t)add->node_id, .ipv4 = add->ipv4};
-
+    *out_peer = (struct agent_peer){
+        .peer = {.node_id = (uint16_t)add->node_id, .ipv4 = add->ipv4},
+        .link = add->link,
+        .epoch = (uint16_t)add->epoch,
+        .encrypt = add->encrypt,
+    };
     if (add->node_id == 0 || add->node_id >= FAB_NODES_MAX || add->node_id == agent->node_id ||
         add->epoch == 0 || add->epoch > EPOCH_MAX) {
         snprintf(text, AGENT_TEXT_BYTES, "node %u with epoch %u cannot be a peer", add->node_id,
                  add->epoch);
-        return SF_BADARG;
+        return false;
     }
-    if (add->mac.len != 0 && add->mac.len != sizeof(peer.mac)) {
+    if (add->mac.len != 0 && add->mac.len != sizeof(out_peer->peer.mac)) {
         snprintf(text, AGENT_TEXT_BYTES, "node %u: a MAC address has 6 bytes", add->node_id);
-        return SF_BADARG;
+        return false;
+    }
+    if (add->key.len != sizeof(out_peer->key) && (add->key.len != 0 || add->encrypt)) {
+        snprintf(text, AGENT_TEXT_BYTES, "node %u: a key has %u bytes", add->node_id,
+                 AGENT_KEY_BYTES);
+        return false;
     }
     if (add->mac.len != 0) {
-        memcpy(peer.mac, add->mac.data, sizeof(peer.mac));
+        memcpy(out_peer->peer.mac, add->mac.data, sizeof(out_peer->peer.mac));
     }
-    return pump_peer_add(agent->options.pump, &peer, (uint16_t)add->epoch, add->link, text,
+    if (add->encrypt) {
+        memcpy(out_peer->key, add->key.data, sizeof(out_peer->key));
+    }
+    return true;
+}
+
+static sf_status peer_add(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    struct agent_peer peer;
+
+    if (!peer_read(agent, envelope->peer_add, &peer, text)) {
+        return SF_BADARG;
+    }
+    if (peer.encrypt) {
+        /* pump_peer_add has no place for peer.key and agent->key_secret yet. */
+        agent__say(agent, "warning: the session with node %u is not encrypted: this version cannot",
+                   peer.peer.node_id);
+    }
+    return pump_peer_add(agent->options.pump, &peer.peer, peer.epoch, peer.link, text,
                          AGENT_TEXT_BYTES);
 }
 

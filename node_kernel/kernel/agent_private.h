@@ -8,6 +8,7 @@
 
 #define AGENT_TEXT_BYTES 512u
 #define AGENT_SERVICES_MAX 64u
+#define AGENT_KEY_BYTES 32u /* X25519 */
 
 /*
  * A message kept for the controller. Log lines are dropped once they were sent. Reports stay: what
@@ -38,6 +39,18 @@ struct agent {
     size_t note_bytes;
     uint64_t services[AGENT_SERVICES_MAX]; /* numbers of kernel services; 0: free */
     char last_error[AGENT_TEXT_BYTES];
+    /* Of this process, and nowhere else: a node that starts again is another one. */
+    uint8_t key[AGENT_KEY_BYTES]; /* public */
+    uint8_t key_secret[AGENT_KEY_BYTES];
+};
+
+/* What PeerAdd asks for, checked. */
+struct agent_peer {
+    struct link_peer peer;
+    uint32_t link;
+    uint16_t epoch;
+    bool encrypt;
+    uint8_t key[AGENT_KEY_BYTES]; /* its public key; with encrypt only */
 };
 
 /* Sends, or keeps it for later if there is no controller now. */

@@ -91,6 +91,7 @@ struct create_options {
     const char *name;
     const char *image_dir;
     const char *accel;
+    const char *encrypt;
     struct ctl_list trust;
     bool allow_unsigned;
     bool hosted;
@@ -290,12 +291,46 @@ static int create_planned(struct cluster_plan *plan, const char *name, bool keep
     return code;
 }
 
+static int parse_words(struct ctl_context *context, const struct create_options *options,
+                       struct cluster_plan *plan)
+{
+    int code = parse_accel(context, options->accel, &plan->accel);
+
+    if (code == CTL_OK && !orch_encrypt_parse(options->encrypt, &plan->encrypt)) {
+        code = ctl_error(context, CTL_USAGE, "--encrypt %s: " ORCH_ENCRYPT_RULE, options->encrypt);
+    }
+    return code;
+}
+
+/* What a cluster is started from. */
+static int find_all(struct ctl_context *context, const struct create_options *options,
+                    struct cluster_plan *plan)
+{
+    int code = CTL_OK;
+
+    if (!options->hosted) {
+        code = find_image(context, options->image_dir, plan->image_dir, sizeof(plan->image_dir));
+    }
+    if (code == CTL_OK) {
+        code = find_program(context, "fabricd", "fabricd", plan->fabricd, sizeof(plan->fabricd));
+    }
+    if (code == CTL_OK && options->hosted) {
+        code = find_program(context, "sipnode", "../node_kernel/kernel/sipnode", plan->sipnode,
+                            sizeof(plan->sipnode));
+    }
+    return code;
+}
+
 static int create_cluster(struct ctl_context *context, int argc, char **argv)
 {
     static struct cluster_plan plan;
     struct cluster cluster = {.lock_fd = -1};
-    struct create_options options = {
-        .nodes = 3, .memory_mib = 512, .cpus = 1, .timeout_ms = 60000, .accel = "auto"};
+    struct create_options options = {.nodes = 3,
+                                     .memory_mib = 512,
+                                     .cpus = 1,
+                                     .timeout_ms = 60000,
+                                     .accel = "auto",
+                                     .encrypt = "ethernet"};
     const struct ctl_option table[] = {
         {"--nodes", 'n', CTL_OPT_COUNT, &options.nodes},
         {"--name", 0, CTL_OPT_TEXT, &options.name},
@@ -307,6 +342,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
         {"--keep-on-failure", 0, CTL_OPT_FLAG, &options.keep},
         {"--image-dir", 0, CTL_OPT_TEXT, &options.image_dir},
         {"--accel", 0, CTL_OPT_TEXT, &options.accel},
+        {"--encrypt", 0, CTL_OPT_TEXT, &options.encrypt},
         {"--trust", 0, CTL_OPT_LIST, &options.trust},
         {"--allow-unsigned", 0, CTL_OPT_FLAG, &options.allow_unsigned},
         {0},
@@ -326,7 +362,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
     }
     code = aim(context, options.name != NULL ? options.name : context->cluster, &aimed);
     code = code == CTL_OK ? check_numbers(context, &options) : code;
-    code = code == CTL_OK ? parse_accel(context, options.accel, &plan.accel) : code;
+    code = code == CTL_OK ? parse_words(context, &options, &plan) : code;
     code = code == CTL_OK
                ? ctl_trust_options(context, &options.trust, options.allow_unsigned, &plan.trust)
                : code;
@@ -335,16 +371,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
                          "booting machines needs root (network namespace and taps): use sudo, or "
                          "--hosted for nodes that are ordinary processes");
     }
-    if (code == CTL_OK && !options.hosted) {
-        code = find_image(context, options.image_dir, plan.image_dir, sizeof(plan.image_dir));
-    }
-    if (code == CTL_OK) {
-        code = find_program(context, "fabricd", "fabricd", plan.fabricd, sizeof(plan.fabricd));
-    }
-    if (code == CTL_OK && options.hosted) {
-        code = find_program(context, "sipnode", "../node_kernel/kernel/sipnode", plan.sipnode,
-                            sizeof(plan.sipnode));
-    }
+    code = code == CTL_OK ? find_all(context, &options, &plan) : code;
     if (code != CTL_OK) {
         return code;
     }
@@ -553,6 +580,9 @@ const struct ctl_command ctl_cluster_commands[] = {
             "  --allow-unsigned      take images that no trusted key has signed, too: for\n"
             "                        development only\n"
             "  --allow-native        nodes take images of mode native: no checks at run time\n"
+            "  --encrypt WHICH       sessions between nodes that are encrypted: all; ethernet, "
+            "over\n"
+            "                        networks but not inside a machine; none (ethernet)\n"
             "  --hosted              nodes are ordinary processes: no root, no machine; else\n"
             "                        they are QEMU machines that boot over PXE (needs root)\n"
             "  --timeout TIME        for all nodes to join (60s)\n"

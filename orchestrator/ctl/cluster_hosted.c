@@ -112,6 +112,7 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
     if (cluster->allow_native) {
         cluster_arg(&args, "--allow-native");
     }
+    cluster_args_add(&args, "--encrypt", orch_encrypt_name(plan->encrypt));
     st = cluster_start(cluster, "fabricd", &args, cluster_path(cluster, log_path, "fabricd.log"),
                        &plan->fabricd_pid);
     return st == SF_OK ? wait_fabricd(plan) : st;

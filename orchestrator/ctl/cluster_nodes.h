@@ -21,6 +21,7 @@
 
 #include "ctl/cluster_spawn.h"
 #include "ctl/cluster_state.h"
+#include "encrypt.h"
 #include "image/trust.h"
 
 #define CLUSTER_HOST_ADDRESS "10.77.0.1"
@@ -68,7 +69,8 @@ struct cluster_plan {
     char image_dir[512]; /* vmlinuz, initramfs.cpio */
     char fabricd[512];   /* programs */
     char sipnode[512];
-    struct image_trust trust; /* whose images the cluster takes */
+    struct image_trust trust;  /* whose images the cluster takes */
+    enum orch_encrypt encrypt; /* which sessions between nodes */
     char controller[64]; /* "ADDRESS:PORT" that nodes connect to; set by cluster_fabricd_start */
     uint64_t began_ms;
     char ask_error[600]; /* why fabricd could not be asked the last time, or "" */

@@ -2,8 +2,9 @@
 /*
  * fakenode.c - the node side of the control protocol without a kernel, for tests of fabricd.
  *
- * usage: fakenode CONTROLLER TOKEN NAME UUID booted|hosted
+ * usage: fakenode CONTROLLER TOKEN NAME UUID booted|hosted [KEY-BYTES]
  *
+ * Its key is the letter k followed by its name, filled up to KEY-BYTES (32) with '-'.
  * Joins, beats, answers every command with OK, and prints one line for each to stdout. What it
  * is told on stdin changes that:
  *   refuse KIND WHAT   from now on answers IO, "told to refuse", to e.g. `create web2`
@@ -37,6 +38,7 @@ static uv_pipe_t input;
 static struct control_stream *stream;
 static struct sockaddr_in controller;
 static const char *token, *name, *uuid, *mode;
+static uint32_t key_bytes = 32;
 static uint32_t node_id, epoch;
 static bool beating = true;
 
@@ -208,6 +210,13 @@ static void wire(uint64_t request, const Sf__Control__SipWire *body)
     }
 }
 
+static void peer_add(uint64_t request, const Sf__Control__PeerAdd *body)
+{
+    say("session %s %s %.*s", body->name, body->encrypt ? "encrypted" : "clear", (int)body->key.len,
+        (const char *)body->key.data);
+    handle(request, "peer", body->name);
+}
+
 static void on_message(void *arg, struct control_stream *from,
                        const Sf__Control__Envelope *envelope)
 {
@@ -231,7 +240,7 @@ static void on_message(void *arg, struct control_stream *from,
         handle(request, "link", envelope->link_open->server ? "server" : "client");
         break;
     case SF__CONTROL__ENVELOPE__BODY_PEER_ADD:
-        handle(request, "peer", envelope->peer_add->name);
+        peer_add(request, envelope->peer_add);
         break;
     case SF__CONTROL__ENVELOPE__BODY_PEER_REMOVE:
         snprintf(number, sizeof(number), "%u", envelope->peer_remove->node_id);
@@ -274,6 +283,7 @@ static void on_connected(void *arg, struct control_stream *to)
     Sf__Control__LinkInfo link = SF__CONTROL__LINK_INFO__INIT;
     Sf__Control__LinkInfo *links[1] = {&link};
     uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+    uint8_t key[64];
 
     (void)arg;
     (void)to;
@@ -288,6 +298,10 @@ static void on_connected(void *arg, struct control_stream *to)
     hello.mode = (char *)mode;
     hello.node_id = node_id;
     hello.epoch = epoch;
+    memset(key, '-', sizeof(key));
+    key[0] = 'k';
+    memcpy(key + 1, name, strlen(name) < 31 ? strlen(name) : 31);
+    hello.key = (ProtobufCBinaryData){key_bytes, key};
     if (strcmp(mode, "booted") == 0) {
         link.driver = (char *)"virtio";
         link.mac = (ProtobufCBinaryData){sizeof(mac), mac};
@@ -456,10 +470,10 @@ static void on_input(uv_stream_t *from, ssize_t count, const uv_buf_t *buffer)
 int main(int argc, char **argv)
 {
     char ip[64];
-    const char *colon = argc == 6 ? strrchr(argv[1], ':') : NULL;
+    const char *colon = argc == 6 || argc == 7 ? strrchr(argv[1], ':') : NULL;
 
     if (colon == NULL || colon - argv[1] >= (ptrdiff_t)sizeof(ip)) {
-        fprintf(stderr, "usage: fakenode CONTROLLER TOKEN NAME UUID booted|hosted\n");
+        fprintf(stderr, "usage: fakenode CONTROLLER TOKEN NAME UUID booted|hosted [KEY-BYTES]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -468,6 +482,9 @@ int main(int argc, char **argv)
     name = argv[3];
     uuid = argv[4];
     mode = argv[5];
+    if (argc == 7) {
+        key_bytes = (uint32_t)atoi(argv[6]) % 65;
+    }
     loop = uv_default_loop();
     if (uv_ip4_addr(ip, atoi(colon + 1), &controller) != 0) {
         return 2;

@@ -91,6 +91,16 @@ def all_join_and_list_says_running(case):
     case.gone("default")
 
 
+def what_to_encrypt_reaches_fabricd(case):
+    for options, which in (((), "ethernet"), (("--encrypt", "none"), "none"),
+                           (("--encrypt", "all"), "all")):
+        code, _, err = create(case, "--nodes", "1", *options)
+        expect(code == 0, f"exit {code}: {err}")
+        log = (case.root / "sipfabric/default/fabricd.log").read_text()
+        expect(f"encrypt {which}\n" in log, log)
+        expect(case.run("cluster", "destroy")[0] == 0, "destroy")
+
+
 def destroy_twice_says_not_found(case):
     create(case, "--nodes", "1")
     expect(case.run("cluster", "destroy")[0] == 0, "first destroy")
@@ -261,6 +271,7 @@ def bad_arguments_make_nothing(case):
         (["--hosted", "--name", "No Name"], 2, "cluster name"),
         (["--hosted", "--memory-mib", "1"], 2, "--memory-mib"),
         (["--hosted", "--accel", "warp"], 2, "auto, kvm or tcg"),
+        (["--hosted", "--encrypt", "some"], 2, "all, ethernet or none"),
         (["--hosted", "stray"], 2, "no argument"),
     ]:
         got, _, err = case.run("cluster", "create", *args)
@@ -282,6 +293,7 @@ def a_missing_program_says_what_to_do(case):
 
 CASES = [
     all_join_and_list_says_running,
+    what_to_encrypt_reaches_fabricd,
     destroy_twice_says_not_found,
     a_taken_name_is_refused_and_left_alone,
     two_clusters_do_not_touch_each_other,

@@ -91,6 +91,8 @@ static void take_hello(struct controller_node *node, const Sf__Control__NodeHell
     node->hello_epoch = hello->epoch;
     snprintf(node->hello_mode, sizeof(node->hello_mode), "%s", hello->mode);
     snprintf(node->hello_token, sizeof(node->hello_token), "%s", hello->token);
+    assert_int_equal(hello->key.len, sizeof(node->hello_key));
+    memcpy(node->hello_key, hello->key.data, sizeof(node->hello_key));
     node->hellos++;
 }
 

@@ -26,6 +26,7 @@ struct controller_node {
     uint32_t hellos;
     uint32_t hello_node_id, hello_epoch; /* of the last hello */
     char hello_mode[16], hello_token[64];
+    uint8_t hello_key[32];
     uint32_t beats, sip_count, endpoint_count, peers_alive[CONTROLLER_NODES_MAX], peer_count;
     uint64_t block_count;
     uint64_t request;  /* last one asked */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,6 +159,17 @@ static void bad_commands_are_refused_with_a_reason(void **state)
     peer.epoch = 1;
     peer.link = 9;
     refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_PEER_ADD, &peer);
+    assert_non_null(strstr(node->text, "no link 9"));
+    peer.encrypt = true; /* and no key */
+    refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_PEER_ADD, &peer);
+    assert_non_null(strstr(node->text, "a key has 32 bytes"));
+    peer.key.data = digest;
+    peer.key.len = 31;
+    refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_PEER_ADD, &peer);
+    assert_non_null(strstr(node->text, "a key has 32 bytes"));
+    peer.encrypt = false;
+    refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_PEER_ADD, &peer);
+    assert_non_null(strstr(node->text, "a key has 32 bytes"));
     refuse(node, &e, SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT, &put);
     put.digest.data = digest;
     put.digest.len = 32;
@@ -198,6 +210,25 @@ static void a_message_no_node_understands_ends_the_connection(void **state)
     node_send(node, &e);
     node_wait_hello(node, 2);
     assert_int_equal(node->hello_node_id, 1);
+}
+
+/* A node's key lives as long as its process, and no other has it. */
+static void a_node_has_a_key_of_its_own(void **state)
+{
+    struct controller_node *node = node_join("node1", 1, 1);
+    struct controller_node *other = node_join("node2", 2, 1);
+    Sf__Control__Envelope e = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__GetNodes get = SF__CONTROL__GET_NODES__INIT;
+    uint8_t key[32];
+    (void)state;
+    memcpy(key, node->hello_key, sizeof(key));
+    assert_memory_not_equal(key, other->hello_key, sizeof(key));
+    assert_false(sodium_is_zero(key, sizeof(key)));
+    e.body_case = SF__CONTROL__ENVELOPE__BODY_GET_NODES;
+    e.get_nodes = &get;
+    node_send(node, &e); /* ends the connection; the node says hello again */
+    node_wait_hello(node, 2);
+    assert_memory_equal(key, node->hello_key, sizeof(key));
 }
 
 /* --- a controller that goes away
@@ -461,6 +492,7 @@ int main(int argc, char *argv[])
         CASE(a_wrong_welcome_is_not_taken),
         CASE(bad_commands_are_refused_with_a_reason),
         CASE(a_message_no_node_understands_ends_the_connection),
+        CASE(a_node_has_a_key_of_its_own),
         CASE(a_node_runs_on_without_its_controller),
         CASE(hello_crosses_memif),
         CASE(a_lost_node_closes_its_channels),

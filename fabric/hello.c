@@ -19,23 +19,21 @@ void fab__session_opened(struct fab__session *session)
     }
 }
 
-static bool hello_is_ours(const struct fab_node *node, uint16_t peer_id,
-                          const struct fab__hello *hello)
+bool fab__hello_is_ours(const struct fab__session *session, const struct fab__hello *hello)
 {
-    return hello->source_node == peer_id && hello->target_node == node->node_id &&
+    const struct fab_node *node = session->node;
+
+    return hello->source_node == session->peer_id && hello->target_node == node->node_id &&
            hello->target_epoch == node->epoch && hello->mtu_bytes >= FAB_MTU_BYTES_MIN &&
            hello->mtu_bytes <= FAB_MTU_BYTES_MAX &&
            hello->source_session >> FAB__SESSION_EPOCH_SHIFT == hello->source_epoch;
 }
 
 /* The session that a hello means, or NULL. One of a later life of the peer ends ours. */
-static struct fab__session *session_for(struct fab_node *node, uint16_t peer_id,
+static struct fab__session *session_for(struct fab__session *session,
                                         const struct fab__hello *hello, uint64_t now_ns)
 {
-    struct fab__session *session = node->sessions[peer_id];
-
-    if (!hello_is_ours(node, peer_id, hello) || hello->source_epoch < session->peer_epoch ||
-        hello->source_session < session->peer_number) {
+    if (hello->source_epoch < session->peer_epoch || hello->source_session < session->peer_number) {
         session->info.frames_rejected++;
         return NULL;
     }
@@ -52,17 +50,10 @@ static struct fab__session *session_for(struct fab_node *node, uint16_t peer_id,
     return session;
 }
 
-void fab__hello_take(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
-                     uint64_t now_ns)
+static void plain_take(struct fab__session *session, const struct fab__hello *hello,
+                       uint32_t length, uint64_t now_ns)
 {
-    struct fab__session *session = node->sessions[peer_id];
-    struct fab__hello hello;
-
-    if (!fab__hello_read(bytes, length, &hello) || length != FAB__HELLO_BYTES || hello.flags != 0) {
-        session->info.frames_rejected++;
-        return;
-    }
-    session = session_for(node, peer_id, &hello, now_ns);
+    session = session_for(session, hello, now_ns);
     if (session == NULL) {
         return;
     }
@@ -70,12 +61,12 @@ void fab__hello_take(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, ui
     session->info.heard_ns = now_ns;
     session->info.frames_received++;
     session->info.bytes_received += length;
-    session->peer_number = hello.source_session;
+    session->peer_number = hello->source_session;
     if (!session->open) {
         session->frame_bytes =
-            hello.mtu_bytes < session->mtu_bytes ? hello.mtu_bytes : session->mtu_bytes;
+            hello->mtu_bytes < session->mtu_bytes ? hello->mtu_bytes : session->mtu_bytes;
     }
-    if (hello.target_session != session->number) {
+    if (hello->target_session != session->number) {
         session->hello_due = true;
     } else if (session->open) {
         session->heartbeat_due = true; /* it does not know yet that we know it */
@@ -85,9 +76,27 @@ void fab__hello_take(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, ui
     fab__ready(session);
 }
 
-uint32_t fab__hello_make(struct fab__session *session, uint8_t *bytes, uint64_t now_ns)
+void fab__hello_take(struct fab_node *node, uint16_t peer_id, const uint8_t *bytes, uint32_t length,
+                     uint64_t now_ns)
 {
-    struct fab__hello hello = {
+    struct fab__session *session = node->sessions[peer_id];
+    struct fab__hello hello;
+    bool sealed = session->secure != NULL;
+
+    if (!fab__hello_read(bytes, length, &hello) || !fab__hello_is_ours(session, &hello) ||
+        sealed != ((hello.flags & FAB__HELLO_SEALED) != 0) ||
+        (!sealed && (length != FAB__HELLO_BYTES || hello.flags != 0))) {
+        session->info.frames_rejected++;
+    } else if (sealed) {
+        fab__secure_hello_take(session, &hello, bytes, length, now_ns);
+    } else {
+        plain_take(session, &hello, length, now_ns);
+    }
+}
+
+struct fab__hello fab__hello_of(const struct fab__session *session)
+{
+    return (struct fab__hello){
         .mtu_bytes = (uint16_t)session->mtu_bytes,
         .source_node = session->node->node_id,
         .target_node = session->peer_id,
@@ -96,6 +105,11 @@ uint32_t fab__hello_make(struct fab__session *session, uint8_t *bytes, uint64_t 
         .source_session = session->number,
         .target_session = session->peer_number,
     };
+}
+
+uint32_t fab__hello_make(struct fab__session *session, uint8_t *bytes, uint64_t now_ns)
+{
+    struct fab__hello hello;
 
     session->hello_due = false;
     if (!session->open) {
@@ -107,6 +121,10 @@ uint32_t fab__hello_make(struct fab__session *session, uint8_t *bytes, uint64_t 
         session->hello_at_ns = now_ns + session->hello_wait_ns;
         fab__timer(session->node, session->hello_at_ns);
     }
+    if (session->secure != NULL) {
+        return fab__secure_hello_make(session, bytes);
+    }
+    hello = fab__hello_of(session);
     fab__hello_write(bytes, &hello);
     return FAB__HELLO_BYTES;
 }

@@ -2,7 +2,9 @@
 #include "node.h"
 
 #include <assert.h>
+#include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "endpoint.h"
 #include "export.h"
@@ -37,13 +39,20 @@ sf_status fab_node_create(const struct fab_options *options, struct fab_node **o
         options->endpoint_count_max > FAB__ENDPOINTS_MAX) {
         return SF_BADARG;
     }
+    assert(options->secret_key == NULL || options->random != NULL);
     node = calloc(1, sizeof(*node));
-    if (node == NULL) {
+    if (node == NULL || sodium_init() < 0) {
+        free(node);
         return SF_NOMEM;
     }
     node->heap = options->heap;
     node->events = options->events;
     node->events_arg = options->events_arg;
+    if (options->secret_key != NULL) {
+        node->has_key = true;
+        node->random = options->random;
+        memcpy(node->secret_key, options->secret_key, sizeof(node->secret_key));
+    }
     node->node_id = options->node_id;
     node->epoch = options->epoch;
     node->ep_count_max = options->endpoint_count_max;
@@ -90,5 +99,6 @@ void fab_node_destroy(struct fab_node *node)
     fab__exports_fini(node);
     free(node->eps);
     free(node->ep_buckets);
+    sodium_memzero(node->secret_key, sizeof(node->secret_key));
     free(node);
 }

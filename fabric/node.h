@@ -129,6 +129,9 @@ struct fab_node {
     struct xh_heap *heap;
     struct fab_events events;
     void *events_arg;
+    void (*random)(void *arg, uint8_t *bytes, uint32_t length);
+    bool has_key;
+    uint8_t secret_key[FAB_KEY_BYTES];
     uint64_t heartbeat_ns;
     uint64_t peer_timeout_ns;
     uint64_t id_next;

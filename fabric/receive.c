@@ -173,31 +173,65 @@ static void frame_take(struct fab__session *session, uint32_t sequence, const ui
     }
 }
 
+/* Opens a sealed frame in place, and takes its tag off. False: it is not of that session. */
+static bool frame_unseal(struct fab__session *session, const struct fab__header *header,
+                         uint8_t *bytes, uint32_t *length)
+{
+    uint32_t header_bytes = fab__header_bytes(header);
+    struct fab__secure *secure = session->secure;
+
+    if (!secure->keyed ||
+        fab__unseal(&secure->unsealer, header->number, bytes, header_bytes, bytes + header_bytes,
+                    *length - header_bytes, bytes + header_bytes) != SF_OK) {
+        return false;
+    }
+    *length -= FAB__TAG_BYTES;
+    return true;
+}
+
+/* The session a frame is for, once it has proved that it is, or NULL. */
+static struct fab__session *session_for(struct fab__session *session,
+                                        const struct fab__header *header, uint8_t *bytes,
+                                        uint32_t *length)
+{
+    struct fab__session *of =
+        header->target_session == session->number ? session : session->successor;
+
+    if (of == NULL || header->target_session != of->number || of->peer_number == 0 ||
+        *length > of->frame_bytes ||
+        (of->secure != NULL && !frame_unseal(of, header, bytes, length)) ||
+        (*length == fab__header_bytes(header)) != (header->kind == FAB__FRAME_CONTROL)) {
+        return NULL;
+    }
+    return of == session ? of : fab__session_succeed(session);
+}
+
 static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t length,
                        uint64_t now_ns)
 {
     struct fab__header header = {0};
-    uint32_t payload_bytes;
+    struct fab__session *of;
 
-    if (!fab__header_read(bytes, length, &header) || header.target_session != session->number ||
-        session->peer_number == 0 || length > session->frame_bytes) {
+    if (!fab__header_read(bytes, length, &header)) {
         session->info.frames_rejected++;
         return;
     }
-    payload_bytes = length - fab__header_bytes(&header);
-    if ((payload_bytes == 0) != (header.kind == FAB__FRAME_CONTROL)) {
+    of = session_for(session, &header, bytes, &length);
+    if (of == NULL) {
         session->info.frames_rejected++;
         return;
     }
+    session = of;
     fab__session_opened(session);
+    session->info.alive = true;
     session->info.heard_ns = now_ns;
     session->info.frames_received++;
     session->info.bytes_received += length;
     if (!fab__window_acked(session, &header, now_ns)) {
         session->broken = true;
     } else if (header.kind == FAB__FRAME_RECORDS) {
-        frame_take(session, header.sequence, bytes + fab__header_bytes(&header), payload_bytes,
-                   now_ns);
+        frame_take(session, header.sequence, bytes + fab__header_bytes(&header),
+                   length - fab__header_bytes(&header), now_ns);
     }
     if (session->broken) {
         fab__session_end(session, SF_CAUSE_OF(LINK_LOST));

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "endpoint.h"
 #include "move.h"
@@ -112,13 +113,18 @@ uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns)
 
 /* --- beginning and end ---------------------------------------------------------------------- */
 
-static struct fab__session *session_create(struct fab_node *node, const struct fab_peer *peer,
-                                           uint64_t now_ns)
+static sf_status session_create(struct fab_node *node, const struct fab_peer *peer, uint64_t now_ns,
+                                struct fab__session **out_session)
 {
-    struct fab__session *session = calloc(1, sizeof(*session));
+    struct fab__session *session;
+    sf_status st;
 
+    if (node->session_counter == SESSION_COUNTER_MAX) {
+        return SF_LIMIT;
+    }
+    session = calloc(1, sizeof(*session));
     if (session == NULL) {
-        return NULL;
+        return SF_NOMEM;
     }
     session->node = node;
     session->peer_id = peer->node_id;
@@ -131,15 +137,25 @@ static struct fab__session *session_create(struct fab_node *node, const struct f
     session->hello_at_ns = now_ns;
     session->hello_due = true;
     session->info = (struct fab_peer_info){.peer_id = peer->node_id, .epoch = peer->epoch};
-    if (fab__window_init(session) != SF_OK) {
-        free(session);
-        return NULL;
+    st = fab__window_init(session);
+    if (st == SF_OK && peer->sealed) {
+        st = fab__secure_init(session, peer->key);
     }
-    return session;
+    if (st != SF_OK) {
+        fab__session_free(session);
+        return st;
+    }
+    *out_session = session;
+    return SF_OK;
 }
 
-static void session_free(struct fab__session *session)
+void fab__session_free(struct fab__session *session)
 {
+    if (session == NULL) {
+        return;
+    }
+    fab__session_free(session->successor);
+    fab__secure_fini(session);
     fab__window_fini(session);
     fab__held_fini(session);
     buffers_trim(session);
@@ -199,20 +215,59 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause)
         ep_node_lost(&node->eps[i], id, cause);
     }
     assert(session->ep_first == NULL);
-    session_free(session);
+    fab__session_free(session);
     if (node->events.session_lost != NULL) {
         node->events.session_lost(node->events_arg, id, cause);
     }
 }
 
-struct fab__session *fab__session_again(struct fab__session *session, uint64_t now_ns)
+static struct fab_peer peer_of(const struct fab__session *session)
 {
-    struct fab_node *node = session->node;
     struct fab_peer peer = {
         .node_id = session->peer_id,
         .epoch = session->peer_epoch,
         .mtu_bytes = session->mtu_bytes,
+        .sealed = session->secure != NULL,
     };
+
+    if (peer.sealed) {
+        memcpy(peer.key, session->secure->pair.peer, sizeof(peer.key));
+    }
+    return peer;
+}
+
+static void session_place(struct fab__session *session)
+{
+    struct fab_node *node = session->node;
+
+    node->sessions[session->peer_id] = session;
+    node->session_ids[node->session_count++] = session->peer_id;
+    node->tick_ns = 0;
+    fab__ready(session);
+}
+
+struct fab__session *fab__session_twin(const struct fab__session *session, uint64_t now_ns)
+{
+    struct fab_peer peer = peer_of(session);
+    struct fab__session *twin = NULL;
+
+    return session_create(session->node, &peer, now_ns, &twin) == SF_OK ? twin : NULL;
+}
+
+struct fab__session *fab__session_succeed(struct fab__session *session)
+{
+    struct fab__session *successor = session->successor;
+
+    session->successor = NULL;
+    fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
+    session_place(successor);
+    return successor;
+}
+
+struct fab__session *fab__session_again(struct fab__session *session, uint64_t now_ns)
+{
+    struct fab_node *node = session->node;
+    struct fab_peer peer = peer_of(session);
 
     fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
     return fab_peer_add(node, &peer, now_ns) == SF_OK ? node->sessions[peer.node_id] : NULL;
@@ -221,7 +276,7 @@ struct fab__session *fab__session_again(struct fab__session *session, uint64_t n
 void fab__sessions_fini(struct fab_node *node)
 {
     for (uint32_t i = 0; i < node->session_count; i++) {
-        session_free(node->sessions[node->session_ids[i]]);
+        fab__session_free(node->sessions[node->session_ids[i]]);
     }
     node->session_count = 0;
 }
@@ -229,6 +284,7 @@ void fab__sessions_fini(struct fab_node *node)
 sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer, uint64_t now_ns)
 {
     struct fab__session *session;
+    sf_status st;
 
     if (peer->node_id == 0 || peer->node_id >= FAB_NODES_MAX || peer->node_id == node->node_id ||
         peer->epoch == 0 || peer->epoch > FAB__EPOCH_MAX || peer->mtu_bytes < FAB_MTU_BYTES_MIN ||
@@ -242,18 +298,11 @@ sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer, uint6
     if (session != NULL) {
         fab__session_end(session, SF_CAUSE_OF(NODE_LOST));
     }
-    if (node->session_counter == SESSION_COUNTER_MAX) {
-        return SF_LIMIT;
+    st = session_create(node, peer, now_ns, &session);
+    if (st == SF_OK) {
+        session_place(session);
     }
-    session = session_create(node, peer, now_ns);
-    if (session == NULL) {
-        return SF_NOMEM;
-    }
-    node->sessions[peer->node_id] = session;
-    node->session_ids[node->session_count++] = peer->node_id;
-    node->tick_ns = 0;
-    fab__ready(session);
-    return SF_OK;
+    return st;
 }
 
 static struct fab__session *session_of(const struct fab_node *node, uint16_t peer_id)
@@ -270,6 +319,13 @@ void fab_peer_remove(struct fab_node *node, uint16_t peer_id, struct sf_cause ca
     }
 }
 
+static const char *cipher_name(uint8_t cipher)
+{
+    return cipher == FAB__CIPHER_AES256GCM          ? "aes-256-gcm"
+           : cipher == FAB__CIPHER_CHACHA20POLY1305 ? "chacha20-poly1305"
+                                                    : "";
+}
+
 sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
                          struct fab_peer_info *out_info)
 {
@@ -282,6 +338,8 @@ sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
     out_info->rtt_ns = session->rtt_ns;
     out_info->drained = fab__in_flight(session) == 0 && fab__outbox_empty(session);
     out_info->mtu_bytes = session->frame_bytes;
+    out_info->sealed = session->secure != NULL;
+    out_info->cipher = session->secure == NULL ? "none" : cipher_name(session->secure->cipher);
     out_info->in_flight = fab__in_flight(session);
     out_info->window = session->congestion.window;
     out_info->lost_frames = session->lost_count;
@@ -355,6 +413,7 @@ static void session_tick(struct fab__session *session, uint64_t now_ns)
     if (now_ns >= session->hello_at_ns) {
         session->hello_due = true;
     }
+    fab__secure_tick(session, now_ns);
     session->starved = false;
     fab__ack_tick(session, now_ns);
     fab__timer(node, silence_deadline(session));

@@ -26,7 +26,9 @@
 #define FABRIC_SESSION_H
 
 #include "congestion.h"
+#include "handshake.h"
 #include "node.h"
+#include "seal.h"
 #include "wire.h"
 
 #define FAB__WINDOW (64u * FAB__SACK_WORDS_MAX)
@@ -68,6 +70,21 @@ struct fab__reply {
     struct sf_cause cause;
 };
 
+/* What a sealed session has besides. */
+struct fab__secure {
+    struct fab__pair pair;
+    struct fab__handshake handshake;
+    struct fab__sealer sealer;
+    struct fab__unsealer unsealer;
+    bool keyed;     /* sealer and unsealer are there */
+    uint8_t cipher; /* enum fab__cipher */
+    /* Our hello with our message: sent again as it is. 0 bytes: none made yet. */
+    uint8_t hello[FAB__HELLO_BYTES + FAB__HANDSHAKE_BYTES];
+    uint32_t hello_bytes;
+    uint8_t answered[FAB__HELLO_BYTES + FAB__HANDSHAKE_BYTES]; /* responder: what hello answers */
+    uint64_t read_next_ns; /* responder: a handshake costs time, so not before */
+};
+
 struct fab__session {
     struct fab_node *node;
     uint16_t peer_id;
@@ -79,9 +96,12 @@ struct fab__session {
     bool open;            /* the peer knows our number: frames may go */
     bool broken;          /* the peer broke the protocol: to be ended */
     bool hello_due;
-    bool ack_due;       /* at once */
-    bool heartbeat_due; /* a control frame, whatever there is to say */
-    bool starved;       /* no memory: nothing new until the next tick */
+    bool ack_due;               /* at once */
+    bool heartbeat_due;         /* a control frame, whatever there is to say */
+    bool starved;               /* no memory: nothing new until the next tick */
+    struct fab__secure *secure; /* NULL: not sealed */
+    /* Sealed, and the peer seems to begin anew: takes our place once it has proved that. */
+    struct fab__session *successor;
 
     /* Sent, by sequence modulo sent_capacity. */
     struct fab__sent *sent;
@@ -130,7 +150,8 @@ struct fab__session {
 
 static inline uint32_t fab__payload_bytes_max(const struct fab__session *session)
 {
-    return session->frame_bytes - FAB__HEADER_BYTES;
+    return session->frame_bytes - FAB__HEADER_BYTES -
+           (session->secure != NULL ? FAB__TAG_BYTES : 0);
 }
 
 /* --- session.c ------------------------------------------------------------------------------ */
@@ -141,6 +162,11 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause);
 /* A session that cannot take the answer is broken. */
 void fab__reply(struct fab__session *session, enum fab__record_type type, uint64_t target,
                 struct sf_cause cause);
+/* One with the same peer and a new number, in no table yet. NULL: no memory. */
+struct fab__session *fab__session_twin(const struct fab__session *session, uint64_t now_ns);
+/* Ends the session; its successor takes its place. */
+struct fab__session *fab__session_succeed(struct fab__session *session);
+void fab__session_free(struct fab__session *session);
 /* Ends the session and begins it anew, with the same peer. NULL: no memory; it has ended. */
 struct fab__session *fab__session_again(struct fab__session *session, uint64_t now_ns);
 /* It may have something to send now. */
@@ -156,12 +182,26 @@ void fab__buffer_give(struct fab__session *session, struct fab__buffer *buffer);
 
 /* --- hello.c: how a session begins ---------------------------------------------------------- */
 
-void fab__hello_take(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
+void fab__hello_take(struct fab_node *node, uint16_t peer_id, const uint8_t *bytes, uint32_t length,
                      uint64_t now_ns);
 /* Answers its length. */
 uint32_t fab__hello_make(struct fab__session *session, uint8_t *bytes, uint64_t now_ns);
 /* The peer has used our number. */
 void fab__session_opened(struct fab__session *session);
+/* A hello from the peer of the session, as fab__hello_is_ours wants it. */
+bool fab__hello_is_ours(const struct fab__session *session, const struct fab__hello *hello);
+/* Ours, without flags. */
+struct fab__hello fab__hello_of(const struct fab__session *session);
+
+/* --- secure.c: how a sealed session begins -------------------------------------------------- */
+
+SF_MUST_CHECK sf_status fab__secure_init(struct fab__session *session,
+                                         const uint8_t peer_key[FAB_KEY_BYTES]);
+void fab__secure_fini(struct fab__session *session);
+void fab__secure_hello_take(struct fab__session *session, const struct fab__hello *hello,
+                            const uint8_t *bytes, uint32_t length, uint64_t now_ns);
+uint32_t fab__secure_hello_make(struct fab__session *session, uint8_t *bytes);
+void fab__secure_tick(struct fab__session *session, uint64_t now_ns);
 
 /* --- receive.c: frames that come in --------------------------------------------------------- */
 

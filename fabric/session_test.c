@@ -22,6 +22,15 @@ static struct net net;
 static int setup(void **state)
 {
     (void)state;
+    net_sealed = false;
+    net_make(&net, 3, 1);
+    return 0;
+}
+
+static int setup_sealed(void **state)
+{
+    (void)state;
+    net_sealed = true;
     net_make(&net, 3, 1);
     return 0;
 }
@@ -323,11 +332,13 @@ static void a_node_that_booted_again_is_noticed_at_once(void **state)
 {
     struct fab_ep *imp;
     struct fab_ep *exp;
+    struct fab_peer peer;
 
     (void)state;
     open_pair(1, 2, false, &imp, &exp);
     net_restart(&net, 2);
-    assert_int_equal(peer_add(2, 1, net.nodes[1].epoch, NET_MTU), SF_OK);
+    peer = net_peer(&net, 1);
+    assert_int_equal(fab_peer_add(fab(2), &peer, net.now_ns), SF_OK);
     net_run(&net, 5 * MS);
     expect_closed(imp, SF_CAUSE_NODE_LOST);
     assert_int_equal(net.nodes[1].lost_count, 1);
@@ -400,10 +411,10 @@ static void sequence_numbers_wrap(void **state)
     assert_non_null(exp);
     for (uint64_t i = 0; i < 60; i++) {
         send_scalar(imp, WORK_ASK, i);
-        net_run(&net, 500 * MS);
+        net_run(&net, 800 * MS);
         expect_scalar(exp, WORK_ASK, i);
         send_scalar(exp, WORK_ANSWER, i);
-        net_run(&net, 500 * MS);
+        net_run(&net, 800 * MS);
         expect_scalar(imp, WORK_ANSWER, i);
     }
     assert_true(fab(1)->sessions[2]->tx_next < 1000);
@@ -708,6 +719,7 @@ static void forge(uint16_t from, uint16_t to, const struct fab__writer *records)
 {
     struct fab__session *session = fab(from)->sessions[to];
     struct fab__header header = fab__session_header(session, FAB__FRAME_RECORDS, 0, net.now_ns);
+    uint32_t length = FAB__HEADER_BYTES + records->length;
     uint8_t bytes[NET_MTU];
 
     assert_int_equal(fab__in_flight(session), 0);
@@ -715,7 +727,14 @@ static void forge(uint16_t from, uint16_t to, const struct fab__writer *records)
     session->tx_acked++;
     fab__header_write(bytes, &header);
     memcpy(bytes + FAB__HEADER_BYTES, records->bytes, records->length);
-    fab_rx(fab(to), from, bytes, FAB__HEADER_BYTES + records->length, net.now_ns);
+    if (session->secure != NULL) {
+        assert_int_equal(fab__seal(&session->secure->sealer, header.number, bytes,
+                                   FAB__HEADER_BYTES, records->bytes, records->length,
+                                   bytes + FAB__HEADER_BYTES),
+                         SF_OK);
+        length += FAB__TAG_BYTES;
+    }
+    fab_rx(fab(to), from, bytes, length, net.now_ns);
 }
 
 static void forge_msg(uint16_t from, uint16_t to, const struct fab__wire_msg *msg)
@@ -945,7 +964,15 @@ static void bytes_that_are_no_records_end_the_session(void **state)
     assert_int_equal(net.nodes[2].lost_last, 1);
 }
 
-#define NET_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+/* Each of them, in the clear and sealed. */
+#define NET_TEST(f)                                                                                \
+    cmocka_unit_test_setup_teardown(f, setup, teardown),                                           \
+    {                                                                                              \
+        .name = #f "_sealed", .test_func = f, .setup_func = setup_sealed,                          \
+        .teardown_func = teardown                                                                  \
+    }
+#define CLEAR_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define SEALED_TEST(f) cmocka_unit_test_setup_teardown(f, setup_sealed, teardown)
 
 int main(void)
 {
@@ -959,7 +986,7 @@ int main(void)
         NET_TEST(no_memory_for_a_block_closes_with_quota),
         NET_TEST(no_record_for_an_arrival_closes_with_quota),
         NET_TEST(a_silent_node_is_lost_with_its_channels),
-        NET_TEST(a_node_that_booted_again_is_noticed_at_once),
+        CLEAR_TEST(a_node_that_booted_again_is_noticed_at_once),
         NET_TEST(a_session_begun_again_with_the_same_epochs_works),
         NET_TEST(peers_are_checked_when_added),
         NET_TEST(sequence_numbers_wrap),

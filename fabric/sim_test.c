@@ -556,6 +556,7 @@ static void run(enum kind kind, uint64_t seed)
     sim.moves = moves;
     sim.closures = closures;
     sim.doomed = kind == NODE_RESTARTS ? (uint16_t)(1 + seed % NODES) : 0;
+    net_sealed = seed % 2 == 0;
     net_make(&sim.net, NODES, seed);
     sim.net.loss_percent = sim.net.duplicate_percent = sim.net.reorder_percent = 10;
     for (uint16_t a = 1; a <= NODES; a++) {

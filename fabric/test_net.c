@@ -8,10 +8,13 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <sodium.h>
 
 #define STEP_NS 100000u
 #define DELAY_NS 200000u
 #define REORDER_NS 2000000u
+
+bool net_sealed;
 
 uint64_t net_random(struct net *net)
 {
@@ -40,6 +43,17 @@ static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
     node->lost_cause = cause;
 }
 
+/* Not of the net's own random numbers, so that a seed means the same sealed or not. */
+static void on_random(void *arg, uint8_t *bytes, uint32_t length)
+{
+    struct net_node *node = arg;
+
+    for (uint32_t i = 0; i < length; i++) {
+        node->net->secret = node->net->secret * 6364136223846793005ull + 1442695040888963407ull;
+        bytes[i] = (uint8_t)(node->net->secret >> 56);
+    }
+}
+
 static void node_make(struct net *net, uint16_t id, uint16_t epoch)
 {
     struct net_node *node = &net->nodes[id];
@@ -53,6 +67,12 @@ static void node_make(struct net *net, uint16_t id, uint16_t epoch)
     };
 
     *node = (struct net_node){.net = net, .id = id, .epoch = epoch};
+    if (net_sealed) {
+        on_random(node, node->secret_key, sizeof(node->secret_key));
+        assert_int_equal(crypto_scalarmult_base(node->key, node->secret_key), 0);
+        options.secret_key = node->secret_key;
+        options.random = on_random;
+    }
     assert_int_equal(xh_heap_create(&heap_options, &node->heap), SF_OK);
     options.heap = node->heap;
     assert_int_equal(fab_node_create(&options, &node->fab), SF_OK);
@@ -72,15 +92,25 @@ static void node_end(struct net_node *node)
     xh_heap_destroy(node->heap);
 }
 
+struct fab_peer net_peer(const struct net *net, uint16_t id)
+{
+    const struct net_node *node = &net->nodes[id];
+    struct fab_peer peer = {
+        .node_id = id, .epoch = node->epoch, .mtu_bytes = NET_MTU, .sealed = net_sealed};
+
+    memcpy(peer.key, node->key, sizeof(peer.key));
+    return peer;
+}
+
 void net_introduce(struct net *net, uint16_t a, uint16_t b)
 {
     struct net_node *na = &net->nodes[a];
     struct net_node *nb = &net->nodes[b];
-    struct fab_peer peer = {.node_id = b, .epoch = nb->epoch, .mtu_bytes = NET_MTU};
+    struct fab_peer peer = net_peer(net, b);
     sf_status st = fab_peer_add(na->fab, &peer, net->now_ns);
 
     assert_true(st == SF_OK || st == SF_EXISTS);
-    peer = (struct fab_peer){.node_id = a, .epoch = na->epoch, .mtu_bytes = NET_MTU};
+    peer = net_peer(net, a);
     st = fab_peer_add(nb->fab, &peer, net->now_ns);
     assert_true(st == SF_OK || st == SF_EXISTS);
 }

@@ -21,6 +21,8 @@ struct net_node {
     struct fab_node *fab;
     uint16_t id;
     uint16_t epoch;
+    uint8_t secret_key[FAB_KEY_BYTES];
+    uint8_t key[FAB_KEY_BYTES];
     uint32_t opened_count;
     struct fab_ep *opened_last;
     uint32_t lost_count;
@@ -36,10 +38,14 @@ struct net_frame {
     uint8_t bytes[NET_MTU];
 };
 
+/* Sessions of the nets made from now on are sealed, or not. */
+extern bool net_sealed;
+
 struct net {
     uint64_t now_ns;
     uint64_t seed;
     uint64_t random;
+    uint64_t secret; /* random numbers for keys */
     uint32_t loss_percent;
     uint32_t duplicate_percent;
     uint32_t reorder_percent;
@@ -59,6 +65,8 @@ static inline uint32_t net_below(struct net *net, uint32_t bound)
     return (uint32_t)(net_random(net) % bound);
 }
 
+/* As the others are told of it. */
+struct fab_peer net_peer(const struct net *net, uint16_t id);
 /* Makes node_count nodes that all know each other. */
 void net_make(struct net *net, uint32_t node_count, uint64_t seed);
 /* Requires audits to hold on all nodes, destroys them, and requires empty heaps. */

@@ -10,9 +10,14 @@ static bool frame_new_possible(const struct fab__session *session)
            !session->starved;
 }
 
+static bool successor_calls(const struct fab__session *session)
+{
+    return session->successor != NULL && session->successor->hello_due;
+}
+
 bool fab__session_pending(const struct fab__session *session)
 {
-    return session->hello_due ||
+    return session->hello_due || successor_calls(session) ||
            (session->open && (session->ack_due || session->heartbeat_due ||
                               (fab__window_open(session) &&
                                (session->lost_count != 0 || frame_new_possible(session)))));
@@ -67,11 +72,32 @@ static struct fab__sent *frame_choose(struct fab__session *session, uint32_t *ou
     return frame_new_possible(session) ? frame_new(session, out_sequence) : NULL;
 }
 
+/* Seals the payload where it stands; a tail comes into the frame. */
+static void frame_seal(struct fab__session *session, struct fab_frame *frame,
+                       const struct fab__header *header)
+{
+    uint32_t header_bytes = fab__header_bytes(header);
+    uint8_t *payload = frame->bytes + header_bytes;
+    sf_status st;
+
+    if (frame->tail_length != 0) {
+        memcpy(frame->bytes + frame->length, frame->tail, frame->tail_length);
+        frame->length += frame->tail_length;
+        frame->tail = NULL;
+        frame->tail_length = 0;
+    }
+    st = fab__seal(&session->secure->sealer, header->number, frame->bytes, header_bytes, payload,
+                   frame->length - header_bytes, payload);
+    assert(st == SF_OK); /* numbers only grow, and 2^64 frames take centuries */
+    (void)st;
+    frame->length += FAB__TAG_BYTES;
+}
+
 static void frame_write(struct fab__session *session, const struct fab__sent *sent,
                         uint32_t sequence, struct fab_frame *frame, uint64_t now_ns)
 {
     uint32_t payload_bytes = sent->length + sent->tail_length;
-    uint32_t room = session->frame_bytes - FAB__HEADER_BYTES - payload_bytes;
+    uint32_t room = fab__payload_bytes_max(session) - payload_bytes;
     uint32_t words_max = room / 8 < FAB__SACK_WORDS_MAX ? room / 8 : FAB__SACK_WORDS_MAX;
     struct fab__header header = fab__session_header(session, FAB__FRAME_RECORDS, words_max, now_ns);
     uint32_t header_bytes = fab__header_bytes(&header);
@@ -84,6 +110,9 @@ static void frame_write(struct fab__session *session, const struct fab__sent *se
         frame->tail = sent->block->data + sent->tail_offset;
         frame->tail_length = sent->tail_length;
     }
+    if (session->secure != NULL) {
+        frame_seal(session, frame, &header);
+    }
 }
 
 static void control_write(struct fab__session *session, struct fab_frame *frame, uint64_t now_ns)
@@ -93,6 +122,9 @@ static void control_write(struct fab__session *session, struct fab_frame *frame,
 
     fab__header_write(frame->bytes, &header);
     frame->length = fab__header_bytes(&header);
+    if (session->secure != NULL) {
+        frame_seal(session, frame, &header);
+    }
 }
 
 /* False: nothing to send. */
@@ -101,8 +133,9 @@ static bool session_tx(struct fab__session *session, struct fab_frame *frame, ui
     struct fab__sent *sent;
     uint32_t sequence = 0;
 
-    if (session->hello_due) {
-        frame->length = fab__hello_make(session, frame->bytes, now_ns);
+    if (session->hello_due || successor_calls(session)) {
+        struct fab__session *of = session->hello_due ? session : session->successor;
+        frame->length = fab__hello_make(of, frame->bytes, now_ns);
         return true;
     }
     if (!session->open) {

@@ -316,6 +316,7 @@ static sf_status kernel_begin(struct agent *agent, const Sf__Control__NodeWelcom
         .slot_count = welcome->slot_count,
         .worker_count = agent->options.worker_count,
         .allow_native = welcome->allow_native,
+        .secret_key = agent->key_secret,
         .trust = &agent->trust,
         .events = {kernel_log, kernel_ended, kernel_session_lost},
         .events_arg = agent,

@@ -121,17 +121,16 @@ static bool peer_read(const struct agent *agent, const Sf__Control__PeerAdd *add
 
 static sf_status peer_add(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
 {
+    struct fab_peer session;
     struct agent_peer peer;
 
     if (!peer_read(agent, envelope->peer_add, &peer, text)) {
         return SF_BADARG;
     }
-    if (peer.encrypt) {
-        /* pump_peer_add has no place for peer.key and agent->key_secret yet. */
-        agent__say(agent, "warning: the session with node %u is not encrypted: this version cannot",
-                   peer.peer.node_id);
-    }
-    return pump_peer_add(agent->options.pump, &peer.peer, peer.epoch, peer.link, text,
+    session = (struct fab_peer){
+        .node_id = peer.peer.node_id, .epoch = peer.epoch, .sealed = peer.encrypt};
+    memcpy(session.key, peer.key, sizeof(session.key));
+    return pump_peer_add(agent->options.pump, &peer.peer, &session, peer.link, text,
                          AGENT_TEXT_BYTES);
 }
 

@@ -5,7 +5,7 @@
  * usage: bench_link --node 1|2 --driver NAME --device DEVICE --image linkbench.sip
  *                   [--mode rtt64|echo|msgs64|bulk] [--count N] [--bytes N] [--channels N]
  *                   [--core N] [--mtu BYTES] [--address IPV4 --peer-address IPV4]
- *                   [--mac MAC --peer-mac MAC]
+ *                   [--mac MAC --peer-mac MAC] [--encrypt on|off]
  *
  * A node kernel with one worker and the real main loop, without a controller: node 1 serves, node 2
  * measures, prints one JSON object, and ends; then node 1 ends, too. Either may start first.
@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <sched.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ struct bench {
     char count[16], bytes[16], channels[16];
     int core;
     uint32_t mtu_bytes;
+    bool sealed;
     struct link_peer us, peer;
 };
 
@@ -46,6 +48,8 @@ static struct bench bench = {.node_id = 0,
                              .bytes = "1048576",
                              .channels = "1",
                              .core = -1};
+/* Secrets are not what is measured here. */
+static const uint8_t keys[3][FAB_KEY_BYTES] = {{0}, {1, 2, 3}, {4, 5, 6}};
 static struct pump *pump;
 static struct nk_kernel *kernel;
 static bool met;        /* the other node was heard */
@@ -142,6 +146,7 @@ static void kernel_start(void)
                                  .trust = &image_trust_anyone,
                                  .worker_count = 1,
                                  .slot_count = 4,
+                                 .secret_key = keys[bench.node_id],
                                  .events = {on_log, on_ended, on_lost}};
     char text[256] = "";
 
@@ -153,6 +158,8 @@ static void kernel_start(void)
 
 static void link_open(void)
 {
+    struct fab_peer session = {
+        .node_id = (uint16_t)(3 - bench.node_id), .epoch = 1, .sealed = bench.sealed};
     struct link_config config = {
         .name = "bench",
         .device = bench.device,
@@ -164,9 +171,10 @@ static void link_open(void)
     char text[512] = "";
 
     memcpy(config.mac, bench.us.mac, sizeof(config.mac));
-    bench.peer.node_id = (uint16_t)(3 - bench.node_id);
+    bench.peer.node_id = session.node_id;
+    (void)crypto_scalarmult_base(session.key, keys[session.node_id]);
     if (pump_link_open(pump, 1, bench.driver, &config, text, sizeof(text)) != SF_OK ||
-        pump_peer_add(pump, &bench.peer, 1, 1, text, sizeof(text)) != SF_OK) {
+        pump_peer_add(pump, &bench.peer, &session, 1, text, sizeof(text)) != SF_OK) {
         fail("no link", text);
     }
 }
@@ -251,11 +259,12 @@ static void text_read(const char *text, char *out, size_t capacity)
 static void options_read(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"node", 1, NULL, 'n'},  {"driver", 1, NULL, 'd'},   {"device", 1, NULL, 'D'},
-        {"image", 1, NULL, 'i'}, {"mode", 1, NULL, 'm'},     {"count", 1, NULL, 'c'},
-        {"bytes", 1, NULL, 'b'}, {"channels", 1, NULL, 'C'}, {"core", 1, NULL, 'k'},
-        {"mtu", 1, NULL, 'M'},   {"address", 1, NULL, 'a'},  {"peer-address", 1, NULL, 'A'},
-        {"mac", 1, NULL, 'h'},   {"peer-mac", 1, NULL, 'H'}, {NULL, 0, NULL, 0},
+        {"node", 1, NULL, 'n'},    {"driver", 1, NULL, 'd'},   {"device", 1, NULL, 'D'},
+        {"image", 1, NULL, 'i'},   {"mode", 1, NULL, 'm'},     {"count", 1, NULL, 'c'},
+        {"bytes", 1, NULL, 'b'},   {"channels", 1, NULL, 'C'}, {"core", 1, NULL, 'k'},
+        {"mtu", 1, NULL, 'M'},     {"address", 1, NULL, 'a'},  {"peer-address", 1, NULL, 'A'},
+        {"encrypt", 1, NULL, 'e'}, {"mac", 1, NULL, 'h'},      {"peer-mac", 1, NULL, 'H'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -296,6 +305,9 @@ static void options_read(int argc, char **argv)
             break;
         case 'A':
             bench.peer.ipv4 = ipv4_read(optarg);
+            break;
+        case 'e':
+            bench.sealed = strcmp(optarg, "on") == 0;
             break;
         case 'h':
             mac_read(optarg, bench.us.mac);

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <assert.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -97,6 +98,12 @@ static sf_status heap_create(struct nk_kernel *kernel, const struct nk_options *
     return xh_heap_create(&heap, &kernel->heap);
 }
 
+static void on_random(void *arg, uint8_t *bytes, uint32_t length)
+{
+    (void)arg;
+    randombytes_buf(bytes, length);
+}
+
 static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options *options)
 {
     struct fab_options fabric = {
@@ -105,6 +112,8 @@ static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options
         .heap = kernel->heap,
         .events = {.ready = on_ready, .opened = on_opened, .session_lost = on_session_lost},
         .events_arg = kernel,
+        .secret_key = options->secret_key,
+        .random = on_random,
         /* Records cost memory when first used. Many more than one SIP can take. */
         .endpoint_count_max = ENDPOINTS,
     };

@@ -74,11 +74,12 @@ struct nk_options {
     uint32_t slot_first, slot_count;   /* leased range of small slots */
     uint32_t large_first, large_count; /* of large ones; count 0: those that go with the node id */
     size_t heap_bytes;                 /* 0: 256 MiB */
-    bool copy_blocks;      /* never move pages between heap and SIPs: the heap is registered with a
-                            * device      that keeps to physical pages */
-    bool allow_native;     /* images of mode native, which have no checks */
-    uint64_t tick_ns;      /* a SIP that computes longer is pre-empted; 0: 10 ms */
-    uint32_t worker_count; /* 1..NK_WORKERS_MAX; 0: 1 */
+    bool copy_blocks;  /* never move pages between heap and SIPs: the heap is registered with a
+                        * device      that keeps to physical pages */
+    bool allow_native; /* images of mode native, which have no checks */
+    const uint8_t *secret_key; /* X25519, 32 bytes, for sealed sessions (fabric.h); or NULL */
+    uint64_t tick_ns;          /* a SIP that computes longer is pre-empted; 0: 10 ms */
+    uint32_t worker_count;     /* 1..NK_WORKERS_MAX; 0: 1 */
     /* Who may have signed images; copied. NULL: nobody, so that all images are refused. */
     const struct image_trust *trust;
     struct nk_events events;

@@ -186,13 +186,15 @@ void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pum
 /* --- peers --------------------------------------------------------------------------------------
  */
 
-sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer, uint16_t epoch,
-                        uint32_t link_number, char *text, size_t text_capacity)
+sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
+                        const struct fab_peer *session, uint32_t link_number, char *text,
+                        size_t text_capacity)
 {
     struct pump_link *l = link_by_number(pump, link_number);
-    uint32_t mtu_bytes;
+    struct fab_peer named = *session;
     sf_status st;
 
+    assert(peer->node_id == session->node_id);
     assert(peer->node_id > 0 && peer->node_id < FAB_NODES_MAX);
     if (l == NULL || pump->kernel == NULL) {
         snprintf(text, text_capacity, "there is no link %u on this node", link_number);
@@ -217,12 +219,9 @@ sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer, uint16_
         pump->peer_count++;
     }
     l->peer = peer->node_id;
-    mtu_bytes = l->caps.mtu_bytes < FAB_MTU_BYTES_MAX ? l->caps.mtu_bytes : FAB_MTU_BYTES_MAX;
+    named.mtu_bytes = l->caps.mtu_bytes < FAB_MTU_BYTES_MAX ? l->caps.mtu_bytes : FAB_MTU_BYTES_MAX;
     nk_lock(pump->kernel);
-    st = fab_peer_add(
-        nk_kernel_fabric(pump->kernel),
-        &(struct fab_peer){.node_id = peer->node_id, .epoch = epoch, .mtu_bytes = mtu_bytes},
-        node_now_ns());
+    st = fab_peer_add(nk_kernel_fabric(pump->kernel), &named, node_now_ns());
     nk_unlock(pump->kernel);
     if (st != SF_OK && st != SF_EXISTS) {
         snprintf(text, text_capacity, "the fabric does not take node %u: %s", peer->node_id,

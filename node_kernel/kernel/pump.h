@@ -75,12 +75,13 @@ SF_MUST_CHECK sf_status pump_link_open(struct pump *pump, uint32_t number, const
                                        size_t text_capacity);
 
 /*
- * Lets the fabric talk to a node over a link. OK also if there is a session with that epoch
+ * Lets the fabric talk to a node over a link: `peer` is where it is, `session` who it is (its
+ * mtu_bytes is the link's, whatever it says). OK also if there is a session with that epoch
  * already; it then moves to that link. NOTFOUND: no link of that number, or no kernel.
  */
 SF_MUST_CHECK sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
-                                      uint16_t epoch, uint32_t link_number, char *text,
-                                      size_t text_capacity);
+                                      const struct fab_peer *session, uint32_t link_number,
+                                      char *text, size_t text_capacity);
 /* Ends the session. A point-to-point link that served that peer alone is closed. */
 void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause);
 

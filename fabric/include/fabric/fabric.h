@@ -97,8 +97,11 @@ struct fab_options {
     struct fab_events events;
     void *events_arg;
     uint32_t endpoint_count_max; /* records reserved at creation; LIMIT when used up */
-    uint64_t heartbeat_ns;       /* 0: default 200 ms */
-    uint64_t peer_timeout_ns;    /* silence after which a peer is lost; 0: default 2 s */
+    const uint8_t *secret_key;   /* X25519, FAB_KEY_BYTES, copied; NULL: no sealed sessions */
+    /* Fresh bytes of the system's generator, for handshakes; with a secret_key only. */
+    void (*random)(void *arg, uint8_t *bytes, uint32_t length);
+    uint64_t heartbeat_ns;    /* 0: default 200 ms */
+    uint64_t peer_timeout_ns; /* silence after which a peer is lost; 0: default 2 s */
 };
 
 SF_MUST_CHECK sf_status fab_node_create(const struct fab_options *options,
@@ -229,16 +232,20 @@ struct fab_peer {
     uint16_t epoch;     /* as the orchestrator says; frames of any other are not accepted */
     uint32_t mtu_bytes; /* largest frame, FAB_MTU_BYTES_MIN..FAB_MTU_BYTES_MAX; the smaller of both
                            sides' is used */
+    bool sealed;        /* encrypted and authenticated, or not at all: nothing else is accepted */
+    uint8_t key[FAB_KEY_BYTES]; /* sealed: the peer's public key */
 };
 
 /*
  * A peer may be talked to from now on. EXISTS: there is a session with that epoch. If one with
  * another epoch exists it is ended first (its channels close with NODE_LOST). BADARG, NOMEM.
  * Until it is heard for the first time, a peer has five times peer_timeout_ns. Later boots of a
- * node must have higher epochs: a hello of a higher one ends the session at once.
+ * node must have higher epochs: a hello of a higher one ends the session at once, unless it is
+ * sealed: then the orchestrator, or silence, tells. TRUST: with that key there is no secret.
+ * UNSUPPORTED: sealed, and the node has no secret key.
  *
- * Memory: 2 KiB, and a buffer of mtu_bytes for each frame in flight or held for its order, at most
- * 256 each way; they are given back when the session is quiet.
+ * Memory: 2 KiB, sealed 5 KiB, and a buffer of mtu_bytes for each frame in flight or held for its
+ * order, at most 256 each way; they are given back when the session is quiet.
  */
 SF_MUST_CHECK sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer,
                                      uint64_t now_ns);
@@ -297,9 +304,11 @@ struct fab_peer_info {
     bool drained; /* all that was to be sent is sent and acknowledged */
     uint64_t frames_sent, frames_resent, frames_received, frames_duplicate, frames_rejected;
     uint64_t bytes_sent, bytes_received;
-    uint64_t rtt_ns;      /* smoothed; 0: not known yet */
-    uint64_t heard_ns;    /* time of the last frame */
-    uint32_t mtu_bytes;   /* in use */
+    uint64_t rtt_ns;    /* smoothed; 0: not known yet */
+    uint64_t heard_ns;  /* time of the last frame */
+    uint32_t mtu_bytes; /* in use */
+    bool sealed;
+    const char *cipher;   /* "none", "aes-256-gcm", "chacha20-poly1305", "" before it is agreed */
     uint32_t in_flight;   /* frames sent and not acknowledged */
     uint32_t window;      /* frames that may be on their way at once, by congestion control */
     uint32_t lost_frames; /* to be sent again */

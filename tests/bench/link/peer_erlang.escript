@@ -7,7 +7,7 @@
 %%   peer_erlang.escript ping ADDRESS SERVER_ADDRESS rtt|msgs|bulk SECONDS
 %%
 %% Two nodes, one VM a core (pinned by whoever starts them), without epmd: ERL_FLAGS must have
-%% `-start_epmd false -erl_epmd_port PORT` on both sides. Payloads are binaries. A stream's clock
+%% `-start_epmd false -erl_epmd_port PORT -setcookie COOKIE` on both sides. Payloads are binaries. A stream's clock
 %% runs at the receiver from its first message to its last; a sender is held back by the
 %% distribution's own busy limit.
 -mode(compile).
@@ -34,8 +34,7 @@ main(_) ->
     halt(2).
 
 start(Name, Address) ->
-    {ok, _} = net_kernel:start([list_to_atom(Name ++ "@" ++ Address), longnames]),
-    erlang:set_cookie(node(), linkbench).
+    {ok, _} = net_kernel:start([list_to_atom(Name ++ "@" ++ Address), longnames]).
 
 connect(_, 0) ->
     io:format(standard_error, "no connection to the other node~n", []),

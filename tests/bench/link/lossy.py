@@ -118,9 +118,9 @@ def tcp_goodput(seconds, congestion, seed=1, method=None):
     """MB/s that a receiver of 1 MiB blocks over TCP saw, as one row of the link bench."""
     ping_core, pong_core = cores()
     with BadWire(seconds_max=seconds + 30, seed=seed, method=method) as wire:
-        wire.nets.inside("ping", "sysctl", "-qw", f"net.ipv4.tcp_congestion_control={congestion}")
         words = [f"{BUILD}/tests/bench/link/bench_peer", "--peer", "tcp", "--port", str(PORT),
-                 "--address", wire.nets.ip("pong", MTU), "--seconds", str(seconds)]
+                 "--address", wire.nets.ip("pong", MTU), "--seconds", str(seconds),
+                 "--congestion", congestion]
         text = run_pair(
             pinned(pong_core, wire.nets.command("pong", [*words, "--role", "pong"])
                    + ["--core", str(pong_core)]),
@@ -129,7 +129,8 @@ def tcp_goodput(seconds, congestion, seed=1, method=None):
             seconds_max=seconds * 1.2 + 20)
     figures = json_metric(text, "bulk")
     return {
-        "suite": "link", "metric": f"tcp_goodput_lossy_{congestion}", "unit": "MB/s", "value": figures["value"],
-        "n": figures["n"], "seconds": seconds, "method": wire.method, "mtu": MTU,
+        "suite": "link", "metric": f"tcp_goodput_lossy_{congestion}", "unit": "MB/s",
+        "value": figures["value"], "n": figures["n"], "seconds": seconds, "method": wire.method,
+        "mtu": MTU,
         "permille": PERMILLE, "counts": wire.counts,
     }

@@ -262,7 +262,7 @@ static void usage(void)
 {
     (void)fprintf(stderr, "usage: bench_peer --peer NAME --role ping|pong --address A [--port N]\n"
                           "  [--what rtt|msgs|bulk] [--core N] [--seconds S] [--mtu N]\n"
-                          "  [--spin] [--batch]\n"
+                          "  [--spin] [--batch] [--congestion NAME]\n"
                           "       bench_peer --list\n"
                           "A: the server's IPv4 address; ring: a file that both share\n");
     exit(2);
@@ -290,12 +290,19 @@ static void list(void)
 static void options_read(int argc, char **argv, const char *words[256])
 {
     static const struct option longs[] = {
-        {"peer", required_argument, NULL, 'p'}, {"role", required_argument, NULL, 'r'},
-        {"what", required_argument, NULL, 'w'}, {"address", required_argument, NULL, 'a'},
-        {"port", required_argument, NULL, 'o'}, {"core", required_argument, NULL, 'c'},
-        {"mtu", required_argument, NULL, 'm'},  {"seconds", required_argument, NULL, 's'},
-        {"spin", no_argument, NULL, 'S'},       {"batch", no_argument, NULL, 'B'},
-        {"list", no_argument, NULL, 'L'},       {0},
+        {"peer", required_argument, NULL, 'p'},
+        {"role", required_argument, NULL, 'r'},
+        {"what", required_argument, NULL, 'w'},
+        {"address", required_argument, NULL, 'a'},
+        {"port", required_argument, NULL, 'o'},
+        {"core", required_argument, NULL, 'c'},
+        {"mtu", required_argument, NULL, 'm'},
+        {"seconds", required_argument, NULL, 's'},
+        {"spin", no_argument, NULL, 'S'},
+        {"batch", no_argument, NULL, 'B'},
+        {"congestion", required_argument, NULL, 'C'},
+        {"list", no_argument, NULL, 'L'},
+        {0},
     };
     int option;
 
@@ -331,6 +338,7 @@ int main(int argc, char **argv)
         .server = strcmp(words['r'], "pong") == 0,
         .spin = words['S'] != NULL,
         .batch = words['B'] != NULL,
+        .congestion = words['C'],
         .address = words['a'],
         .port = (uint16_t)strtoul(words['o'], NULL, 10),
         .mtu_bytes = (uint32_t)strtoul(words['m'], NULL, 10),

@@ -14,9 +14,10 @@
 
 struct peer_setup {
     bool server;
-    bool spin;           /* poll the socket without a pause instead of sleeping in the kernel */
-    bool batch;          /* small messages may wait for each other until flush */
-    const char *address; /* IPv4 address of the server; ring: path of a file to share */
+    bool spin;              /* poll the socket without a pause instead of sleeping in the kernel */
+    bool batch;             /* small messages may wait for each other until flush */
+    const char *congestion; /* TCP's congestion control; NULL: as the machine has it */
+    const char *address;    /* IPv4 address of the server; ring: path of a file to share */
     uint16_t port;
     uint32_t mtu_bytes; /* of the link under it; datagrams fill it */
 };

@@ -70,6 +70,11 @@ static void *tcp_open(const struct peer_setup *setup)
         tcp->listener = handle;
         return tcp;
     }
+    if (setup->congestion != NULL &&
+        setsockopt(handle, IPPROTO_TCP, TCP_CONGESTION, setup->congestion,
+                   (socklen_t)strlen(setup->congestion)) != 0) {
+        figures_die("congestion control %s: %s", setup->congestion, strerror(errno));
+    }
     for (uint32_t i = 0; connect(handle, (struct sockaddr *)&address, sizeof(address)) != 0; i++) {
         if (i == CONNECT_TRIES_MAX) {
             figures_die("%s port %u: %s", setup->address, setup->port, strerror(errno));

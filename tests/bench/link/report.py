@@ -118,8 +118,8 @@ def verdict(rows, row):
         text, met = target(rows, row)
         if text:
             words.append(f"target {text}: {'met' if met else 'unknown' if met is None else 'MISSED'}")
-    lost = [taken["lost"] for taken in row.figures if taken.get("lost", 0) >= 0.0005]
-    if lost:
+    lost = [taken["lost"] for taken in row.figures if "lost" in taken]
+    if lost and statistics.median(lost) >= 0.0005:
         words.append(f"lost {statistics.median(lost) * 100:.1f} %")
     if row.errors:
         words.append(f"{len(row.errors)} rounds failed: {row.errors[-1]}")

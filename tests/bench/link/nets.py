@@ -64,6 +64,10 @@ def offloads_off(name):
                 raise NetsError(f"{name}: offload {command:#x}: {os.strerror(ctypes.get_errno())}")
 
 
+def mac_of(network, last):
+    return f"02:00:00:00:{network:02x}:{last:02x}"
+
+
 class Nets:
     """sides: names of the namespaces; the first two are joined by the veth pairs."""
 
@@ -104,8 +108,7 @@ class Nets:
             run("ip", "-n", self.names[side], "link", "set", device, "up")
 
     def address(self, side, device, network, last):
-        run("ip", "-n", self.names[side], "link", "set", device,
-            "address", f"02:00:00:00:{network:02x}:{last:02x}")
+        run("ip", "-n", self.names[side], "link", "set", device, "address", mac_of(network, last))
         run("ip", "-n", self.names[side], "addr", "add", f"10.98.{network}.{last}/24", "dev", device)
 
     def command(self, side, words):
@@ -123,6 +126,9 @@ class Nets:
 
     def ip(self, side, mtu):
         return f"10.98.{self.mtus.index(mtu)}.{self.sides.index(side) + 1}"
+
+    def mac(self, side, mtu):
+        return mac_of(self.mtus.index(mtu), self.sides.index(side) + 1)
 
 
 if __name__ == "__main__":

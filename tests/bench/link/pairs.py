@@ -86,17 +86,18 @@ def _end(process):
         process.communicate()
 
 
-def run_pair(server_words, client_words, env=None, server_env=None, port=None,
+def run_pair(server_words, client_words, env=None, port=None, ready=True,
              seconds_max=RUN_SECONDS_MAX):
-    """Answers the client's stdout. port: await a listener instead of the word `ready`."""
+    """Answers the client's stdout. The client starts once the server has printed `ready`; or, with
+    port, once it listens there; or, with ready=False, at once."""
     env = env or {}
     server = client = None
     with tempfile.TemporaryFile("w+") as server_errors, tempfile.TemporaryFile("w+") as errors:
         try:
-            server = _start(server_words, server_env or env, subprocess.PIPE, server_errors)
+            server = _start(server_words, env, subprocess.PIPE, server_errors)
             if port:
                 _await_port(server, port, server_errors)
-            else:
+            elif ready:
                 _await_word(server, server_errors)
             client = _start(client_words, env, subprocess.PIPE, errors)
             try:
@@ -104,7 +105,8 @@ def run_pair(server_words, client_words, env=None, server_env=None, port=None,
             except subprocess.TimeoutExpired:
                 raise PairError(f"no end within {seconds_max} s") from None
             if client.returncode != 0:
-                raise PairError(f"exit code {client.returncode}: {_tail(errors)}")
+                raise PairError(f"exit code {client.returncode}: {_tail(errors)}"
+                                + (f"; the server: {_tail(server_errors)}" if server.poll() else ""))
             return text
         except OSError as error:
             raise PairError(str(error)) from error

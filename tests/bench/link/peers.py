@@ -6,6 +6,7 @@ between two namespaces), and a function that takes the figure once and answers a
 (us, with `min` and `p99` where there is one) or `value` (a rate). `missing` says why it cannot be
 taken here.
 """
+import functools
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Callable
 
-from pairs import PairError, cores, json_metric, pinned, run_pair
+from pairs import PairError, cores, json_lines, json_metric, pinned, run_pair
 
 BUILD = os.environ.get("SIPFABRIC_BUILD", "build")
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,6 +36,13 @@ SECONDS = "0.3"
 BLOCK_BYTES = 1 << 20
 PORT = 7750
 ETHERNET_BYTES = 14
+IP_UDP_BYTES = 28
+LINK_SIP = f"{BUILD}/node_kernel/kernel/linkbench.sip"
+# Ours: how many (round trips, windows of 64 messages, blocks) make about 0.3 s, over how many channels.
+OURS = {
+    ("memif", "rtt64"): (100000, 1), ("memif", "msgs64"): (20000, 1), ("memif", "bulk"): (1500, 1),
+    ("veth", "rtt64"): (40000, 1), ("veth", "msgs64"): (5000, 1), ("veth", "bulk"): (300, 1),
+}
 
 
 @dataclass
@@ -71,6 +79,21 @@ def not_there(program):
     if package and not installed(package):
         return f"package {package} is not installed"
     return f"{PROGRAMS[program]} is not built"
+
+
+@functools.cache
+def takes_encrypt():
+    """Whether bench_link can switch encryption."""
+    done = subprocess.run([PROGRAMS["bench_link"], "--encrypt", "off"], capture_output=True, text=True,
+                          check=False, timeout=10)
+    return "unrecognized option" not in done.stderr
+
+
+def ours_missing(encrypt):
+    why = not_there("bench_link")
+    if why is None and encrypt == "on" and not takes_encrypt():
+        return "bench_link has no encryption"
+    return why
 
 
 def built_peers():
@@ -125,17 +148,36 @@ class Bench:
         return json_metric(self.pair([PROGRAMS["link_raw"], *ping, *device],
                                      [PROGRAMS["link_raw"], *pong, *device]), metric)
 
-    def ours(self, what, encrypt, mtu=None):
-        """bench_link: prints `ready` when pong may be reached, JSON lines with the metric `what`."""
-        options = ["--driver", "af_packet" if mtu else "memif", "--encrypt", encrypt,
-                   "--what", what, "--seconds", SECONDS]
-        ping = ["--role", "ping", *options]
-        pong = ["--role", "pong", *options]
+    def ours(self, metric, encrypt, mtu=None):
+        """bench_link: node 1 serves, node 2 measures; either may start first."""
+        place = "veth" if mtu else "memif"
+        count, channels = OURS[place, metric]
+        words = [PROGRAMS["bench_link"], "--driver", "af_packet" if mtu else "memif",
+                 "--image", LINK_SIP, "--mode", metric, "--count", str(count),
+                 "--bytes", str(BLOCK_BYTES), "--channels", str(channels)]
+        if takes_encrypt():
+            words += ["--encrypt", encrypt]
+        ping = [*words, "--node", "2", "--core", str(self.ping_core)]
+        pong = [*words, "--node", "1", "--core", str(self.pong_core)]
         if mtu is None:
-            return self.memif("bench_link", what, ping, pong)
-        device = ["--device", self.nets.device(mtu), "--mtu", str(mtu)]
-        return json_metric(self.pair([PROGRAMS["bench_link"], *ping, *device],
-                                     [PROGRAMS["bench_link"], *pong, *device]), what)
+            with tempfile.TemporaryDirectory(prefix="sfbench-") as folder:
+                device = ["--device", f"{folder}/link.sock"]
+                text = self.pair([*ping, *device], [*pong, *device], veth=False, ready=False)
+        else:
+            text = self.pair([*ping, *self.address("ping", "pong", mtu)],
+                             [*pong, *self.address("pong", "ping", mtu)], ready=False)
+        for line in json_lines(text):
+            if line.get("mode") == metric:
+                if line["unit"] == "M/s":
+                    line["value"] *= 1e6
+                return line
+        raise PairError(f"bench_link printed no line with the mode {metric}")
+
+    def address(self, side, other, mtu):
+        nets = self.nets
+        return ["--device", nets.device(mtu), "--mtu", str(mtu - IP_UDP_BYTES),
+                "--address", nets.ip(side, mtu), "--mac", nets.mac(side, mtu),
+                "--peer-address", nets.ip(other, mtu), "--peer-mac", nets.mac(other, mtu)]
 
     # --- peers ---
 
@@ -211,15 +253,15 @@ def ucx_figures(text, what, size):
 
 
 def memif_rows(bench):
-    ours, raw = not_there("bench_link"), not_there("link_raw")
+    raw = not_there("link_raw")
     rows = []
     for what, metric in (("rtt", "rtt64"), ("msgs", "msgs64"), ("bulk", "bulk")):
         def row(name, take, missing, metric=metric, suffix=""):
             rows.append(Row(name, metric + suffix, "memif", take, missing))
         raw_what = {"rtt": "rtt", "msgs": "burst", "bulk": "bulk"}[what]
         row("raw", lambda w=raw_what, m=metric: bench.raw(w, m), raw)
-        row("ours", lambda m=metric: bench.ours(m, "off"), ours)
-        row("ours", lambda m=metric: bench.ours(m, "on"), ours, suffix="_encrypted")
+        row("ours", lambda m=metric: bench.ours(m, "off"), ours_missing("off"))
+        row("ours", lambda m=metric: bench.ours(m, "on"), ours_missing("on"), suffix="_encrypted")
         if what == "bulk":
             row("raw_copy", lambda: bench.raw("bulk-copy", "bulk-copy"), raw)
         row("ring", lambda w=what, m=metric: bench.ring(w, m), transport_missing("ring", bench.built))
@@ -228,14 +270,14 @@ def memif_rows(bench):
 
 
 def veth_rows(bench, what, metric, mtu, suffix):
-    rows, ours, raw = [], not_there("bench_link"), not_there("link_raw")
+    rows, raw = [], not_there("link_raw")
     full = metric + suffix
     def row(name, take, missing, metric_name=full):
         rows.append(Row(name, metric_name, "veth", take, missing))
     raw_what = {"rtt": "rtt", "msgs": "burst", "bulk": "bulk"}[what]
     row("raw", lambda: bench.raw(raw_what, metric, mtu), raw)
-    row("ours", lambda: bench.ours(metric, "on", mtu), ours)
-    row("ours", lambda: bench.ours(metric, "off", mtu), ours, full + "_plain")
+    row("ours", lambda: bench.ours(metric, "on", mtu), ours_missing("on"))
+    row("ours", lambda: bench.ours(metric, "off", mtu), ours_missing("off"), full + "_plain")
     if what == "bulk":
         row("raw_copy", lambda: bench.raw("bulk-copy", "bulk-copy", mtu), raw)
     for name in ("tcp", "udp", "zmq", "nng"):

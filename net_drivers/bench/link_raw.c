@@ -430,6 +430,7 @@ int main(int argc, char **argv)
     if (options.port.server) {
         (void)printf("ready\n");
         (void)fflush(stdout);
+        raw_link_await(&options.port);
         serve(&options.port);
     }
     raw_link_await(&options.port);

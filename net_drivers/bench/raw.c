@@ -10,8 +10,7 @@
 
 #include "raw.h"
 
-#define LINK_SECONDS_MAX 10u
-#define CLIENT_RETRY_MS 100u
+#define LINK_SECONDS_MAX 3u
 #define POOL_FRAMES 4095u
 #define RING_SLOTS 1024u     /* descriptors asked for; each driver takes what it likes */
 #define AF_PACKET_SLOTS 512u /* frames in each of the kernel's two rings */
@@ -112,23 +111,16 @@ static bool is_up(const struct raw_port *port)
            state.link_status == RTE_ETH_LINK_UP;
 }
 
-/* DPDK's memif client connects once, when its port starts; too early is too late. */
 void raw_link_await(const struct raw_port *port)
 {
     uint32_t waited_ms = 0;
 
     while (!is_up(port)) {
-        if (waited_ms > LINK_SECONDS_MAX * 1000) {
+        if (!port->server && waited_ms > LINK_SECONDS_MAX * 1000) {
             raw_die("no link to the other process");
         }
         (void)usleep(1000);
         waited_ms++;
-        if (!port->server && waited_ms % CLIENT_RETRY_MS == 0) {
-            (void)rte_eth_dev_stop(port->number);
-            if (rte_eth_dev_start(port->number) != 0) {
-                raw_die("the client's port does not start again");
-            }
-        }
     }
 }
 

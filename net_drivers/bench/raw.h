@@ -61,7 +61,11 @@ struct raw_port {
 
 /* Starts EAL on port->core and the port. The caller awaits the link. */
 void raw_start(struct raw_port *port);
-/* Returns once the link is up; a client starts its port again and again until then. */
+/*
+ * Returns once the link is up. memif's client connects once, when its port starts: it has to come
+ * after the server's port. Without a link for 3 s it gives up (a port that is started again
+ * while a connection is half made has crashed the server); a server waits.
+ */
 void raw_link_await(const struct raw_port *port);
 void raw_stop(const struct raw_port *port);
 

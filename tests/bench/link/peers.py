@@ -35,6 +35,7 @@ PACKAGES = {
 SECONDS = "0.3"
 BLOCK_BYTES = 1 << 20
 PORT = 7750
+TRIES_MAX = 3
 ETHERNET_BYTES = 14
 IP_UDP_BYTES = 28
 LINK_SIP = f"{BUILD}/node_kernel/kernel/linkbench.sip"
@@ -131,11 +132,18 @@ class Bench:
 
     # --- bare DPDK and ours: two roles of one program ---
 
-    def memif(self, program, metric, ping, pong):
-        with tempfile.TemporaryDirectory(prefix="sfbench-") as folder:
-            device = ["--device", f"{folder}/link.sock"]
-            return json_metric(self.pair([PROGRAMS[program], *ping, *device],
-                                         [PROGRAMS[program], *pong, *device], veth=False), metric)
+    def memif_raw(self, metric, ping, pong):
+        """DPDK's memif sometimes makes no link at all; then both start anew."""
+        for attempt in range(TRIES_MAX):
+            with tempfile.TemporaryDirectory(prefix="sfbench-") as folder:
+                device = ["--device", f"{folder}/link.sock"]
+                try:
+                    return json_metric(self.pair([PROGRAMS["link_raw"], *ping, *device],
+                                                 [PROGRAMS["link_raw"], *pong, *device], veth=False),
+                                       metric)
+                except PairError as error:
+                    if attempt + 1 == TRIES_MAX or "no link" not in str(error):
+                        raise
 
     def raw(self, what, metric, mtu=None):
         options = ["--driver", "af_packet" if mtu else "memif", "--seconds", SECONDS,
@@ -143,7 +151,7 @@ class Bench:
         ping = ["--role", "ping", "--what", what, "--core", str(self.ping_core), *options]
         pong = ["--role", "pong", "--core", str(self.pong_core), *options]
         if mtu is None:
-            return self.memif("link_raw", metric, ping, pong)
+            return self.memif_raw(metric, ping, pong)
         device = ["--device", self.nets.device(mtu)]
         return json_metric(self.pair([PROGRAMS["link_raw"], *ping, *device],
                                      [PROGRAMS["link_raw"], *pong, *device]), metric)

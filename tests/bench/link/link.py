@@ -28,7 +28,7 @@ _spin rows poll; other kernel sockets sleep, and pay for waking up.
 
 While it runs nothing else should. Where the kernel groups processes by session (autogroup), this one
 gives its own session the highest weight, so that background work of other sessions does not halve
-its share of a core.
+its share of a core. How much of a core it got is checked between the rounds (`core_share`).
 
 Environment: LINK_ROWS, a list with commas, of names (ours, raw, tcp, ...), places (memif, veth) and
 metrics (rtt64, bulk, ...), takes only the rows that match one of each kind that is named;
@@ -47,10 +47,11 @@ import time
 import lossy
 import nets
 import report
-from pairs import PairError
+from pairs import PairError, core_share, cores
 from peers import PACKAGES, Bench, all_rows
 
 ROUNDS = int(os.environ.get("LINK_ROUNDS", "3"))
+SHARE_MIN = 0.9
 AUTOGROUP = "/proc/self/autogroup"
 
 
@@ -84,8 +85,8 @@ def chosen(rows, words):
     return rows
 
 
-def machine():
-    """What the figures were taken on."""
+def machine(share):
+    """What the figures were taken on, and how much of it was ours."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "?")
     names = ["libdpdk-dev", *PACKAGES.values()]
@@ -93,15 +94,27 @@ def machine():
                           capture_output=True, text=True, check=False)
     return {
         "suite": "link", "metric": "machine", "unit": "-", "cpu": model, "cores": os.cpu_count(),
-        "kernel": platform.release(),
+        "kernel": platform.release(), "core_share": round(share, 2),
         "packages": dict(text.split() for text in done.stdout.splitlines() if len(text.split()) == 2),
     }
 
 
+def shares_check():
+    """The least that we got of a core. Says so when others take a part that shows."""
+    shares = {core: core_share(core) for core in dict.fromkeys(cores())}
+    for core, share in shares.items():
+        if share < SHARE_MIN:
+            say(f"link: something else runs on core {core}: we get {share * 100:.0f} % of it, and the "
+                "figures will be too bad")
+    return min(shares.values())
+
+
 def measure(rows):
-    begin = time.monotonic()
+    """Answers the least share of a core that we got."""
+    begin, share = time.monotonic(), 1.0
     todo = [row for row in rows if not row.missing]
     for number in range(1, ROUNDS + 1):
+        share = min(share, shares_check())
         for done, row in enumerate(todo, 1):
             spent = time.monotonic() - begin
             say(f"link: round {number} of {ROUNDS}, row {done} of {len(todo)}, {spent:.0f} s: {row.key}")
@@ -110,11 +123,12 @@ def measure(rows):
             except PairError as error:
                 row.errors.append(str(error))
                 say(f"link: {row.key}: {error}")
+    return min(share, shares_check())
 
 
-def show(rows):
+def show(rows, share):
     """Answers whether a row that could be measured was not."""
-    print(json.dumps(machine()))
+    print(json.dumps(machine(share)))
     for row in rows:
         print(json.dumps(report.line(rows, row)))
     for extra in report.encryption_lines(rows):
@@ -145,8 +159,7 @@ def bench(words, list_only):
 
 
 def finish(rows):
-    measure(rows)
-    return 1 if show(rows) else 0
+    return 1 if show(rows, measure(rows)) else 0
 
 
 def main():

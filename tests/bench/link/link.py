@@ -174,7 +174,9 @@ def main():
     if args.list:
         return bench(words, True)
     first_in_line()
-    if args.lossy:
+    if args.lossy is not None:
+        if not 1 <= args.lossy <= lossy.SECONDS_MAX:
+            parser.error(f"--lossy takes 1 to {lossy.SECONDS_MAX} seconds")
         for congestion in lossy.congestion_controls():
             print(json.dumps(lossy.tcp_goodput(args.lossy, congestion)), flush=True)
         return 0

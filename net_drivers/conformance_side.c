@@ -200,6 +200,7 @@ static bool step_open(struct side *side)
     if (side->answer.status == SF_OK) {
         side->opened = true;
         side->answer.status = side->link.ops->open(&side->link, &config, &text);
+        side->usable = side->answer.status == SF_OK;
     }
     (void)snprintf(side->answer.text, sizeof(side->answer.text), "%s", text);
     return true;
@@ -291,6 +292,7 @@ static bool step_fini(struct side *side)
 {
     side->link.ops->fini(&side->link);
     side->opened = false;
+    side->usable = false;
     return true;
 }
 
@@ -353,7 +355,7 @@ static void process_main(struct side *side)
 
     for (;;) {
         if (poll(&wait, 1, side->opened ? 0 : 100) == 0) {
-            if (side->opened && side->link.impl != NULL) {
+            if (side->usable) {
                 (void)side->link.ops->is_up(&side->link);
                 (void)usleep(200);
             }

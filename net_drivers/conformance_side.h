@@ -61,6 +61,7 @@ struct side {
     const struct link_conformance *driver;
     struct link link;
     bool opened, started;
+    bool usable; /* open answered OK: more than fini may be called */
     struct link_frame *held;
     uint32_t held_count;
     /* the order under way */

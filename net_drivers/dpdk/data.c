@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,62 +25,71 @@ uint64_t dpdk__ticks(uint64_t microseconds)
     return rte_get_tsc_hz() / 1000000u * microseconds;
 }
 
+sf_status dpdk__port_refuse(struct dpdk_port *port, sf_status st, const char *format, ...)
+{
+    int used = snprintf(port->text, sizeof(port->text), "%s: ", port->driver);
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(port->text + used, sizeof(port->text) - (size_t)used, format, arguments);
+    va_end(arguments);
+    return st;
+}
+
 sf_status dpdk__port_fail(struct dpdk_port *port, sf_status st, const char *what)
 {
     const char *said = dpdk__log_caught();
 
-    (void)snprintf(port->text, sizeof(port->text), "%s%s%s", what, said[0] != '\0' ? ": " : "",
-                   said);
-    return st;
+    return dpdk__port_refuse(port, st, "%s%s%s", what, said[0] != '\0' ? ": " : "", said);
 }
 
-static struct rte_mempool *pool_get(const struct dpdk_pool_options *options)
+sf_status dpdk__port_pool(struct dpdk_port *port, uint32_t frames, uint32_t packet_bytes)
 {
-    struct rte_mempool *pool = rte_mempool_lookup(options->name);
-    uint32_t room = PAYLOAD_OFFSET + RTE_ALIGN(options->payload_bytes, RTE_CACHE_LINE_SIZE);
+    uint32_t room = PAYLOAD_OFFSET + RTE_ALIGN(packet_bytes, RTE_CACHE_LINE_SIZE);
+    char name[DPDK_NAME_BYTES_MAX];
 
     assert(room <= UINT16_MAX);
-    return pool != NULL ? pool
-                        : rte_pktmbuf_pool_create(options->name, options->count, POOL_CACHE, 0,
-                                                  (uint16_t)room, SOCKET_ID_ANY);
+    (void)snprintf(name, sizeof(name), "link_%u", room);
+    port->pool = rte_mempool_lookup(name);
+    if (port->pool != NULL) {
+        return SF_OK;
+    }
+    dpdk__log_catch();
+    port->pool =
+        rte_pktmbuf_pool_create(name, frames, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY);
+    if (port->pool == NULL) {
+        return dpdk__port_fail(port, SF_NOMEM, "no memory for the frame pool");
+    }
+    (void)dpdk__log_caught();
+    return SF_OK;
 }
 
-sf_status dpdk__port_create(struct link *link, const struct link_config *config,
-                            const struct dpdk_pool_options *pool, const char **out_text)
+sf_status dpdk__port_create(struct link *link, const struct link_config *config, const char *driver,
+                            const char **out_text)
 {
-    struct dpdk_port *port;
-    sf_status st;
+    struct dpdk_port *port = calloc(1, sizeof(*port));
 
-    if (config->node_id == LINK_PEER_UNKNOWN) {
-        *out_text = "dpdk: node id 0 is not a node";
-        return SF_BADARG;
-    }
-    if (rte_get_tsc_hz() == 0) {
-        *out_text = "dpdk: link_dpdk_start comes first";
-        return SF_BADARG;
-    }
-    port = calloc(1, sizeof(*port));
     if (port == NULL) {
         *out_text = "dpdk: no memory";
         return SF_NOMEM;
     }
     link->impl = port;
+    port->driver = driver;
     *out_text = port->text;
+    if (config->node_id == LINK_PEER_UNKNOWN) {
+        return dpdk__port_refuse(port, SF_BADARG, "node id 0 is not a node");
+    }
+    if (rte_get_tsc_hz() == 0) {
+        return dpdk__port_refuse(port, SF_BADARG, "link_dpdk_start comes first");
+    }
     port->node_id = config->node_id;
     port->server = config->server;
     port->us.ipv4 = config->ipv4;
     memcpy(port->us.mac, config->mac, sizeof(port->us.mac));
-    dpdk__log_catch();
-    port->pool = pool_get(pool);
-    if (port->pool == NULL) {
-        return dpdk__port_fail(port, SF_NOMEM, "dpdk: no memory for the frame pool");
+    if (dpdk__peers_init(&port->peers, DPDK_PEERS_MAX) != SF_OK) {
+        return dpdk__port_refuse(port, SF_NOMEM, "no memory");
     }
-    (void)dpdk__log_caught();
-    st = dpdk__peers_init(&port->peers, DPDK_PEERS_MAX);
-    if (st != SF_OK) {
-        *out_text = "dpdk: no memory";
-    }
-    return st;
+    return SF_OK;
 }
 
 sf_status dpdk__port_configure(struct dpdk_port *port, uint16_t ring_frames)
@@ -88,14 +98,14 @@ sf_status dpdk__port_configure(struct dpdk_port *port, uint16_t ring_frames)
 
     dpdk__log_catch();
     if (rte_eth_dev_configure(port->number, 1, 1, &conf) != 0) {
-        return dpdk__port_fail(port, SF_IO, "dpdk: the device refused one queue each way");
+        return dpdk__port_fail(port, SF_IO, "the device refused one queue each way");
     }
     if (rte_eth_rx_queue_setup(port->number, 0, ring_frames, (unsigned)SOCKET_ID_ANY, NULL,
                                port->pool) != 0) {
-        return dpdk__port_fail(port, SF_IO, "dpdk: the device refused its receive queue");
+        return dpdk__port_fail(port, SF_IO, "the device refused its receive queue");
     }
     if (rte_eth_tx_queue_setup(port->number, 0, ring_frames, (unsigned)SOCKET_ID_ANY, NULL) != 0) {
-        return dpdk__port_fail(port, SF_IO, "dpdk: the device refused its transmit queue");
+        return dpdk__port_fail(port, SF_IO, "the device refused its transmit queue");
     }
     (void)dpdk__log_caught();
     return SF_OK;

@@ -151,29 +151,27 @@ static sf_status stale_socket_remove(const char *path)
     return unlink(path) == 0 ? SF_OK : SF_IO;
 }
 
-static sf_status config_check(const struct link_config *config, const char **out_text)
+static sf_status config_check(struct dpdk_port *port, const struct link_config *config)
 {
     sf_status st = SF_OK;
 
     if (!path_is_usable(config->device)) {
-        *out_text = "memif: the device is the absolute path of a socket, at most 107 bytes, "
-                    "without any of , = [ ] \"";
-        return SF_BADARG;
+        return dpdk__port_refuse(port, SF_BADARG,
+                                 "the device is the absolute path of a socket, at most 107 bytes, "
+                                 "without any of , = [ ] \"");
     }
     if (config->mtu_bytes != 0 &&
         (config->mtu_bytes < MEMIF_MTU_BYTES_MIN || config->mtu_bytes > MEMIF_MTU_BYTES_MAX)) {
-        *out_text = "memif: mtu is 64 to 9000";
-        return SF_BADARG;
+        return dpdk__port_refuse(port, SF_BADARG, "mtu is 64 to 9000");
     }
     if (config->server) {
         st = stale_socket_remove(config->device);
     }
-    if (st != SF_OK) {
-        *out_text = st == SF_EXISTS   ? "memif: another process serves that socket"
-                    : st == SF_BADARG ? "memif: the path exists and is not a socket"
-                                      : "memif: a stale socket is in the way";
-    }
-    return st;
+    return st == SF_OK ? SF_OK
+                       : dpdk__port_refuse(port, st, "%s",
+                                           st == SF_EXISTS   ? "another process serves that socket"
+                                           : st == SF_BADARG ? "the path exists and is not a socket"
+                                                             : "a stale socket is in the way");
 }
 
 /* Makes the device; from here on port->device names it. */
@@ -190,10 +188,10 @@ static sf_status device_create(struct dpdk_port *port, const struct link_config 
     dpdk__log_catch();
     if (rte_vdev_init(port->device, arguments) != 0) {
         port->device[0] = '\0';
-        return dpdk__port_fail(port, SF_IO, "memif: cannot make the device");
+        return dpdk__port_fail(port, SF_IO, "cannot make the device");
     }
     if (rte_eth_dev_get_port_by_name(port->device, &port->number) != 0) {
-        return dpdk__port_fail(port, SF_IO, "memif: the device has no port");
+        return dpdk__port_fail(port, SF_IO, "the device has no port");
     }
     (void)dpdk__log_caught();
     return SF_OK;
@@ -209,7 +207,7 @@ static sf_status device_open(struct dpdk_port *port, const struct link_config *c
     if (st == SF_OK && port->server) {
         dpdk__log_catch();
         if (rte_eth_dev_start(port->number) != 0) {
-            return dpdk__port_fail(port, SF_IO, "memif: cannot start");
+            return dpdk__port_fail(port, SF_IO, "cannot start");
         }
         (void)dpdk__log_caught();
         port->running = true;
@@ -245,22 +243,18 @@ static void device_remove(struct dpdk_port *port)
 static sf_status open_as(struct link *link, const struct link_config *config, bool udp,
                          const char **out_text)
 {
-    static const struct dpdk_pool_options pool = {
-        .name = "link_memif",
-        .count = MEMIF_POOL_FRAMES,
-        .payload_bytes = MEMIF_MTU_BYTES_MAX + FORMAT_UDP_BYTES,
-    };
-    struct dpdk_port *port;
-    sf_status st = config_check(config, out_text);
+    sf_status st = dpdk__port_create(link, config, "memif", out_text);
+    struct dpdk_port *port = link->impl;
 
+    if (st == SF_OK) {
+        st = config_check(port, config);
+    }
+    if (st == SF_OK) {
+        st = dpdk__port_pool(port, MEMIF_POOL_FRAMES, MEMIF_MTU_BYTES_MAX + FORMAT_UDP_BYTES);
+    }
     if (st != SF_OK) {
         return st;
     }
-    st = dpdk__port_create(link, config, &pool, out_text);
-    if (st != SF_OK) {
-        return st;
-    }
-    port = link->impl;
     port->udp = udp;
     port->header_bytes = udp ? FORMAT_UDP_BYTES : FORMAT_POINT_BYTES;
     port->mtu_bytes = config->mtu_bytes != 0 ? config->mtu_bytes : MEMIF_MTU_BYTES_MAX;

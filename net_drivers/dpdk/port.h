@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * port.h - a DPDK port as a link: what the drivers memif and virtio share.
+ * port.h - a DPDK port as a link: what all drivers over DPDK share.
  *
- * Why: once a port runs, both move frames the same way; only how a port comes and goes, and what
+ * Why: once a port runs, all move frames the same way; only how a port comes and goes, and what
  * stands in front of a payload, differ.
  *
  * Model: one receive and one transmit queue. A frame is one packet buffer (mbuf) with room for the
- * headers in front of the payload, so nothing is copied here. All ports of a driver share one
- * pool, which lives until DPDK stops: a frame may be given back after its link has stopped.
+ * headers in front of the payload, so nothing is copied here. Ports whose frames are of one size
+ * share a pool, which lives until DPDK stops: a frame may be given back after its link has stopped.
  *
  * Time: the processor's time stamp counter, for how often a link's control side is looked at.
  * Threads: the one that started DPDK.
@@ -28,6 +28,7 @@
 #define DPDK_NAME_BYTES_MAX 32u
 
 struct dpdk_port {
+    const char *driver;               /* its name, for texts */
     char device[DPDK_NAME_BYTES_MAX]; /* DPDK's name of it; "" before there is one */
     char text[640];
     uint16_t number; /* DPDK's port number */
@@ -43,6 +44,7 @@ struct dpdk_port {
     struct dpdk_peers peers;
     struct link_stats stats;
     uint64_t look_next, retry_next; /* time stamps */
+    uint64_t look_ticks;            /* from look to look */
     void (*look)(struct dpdk_port *port);
     struct dpdk_intr_set intr; /* memif */
 };
@@ -50,23 +52,23 @@ struct dpdk_port {
 /* --- data.c
  * -------------------------------------------------------------------------------------*/
 
-struct dpdk_pool_options {
-    const char *name;
-    uint32_t count;
-    uint32_t payload_bytes; /* largest */
-};
-
-/* Makes the port object of a link: config's node, pool, peers. Fini copes with a failure. */
+/* Makes the port object of a link: config's node, peers. Fini copes with a failure. */
 SF_MUST_CHECK sf_status dpdk__port_create(struct link *link, const struct link_config *config,
-                                          const struct dpdk_pool_options *pool,
-                                          const char **out_text);
+                                          const char *driver, const char **out_text);
+/* Gives the port its pool; packet_bytes: of the largest packet. The first one asked for a size
+ * says how many frames there are. */
+SF_MUST_CHECK sf_status dpdk__port_pool(struct dpdk_port *port, uint32_t frames,
+                                        uint32_t packet_bytes);
 /* Configures one queue each way. IO: port->text says what DPDK said. */
 SF_MUST_CHECK sf_status dpdk__port_configure(struct dpdk_port *port, uint16_t ring_frames);
-/* Fills port->text and answers st. Wants a log catch to be running; ends it. */
+/* Fill port->text with the driver's name and what, and answer st. */
+sf_status dpdk__port_refuse(struct dpdk_port *port, sf_status st, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* As refuse, and what DPDK said. Wants a log catch to be running; ends it. */
 sf_status dpdk__port_fail(struct dpdk_port *port, sf_status st, const char *what);
 uint64_t dpdk__ticks(uint64_t microseconds);
 
-/* The ops both drivers share. */
+/* The ops all drivers share. */
 sf_status dpdk__peer_add(struct link *link, const struct link_peer *peer);
 void dpdk__peer_remove(struct link *link, uint16_t node_id);
 bool dpdk__is_up(struct link *link);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ether.h"
+
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+
+#include "log.h"
+
+static void ether_look(struct dpdk_port *port)
+{
+    struct rte_eth_link state = {0};
+
+    port->look_next = rte_rdtsc() + port->look_ticks;
+    port->up = port->running && rte_eth_link_get_nowait(port->number, &state) == 0 &&
+               state.link_status == RTE_ETH_LINK_UP;
+}
+
+sf_status ether_create(struct link *link, const struct link_config *config,
+                       const struct ether_kind *kind, const char **out_text)
+{
+    sf_status st = dpdk__port_create(link, config, kind->driver, out_text);
+    struct dpdk_port *port = link->impl;
+
+    if (st != SF_OK) {
+        return st;
+    }
+    if (config->device == NULL || config->device[0] == '\0') {
+        return dpdk__port_refuse(port, SF_BADARG, "the device is %s", kind->device);
+    }
+    if (config->mtu_bytes != 0 &&
+        (config->mtu_bytes < ETHER_MTU_BYTES_MIN || config->mtu_bytes > kind->mtu_bytes_max)) {
+        return dpdk__port_refuse(port, SF_BADARG,
+                                 "mtu is %u to %u (the network's less the IPv4 and UDP headers)",
+                                 ETHER_MTU_BYTES_MIN, kind->mtu_bytes_max);
+    }
+    if (config->ipv4 == 0) {
+        return dpdk__port_refuse(port, SF_BADARG, "an IPv4 address is needed");
+    }
+    port->udp = true;
+    port->header_bytes = FORMAT_UDP_BYTES;
+    port->mtu_bytes = config->mtu_bytes != 0 ? config->mtu_bytes : kind->mtu_bytes_default;
+    port->look = ether_look;
+    port->look_ticks = dpdk__ticks(kind->look_microseconds);
+    return SF_OK;
+}
+
+/* Ours becomes the device's address, or the device's becomes ours. */
+static sf_status mac_settle(struct dpdk_port *port)
+{
+    static const uint8_t none[6];
+    struct rte_ether_addr mac;
+
+    dpdk__log_catch();
+    if (rte_eth_macaddr_get(port->number, &mac) != 0) {
+        return dpdk__port_fail(port, SF_IO, "the device tells no address");
+    }
+    if (memcmp(port->us.mac, none, sizeof(none)) == 0) {
+        memcpy(port->us.mac, mac.addr_bytes, sizeof(port->us.mac));
+    } else if (memcmp(port->us.mac, mac.addr_bytes, sizeof(port->us.mac)) != 0) {
+        memcpy(mac.addr_bytes, port->us.mac, sizeof(port->us.mac));
+        if (rte_eth_dev_default_mac_addr_set(port->number, &mac) != 0) {
+            return dpdk__port_fail(port, SF_IO, "the device takes no other address");
+        }
+    }
+    (void)dpdk__log_caught();
+    return SF_OK;
+}
+
+sf_status ether_start(struct dpdk_port *port, const struct ether_start *how)
+{
+    sf_status st = dpdk__port_pool(port, how->pool_frames, how->pool_payload_bytes);
+
+    if (st == SF_OK) {
+        st = dpdk__port_configure(port, how->ring_frames);
+    }
+    if (st == SF_OK) {
+        st = mac_settle(port);
+    }
+    if (st != SF_OK) {
+        return st;
+    }
+    dpdk__log_catch();
+    if (rte_eth_dev_start(port->number) != 0) {
+        return dpdk__port_fail(port, SF_IO, "the device did not start");
+    }
+    (void)dpdk__log_caught();
+    port->running = true;
+    return SF_OK;
+}
+
+void ether_remove(struct dpdk_port *port)
+{
+    struct rte_eth_dev_info info = {0};
+
+    port->up = false;
+    if (port->device[0] == '\0') {
+        return;
+    }
+    dpdk__log_catch();
+    if (port->running) {
+        (void)rte_eth_dev_stop(port->number);
+    }
+    (void)rte_eth_dev_info_get(port->number, &info);
+    (void)rte_eth_dev_close(port->number);
+    if (info.device != NULL) {
+        (void)rte_dev_remove(info.device);
+    }
+    (void)dpdk__log_caught();
+    port->running = false;
+    port->device[0] = '\0';
+}
+
+void ether_stop(struct link *link)
+{
+    ether_remove(link->impl);
+}

@@ -31,6 +31,14 @@ struct link_conformance {
     const struct link_ops *ops; /* NULL: the driver of that name */
     const char *device;         /* %s: the scratch folder; the same for both sides */
     bool processes;
+    /* Up says that there is a carrier, not that the other side's process is there. */
+    bool blind;
+    /* No flow control: what comes while a side does not receive is lost past some 500 frames. */
+    bool lossy;
+    /* Once, before all tests; answers why they must be skipped, or NULL. May be NULL. */
+    const char *(*begin)(void);
+    /* First in each process of a side; false: it cannot run. May be NULL. */
+    bool (*enter)(uint16_t node_id);
     /* Once in each process before the first open; may be NULL. */
     sf_status (*start)(const char **out_text);
     /*
@@ -39,6 +47,8 @@ struct link_conformance {
      */
     bool (*garbage)(struct link *link, uint32_t kind);
     uint32_t garbage_count;
+    /* True: that kind never gets as far as the driver, and is not counted. May be NULL. */
+    bool (*garbage_unseen)(uint32_t kind);
     const struct link_conformance_fault *faults;
     uint32_t fault_count;
 };

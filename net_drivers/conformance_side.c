@@ -383,7 +383,8 @@ static void privileges_drop(void)
     }
 }
 
-void side_init(struct side *side, const struct link_conformance *driver, bool nobody)
+void side_init(struct side *side, const struct link_conformance *driver, uint16_t node_id,
+               bool nobody)
 {
     int fds[2];
 
@@ -404,6 +405,10 @@ void side_init(struct side *side, const struct link_conformance *driver, bool no
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)close(fds[0]);
         side->fd = fds[1];
+        if (driver->enter != NULL && !driver->enter(node_id)) {
+            perror("entering a node's place");
+            _exit(1);
+        }
         if (nobody) {
             privileges_drop();
         }

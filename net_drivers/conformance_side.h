@@ -74,8 +74,9 @@ struct side {
     int fd;
 };
 
-/* Starts a process if the driver wants one. nobody: as user 65534. */
-void side_init(struct side *side, const struct link_conformance *driver, bool nobody);
+/* Starts a process if the driver wants one, for that node. nobody: as user 65534. */
+void side_init(struct side *side, const struct link_conformance *driver, uint16_t node_id,
+               bool nobody);
 /* Ends the process, or what is left of the link. */
 void side_fini(struct side *side);
 /* Ends the process at once, as a crash would. */

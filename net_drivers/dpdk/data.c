@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_cycles.h>
 #include <rte_errno.h>
@@ -75,6 +76,8 @@ sf_status dpdk__port_create(struct link *link, const struct link_config *config,
     }
     link->impl = port;
     port->driver = driver;
+    port->control_fd = -1;
+    port->socket_fd = -1;
     *out_text = port->text;
     if (config->node_id == LINK_PEER_UNKNOWN) {
         return dpdk__port_refuse(port, SF_BADARG, "node id 0 is not a node");
@@ -168,6 +171,9 @@ void dpdk__fini(struct link *link)
         return;
     }
     dpdk__peers_fini(&port->peers);
+    if (port->control_fd >= 0) {
+        (void)close(port->control_fd);
+    }
     free(port);
     link->impl = NULL;
 }

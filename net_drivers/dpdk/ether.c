@@ -71,7 +71,7 @@ static sf_status mac_settle(struct dpdk_port *port)
 
 sf_status ether_start(struct dpdk_port *port, const struct ether_start *how)
 {
-    sf_status st = dpdk__port_pool(port, how->pool_frames, how->pool_payload_bytes);
+    sf_status st = dpdk__port_pool(port, how->pool_frames, how->pool_packet_bytes);
 
     if (st == SF_OK) {
         st = dpdk__port_configure(port, how->ring_frames);
@@ -110,6 +110,7 @@ void ether_remove(struct dpdk_port *port)
     }
     (void)dpdk__log_caught();
     port->running = false;
+    port->socket_fd = -1;
     port->device[0] = '\0';
 }
 

@@ -27,8 +27,8 @@ struct ether_kind {
 
 struct ether_start {
     uint32_t pool_frames;
-    uint32_t pool_payload_bytes; /* largest packet a pool frame takes */
-    uint16_t ring_frames;        /* of each queue */
+    uint32_t pool_packet_bytes; /* largest packet a pool frame takes */
+    uint16_t ring_frames;       /* of each queue */
 };
 
 /* Makes the port object of a link, the configuration checked. Fini copes with a failure. */

@@ -47,6 +47,12 @@ struct dpdk_port {
     uint64_t look_ticks;            /* from look to look */
     void (*look)(struct dpdk_port *port);
     struct dpdk_intr_set intr; /* memif */
+    /* af_packet; descriptors: -1 if there is none */
+    int control_fd; /* ours, to ask the kernel */
+    int socket_fd;  /* DPDK's packet socket */
+    int interface_index;
+    char interface[16];
+    uint64_t tx_kicked; /* tx_frames when the kernel was last asked to send */
 };
 
 /* --- data.c

@@ -26,7 +26,7 @@ static const struct ether_kind virtio = {
 
 static const struct ether_start start = {
     .pool_frames = 1023,
-    .pool_payload_bytes = ETHER_IP_BYTES_STANDARD + ETHER_FRAME_BYTES,
+    .pool_packet_bytes = ETHER_IP_BYTES_STANDARD + ETHER_FRAME_BYTES,
     .ring_frames = 256,
 };
 

@@ -247,7 +247,7 @@ static bool frame_wrap(const struct dpdk_port *port, const struct link_frame *fr
     mbuf->pkt_len = mbuf->data_len;
     mbuf->ol_flags = 0; /* what the device said of it when it came */
     if (port->udp) {
-        format_udp_write(&peer->to, packet, frame->length);
+        format_udp_write(&peer->to, packet, frame->length, NULL, 0);
     } else {
         format_point_write(packet, port->node_id, frame->peer, frame->length);
     }
@@ -323,7 +323,7 @@ static bool frame_unwrap(const struct dpdk_port *port, struct rte_mbuf *mbuf,
         return false;
     }
     if (port->udp) {
-        if (!format_udp_read(packet, mbuf->data_len, &port->us, &ipv4, &payload_bytes)) {
+        if (!format_udp_read(packet, mbuf->data_len, &port->us, false, &ipv4, &payload_bytes)) {
             return false;
         }
         peer = dpdk__peer_of_ipv4(&port->peers, ipv4);

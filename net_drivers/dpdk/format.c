@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "sum.h"
+
 /* Offsets into a packet. */
 enum {
     ETH_DESTINATION = 0,
@@ -54,43 +56,10 @@ static uint32_t get32(const uint8_t *at)
     return get16(at) << 16 | get16(at + 2);
 }
 
-/* Sum of big-endian 16-bit words in ones' complement, not yet inverted (RFC 1071). */
-static uint32_t sum_fold(uint64_t sum)
-{
-    sum = (sum & 0xffffffffu) + (sum >> 32);
-    sum = (sum & 0xffffffffu) + (sum >> 32);
-    sum = (sum & 0xffffu) + (sum >> 16);
-    sum = (sum & 0xffffu) + (sum >> 16);
-    return (uint32_t)sum;
-}
-
+/* Adds bytes to a folded sum of big-endian 16-bit words. */
 static uint32_t sum_add(uint32_t before, const uint8_t *bytes, uint32_t count)
 {
-    uint64_t sum = 0;
-    uint32_t i = 0;
-
-    /* In the machine's order, which ones' complement allows when the result is swapped. */
-    for (; i + 4 <= count; i += 4) {
-        uint32_t word;
-
-        memcpy(&word, bytes + i, 4);
-        sum += word;
-    }
-    if (i + 2 <= count) {
-        uint16_t word;
-
-        memcpy(&word, bytes + i, 2);
-        sum += word;
-        i += 2;
-    }
-    if (i < count) {
-        uint8_t pair[2] = {bytes[i], 0};
-        uint16_t word;
-
-        memcpy(&word, pair, 2);
-        sum += word;
-    }
-    return sum_fold((uint64_t)before + __builtin_bswap16((uint16_t)sum_fold(sum)));
+    return sum_fold((uint64_t)before + sum_swap(sum_bytes(bytes, count)));
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "sum_add swaps");
 
@@ -114,10 +83,12 @@ void format_udp_prepare(struct format_udp *to, const struct format_node *us,
     to->ip_sum = sum_add(0, bytes + IP, IP_HEADER_BYTES);
     /* The UDP checksum covers both addresses, the protocol and, twice, the length. */
     to->udp_sum = sum_add(PROTOCOL_UDP, bytes + IP_SOURCE, 8);
+    to->pseudo_sum = to->udp_sum;
     to->udp_sum = sum_add(to->udp_sum, bytes + UDP, UDP_HEADER_BYTES);
 }
 
-void format_udp_write(const struct format_udp *to, uint8_t *packet, uint32_t payload_bytes)
+/* All but the UDP checksum. Answers the bytes of UDP. */
+static uint32_t header_write(const struct format_udp *to, uint8_t *packet, uint32_t payload_bytes)
 {
     uint32_t udp_bytes = UDP_HEADER_BYTES + payload_bytes;
     uint32_t sum;
@@ -128,9 +99,32 @@ void format_udp_write(const struct format_udp *to, uint8_t *packet, uint32_t pay
     put16(packet + UDP_LENGTH, udp_bytes);
     sum = sum_fold((uint64_t)to->ip_sum + IP_HEADER_BYTES + udp_bytes);
     put16(packet + IP_CHECKSUM, ~sum & 0xffffu);
-    sum = sum_fold((uint64_t)to->udp_sum + udp_bytes + udp_bytes);
-    sum = ~sum_add(sum, packet + FORMAT_UDP_BYTES, payload_bytes) & 0xffffu;
+    return udp_bytes;
+}
+
+void format_udp_write(const struct format_udp *to, uint8_t *packet, uint32_t payload_bytes,
+                      const uint8_t *tail, uint32_t tail_bytes)
+{
+    uint32_t udp_bytes = header_write(to, packet, payload_bytes + tail_bytes);
+    uint32_t sum = sum_fold((uint64_t)to->udp_sum + udp_bytes + udp_bytes);
+
+    sum = sum_add(sum, packet + FORMAT_UDP_BYTES, payload_bytes);
+    if (tail_bytes != 0) {
+        uint32_t more = sum_bytes(tail, tail_bytes);
+
+        /* In the machine's order: swapped once for that, and once more if it begins at an odd byte.
+         */
+        sum = sum_fold((uint64_t)sum + (payload_bytes % 2 != 0 ? more : sum_swap(more)));
+    }
+    sum = ~sum & 0xffffu;
     put16(packet + UDP_CHECKSUM, sum != 0 ? sum : 0xffffu);
+}
+
+void format_udp_write_unsummed(const struct format_udp *to, uint8_t *packet, uint32_t payload_bytes)
+{
+    uint32_t udp_bytes = header_write(to, packet, payload_bytes);
+
+    put16(packet + UDP_CHECKSUM, sum_fold((uint64_t)to->pseudo_sum + udp_bytes));
 }
 
 static bool ethernet_ip_fits(const uint8_t *packet, uint32_t packet_bytes,
@@ -150,7 +144,7 @@ static bool ethernet_ip_fits(const uint8_t *packet, uint32_t packet_bytes,
 }
 
 bool format_udp_read(const uint8_t *packet, uint32_t packet_bytes, const struct format_node *us,
-                     uint32_t *out_source_ipv4, uint32_t *out_payload_bytes)
+                     bool summed, uint32_t *out_source_ipv4, uint32_t *out_payload_bytes)
 {
     uint32_t udp_bytes, sum;
 
@@ -162,9 +156,11 @@ bool format_udp_read(const uint8_t *packet, uint32_t packet_bytes, const struct 
         get16(packet + UDP_LENGTH) != udp_bytes || get16(packet + UDP_CHECKSUM) == 0) {
         return false;
     }
-    sum = sum_add(PROTOCOL_UDP + udp_bytes, packet + IP_SOURCE, 8);
-    if (sum_add(sum, packet + UDP, udp_bytes) != 0xffffu) {
-        return false;
+    if (!summed) {
+        sum = sum_add(PROTOCOL_UDP + udp_bytes, packet + IP_SOURCE, 8);
+        if (sum_add(sum, packet + UDP, udp_bytes) != 0xffffu) {
+            return false;
+        }
     }
     *out_source_ipv4 = get32(packet + IP_SOURCE);
     *out_payload_bytes = udp_bytes - UDP_HEADER_BYTES;
@@ -174,21 +170,29 @@ bool format_udp_read(const uint8_t *packet, uint32_t packet_bytes, const struct 
 void format_point_write(uint8_t *packet, uint16_t source, uint16_t destination,
                         uint32_t payload_bytes)
 {
+    uint64_t fields = (uint64_t)POINT_MAGIC << 48 | (uint64_t)source << 32 |
+                      (uint64_t)destination << 16 | payload_bytes;
+
     assert(payload_bytes <= FORMAT_POINT_PAYLOAD_MAX);
-    put16(packet, POINT_MAGIC);
-    put16(packet + 2, source);
-    put16(packet + 4, destination);
-    put16(packet + 6, payload_bytes);
+    fields = __builtin_bswap64(fields);
+    memcpy(packet, &fields, sizeof(fields));
 }
 
 bool format_point_read(const uint8_t *packet, uint32_t packet_bytes, uint16_t us,
                        uint16_t *out_source, uint32_t *out_payload_bytes)
 {
-    if (packet_bytes < FORMAT_POINT_BYTES || get16(packet) != POINT_MAGIC ||
-        get16(packet + 4) != us || get16(packet + 6) != packet_bytes - FORMAT_POINT_BYTES) {
+    uint64_t fields;
+
+    if (packet_bytes < FORMAT_POINT_BYTES) {
         return false;
     }
-    *out_source = (uint16_t)get16(packet + 2);
+    memcpy(&fields, packet, sizeof(fields));
+    fields = __builtin_bswap64(fields);
+    if (fields >> 48 != POINT_MAGIC || (uint16_t)(fields >> 16) != us ||
+        (uint16_t)fields != packet_bytes - FORMAT_POINT_BYTES) {
+        return false;
+    }
+    *out_source = (uint16_t)(fields >> 32);
     *out_payload_bytes = packet_bytes - FORMAT_POINT_BYTES;
     return true;
 }

@@ -34,15 +34,25 @@ struct format_node {
 struct format_udp {
     uint8_t bytes[FORMAT_UDP_BYTES];
     uint32_t ip_sum, udp_sum; /* of the constant parts */
+    uint32_t pseudo_sum;      /* of addresses and protocol */
 };
 
 void format_udp_prepare(struct format_udp *to, const struct format_node *us,
                         const struct format_node *peer);
-/* Writes the header in front of the payload at packet + FORMAT_UDP_BYTES, which must be there. */
-void format_udp_write(const struct format_udp *to, uint8_t *packet, uint32_t payload_bytes);
-/* False: not a packet of ours to us. Payload starts at packet + FORMAT_UDP_BYTES. */
+/*
+ * Writes the header in front of the payload, whose first part is at packet + FORMAT_UDP_BYTES; the
+ * tail follows it on the wire and is somewhere else (NULL, 0: nothing follows).
+ */
+void format_udp_write(const struct format_udp *to, uint8_t *packet, uint32_t payload_bytes,
+                      const uint8_t *tail, uint32_t tail_bytes);
+/* As write, for a device that adds payload and header up itself: the checksum field has the sum of
+ * the pseudo header. payload_bytes: all of it. */
+void format_udp_write_unsummed(const struct format_udp *to, uint8_t *packet,
+                               uint32_t payload_bytes);
+/* False: not a packet of ours to us. Payload starts at packet + FORMAT_UDP_BYTES. summed: somebody
+ * we trust has found the UDP checksum right. */
 bool format_udp_read(const uint8_t *packet, uint32_t packet_bytes, const struct format_node *us,
-                     uint32_t *out_source_ipv4, uint32_t *out_payload_bytes);
+                     bool summed, uint32_t *out_source_ipv4, uint32_t *out_payload_bytes);
 
 void format_point_write(uint8_t *packet, uint16_t source, uint16_t destination,
                         uint32_t payload_bytes);

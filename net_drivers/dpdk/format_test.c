@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "peers.h"
+#include "sum.h"
 
 #define PAYLOAD_MAX 1472u
 
@@ -33,7 +34,7 @@ static void a_packet_is_byte_for_byte_what_the_standards_say(void **state)
     (void)state;
     memcpy(packet + FORMAT_UDP_BYTES, "ab", 2);
     format_udp_prepare(&to, &node_a, &node_b);
-    format_udp_write(&to, packet, 2);
+    format_udp_write(&to, packet, 2, NULL, 0);
     assert_memory_equal(packet, wanted, sizeof(wanted));
 }
 
@@ -52,13 +53,13 @@ static void every_length_is_read_back_also_with_padding(void **state)
         for (uint32_t i = 0; i < length; i++) {
             packet[FORMAT_UDP_BYTES + i] = (uint8_t)random();
         }
-        format_udp_write(&to, packet, length);
-        assert_true(format_udp_read(packet, FORMAT_UDP_BYTES + length + length % 60, &node_b, &ipv4,
-                                    &payload_bytes));
+        format_udp_write(&to, packet, length, NULL, 0);
+        assert_true(format_udp_read(packet, FORMAT_UDP_BYTES + length + length % 60, &node_b, false,
+                                    &ipv4, &payload_bytes));
         assert_int_equal(ipv4, node_a.ipv4);
         assert_int_equal(payload_bytes, length);
-        assert_false(
-            format_udp_read(packet, FORMAT_UDP_BYTES + length, &node_a, &ipv4, &payload_bytes));
+        assert_false(format_udp_read(packet, FORMAT_UDP_BYTES + length, &node_a, false, &ipv4,
+                                     &payload_bytes));
     }
 }
 
@@ -74,16 +75,108 @@ static void any_flipped_bit_is_found(void **state)
         packet[FORMAT_UDP_BYTES + i] = (uint8_t)(i * 37);
     }
     format_udp_prepare(&to, &node_a, &node_b);
-    format_udp_write(&to, packet, 33);
+    format_udp_write(&to, packet, 33, NULL, 0);
     for (uint32_t bit = 0; bit < sizeof(packet) * 8; bit++) {
         bool source_mac = bit / 8 >= 6 && bit / 8 < 12; /* a router changes it: not looked at */
 
         packet[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_int_equal(format_udp_read(packet, sizeof(packet), &node_b, &ipv4, &payload_bytes),
-                         source_mac);
+        assert_int_equal(
+            format_udp_read(packet, sizeof(packet), &node_b, false, &ipv4, &payload_bytes),
+            source_mac);
         packet[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
-    assert_true(format_udp_read(packet, sizeof(packet), &node_b, &ipv4, &payload_bytes));
+    assert_true(format_udp_read(packet, sizeof(packet), &node_b, false, &ipv4, &payload_bytes));
+}
+
+/* However a payload is cut in two, the packet is the same. */
+static void a_tail_is_summed_wherever_it_begins(void **state)
+{
+    enum { LENGTH = 300 };
+    uint8_t whole[FORMAT_UDP_BYTES + LENGTH], cut[FORMAT_UDP_BYTES + LENGTH];
+    struct format_udp to;
+
+    (void)state;
+    srandom(3);
+    for (uint32_t i = 0; i < LENGTH; i++) {
+        whole[FORMAT_UDP_BYTES + i] = (uint8_t)random();
+    }
+    format_udp_prepare(&to, &node_a, &node_b);
+    format_udp_write(&to, whole, LENGTH, NULL, 0);
+    for (uint32_t at = 0; at <= LENGTH; at++) {
+        uint8_t *tail = malloc(LENGTH - at + 1);
+
+        assert_non_null(tail);
+        memcpy(tail, whole + FORMAT_UDP_BYTES + at, LENGTH - at);
+        memset(cut, 0x5a, sizeof(cut));
+        memcpy(cut + FORMAT_UDP_BYTES, whole + FORMAT_UDP_BYTES, at);
+        format_udp_write(&to, cut, at, tail, LENGTH - at);
+        memcpy(cut + FORMAT_UDP_BYTES + at, tail, LENGTH - at);
+        assert_memory_equal(cut, whole, sizeof(whole));
+        free(tail);
+    }
+}
+
+/* What a device does with an unsummed packet: adds up from the UDP header on, and inverts. */
+static void a_device_finishes_an_unsummed_packet(void **state)
+{
+    uint8_t whole[FORMAT_UDP_BYTES + PAYLOAD_MAX], packet[FORMAT_UDP_BYTES + PAYLOAD_MAX];
+    struct format_udp to;
+    uint32_t ipv4, payload_bytes;
+
+    (void)state;
+    srandom(4);
+    format_udp_prepare(&to, &node_a, &node_b);
+    for (uint32_t length = 0; length <= PAYLOAD_MAX; length += 13) {
+        uint32_t sum = 0;
+
+        for (uint32_t i = 0; i < length; i++) {
+            whole[FORMAT_UDP_BYTES + i] = (uint8_t)random();
+        }
+        memcpy(packet, whole, sizeof(packet));
+        format_udp_write(&to, whole, length, NULL, 0);
+        format_udp_write_unsummed(&to, packet, length);
+        assert_false(format_udp_read(packet, FORMAT_UDP_BYTES + length, &node_b, false, &ipv4,
+                                     &payload_bytes));
+        assert_true(format_udp_read(packet, FORMAT_UDP_BYTES + length, &node_b, true, &ipv4,
+                                    &payload_bytes));
+        for (uint32_t i = 34; i < FORMAT_UDP_BYTES + length; i++) {
+            sum += i % 2 == 0 ? (uint32_t)packet[i] << 8 : packet[i];
+        }
+        sum = (sum & 0xffffu) + (sum >> 16);
+        sum = ~((sum & 0xffffu) + (sum >> 16)) & 0xffffu;
+        packet[40] = (uint8_t)(sum >> 8);
+        packet[41] = (uint8_t)sum;
+        assert_memory_equal(packet, whole, FORMAT_UDP_BYTES + length);
+    }
+}
+
+/* Word by word as in RFC 1071, against both ways of sum.c, at every length and alignment. */
+static void the_fast_sum_is_the_plain_sum(void **state)
+{
+    static uint8_t bytes[9100];
+
+    (void)state;
+    srandom(5);
+    for (int round = 0; round < 2; round++) {
+        uint32_t step = round == 0 ? 1 : 97;
+
+        for (size_t i = 0; i < sizeof(bytes); i++) {
+            bytes[i] = round == 0 ? (uint8_t)random() : 0xff;
+        }
+        for (uint32_t length = 0; length < 9000; length += length < 300 ? 1 : 17 * step) {
+            const uint8_t *at = bytes + length % 64;
+            uint64_t plain = 0;
+
+            for (uint32_t i = 0; i < length; i++) {
+                plain += i % 2 == 0 ? at[i] : (uint32_t)at[i] << 8;
+            }
+            while (plain >> 16 != 0) {
+                plain = (plain & 0xffffu) + (plain >> 16);
+            }
+            assert_int_equal(sum_bytes(at, length), plain);
+            assert_int_equal(sum_bytes_narrow(at, length), plain);
+        }
+    }
 }
 
 /* Every length from 0, in memory of just that size: a read past the end faults under valgrind. */
@@ -97,17 +190,17 @@ static void cut_and_random_packets_are_never_frames(void **state)
     (void)state;
     srandom(2);
     format_udp_prepare(&to, &node_a, &node_b);
-    format_udp_write(&to, whole, 20);
+    format_udp_write(&to, whole, 20, NULL, 0);
     for (uint32_t length = 0; length < sizeof(whole); length++) {
         uint8_t *cut = malloc(length + 1);
 
         assert_non_null(cut);
         memcpy(cut + 1, whole, length);
-        assert_false(format_udp_read(cut + 1, length, &node_b, &ipv4, &payload_bytes));
+        assert_false(format_udp_read(cut + 1, length, &node_b, false, &ipv4, &payload_bytes));
         for (uint32_t i = 0; i < length; i++) {
             cut[1 + i] = (uint8_t)random();
         }
-        assert_false(format_udp_read(cut + 1, length, &node_b, &ipv4, &payload_bytes));
+        assert_false(format_udp_read(cut + 1, length, &node_b, false, &ipv4, &payload_bytes));
         assert_false(format_point_read(cut + 1, length, 2, &source, &payload_bytes));
         free(cut);
     }
@@ -152,6 +245,9 @@ int main(void)
         cmocka_unit_test(a_packet_is_byte_for_byte_what_the_standards_say),
         cmocka_unit_test(every_length_is_read_back_also_with_padding),
         cmocka_unit_test(any_flipped_bit_is_found),
+        cmocka_unit_test(a_tail_is_summed_wherever_it_begins),
+        cmocka_unit_test(a_device_finishes_an_unsummed_packet),
+        cmocka_unit_test(the_fast_sum_is_the_plain_sum),
         cmocka_unit_test(cut_and_random_packets_are_never_frames),
         cmocka_unit_test(a_thousand_peers_are_found_by_id_and_by_address),
     };

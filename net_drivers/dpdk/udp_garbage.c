@@ -100,7 +100,7 @@ bool udp_garbage(struct link *link, uint32_t kind)
     memcpy(b.mac, peer_b.mac, 6);
     memcpy(packet + FORMAT_UDP_BYTES, "hello", PAYLOAD_BYTES);
     format_udp_prepare(&to, &a, &b);
-    format_udp_write(&to, packet, PAYLOAD_BYTES);
+    format_udp_write(&to, packet, PAYLOAD_BYTES, NULL, 0);
     packet[bad[kind].offset] = bad[kind].value;
     if (bad[kind].flags & MEND) {
         checksums_mend(packet);

@@ -37,10 +37,10 @@
 /* What the kernel puts in front of a packet in a ring frame (TPACKET_V2), and a VLAN tag. */
 #define FRAME_OVERHEAD_BYTES (66u + 4u)
 /* A block of the ring is whole pages, and whole frames: DPDK takes the ring for one array. */
-#define FRAME_SMALL_BYTES 2048u
+#define FRAME_SMALL_BYTES ETHER_PACKET_SMALL_BYTES
 #define BLOCK_SMALL_BYTES 4096u
 #define FRAMES_SMALL 1024u
-#define FRAME_LARGE_BYTES 10240u
+#define FRAME_LARGE_BYTES ETHER_PACKET_LARGE_BYTES
 #define BLOCK_LARGE_BYTES 20480u
 #define FRAMES_LARGE 512u
 #define POOL_FRAMES 1023u

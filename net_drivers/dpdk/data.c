@@ -9,6 +9,7 @@
 #include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_ip.h>
 #include <rte_mbuf.h>
 
 #include "log.h"
@@ -95,19 +96,18 @@ sf_status dpdk__port_create(struct link *link, const struct link_config *config,
     return SF_OK;
 }
 
-sf_status dpdk__port_configure(struct dpdk_port *port, uint16_t ring_frames)
+sf_status dpdk__port_configure(struct dpdk_port *port, const struct rte_eth_conf *conf,
+                               uint16_t rx_frames, uint16_t tx_frames)
 {
-    struct rte_eth_conf conf = {0};
-
     dpdk__log_catch();
-    if (rte_eth_dev_configure(port->number, 1, 1, &conf) != 0) {
-        return dpdk__port_fail(port, SF_IO, "the device refused one queue each way");
+    if (rte_eth_dev_configure(port->number, 1, 1, conf) != 0) {
+        return dpdk__port_fail(port, SF_IO, "the device refused that MTU, or one queue each way");
     }
-    if (rte_eth_rx_queue_setup(port->number, 0, ring_frames, (unsigned)SOCKET_ID_ANY, NULL,
+    if (rte_eth_rx_queue_setup(port->number, 0, rx_frames, (unsigned)SOCKET_ID_ANY, NULL,
                                port->pool) != 0) {
         return dpdk__port_fail(port, SF_IO, "the device refused its receive queue");
     }
-    if (rte_eth_tx_queue_setup(port->number, 0, ring_frames, (unsigned)SOCKET_ID_ANY, NULL) != 0) {
+    if (rte_eth_tx_queue_setup(port->number, 0, tx_frames, (unsigned)SOCKET_ID_ANY, NULL) != 0) {
         return dpdk__port_fail(port, SF_IO, "the device refused its transmit queue");
     }
     (void)dpdk__log_caught();
@@ -246,7 +246,12 @@ static bool frame_wrap(const struct dpdk_port *port, const struct link_frame *fr
     mbuf->data_len = (uint16_t)(port->header_bytes + frame->length);
     mbuf->pkt_len = mbuf->data_len;
     mbuf->ol_flags = 0; /* what the device said of it when it came */
-    if (port->udp) {
+    if (port->tx_unsummed) {
+        format_udp_write_unsummed(&peer->to, packet, frame->length);
+        mbuf->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
+        mbuf->l2_len = RTE_ETHER_HDR_LEN;
+        mbuf->l3_len = sizeof(struct rte_ipv4_hdr);
+    } else if (port->udp) {
         format_udp_write(&peer->to, packet, frame->length, NULL, 0);
     } else {
         format_point_write(packet, port->node_id, frame->peer, frame->length);
@@ -261,6 +266,19 @@ static void frame_drop(struct dpdk_port *port, struct link_frame *frame)
     port->stats.tx_dropped++;
 }
 
+static uint16_t packets_send(struct dpdk_port *port, struct rte_mbuf *packets[], uint16_t count)
+{
+    if (port->tx_unsummed) {
+        /* For devices that want the packet or its descriptor changed first. */
+        uint16_t good = rte_eth_tx_prepare(port->number, 0, packets, count);
+
+        /* It cannot do what it said it can: from now on we do. The caller comes again. */
+        port->tx_unsummed = good == count;
+        count = good;
+    }
+    return rte_eth_tx_burst(port->number, 0, packets, count);
+}
+
 /*
  * Gives the packets of a burst to the device. Frames to nobody (not in packets) are dropped, but
  * only those in front of the first packet the device did not take: the rest stay the caller's.
@@ -269,8 +287,7 @@ static uint16_t burst_finish(struct dpdk_port *port, struct link_frame frames[],
                              const uint16_t indexes[], struct rte_mbuf *packets[],
                              uint16_t packet_count, uint16_t count)
 {
-    uint16_t sent =
-        packet_count != 0 ? rte_eth_tx_burst(port->number, 0, packets, packet_count) : 0;
+    uint16_t sent = packet_count != 0 ? packets_send(port, packets, packet_count) : 0;
     uint16_t taken = sent < packet_count ? indexes[sent] : count;
     uint16_t next = 0;
 
@@ -310,6 +327,13 @@ uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t 
     return burst_finish(port, frames, indexes, packets, packet_count, i);
 }
 
+/* Only a plain "good" counts: a device may also say nothing, bad, or that there was no checksum. */
+static bool sum_is_known(const struct dpdk_port *port, const struct rte_mbuf *mbuf)
+{
+    return port->rx_summed &&
+           (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+}
+
 /* False: not a frame to us from a peer we know. */
 static bool frame_unwrap(const struct dpdk_port *port, struct rte_mbuf *mbuf,
                          struct link_frame *frame)
@@ -323,7 +347,8 @@ static bool frame_unwrap(const struct dpdk_port *port, struct rte_mbuf *mbuf,
         return false;
     }
     if (port->udp) {
-        if (!format_udp_read(packet, mbuf->data_len, &port->us, false, &ipv4, &payload_bytes)) {
+        if (!format_udp_read(packet, mbuf->data_len, &port->us, sum_is_known(port, mbuf), &ipv4,
+                             &payload_bytes)) {
             return false;
         }
         peer = dpdk__peer_of_ipv4(&port->peers, ipv4);

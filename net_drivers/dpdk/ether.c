@@ -69,12 +69,53 @@ static sf_status mac_settle(struct dpdk_port *port)
     return SF_OK;
 }
 
+/* What a device can do, and what we want of it. */
+static void abilities_take(struct dpdk_port *port, const struct rte_eth_dev_info *info,
+                           struct rte_eth_conf *conf)
+{
+    const uint64_t rx_sums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+
+    conf->rxmode.mtu = port->mtu_bytes + ETHER_HEADERS_BYTES;
+    if (conf->rxmode.mtu < ETHER_IP_BYTES_STANDARD) {
+        conf->rxmode.mtu = ETHER_IP_BYTES_STANDARD;
+    }
+    if ((info->rx_offload_capa & rx_sums) == rx_sums) {
+        conf->rxmode.offloads = rx_sums;
+        port->rx_summed = true;
+    }
+    /* The IPv4 header's sum costs us less than telling the device to make it. */
+    if ((info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0) {
+        conf->txmode.offloads = RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+        port->tx_unsummed = true;
+    }
+    conf->intr_conf.lsc = (*info->dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+}
+
+static sf_status port_configure(struct dpdk_port *port, const struct ether_start *how)
+{
+    uint16_t frames[2] = {how->ring_frames, how->ring_frames};
+    struct rte_eth_conf conf = {0};
+    struct rte_eth_dev_info info;
+
+    if (!how->any_device) {
+        return dpdk__port_configure(port, &conf, how->ring_frames, how->ring_frames);
+    }
+    dpdk__log_catch();
+    if (rte_eth_dev_info_get(port->number, &info) != 0 ||
+        rte_eth_dev_adjust_nb_rx_tx_desc(port->number, &frames[0], &frames[1]) != 0) {
+        return dpdk__port_fail(port, SF_IO, "the device says nothing of itself");
+    }
+    (void)dpdk__log_caught();
+    abilities_take(port, &info, &conf);
+    return dpdk__port_configure(port, &conf, frames[0], frames[1]);
+}
+
 sf_status ether_start(struct dpdk_port *port, const struct ether_start *how)
 {
     sf_status st = dpdk__port_pool(port, how->pool_frames, how->pool_packet_bytes);
 
     if (st == SF_OK) {
-        st = dpdk__port_configure(port, how->ring_frames);
+        st = port_configure(port, how);
     }
     if (st == SF_OK) {
         st = mac_settle(port);

@@ -17,6 +17,9 @@
 #define ETHER_HEADERS_BYTES (FORMAT_UDP_BYTES - ETHER_FRAME_BYTES) /* IPv4 and UDP */
 #define ETHER_IP_BYTES_STANDARD 1500u
 #define ETHER_MTU_BYTES_MIN 64u
+/* Two sizes of packet buffers, which devices that take whole KiB like too. */
+#define ETHER_PACKET_SMALL_BYTES 2048u
+#define ETHER_PACKET_LARGE_BYTES 10240u
 
 struct ether_kind {
     const char *driver; /* its name */
@@ -29,6 +32,9 @@ struct ether_start {
     uint32_t pool_frames;
     uint32_t pool_packet_bytes; /* largest packet a pool frame takes */
     uint16_t ring_frames;       /* of each queue */
+    /* Of a device we know nothing of: its limits are asked for, the MTU is set, and what it can do
+     * (checksums, interrupts for the carrier) is used. */
+    bool any_device;
 };
 
 /* Makes the port object of a link, the configuration checked. Fini copes with a failure. */
@@ -36,6 +42,8 @@ SF_MUST_CHECK sf_status ether_create(struct link *link, const struct link_config
                                      const struct ether_kind *kind, const char **out_text);
 /* Of a port that was found: pool, queues, address, start. */
 SF_MUST_CHECK sf_status ether_start(struct dpdk_port *port, const struct ether_start *how);
+/* Names the port of a PCI device. NOTFOUND, UNSUPPORTED: the text says what to bind or change. */
+SF_MUST_CHECK sf_status ether_pci_find(struct dpdk_port *port, const char *address);
 /* Stops the port and gives the device up. Copes with a port that was not found or not started. */
 void ether_remove(struct dpdk_port *port);
 /* The op. */

@@ -202,7 +202,9 @@ static sf_status device_open(struct dpdk_port *port, const struct link_config *c
     sf_status st = device_create(port, config);
 
     if (st == SF_OK) {
-        st = dpdk__port_configure(port, 1u << MEMIF_RING_LOG2);
+        struct rte_eth_conf conf = {0};
+
+        st = dpdk__port_configure(port, &conf, 1u << MEMIF_RING_LOG2, 1u << MEMIF_RING_LOG2);
     }
     if (st == SF_OK && port->server) {
         dpdk__log_catch();

@@ -27,6 +27,8 @@
 
 #define DPDK_NAME_BYTES_MAX 32u
 
+struct rte_eth_conf;
+
 struct dpdk_port {
     const char *driver;               /* its name, for texts */
     char device[DPDK_NAME_BYTES_MAX]; /* DPDK's name of it; "" before there is one */
@@ -36,7 +38,9 @@ struct dpdk_port {
     bool up;         /* carrier, as of the last look */
     bool closed;
     bool server;
-    bool udp; /* format: udp, or point */
+    bool udp;         /* format: udp, or point */
+    bool tx_unsummed; /* the device makes UDP checksums */
+    bool rx_summed;   /* the device checks them, and says of each packet whether it did */
     uint16_t node_id;
     uint32_t header_bytes, mtu_bytes;
     struct format_node us;
@@ -66,7 +70,9 @@ SF_MUST_CHECK sf_status dpdk__port_create(struct link *link, const struct link_c
 SF_MUST_CHECK sf_status dpdk__port_pool(struct dpdk_port *port, uint32_t frames,
                                         uint32_t packet_bytes);
 /* Configures one queue each way. IO: port->text says what DPDK said. */
-SF_MUST_CHECK sf_status dpdk__port_configure(struct dpdk_port *port, uint16_t ring_frames);
+SF_MUST_CHECK sf_status dpdk__port_configure(struct dpdk_port *port,
+                                             const struct rte_eth_conf *conf, uint16_t rx_frames,
+                                             uint16_t tx_frames);
 /* Fill port->text with the driver's name and what, and answer st. */
 sf_status dpdk__port_refuse(struct dpdk_port *port, sf_status st, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

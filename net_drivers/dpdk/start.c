@@ -14,7 +14,8 @@
 #include "link/dpdk.h"
 #include "log.h"
 
-#define ARGUMENTS_MAX 20
+#define ARGUMENTS_MAX (16 + 2 * LINK_DPDK_PCI_MAX)
+#define PCI_ALLOW_BYTES_MAX (LINK_DPDK_PCI_MAX * 16)
 #define MEMORY_MIB_DEFAULT 64u
 
 struct arguments {
@@ -67,6 +68,34 @@ static void lcore_write(const cpu_set_t *set, char *text, size_t capacity)
     (void)snprintf(text + used, capacity - used, ")");
 }
 
+/* One -a for each address; addresses: checked, or NULL. */
+static void pci_fill(struct arguments *arguments, const char *addresses)
+{
+    char copy[PCI_ALLOW_BYTES_MAX + 1] = "";
+    char *rest = copy;
+    const char *address;
+
+    if (addresses == NULL) {
+        argument_add(arguments, "--no-pci");
+        return;
+    }
+    (void)snprintf(copy, sizeof(copy), "%s", addresses);
+    while ((address = strtok_r(rest, " ", &rest)) != NULL) {
+        argument_add(arguments, "-a");
+        argument_add(arguments, address);
+    }
+}
+
+static bool pci_fits(const char *addresses)
+{
+    uint32_t count = 1;
+
+    for (const char *at = addresses; *at != '\0'; at++) {
+        count += *at == ' ';
+    }
+    return strlen(addresses) <= PCI_ALLOW_BYTES_MAX && count <= LINK_DPDK_PCI_MAX;
+}
+
 static void arguments_fill(struct arguments *arguments, const struct link_dpdk_options *options,
                            const cpu_set_t *set)
 {
@@ -85,12 +114,7 @@ static void arguments_fill(struct arguments *arguments, const struct link_dpdk_o
         (void)snprintf(text, sizeof(text), "--file-prefix=sipfabric%d", (int)getpid());
     }
     argument_add(arguments, text);
-    if (options->pci_allow != NULL) {
-        argument_add(arguments, "-a");
-        argument_add(arguments, options->pci_allow);
-    } else {
-        argument_add(arguments, "--no-pci");
-    }
+    pci_fill(arguments, options->pci_allow);
     if (options->hugepages) {
         argument_add(arguments, "--in-memory");
         memory_mib = options->memory_mib;
@@ -120,9 +144,9 @@ static sf_status options_check(const struct link_dpdk_options *options, const ch
         *out_text = "dpdk: a PCI device needs hugepages";
         return SF_BADARG;
     }
-    if ((options->pci_allow != NULL && strlen(options->pci_allow) > 32) ||
+    if ((options->pci_allow != NULL && !pci_fits(options->pci_allow)) ||
         (options->file_prefix != NULL && strlen(options->file_prefix) > 64)) {
-        *out_text = "dpdk: PCI address over 32 bytes or file prefix over 64";
+        *out_text = "dpdk: more than 8 PCI addresses, or a file prefix over 64 bytes";
         return SF_BADARG;
     }
     return SF_OK;

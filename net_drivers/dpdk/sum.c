@@ -9,15 +9,20 @@
 /* Less than a wide step. */
 static uint64_t sum_rest(const uint8_t *bytes, uint32_t count)
 {
-    uint64_t sum = 0, word = 0;
+    uint64_t sum = 0;
+    uint32_t word;
+    uint16_t half;
 
-    for (; count >= 8; count -= 8, bytes += 8) {
-        memcpy(&word, bytes, 8);
-        sum += (word & 0xffffffffu) + (word >> 32);
+    for (; count >= 4; count -= 4, bytes += 4) {
+        memcpy(&word, bytes, 4);
+        sum += word;
     }
-    word = 0;
-    memcpy(&word, bytes, count);
-    return sum + (word & 0xffffffffu) + (word >> 32);
+    if (count >= 2) {
+        memcpy(&half, bytes, 2);
+        sum += half;
+        bytes += 2;
+    }
+    return count % 2 != 0 ? sum + *bytes : sum;
 }
 
 /* 32-bit words into 64-bit sums: two of each vector, the even and the odd ones. */

@@ -12,6 +12,8 @@
 #include "link/link.h"
 
 #define UDP_GARBAGE_KINDS 24u
+#define UDP_GARBAGE_ONE_BYTE 0u
+#define UDP_GARBAGE_FRAGMENT_FIRST 11u
 
 /* As link_conformance.garbage. */
 bool udp_garbage(struct link *link, uint32_t kind);

@@ -7,14 +7,7 @@
  * configures and starts it. Stopping resets the device and gives the port up, so that it does no
  * DMA any more; opening it again probes it again.
  */
-#include <stdio.h>
-#include <string.h>
-
-#include <rte_dev.h>
-#include <rte_ethdev.h>
-
 #include "ether.h"
-#include "log.h"
 
 static const struct ether_kind virtio = {
     .driver = "virtio",
@@ -30,33 +23,14 @@ static const struct ether_start start = {
     .ring_frames = 256,
 };
 
-static sf_status port_find(struct dpdk_port *port, const char *device)
-{
-    (void)snprintf(port->device, sizeof(port->device), "%s", device);
-    dpdk__log_catch();
-    if (rte_eth_dev_get_port_by_name(device, &port->number) != 0 &&
-        (rte_eal_hotplug_add("pci", device, "") != 0 ||
-         rte_eth_dev_get_port_by_name(device, &port->number) != 0)) {
-        port->device[0] = '\0';
-        return dpdk__port_fail(port, SF_NOTFOUND,
-                               "no such port; is the device bound to uio_pci_generic or vfio-pci, "
-                               "and was it the pci_allow of link_dpdk_start?");
-    }
-    (void)dpdk__log_caught();
-    return SF_OK;
-}
-
 static sf_status virtio_open(struct link *link, const struct link_config *config,
                              const char **out_text)
 {
     sf_status st = ether_create(link, config, &virtio, out_text);
     struct dpdk_port *port = link->impl;
 
-    if (st == SF_OK && strlen(config->device) >= sizeof(port->device)) {
-        st = dpdk__port_refuse(port, SF_BADARG, "the device is %s", virtio.device);
-    }
     if (st == SF_OK) {
-        st = port_find(port, config->device);
+        st = ether_pci_find(port, config->device);
     }
     if (st == SF_OK) {
         st = ether_start(port, &start);

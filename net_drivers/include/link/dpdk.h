@@ -14,11 +14,15 @@
 
 #include "base/status.h"
 
+#define LINK_DPDK_PCI_MAX 8
+
 struct link_dpdk_options {
-    bool hugepages;          /* false: ordinary memory, works for any user, memif only */
-    uint32_t memory_mib;     /* 0: 64 without hugepages; with them, what is needed when it is */
+    bool hugepages;      /* false: ordinary memory, works for any user, but not for PCI devices */
+    uint32_t memory_mib; /* 0: 64 without hugepages; with them, what is needed when it is */
     const char *file_prefix; /* keeps processes of one machine apart; NULL: from the pid */
-    const char *pci_allow; /* one PCI address to probe, e.g. "0000:00:03.0"; NULL: no PCI at all */
+    /* PCI addresses to probe, at most LINK_DPDK_PCI_MAX with spaces between, e.g. "0000:00:03.0";
+     * NULL: no PCI at all */
+    const char *pci_allow;
 };
 
 /*

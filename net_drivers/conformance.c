@@ -282,6 +282,74 @@ static void a_frame_too_large_is_not_taken(void **state)
     traffic(10, 10);
 }
 
+static void traffic_with_tails(uint32_t number, uint32_t count)
+{
+    struct side_order send = order_traffic(B, 0, 0);
+    struct side_order receive = order_traffic(A, 0, 0);
+
+    send.tails = true;
+    while (count > 0) {
+        send.number = number;
+        send.send_count = round_of(count);
+        receive.receive_count = send.send_count;
+        sides_do(&bench.a, &send, &bench.b, &receive);
+        assert_int_equal(bench.a.answer.sent, send.send_count);
+        received_whole(&bench.b, number, send.send_count);
+        number += send.send_count;
+        count -= send.send_count;
+    }
+}
+
+static void frames_with_tails_arrive_whole(void **state)
+{
+    uint32_t free_a;
+    uint64_t bytes;
+
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    free_a = frames_free(&bench.a);
+    traffic_with_tails(100, 3000);
+    bytes = do_simple(&bench.b, SIDE_QUERY).stats.rx_bytes;
+    assert_int_equal(do_simple(&bench.a, SIDE_QUERY).stats.tx_frames, 3001);
+    assert_true(bytes > 3000 * 4);
+    assert_int_equal(do_simple(&bench.a, SIDE_QUERY).stats.tx_bytes, bytes);
+    assert_int_equal(frames_free(&bench.a), free_a);
+}
+
+static void a_received_frame_can_be_sent_on_with_a_tail(void **state)
+{
+    struct side_order out = order_traffic(B, 100, 100);
+    struct side_order echo = order(SIDE_ECHO);
+
+    (void)state;
+    open_both();
+    echo.peer = A;
+    echo.receive_count = 100;
+    echo.tails = true;
+    sides_do(&bench.a, &out, &bench.b, &echo);
+    assert_int_equal(bench.b.answer.sent, 100);
+    received_whole(&bench.a, 0, 100);
+}
+
+static void a_tail_that_makes_a_frame_too_large_is_not_taken(void **state)
+{
+    struct side_order send = order(SIDE_SEND_TOO_LARGE);
+    static const uint32_t lengths[] = {0, 1, 500};
+
+    (void)state;
+    open_both();
+    send.peer = B;
+    send.tails = true;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        send.length = lengths[i];
+        assert_int_equal(side_do(&bench.a, &send).taken_first, 0);
+    }
+    assert_int_equal(do_simple(&bench.a, SIDE_QUERY).stats.tx_frames, 0);
+    assert_int_equal(drain(&bench.b).received, 0);
+    traffic(10, 10);
+}
+
 static void frames_to_nobody_are_dropped_and_the_others_arrive(void **state)
 {
     struct side_order send = order_traffic(B, 20, 0);
@@ -357,7 +425,7 @@ static void peers_are_checked(void **state)
 }
 
 /* Sends until the queue is full, receives all of it. */
-static void fill_and_empty(bool mixed)
+static void fill_and_empty(bool mixed, bool tails)
 {
     struct side_order flood = order(SIDE_FLOOD);
     struct side_order receive = order_traffic(A, 0, 0);
@@ -368,6 +436,7 @@ static void fill_and_empty(bool mixed)
     flood.send_count = 100000;
     flood.length = 200;
     flood.mixed = mixed;
+    flood.tails = tails;
     sent = side_do(&bench.a, &flood).sent;
     assert_in_range(sent, LINK_BURST_MAX, 99999);
     to_nobody = mixed ? side_to_nobody(sent) : 0;
@@ -384,9 +453,10 @@ static void a_full_queue_says_so_and_keeps_what_it_took(void **state)
     open_both();
     traffic(1, 1);
     for (int i = 0; i < 3; i++) {
-        fill_and_empty(false);
+        fill_and_empty(false, false);
         traffic(33, 500);
-        fill_and_empty(true);
+        fill_and_empty(true, false);
+        fill_and_empty(true, true);
     }
 }
 
@@ -624,6 +694,9 @@ static const struct test tests[] = {
     CASE(a_full_burst_is_taken_at_once, 0),
     CASE(the_largest_frame_arrives, 0),
     CASE(a_frame_too_large_is_not_taken, 0),
+    CASE(frames_with_tails_arrive_whole, 0),
+    CASE(a_received_frame_can_be_sent_on_with_a_tail, 0),
+    CASE(a_tail_that_makes_a_frame_too_large_is_not_taken, 0),
     CASE(frames_to_nobody_are_dropped_and_the_others_arrive, 0),
     CASE(frames_from_a_stranger_are_rejected, 0),
     CASE(garbage_is_rejected_and_does_no_harm, 0),

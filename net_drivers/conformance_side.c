@@ -63,6 +63,29 @@ static uint32_t length_of(const struct side_order *order, uint32_t number, uint3
     return order->length != 0 ? order->length : 4u + number * 2654435761u % (mtu_bytes - 3u);
 }
 
+/* Whatever a frame's tail was in; longer than any frame. */
+static uint8_t tail_bytes[LINK_BURST_MAX][UINT16_MAX];
+
+/* Moves the end of a payload out of the frame: at any place, all and nothing included. */
+static void frame_cut(struct link_frame *frame, uint32_t number, uint32_t index)
+{
+    uint32_t keep = number % 11 == 0 ? 0 : number * 2246822519u % (frame->length + 1);
+
+    frame->tail = tail_bytes[index];
+    frame->tail_length = frame->length - keep;
+    memcpy(tail_bytes[index], frame->data + keep, frame->tail_length);
+    memset(frame->data + keep, 0x5a, frame->tail_length);
+    frame->length = keep;
+}
+
+/* Nobody may look at the tails of frames that were taken. */
+static void tails_spoil(uint32_t count, const uint32_t lengths[])
+{
+    for (uint32_t i = 0; i < count; i++) {
+        memset(tail_bytes[i], 0xee, lengths[i]);
+    }
+}
+
 static void frame_check(struct side *side, const struct link_frame *frame)
 {
     struct side_answer *answer = &side->answer;
@@ -120,6 +143,7 @@ static bool step_send(struct side *side)
     uint32_t left = order->send_count - side->answer.sent;
     uint16_t count = ops->frame_alloc(&side->link, frames,
                                       (uint16_t)(left < LINK_BURST_MAX ? left : LINK_BURST_MAX));
+    uint32_t lengths[LINK_BURST_MAX] = {0};
     uint16_t taken;
 
     for (uint16_t i = 0; i < count; i++) {
@@ -128,8 +152,13 @@ static bool step_send(struct side *side)
 
         frame_fill(&frames[i], number, length_of(order, number, frames[i].capacity));
         frames[i].peer = order->mixed && index % 7 == 1 ? NODE_NOBODY : order->peer;
+        if (order->tails) {
+            frame_cut(&frames[i], number, i);
+            lengths[i] = frames[i].tail_length;
+        }
     }
     taken = ops->tx_burst(&side->link, frames, count);
+    tails_spoil(taken, lengths);
     if (side->answer.sent == 0) {
         side->answer.taken_first = taken;
     }
@@ -154,10 +183,18 @@ static bool step_echo(struct side *side)
     uint32_t left = side->order.receive_count - side->answer.received;
     uint16_t count = ops->rx_burst(&side->link, frames,
                                    (uint16_t)(left < LINK_BURST_MAX ? left : LINK_BURST_MAX));
+    uint32_t lengths[LINK_BURST_MAX] = {0};
     uint16_t sent = 0;
 
+    for (uint16_t i = 0; i < count && side->order.tails; i++) {
+        frame_cut(&frames[i], side->answer.received + i, i);
+        lengths[i] = frames[i].tail_length;
+    }
     for (uint32_t tries = 0; sent < count && tries < ECHO_TRIES_MAX; tries++) {
-        sent += ops->tx_burst(&side->link, frames + sent, (uint16_t)(count - sent));
+        uint16_t taken = ops->tx_burst(&side->link, frames + sent, (uint16_t)(count - sent));
+
+        sent = (uint16_t)(sent + taken);
+        tails_spoil(sent, lengths);
     }
     ops->frame_free(&side->link, frames + sent, (uint16_t)(count - sent));
     side->answer.received += count;
@@ -231,6 +268,11 @@ static bool step_send_too_large(struct side *side)
     }
     frame_fill(&frame, 0, frame.capacity);
     frame.length = frame.capacity + 1;
+    if (side->order.tails) {
+        frame.length = side->order.length;
+        frame.tail = tail_bytes[0];
+        frame.tail_length = frame.capacity + 1 - frame.length;
+    }
     frame.peer = side->order.peer;
     side->answer.taken_first = ops->tx_burst(&side->link, &frame, 1);
     ops->frame_free(&side->link, &frame, 1 - side->answer.taken_first);

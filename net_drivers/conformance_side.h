@@ -23,13 +23,13 @@ enum side_op {
     SIDE_OPEN,     /* device, node_id, server, mtu_bytes */
     SIDE_PEER_ADD, /* peer */
     SIDE_PEER_REMOVE,
-    SIDE_WAIT,    /* until the link is up or down, as `up` says */
-    SIDE_TRAFFIC, /* sends send_count frames to peer and receives receive_count at once */
-    SIDE_FLOOD,   /* sends until a frame is not taken, or send_count */
-    SIDE_ECHO,    /* sends receive_count frames back as they came, in their own memory */
-    SIDE_SEND_TOO_LARGE,
-    SIDE_GARBAGE, /* of that kind */
-    SIDE_HOLD,    /* takes all frames there are; answers how many */
+    SIDE_WAIT,           /* until the link is up or down, as `up` says */
+    SIDE_TRAFFIC,        /* sends send_count frames to peer and receives receive_count at once */
+    SIDE_FLOOD,          /* sends until a frame is not taken, or send_count */
+    SIDE_ECHO,           /* sends receive_count frames back as they came, in their own memory */
+    SIDE_SEND_TOO_LARGE, /* with tails: the tail makes it too large */
+    SIDE_GARBAGE,        /* of that kind */
+    SIDE_HOLD,           /* takes all frames there are; answers how many */
     SIDE_RELEASE,
     SIDE_QUERY,
     SIDE_CLOSE,
@@ -43,6 +43,7 @@ struct side_order {
     uint16_t node_id, peer;
     bool server, up;
     bool mixed; /* some go to nobody, see side_to_nobody */
+    bool tails; /* payloads are cut in two; what a taken tail was in is overwritten at once */
     uint32_t mtu_bytes, send_count, receive_count, length, number, kind, timeout_ms;
 };
 

@@ -319,6 +319,9 @@ static sf_status port_open(struct dpdk_port *port, const struct link_config *con
     start.pool_packet_bytes = large ? FRAME_LARGE_BYTES : FRAME_SMALL_BYTES;
     start.ring_frames = large ? FRAMES_LARGE : FRAMES_SMALL;
     if (st == SF_OK) {
+        st = dpdk__port_tails(port);
+    }
+    if (st == SF_OK) {
         st = device_create(port, large);
     }
     return st != SF_OK ? st : ether_start(port, &start);

@@ -1,197 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <rte_cycles.h>
-#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 
-#include "log.h"
 #include "port.h"
 #include "testing.h"
 
-/* Payload of a frame to send: on a cache line, with room in front for headers and for what a
- * device puts in front of those (virtio: 12 bytes). */
-#define PAYLOAD_OFFSET (RTE_PKTMBUF_HEADROOM + RTE_CACHE_LINE_SIZE)
 _Static_assert(FORMAT_UDP_BYTES <= RTE_CACHE_LINE_SIZE, "headers fit in front of the payload");
-#define POOL_CACHE 64u
 
-uint64_t dpdk__ticks(uint64_t microseconds)
+/* What to do with a tail that stays in its own memory: DPDK reads it there. */
+static void tail_nothing_to_free(void *bytes, void *arg)
 {
-    return rte_get_tsc_hz() / 1000000u * microseconds;
+    (void)bytes;
+    (void)arg;
 }
 
-sf_status dpdk__port_refuse(struct dpdk_port *port, sf_status st, const char *format, ...)
+static struct rte_mbuf_ext_shared_info tail_info = {.free_cb = tail_nothing_to_free};
+
+void dpdk__tails_init(struct dpdk_tail tails[], uint32_t count)
 {
-    int used = snprintf(port->text, sizeof(port->text), "%s: ", port->driver);
-    va_list arguments;
-
-    va_start(arguments, format);
-    (void)vsnprintf(port->text + used, sizeof(port->text) - (size_t)used, format, arguments);
-    va_end(arguments);
-    return st;
-}
-
-sf_status dpdk__port_fail(struct dpdk_port *port, sf_status st, const char *what)
-{
-    const char *said = dpdk__log_caught();
-
-    return dpdk__port_refuse(port, st, "%s%s%s", what, said[0] != '\0' ? ": " : "", said);
-}
-
-sf_status dpdk__port_pool(struct dpdk_port *port, uint32_t frames, uint32_t packet_bytes)
-{
-    uint32_t room = PAYLOAD_OFFSET + RTE_ALIGN(packet_bytes, RTE_CACHE_LINE_SIZE);
-    char name[DPDK_NAME_BYTES_MAX];
-
-    assert(room <= UINT16_MAX);
-    (void)snprintf(name, sizeof(name), "link_%u", room);
-    port->pool = rte_mempool_lookup(name);
-    if (port->pool != NULL) {
-        return SF_OK;
+    memset(tails, 0, count * sizeof(tails[0]));
+    for (uint32_t i = 0; i < count; i++) {
+        tails[i].segment.ol_flags = RTE_MBUF_F_EXTERNAL;
+        tails[i].segment.shinfo = &tail_info;
+        tails[i].segment.nb_segs = 1;
     }
-    dpdk__log_catch();
-    port->pool =
-        rte_pktmbuf_pool_create(name, frames, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY);
-    if (port->pool == NULL) {
-        return dpdk__port_fail(port, SF_NOMEM, "no memory for the frame pool");
-    }
-    (void)dpdk__log_caught();
-    return SF_OK;
-}
-
-sf_status dpdk__port_create(struct link *link, const struct link_config *config, const char *driver,
-                            const char **out_text)
-{
-    struct dpdk_port *port = calloc(1, sizeof(*port));
-
-    if (port == NULL) {
-        *out_text = "dpdk: no memory";
-        return SF_NOMEM;
-    }
-    link->impl = port;
-    port->driver = driver;
-    port->control_fd = -1;
-    port->socket_fd = -1;
-    *out_text = port->text;
-    if (config->node_id == LINK_PEER_UNKNOWN) {
-        return dpdk__port_refuse(port, SF_BADARG, "node id 0 is not a node");
-    }
-    if (rte_get_tsc_hz() == 0) {
-        return dpdk__port_refuse(port, SF_BADARG, "link_dpdk_start comes first");
-    }
-    port->node_id = config->node_id;
-    port->server = config->server;
-    port->us.ipv4 = config->ipv4;
-    memcpy(port->us.mac, config->mac, sizeof(port->us.mac));
-    if (dpdk__peers_init(&port->peers, DPDK_PEERS_MAX) != SF_OK) {
-        return dpdk__port_refuse(port, SF_NOMEM, "no memory");
-    }
-    return SF_OK;
-}
-
-sf_status dpdk__port_configure(struct dpdk_port *port, const struct rte_eth_conf *conf,
-                               uint16_t rx_frames, uint16_t tx_frames)
-{
-    dpdk__log_catch();
-    if (rte_eth_dev_configure(port->number, 1, 1, conf) != 0) {
-        return dpdk__port_fail(port, SF_IO, "the device refused that MTU, or one queue each way");
-    }
-    if (rte_eth_rx_queue_setup(port->number, 0, rx_frames, (unsigned)SOCKET_ID_ANY, NULL,
-                               port->pool) != 0) {
-        return dpdk__port_fail(port, SF_IO, "the device refused its receive queue");
-    }
-    if (rte_eth_tx_queue_setup(port->number, 0, tx_frames, (unsigned)SOCKET_ID_ANY, NULL) != 0) {
-        return dpdk__port_fail(port, SF_IO, "the device refused its transmit queue");
-    }
-    (void)dpdk__log_caught();
-    return SF_OK;
-}
-
-sf_status dpdk__peer_add(struct link *link, const struct link_peer *peer)
-{
-    struct dpdk_port *port = link->impl;
-    struct dpdk_peer item = {.node_id = peer->node_id, .ipv4 = peer->ipv4};
-    struct format_node to = {.ipv4 = peer->ipv4};
-
-    if (peer->node_id == LINK_PEER_UNKNOWN || peer->node_id == port->node_id) {
-        return SF_BADARG;
-    }
-    if (!port->udp && port->peers.count == 1 &&
-        dpdk__peer_of_node(&port->peers, peer->node_id) == NULL) {
-        return SF_LIMIT;
-    }
-    if (port->udp && peer->ipv4 == 0) {
-        return SF_BADARG;
-    }
-    memcpy(to.mac, peer->mac, sizeof(to.mac));
-    format_udp_prepare(&item.to, &port->us, &to);
-    return dpdk__peers_add(&port->peers, &item);
-}
-
-void dpdk__peer_remove(struct link *link, uint16_t node_id)
-{
-    dpdk__peers_remove(&((struct dpdk_port *)link->impl)->peers, node_id);
-}
-
-static void look_if_due(struct dpdk_port *port)
-{
-    if (rte_rdtsc() >= port->look_next) {
-        port->look(port);
-    }
-}
-
-bool dpdk__is_up(struct link *link)
-{
-    struct dpdk_port *port = link->impl;
-
-    if (port->closed) {
-        return false;
-    }
-    look_if_due(port);
-    return port->up;
-}
-
-void dpdk__close(struct link *link)
-{
-    ((struct dpdk_port *)link->impl)->closed = true;
-}
-
-void dpdk__fini(struct link *link)
-{
-    struct dpdk_port *port = link->impl;
-
-    if (port == NULL) {
-        return;
-    }
-    dpdk__peers_fini(&port->peers);
-    if (port->control_fd >= 0) {
-        (void)close(port->control_fd);
-    }
-    free(port);
-    link->impl = NULL;
-}
-
-void dpdk__query(const struct link *link, struct link_caps *out_caps)
-{
-    const struct dpdk_port *port = link->impl;
-
-    *out_caps = (struct link_caps){
-        .mtu_bytes = port->mtu_bytes,
-        .burst_max = LINK_BURST_MAX,
-        .many_peers = port->udp,
-    };
-}
-
-void dpdk__stats(const struct link *link, struct link_stats *out_stats)
-{
-    *out_stats = ((const struct dpdk_port *)link->impl)->stats;
 }
 
 uint16_t dpdk__frame_alloc(struct link *link, struct link_frame frames[], uint16_t count)
@@ -206,7 +43,7 @@ uint16_t dpdk__frame_alloc(struct link *link, struct link_frame frames[], uint16
             break;
         }
         frames[i] = (struct link_frame){
-            .data = (uint8_t *)mbuf->buf_addr + PAYLOAD_OFFSET,
+            .data = (uint8_t *)mbuf->buf_addr + DPDK_PAYLOAD_OFFSET,
             .capacity = port->mtu_bytes,
             .peer = LINK_PEER_UNKNOWN,
             .driver = mbuf,
@@ -226,11 +63,70 @@ void dpdk__frame_free(struct link *link, struct link_frame frames[], uint16_t co
 }
 
 /*
+ * Makes the tail the packet's second segment. Only for devices that copy a packet and free it
+ * before their tx_burst returns (memif, af_packet): their free takes one of the two references to
+ * the segment, ours is left, and no pool ever sees it.
+ */
+static void tail_chain(struct dpdk_port *port, struct rte_mbuf *mbuf,
+                       const struct link_frame *frame, uint16_t index)
+{
+    struct rte_mbuf *segment = &port->tails[index].segment;
+
+    segment->buf_addr = (void *)(uintptr_t)frame->tail;
+    segment->buf_len = (uint16_t)frame->tail_length;
+    segment->data_len = (uint16_t)frame->tail_length;
+    segment->pkt_len = frame->tail_length;
+    rte_mbuf_refcnt_set(segment, 2);
+    mbuf->next = segment;
+    mbuf->nb_segs = 2;
+    mbuf->pkt_len += frame->tail_length;
+}
+
+static void tail_unchain(struct rte_mbuf *mbuf)
+{
+    mbuf->next = NULL;
+    mbuf->nb_segs = 1;
+}
+
+static void tail_copy(struct rte_mbuf *mbuf, const struct link_frame *frame)
+{
+    uint8_t *end = frame->data + frame->length;
+
+    assert(end + frame->tail_length <= (uint8_t *)mbuf->buf_addr + mbuf->buf_len);
+    memcpy(end, frame->tail, frame->tail_length);
+    mbuf->data_len = (uint16_t)(mbuf->data_len + frame->tail_length);
+    mbuf->pkt_len = mbuf->data_len;
+}
+
+static bool frame_fits(const struct dpdk_port *port, const struct link_frame *frame)
+{
+    return frame->length <= frame->capacity && frame->length <= port->mtu_bytes &&
+           frame->tail_length <= port->mtu_bytes - frame->length;
+}
+
+static void header_write(const struct dpdk_port *port, const struct dpdk_peer *peer,
+                         const struct link_frame *frame, struct rte_mbuf *mbuf, uint8_t *packet)
+{
+    uint32_t payload_bytes = frame->length + frame->tail_length;
+
+    if (!port->udp) {
+        format_point_write(packet, port->node_id, frame->peer, payload_bytes);
+    } else if (port->tx_unsummed) {
+        format_udp_write_unsummed(&peer->to, packet, payload_bytes);
+        mbuf->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
+        mbuf->l2_len = RTE_ETHER_HDR_LEN;
+        mbuf->l3_len = sizeof(struct rte_ipv4_hdr);
+    } else {
+        format_udp_write(&peer->to, packet, frame->length, frame->tail, frame->tail_length);
+    }
+}
+
+/*
  * Writes the header and sets the packet's bounds. False: to nobody we know. The payload is where
  * the frame says: a received frame that is sent on has it elsewhere than one from frame_alloc, with
- * just the room of the header it came with in front.
+ * just the room of the header it came with in front. index: of the packet in the burst.
  */
-static bool frame_wrap(const struct dpdk_port *port, const struct link_frame *frame)
+static bool frame_wrap(struct dpdk_port *port, const struct link_frame *frame, uint16_t index)
 {
     const struct dpdk_peer *peer = dpdk__peer_of_node(&port->peers, frame->peer);
     struct rte_mbuf *mbuf = frame->driver;
@@ -246,15 +142,11 @@ static bool frame_wrap(const struct dpdk_port *port, const struct link_frame *fr
     mbuf->data_len = (uint16_t)(port->header_bytes + frame->length);
     mbuf->pkt_len = mbuf->data_len;
     mbuf->ol_flags = 0; /* what the device said of it when it came */
-    if (port->tx_unsummed) {
-        format_udp_write_unsummed(&peer->to, packet, frame->length);
-        mbuf->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
-        mbuf->l2_len = RTE_ETHER_HDR_LEN;
-        mbuf->l3_len = sizeof(struct rte_ipv4_hdr);
-    } else if (port->udp) {
-        format_udp_write(&peer->to, packet, frame->length, NULL, 0);
-    } else {
-        format_point_write(packet, port->node_id, frame->peer, frame->length);
+    header_write(port, peer, frame, mbuf, packet);
+    if (frame->tail_length != 0 && port->tails != NULL) {
+        tail_chain(port, mbuf, frame, index);
+    } else if (frame->tail_length != 0) {
+        tail_copy(mbuf, frame);
     }
     return true;
 }
@@ -291,10 +183,13 @@ static uint16_t burst_finish(struct dpdk_port *port, struct link_frame frames[],
     uint16_t taken = sent < packet_count ? indexes[sent] : count;
     uint16_t next = 0;
 
+    for (uint16_t i = sent; i < packet_count; i++) {
+        tail_unchain(packets[i]);
+    }
     for (uint16_t i = 0; i < taken; i++) {
         if (next < sent && indexes[next] == i) {
             port->stats.tx_frames++;
-            port->stats.tx_bytes += frames[i].length;
+            port->stats.tx_bytes += frames[i].length + frames[i].tail_length;
             next++;
         } else {
             frame_drop(port, &frames[i]);
@@ -303,6 +198,13 @@ static uint16_t burst_finish(struct dpdk_port *port, struct link_frame frames[],
         frames[i].data = NULL;
     }
     return taken;
+}
+
+static void look_if_due(struct dpdk_port *port)
+{
+    if (rte_rdtsc() >= port->look_next) {
+        port->look(port);
+    }
 }
 
 uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t count)
@@ -318,8 +220,8 @@ uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t 
         return 0;
     }
     look_if_due(port);
-    for (i = 0; i < count && frames[i].length <= frames[i].capacity; i++) {
-        if (port->up && frame_wrap(port, &frames[i])) {
+    for (i = 0; i < count && frame_fits(port, &frames[i]); i++) {
+        if (port->up && frame_wrap(port, &frames[i], packet_count)) {
             packets[packet_count] = frames[i].driver;
             indexes[packet_count++] = i;
         }
@@ -335,8 +237,7 @@ static bool sum_is_known(const struct dpdk_port *port, const struct rte_mbuf *mb
 }
 
 /* False: not a frame to us from a peer we know. */
-static bool frame_unwrap(const struct dpdk_port *port, struct rte_mbuf *mbuf,
-                         struct link_frame *frame)
+static bool frame_unwrap(struct dpdk_port *port, struct rte_mbuf *mbuf, struct link_frame *frame)
 {
     const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
     const struct dpdk_peer *peer;

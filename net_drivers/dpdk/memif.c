@@ -254,6 +254,9 @@ static sf_status open_as(struct link *link, const struct link_config *config, bo
     if (st == SF_OK) {
         st = dpdk__port_pool(port, MEMIF_POOL_FRAMES, MEMIF_MTU_BYTES_MAX + FORMAT_UDP_BYTES);
     }
+    if (st == SF_OK) {
+        st = dpdk__port_tails(port);
+    }
     if (st != SF_OK) {
         return st;
     }

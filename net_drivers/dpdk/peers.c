@@ -8,6 +8,14 @@
 #define PLACES (2u * DPDK_PEERS_MAX)
 #define NODE_IDS 65536u
 
+static void last_forget(struct dpdk_peers *peers)
+{
+    peers->last_node = NULL;
+    peers->last_ipv4 = NULL;
+    peers->last_node_key = UINT32_MAX;
+    peers->last_ipv4_key = UINT64_MAX;
+}
+
 sf_status dpdk__peers_init(struct dpdk_peers *peers, uint32_t count_max)
 {
     assert(count_max > 0);
@@ -15,6 +23,7 @@ sf_status dpdk__peers_init(struct dpdk_peers *peers, uint32_t count_max)
 
     peers->count = 0;
     peers->count_max = count_max;
+    last_forget(peers);
     peers->items = calloc(count_max, sizeof(*peers->items));
     peers->by_node = calloc(NODE_IDS, sizeof(*peers->by_node));
     peers->by_ipv4 = calloc(PLACES, sizeof(*peers->by_ipv4));
@@ -71,6 +80,7 @@ void dpdk__peers_remove(struct dpdk_peers *peers, uint16_t node_id)
     if (index-- == 0) {
         return;
     }
+    last_forget(peers);
     peers->by_node[node_id] = 0;
     peers->count--;
     if (index != peers->count) {
@@ -83,14 +93,19 @@ void dpdk__peers_remove(struct dpdk_peers *peers, uint16_t node_id)
     }
 }
 
-const struct dpdk_peer *dpdk__peer_of_node(const struct dpdk_peers *peers, uint16_t node_id)
+const struct dpdk_peer *dpdk__peer_seek_node(struct dpdk_peers *peers, uint16_t node_id)
 {
     uint32_t index = peers->by_node[node_id];
 
-    return index != 0 ? &peers->items[index - 1] : NULL;
+    if (index == 0) {
+        return NULL;
+    }
+    peers->last_node = &peers->items[index - 1];
+    peers->last_node_key = node_id;
+    return peers->last_node;
 }
 
-const struct dpdk_peer *dpdk__peer_of_ipv4(const struct dpdk_peers *peers, uint32_t ipv4)
+const struct dpdk_peer *dpdk__peer_seek_ipv4(struct dpdk_peers *peers, uint32_t ipv4)
 {
     for (uint32_t place = place_first(ipv4);; place = (place + 1) % PLACES) {
         uint32_t index = peers->by_ipv4[place];
@@ -99,7 +114,9 @@ const struct dpdk_peer *dpdk__peer_of_ipv4(const struct dpdk_peers *peers, uint3
             return NULL;
         }
         if (peers->items[index - 1].ipv4 == ipv4) {
-            return &peers->items[index - 1];
+            peers->last_ipv4 = &peers->items[index - 1];
+            peers->last_ipv4_key = ipv4;
+            return peers->last_ipv4;
         }
     }
 }

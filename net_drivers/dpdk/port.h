@@ -6,7 +6,8 @@
  * stands in front of a payload, differ.
  *
  * Model: one receive and one transmit queue. A frame is one packet buffer (mbuf) with room for the
- * headers in front of the payload, so nothing is copied here. Ports whose frames are of one size
+ * headers in front of the payload, so nothing is copied here, but for tails if the device keeps
+ * packets. Ports whose frames are of one size
  * share a pool, which lives until DPDK stops: a frame may be given back after its link has stopped.
  *
  * Time: the processor's time stamp counter, for how often a link's control side is looked at.
@@ -18,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <rte_mbuf.h>
 #include <rte_mempool.h>
 
 #include "format.h"
@@ -29,27 +31,41 @@
 
 struct rte_eth_conf;
 
+/* Payload of a frame to send: on a cache line, with room in front for headers and for what a
+ * device puts in front of those (virtio: 12 bytes). */
+#define DPDK_PAYLOAD_OFFSET (RTE_PKTMBUF_HEADROOM + RTE_CACHE_LINE_SIZE)
+
+/* A packet's second segment while its burst is under way. */
+struct dpdk_tail {
+    struct rte_mbuf segment;
+};
+
 struct dpdk_port {
-    const char *driver;               /* its name, for texts */
-    char device[DPDK_NAME_BYTES_MAX]; /* DPDK's name of it; "" before there is one */
-    char text[640];
+    /* what every burst looks at */
+    uint64_t look_next; /* time stamp */
+    void (*look)(struct dpdk_port *port);
     uint16_t number; /* DPDK's port number */
-    bool running;    /* its queues may be used */
-    bool up;         /* carrier, as of the last look */
+    uint16_t node_id;
+    bool running; /* its queues may be used */
+    bool up;      /* carrier, as of the last look */
     bool closed;
-    bool server;
     bool udp;         /* format: udp, or point */
     bool tx_unsummed; /* the device makes UDP checksums */
     bool rx_summed;   /* the device checks them, and says of each packet whether it did */
-    uint16_t node_id;
     uint32_t header_bytes, mtu_bytes;
-    struct format_node us;
-    struct rte_mempool *pool;
     struct dpdk_peers peers;
     struct link_stats stats;
-    uint64_t look_next, retry_next; /* time stamps */
-    uint64_t look_ticks;            /* from look to look */
-    void (*look)(struct dpdk_port *port);
+    struct rte_mempool *pool;
+    struct dpdk_tail
+        *tails; /* LINK_BURST_MAX; NULL: the device keeps packets, so tails are copied */
+    struct format_node us;
+
+    const char *driver;               /* its name, for texts */
+    char device[DPDK_NAME_BYTES_MAX]; /* DPDK's name of it; "" before there is one */
+    char text[640];
+    bool server;
+    uint64_t retry_next;       /* time stamp */
+    uint64_t look_ticks;       /* from look to look */
     struct dpdk_intr_set intr; /* memif */
     /* af_packet; descriptors: -1 if there is none */
     int control_fd; /* ours, to ask the kernel */
@@ -59,7 +75,7 @@ struct dpdk_port {
     uint64_t tx_kicked; /* tx_frames when the kernel was last asked to send */
 };
 
-/* --- data.c
+/* --- port.c
  * -------------------------------------------------------------------------------------*/
 
 /* Makes the port object of a link: config's node, peers. Fini copes with a failure. */
@@ -79,8 +95,17 @@ sf_status dpdk__port_refuse(struct dpdk_port *port, sf_status st, const char *fo
 /* As refuse, and what DPDK said. Wants a log catch to be running; ends it. */
 sf_status dpdk__port_fail(struct dpdk_port *port, sf_status st, const char *what);
 uint64_t dpdk__ticks(uint64_t microseconds);
+/* For devices that copy a packet and free it before their tx_burst returns. */
+SF_MUST_CHECK sf_status dpdk__port_tails(struct dpdk_port *port);
 
-/* The ops all drivers share. */
+/* --- data.c
+ * -------------------------------------------------------------------------------------*/
+
+void dpdk__tails_init(struct dpdk_tail tails[], uint32_t count);
+
+/* --- the ops all drivers share
+ * -------------------------------------------------------------------------------------*/
+
 sf_status dpdk__peer_add(struct link *link, const struct link_peer *peer);
 void dpdk__peer_remove(struct link *link, uint16_t node_id);
 bool dpdk__is_up(struct link *link);

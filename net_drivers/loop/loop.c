@@ -257,27 +257,41 @@ static void loop_frame_free(struct link *link, struct link_frame frames[], uint1
     link_pool_give(&((struct loop *)link->impl)->pool, frames, count);
 }
 
-static bool ring_put(struct loop_ring *ring, uint32_t mtu_bytes, uint16_t source, const void *bytes,
-                     uint32_t length)
+static bool ring_put(struct loop_ring *ring, uint32_t mtu_bytes, uint16_t source,
+                     const struct link_frame *frame)
 {
     uint32_t index = ring->head % LOOP_RING_FRAMES;
+    uint8_t *to = ring->memory + (size_t)index * mtu_bytes;
 
     if (ring->head - ring->tail == LOOP_RING_FRAMES) {
         return false;
     }
-    memcpy(ring->memory + (size_t)index * mtu_bytes, bytes, length);
-    ring->slots[index] = (struct loop_slot){.length = length, .source = source};
+    memcpy(to, frame->data, frame->length);
+    if (frame->tail_length != 0) {
+        memcpy(to + frame->length, frame->tail, frame->tail_length);
+    }
+    ring->slots[index] =
+        (struct loop_slot){.length = frame->length + frame->tail_length, .source = source};
     ring->head++;
     return true;
 }
 
 bool loop__inject(struct link *link, uint16_t source, const void *bytes, uint32_t length)
 {
+    struct link_frame frame = {.tail = bytes, .tail_length = length};
     struct loop *loop = link->impl;
+    uint8_t nothing;
 
     assert(length <= loop->pool.bytes);
-    return loop_is_up(link) && ring_put(&loop->wire->rings[1 - loop->side], loop->wire->mtu_bytes,
-                                        source, bytes, length);
+    frame.data = &nothing;
+    return loop_is_up(link) &&
+           ring_put(&loop->wire->rings[1 - loop->side], loop->wire->mtu_bytes, source, &frame);
+}
+
+static bool frame_fits(const struct loop *loop, const struct link_frame *frame)
+{
+    return frame->length <= loop->pool.bytes &&
+           frame->tail_length <= loop->pool.bytes - frame->length;
 }
 
 static uint16_t loop_tx_burst(struct link *link, struct link_frame frames[], uint16_t count)
@@ -292,15 +306,15 @@ static uint16_t loop_tx_burst(struct link *link, struct link_frame frames[], uin
     for (taken = 0; taken < count; taken++) {
         struct link_frame *frame = &frames[taken];
 
-        if (frame->length > loop->pool.bytes) {
+        if (!frame_fits(loop, frame)) {
             break;
         }
         if (!up || frame->peer == LINK_PEER_UNKNOWN || frame->peer != loop->peer_id) {
             loop->stats.tx_dropped++;
         } else if (ring_put(&loop->wire->rings[1 - loop->side], loop->pool.bytes, loop->node_id,
-                            frame->data, frame->length)) {
+                            frame)) {
             loop->stats.tx_frames++;
-            loop->stats.tx_bytes += frame->length;
+            loop->stats.tx_bytes += frame->length + frame->tail_length;
         } else {
             break;
         }

@@ -242,32 +242,54 @@ static void held_polled(struct sim *sim)
     }
 }
 
+/* A frame of the inner driver with all of the payload in its own memory. */
+static bool copy_make(struct sim *sim, const struct link_frame *frame, struct link_frame *out_copy)
+{
+    if (sim->inner.ops->frame_alloc(&sim->inner, out_copy, 1) != 1) {
+        return false;
+    }
+    assert(frame->length + frame->tail_length <= out_copy->capacity);
+    memcpy(out_copy->data, frame->data, frame->length);
+    if (frame->tail_length != 0) {
+        memcpy(out_copy->data + frame->length, frame->tail, frame->tail_length);
+    }
+    out_copy->length = frame->length + frame->tail_length;
+    out_copy->peer = frame->peer;
+    return true;
+}
+
 static void duplicate(struct sim *sim, const struct link_frame *frame)
 {
     struct link_frame copy;
 
-    if (sim->inner.ops->frame_alloc(&sim->inner, &copy, 1) != 1) {
-        return;
+    if (copy_make(sim, frame, &copy)) {
+        send_or_lose(sim, &copy);
     }
-    memcpy(copy.data, frame->data, frame->length);
-    copy.length = frame->length;
-    copy.peer = frame->peer;
-    send_or_lose(sim, &copy);
 }
 
-static void hold(struct sim *sim, const struct link_frame *frame)
+/* False: no memory to hold it in. A tail is not ours to keep, so such a frame is held as a copy. */
+static bool hold(struct sim *sim, struct link_frame *frame)
 {
+    struct link_frame kept = *frame;
+
+    if (frame->tail_length != 0) {
+        if (!copy_make(sim, frame, &kept)) {
+            return false;
+        }
+        sim->inner.ops->frame_free(&sim->inner, frame, 1);
+    }
     sim->held[sim->held_count++] = (struct sim_held){
-        .frame = *frame,
+        .frame = kept,
         .late = 1 + (uint32_t)(random_next(sim) % SIM_LATE_MAX),
         .polls = SIM_IDLE_POLLS,
     };
+    return true;
 }
 
 /* Answers whether the frame was taken. */
 static bool tx_one(struct sim *sim, struct link_frame *frame, uint32_t mtu_bytes)
 {
-    if (frame->length > mtu_bytes) {
+    if (frame->length > mtu_bytes || frame->tail_length > mtu_bytes - frame->length) {
         return false;
     }
     if (happens(sim, sim->loss_ppm)) {
@@ -278,8 +300,7 @@ static bool tx_one(struct sim *sim, struct link_frame *frame, uint32_t mtu_bytes
     if (happens(sim, sim->duplicate_ppm)) {
         duplicate(sim, frame);
     }
-    if (sim->held_count < SIM_HELD_MAX && happens(sim, sim->reorder_ppm)) {
-        hold(sim, frame);
+    if (sim->held_count < SIM_HELD_MAX && happens(sim, sim->reorder_ppm) && hold(sim, frame)) {
         return true;
     }
     if (sim->inner.ops->tx_burst(&sim->inner, frame, 1) != 1) {

@@ -12,14 +12,15 @@
  *   fini   never blocks: frees. Copes with an open that failed half way.
  * Frames: the driver owns frame memory. frame_alloc lends frames for sending; tx_burst takes back
  * those it accepted; rx_burst lends received ones; frame_free gives any back, before fini.
- * A received frame may also be sent on, on the link it came from. A frame longer than its capacity
- * is not taken. Payload has no alignment.
- * Peers: frames are addressed by node id. peer_add tells the driver how to reach a node; a
- * received frame's peer is set by the driver from where it came from (LINK_PEER_UNKNOWN: drop it).
- * Threads: all ops from one thread; the core holds no lock while calling.
- * Errors: an op answers what it saw; only the first one to see a failure logs it.
- * Untrusted: everything received. A driver checks its own encapsulation and drops (and counts)
- * what does not parse.
+ * A received frame may also be sent on, on the link it came from. Payload has no alignment.
+ * A frame to send may continue in a tail, which can be any memory and must stay as it is until
+ * tx_burst has taken the frame, not longer. A frame whose length is more than its capacity, or
+ * whose length and tail_length together are more than the MTU, is not taken. Peers: frames are
+ * addressed by node id. peer_add tells the driver how to reach a node; a received frame's peer is
+ * set by the driver from where it came from (LINK_PEER_UNKNOWN: drop it). Threads: all ops from one
+ * thread; the core holds no lock while calling. Errors: an op answers what it saw; only the first
+ * one to see a failure logs it. Untrusted: everything received. A driver checks its own
+ * encapsulation and drops (and counts) what does not parse.
  */
 #ifndef LINK_LINK_H
 #define LINK_LINK_H
@@ -36,11 +37,13 @@
 struct link;
 
 struct link_frame {
-    uint8_t *data;     /* payload: what the session wrote or shall read */
-    uint32_t length;   /* bytes of payload */
-    uint32_t capacity; /* tx: largest length */
-    uint16_t peer;     /* node id to send to, or the one it came from */
-    void *driver;      /* the driver's own */
+    uint8_t *data;        /* payload: what the session wrote or shall read */
+    const uint8_t *tail;  /* tx: more payload, behind that on the wire; not the driver's memory */
+    void *driver;         /* the driver's own */
+    uint32_t length;      /* bytes at data */
+    uint32_t tail_length; /* bytes at tail, 0: none (rx: always) */
+    uint32_t capacity;    /* tx: largest length */
+    uint16_t peer;        /* node id to send to, or the one it came from */
 };
 
 /* How to reach a node. Drivers read the fields they need. */

@@ -73,6 +73,7 @@ static void run_faults(struct run *run, const struct link_config *faults)
 {
     struct link a, b;
     struct link_frame frame;
+    uint8_t tail[sizeof(uint32_t) - 1];
 
     memset(run, 0, sizeof(*run));
     side_open(&a, true, faults);
@@ -82,7 +83,14 @@ static void run_faults(struct run *run, const struct link_config *faults)
         memcpy(frame.data, &i, sizeof(i));
         frame.length = sizeof(i);
         frame.peer = 2;
+        if (i % 2 == 1) { /* what is held back must not need the tail any more */
+            memcpy(tail, frame.data + 1, sizeof(tail));
+            frame.length = 1;
+            frame.tail = tail;
+            frame.tail_length = sizeof(tail);
+        }
         assert_int_equal(a.ops->tx_burst(&a, &frame, 1), 1);
+        memset(tail, 0xee, sizeof(tail));
         receive(&b, run);
     }
     /* The sender goes on polling: what was held back comes late, but it comes. */

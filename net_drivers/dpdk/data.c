@@ -10,6 +10,8 @@
 #include "port.h"
 #include "testing.h"
 
+#define TX_CALLS_A_LOOK 16u
+
 _Static_assert(FORMAT_UDP_BYTES <= RTE_CACHE_LINE_SIZE, "headers fit in front of the payload");
 
 /* What to do with a tail that stays in its own memory: DPDK reads it there. */
@@ -109,7 +111,7 @@ static void header_write(const struct dpdk_port *port, const struct dpdk_peer *p
 {
     uint32_t payload_bytes = frame->length + frame->tail_length;
 
-    if (!port->udp) {
+    if (likely(!port->udp)) {
         format_point_write(packet, port->node_id, frame->peer, payload_bytes);
     } else if (port->tx_unsummed) {
         format_udp_write_unsummed(&peer->to, packet, payload_bytes);
@@ -143,19 +145,14 @@ static bool frame_wrap(struct dpdk_port *port, const struct link_frame *frame, u
     mbuf->pkt_len = mbuf->data_len;
     mbuf->ol_flags = 0; /* what the device said of it when it came */
     header_write(port, peer, frame, mbuf, packet);
-    if (frame->tail_length != 0 && port->tails != NULL) {
-        tail_chain(port, mbuf, frame, index);
-    } else if (frame->tail_length != 0) {
-        tail_copy(mbuf, frame);
+    if (frame->tail_length != 0) {
+        if (port->tails != NULL) {
+            tail_chain(port, mbuf, frame, index);
+        } else {
+            tail_copy(mbuf, frame);
+        }
     }
     return true;
-}
-
-/* frames[index] goes nowhere: back to the pool, and counted. */
-static void frame_drop(struct dpdk_port *port, struct link_frame *frame)
-{
-    rte_pktmbuf_free(frame->driver);
-    port->stats.tx_dropped++;
 }
 
 static uint16_t packets_send(struct dpdk_port *port, struct rte_mbuf *packets[], uint16_t count)
@@ -171,38 +168,37 @@ static uint16_t packets_send(struct dpdk_port *port, struct rte_mbuf *packets[],
     return rte_eth_tx_burst(port->number, 0, packets, count);
 }
 
-/*
- * Gives the packets of a burst to the device. Frames to nobody (not in packets) are dropped, but
- * only those in front of the first packet the device did not take: the rest stay the caller's.
- */
-static uint16_t burst_finish(struct dpdk_port *port, struct link_frame frames[],
-                             const uint16_t indexes[], struct rte_mbuf *packets[],
-                             uint16_t packet_count, uint16_t count)
+/* A burst under way. Frames to nobody are not in packets. */
+struct burst {
+    struct rte_mbuf *packets[LINK_BURST_MAX];
+    uint16_t indexes[LINK_BURST_MAX]; /* of each packet's frame; rising */
+};
+
+/* Frames in front of the first packet the device did not take: sent, or dropped. */
+static void burst_settle(struct dpdk_port *port, struct link_frame frames[], uint16_t taken,
+                         const struct burst *burst, uint16_t sent)
 {
-    uint16_t sent = packet_count != 0 ? packets_send(port, packets, packet_count) : 0;
-    uint16_t taken = sent < packet_count ? indexes[sent] : count;
+    uint64_t bytes = 0;
     uint16_t next = 0;
 
-    for (uint16_t i = sent; i < packet_count; i++) {
-        tail_unchain(packets[i]);
-    }
     for (uint16_t i = 0; i < taken; i++) {
-        if (next < sent && indexes[next] == i) {
-            port->stats.tx_frames++;
-            port->stats.tx_bytes += frames[i].length + frames[i].tail_length;
+        if (likely(next < sent && burst->indexes[next] == i)) {
+            bytes += (uint64_t)frames[i].length + frames[i].tail_length;
             next++;
         } else {
-            frame_drop(port, &frames[i]);
+            rte_pktmbuf_free(frames[i].driver);
         }
         frames[i].driver = NULL;
         frames[i].data = NULL;
     }
-    return taken;
+    port->stats.tx_frames += sent;
+    port->stats.tx_bytes += bytes;
+    port->stats.tx_dropped += taken - sent;
 }
 
 static void look_if_due(struct dpdk_port *port)
 {
-    if (rte_rdtsc() >= port->look_next) {
+    if (unlikely(rte_rdtsc() >= port->look_next)) {
         port->look(port);
     }
 }
@@ -210,23 +206,37 @@ static void look_if_due(struct dpdk_port *port)
 uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t count)
 {
     struct dpdk_port *port = link->impl;
-    struct rte_mbuf *packets[LINK_BURST_MAX];
-    uint16_t indexes[LINK_BURST_MAX];
-    uint16_t packet_count = 0;
+    struct burst burst;
+    uint16_t sent = 0;
+    uint16_t n = 0;
     uint16_t i;
 
     assert(count <= LINK_BURST_MAX);
     if (port->closed) {
         return 0;
     }
-    look_if_due(port);
-    for (i = 0; i < count && frame_fits(port, &frames[i]); i++) {
-        if (port->up && frame_wrap(port, &frames[i], packet_count)) {
-            packets[packet_count] = frames[i].driver;
-            indexes[packet_count++] = i;
+    /* Reading the time stamp is a good part of what we add to a frame. Whoever sends also receives,
+     * and looks then. */
+    if (unlikely(++port->tx_calls % TX_CALLS_A_LOOK == 0)) {
+        look_if_due(port);
+    }
+    for (i = 0; i < count && likely(frame_fits(port, &frames[i])); i++) {
+        if (likely(port->up) && likely(frame_wrap(port, &frames[i], n))) {
+            burst.packets[n] = frames[i].driver;
+            burst.indexes[n++] = i;
         }
     }
-    return burst_finish(port, frames, indexes, packets, packet_count, i);
+    if (n != 0) {
+        sent = packets_send(port, burst.packets, n);
+    }
+    if (unlikely(sent < n)) {
+        i = burst.indexes[sent];
+        for (uint16_t k = sent; k < n; k++) {
+            tail_unchain(burst.packets[k]);
+        }
+    }
+    burst_settle(port, frames, i, &burst, sent);
+    return i;
 }
 
 /* Only a plain "good" counts: a device may also say nothing, bad, or that there was no checksum. */
@@ -276,7 +286,9 @@ uint16_t dpdk__rx_burst(struct link *link, struct link_frame frames[], uint16_t 
 {
     struct dpdk_port *port = link->impl;
     struct rte_mbuf *packets[LINK_BURST_MAX];
-    uint16_t packet_count, got = 0;
+    uint16_t packet_count;
+    uint64_t bytes = 0;
+    uint16_t got = 0;
 
     assert(count <= LINK_BURST_MAX);
     if (port->closed) {
@@ -287,16 +299,20 @@ uint16_t dpdk__rx_burst(struct link *link, struct link_frame frames[], uint16_t 
         return 0;
     }
     packet_count = rte_eth_rx_burst(port->number, 0, packets, count);
+    if (packet_count == 0) {
+        return 0;
+    }
     for (uint16_t i = 0; i < packet_count; i++) {
-        if (frame_unwrap(port, packets[i], &frames[got])) {
-            port->stats.rx_frames++;
-            port->stats.rx_bytes += frames[got].length;
+        if (likely(frame_unwrap(port, packets[i], &frames[got]))) {
+            bytes += frames[got].length;
             got++;
         } else {
-            port->stats.rx_rejected++;
             rte_pktmbuf_free(packets[i]);
         }
     }
+    port->stats.rx_frames += got;
+    port->stats.rx_bytes += bytes;
+    port->stats.rx_rejected += packet_count - got;
     return got;
 }
 

@@ -32,7 +32,6 @@ _Static_assert(UDP + 8 == FORMAT_UDP_BYTES, "three headers without options");
 #define PROTOCOL_UDP 17u
 #define TYPE_IPV4 0x0800u
 #define TTL 64u
-#define POINT_MAGIC 0x5346u
 
 static void put16(uint8_t *at, uint32_t value)
 {
@@ -164,35 +163,5 @@ bool format_udp_read(const uint8_t *packet, uint32_t packet_bytes, const struct 
     }
     *out_source_ipv4 = get32(packet + IP_SOURCE);
     *out_payload_bytes = udp_bytes - UDP_HEADER_BYTES;
-    return true;
-}
-
-void format_point_write(uint8_t *packet, uint16_t source, uint16_t destination,
-                        uint32_t payload_bytes)
-{
-    uint64_t fields = (uint64_t)POINT_MAGIC << 48 | (uint64_t)source << 32 |
-                      (uint64_t)destination << 16 | payload_bytes;
-
-    assert(payload_bytes <= FORMAT_POINT_PAYLOAD_MAX);
-    fields = __builtin_bswap64(fields);
-    memcpy(packet, &fields, sizeof(fields));
-}
-
-bool format_point_read(const uint8_t *packet, uint32_t packet_bytes, uint16_t us,
-                       uint16_t *out_source, uint32_t *out_payload_bytes)
-{
-    uint64_t fields;
-
-    if (packet_bytes < FORMAT_POINT_BYTES) {
-        return false;
-    }
-    memcpy(&fields, packet, sizeof(fields));
-    fields = __builtin_bswap64(fields);
-    if (fields >> 48 != POINT_MAGIC || (uint16_t)(fields >> 16) != us ||
-        (uint16_t)fields != packet_bytes - FORMAT_POINT_BYTES) {
-        return false;
-    }
-    *out_source = (uint16_t)(fields >> 32);
-    *out_payload_bytes = packet_bytes - FORMAT_POINT_BYTES;
     return true;
 }

@@ -17,6 +17,7 @@
 #define A LINK_CONFORMANCE_NODE_A
 #define B LINK_CONFORMANCE_NODE_B
 #define STARTS 10
+#define PINGS 2000u
 #define LINK_UP_MS_MAX 5000u
 #define ROUND_FRAMES_MAX 250u /* a driver that is lossy holds that many */
 
@@ -207,6 +208,9 @@ static void what_it_says_of_itself_is_sane(void **state)
     assert_in_range(answer.caps.burst_max, 1, LINK_BURST_MAX);
     assert_int_equal(answer.stats.tx_frames, 0);
     assert_int_equal(answer.stats.rx_frames, 0);
+    assert_int_equal(answer.stats.rx_missed, 0);
+    assert_int_equal(answer.stats.up_events, 1);
+    assert_int_equal(answer.stats.down_events, 0);
 }
 
 static void frames_arrive_whole_and_in_order_both_ways(void **state)
@@ -238,6 +242,32 @@ static void a_received_frame_can_be_sent_on(void **state)
     sides_do(&bench.a, &out, &bench.b, &echo);
     assert_int_equal(bench.b.answer.sent, 100);
     received_whole(&bench.a, 0, 100);
+}
+
+/* Never by time: a frame that came while the side fell asleep has woken it. */
+static void a_sleeping_side_wakes_for_every_frame(void **state)
+{
+    struct side_order ping = order(SIDE_PING);
+    struct side_order pong = order(SIDE_PONG);
+
+    (void)state;
+    open_both();
+    traffic(1, 1);
+    for (int i = 0; i < 2; i++) {
+        struct side *sleeper = i == 0 ? &bench.b : &bench.a;
+        struct side *caller = i == 0 ? &bench.a : &bench.b;
+
+        ping.peer = i == 0 ? B : A;
+        ping.send_count = PINGS;
+        pong.peer = i == 0 ? A : B;
+        pong.receive_count = PINGS;
+        ping.timeout_ms = pong.timeout_ms = 30000;
+        sides_do(caller, &ping, sleeper, &pong);
+        received_whole(caller, 0, PINGS);
+        assert_in_range(sleeper->answer.slept, PINGS / 10, PINGS * 100);
+        assert_int_equal(sleeper->answer.overslept, 0);
+    }
+    traffic(100, 100);
 }
 
 static void a_full_burst_is_taken_at_once(void **state)
@@ -465,6 +495,7 @@ static void a_flood_is_lost_in_part_and_does_no_harm(void **state)
 {
     struct side_order flood = order(SIDE_FLOOD);
     struct side_answer answer;
+    uint64_t missed;
     uint32_t sent;
 
     (void)state;
@@ -474,10 +505,15 @@ static void a_flood_is_lost_in_part_and_does_no_harm(void **state)
     flood.send_count = 5000;
     flood.length = 200;
     for (int i = 0; i < 3; i++) {
+        missed = do_simple(&bench.b, SIDE_QUERY).stats.rx_missed;
         sent = side_do(&bench.a, &flood).sent;
         assert_int_equal(sent, 5000);
         answer = drain(&bench.b);
         assert_in_range(answer.received, ROUND_FRAMES_MAX, sent);
+        missed = do_simple(&bench.b, SIDE_QUERY).stats.rx_missed - missed;
+        if (bench.driver->counts_missed) {
+            assert_int_equal(answer.received + missed, sent);
+        }
         assert_int_equal(answer.number_first, 0);
         assert_int_equal(answer.damage_count, 0);
         assert_int_equal(answer.disorder_count, 0);
@@ -523,8 +559,10 @@ static void no_frame_leaks(void **state)
 static void leave_and_return(struct side *leaver, struct side *stayer)
 {
     struct side_order lost = order_traffic(stayer == &bench.a ? B : A, 10, 0);
+    struct link_stats before, after;
     uint64_t dropped;
 
+    before = do_simple(stayer, SIDE_QUERY).stats;
     close_side(leaver);
     if (!bench.driver->blind) {
         wait_for(stayer, false);
@@ -536,6 +574,10 @@ static void leave_and_return(struct side *leaver, struct side *stayer)
     open_side(leaver);
     wait_for(stayer, true);
     wait_for(leaver, true);
+    after = do_simple(stayer, SIDE_QUERY).stats;
+    assert_int_equal(after.down_events, before.down_events + !bench.driver->blind);
+    assert_int_equal(after.up_events, before.up_events + !bench.driver->blind);
+    assert_int_equal(do_simple(leaver, SIDE_QUERY).stats.up_events, 1);
     traffic(300, 300);
 }
 
@@ -675,6 +717,7 @@ enum needs {
     PROCESSES = 1,    /* of the sides */
     FLOW_CONTROL = 2, /* the driver is not lossy */
     LOSSY = 4,
+    WAIT = 8, /* the driver has wait_fd, and the sides are processes */
 };
 
 struct test {
@@ -691,6 +734,7 @@ static const struct test tests[] = {
     CASE(what_it_says_of_itself_is_sane, 0),
     CASE(frames_arrive_whole_and_in_order_both_ways, 0),
     CASE(a_received_frame_can_be_sent_on, 0),
+    CASE(a_sleeping_side_wakes_for_every_frame, WAIT),
     CASE(a_full_burst_is_taken_at_once, 0),
     CASE(the_largest_frame_arrives, 0),
     CASE(a_frame_too_large_is_not_taken, 0),
@@ -717,8 +761,12 @@ static const struct test tests[] = {
 static size_t tests_choose(const struct link_conformance *driver, struct CMUnitTest *out_units)
 {
     unsigned has = (driver->processes ? PROCESSES : 0) | (driver->lossy ? LOSSY : FLOW_CONTROL);
+    const struct link_ops *ops = driver->ops != NULL ? driver->ops : link_driver_find(driver->name);
     size_t count = 0;
 
+    if (ops != NULL && ops->wait_fd != NULL && driver->processes) {
+        has |= WAIT;
+    }
     for (size_t i = 0; i < TESTS; i++) {
         if ((tests[i].needs & ~has) == 0) {
             out_units[count++] = tests[i].unit;

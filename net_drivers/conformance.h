@@ -35,6 +35,7 @@ struct link_conformance {
     bool blind;
     /* No flow control: what comes while a side does not receive is lost past some 500 frames. */
     bool lossy;
+    bool counts_missed; /* lossy, and link_stats.rx_missed has every frame lost */
     /* Once, before all tests; answers why they must be skipped, or NULL. May be NULL. */
     const char *(*begin)(void);
     /* First in each process of a side; false: it cannot run. May be NULL. */

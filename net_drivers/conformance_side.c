@@ -19,7 +19,8 @@
 #define NOBODY 65534u
 #define NODE_NOBODY 999u
 #define ECHO_TRIES_MAX 1000000u
-#define TIMEOUT_MS_DEFAULT 5000u
+#define OVERSLEPT_MS 2000
+#define TIMEOUT_MS_DEFAULT 20000u
 
 static uint64_t now_ms(void)
 {
@@ -202,6 +203,38 @@ static bool step_echo(struct side *side)
     return side->answer.received == side->order.receive_count;
 }
 
+/* Pauses of 0 to 255 us, so that the other side is caught in every state of falling asleep. */
+static bool step_ping(struct side *side)
+{
+    struct side_answer *answer = &side->answer;
+
+    if (answer->sent == answer->received) {
+        (void)usleep(answer->sent * 2654435761u >> 24);
+        if (side->link.ops->frame_alloc(&side->link, side->ping, 1) == 1) {
+            frame_fill(&side->ping[0], answer->sent, 100);
+            side->ping[0].peer = side->order.peer;
+            answer->sent += side->link.ops->tx_burst(&side->link, side->ping, 1);
+        }
+        return false;
+    }
+    side->order.receive_count = answer->received + 1;
+    (void)step_receive(side);
+    return answer->received == side->order.send_count;
+}
+
+static bool step_pong(struct side *side)
+{
+    const struct link_ops *ops = side->link.ops;
+    struct pollfd wait = {.fd = ops->wait_fd(&side->link, true), .events = POLLIN};
+
+    if (wait.fd >= 0) {
+        side->answer.slept++;
+        side->answer.overslept += poll(&wait, 1, OVERSLEPT_MS) == 0;
+        (void)ops->wait_fd(&side->link, false);
+    }
+    return step_echo(side);
+}
+
 static bool step_wait(struct side *side)
 {
     side->answer.up = side->link.ops->is_up(&side->link);
@@ -359,6 +392,8 @@ static bool order_step(struct side *side)
         [SIDE_TRAFFIC] = step_traffic,
         [SIDE_ECHO] = step_echo,
         [SIDE_FLOOD] = step_send,
+        [SIDE_PING] = step_ping,
+        [SIDE_PONG] = step_pong,
         [SIDE_SEND_TOO_LARGE] = step_send_too_large,
         [SIDE_GARBAGE] = step_garbage,
         [SIDE_HOLD] = step_hold,

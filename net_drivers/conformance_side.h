@@ -23,10 +23,12 @@ enum side_op {
     SIDE_OPEN,     /* device, node_id, server, mtu_bytes */
     SIDE_PEER_ADD, /* peer */
     SIDE_PEER_REMOVE,
-    SIDE_WAIT,           /* until the link is up or down, as `up` says */
-    SIDE_TRAFFIC,        /* sends send_count frames to peer and receives receive_count at once */
-    SIDE_FLOOD,          /* sends until a frame is not taken, or send_count */
-    SIDE_ECHO,           /* sends receive_count frames back as they came, in their own memory */
+    SIDE_WAIT,    /* until the link is up or down, as `up` says */
+    SIDE_TRAFFIC, /* sends send_count frames to peer and receives receive_count at once */
+    SIDE_FLOOD,   /* sends until a frame is not taken, or send_count */
+    SIDE_ECHO,    /* sends receive_count frames back as they came, in their own memory */
+    SIDE_PING,    /* sends a frame, waits for one, pauses a little; send_count times */
+    SIDE_PONG,    /* sleeps until there are frames and sends them back, until receive_count */
     SIDE_SEND_TOO_LARGE, /* with tails: the tail makes it too large */
     SIDE_GARBAGE,        /* of that kind */
     SIDE_HOLD,           /* takes all frames there are; answers how many */
@@ -51,6 +53,7 @@ struct side_answer {
     sf_status status;
     char text[160];
     bool timed_out, up;
+    uint32_t slept, overslept; /* waits on the link's descriptor; of these, ended by time */
     uint32_t sent, received, held;
     uint32_t taken_first; /* of the first burst */
     uint32_t number_first, disorder_count, damage_count, stranger_count;
@@ -70,6 +73,7 @@ struct side {
     struct side_answer answer;
     uint64_t deadline_ms;
     uint32_t number_next;
+    struct link_frame ping[1];
     /* a side in a process */
     pid_t pid; /* 0: in this process */
     int fd;

@@ -254,7 +254,7 @@ static void packet_look(struct dpdk_port *port)
 
     port->look_next = rte_rdtsc() + port->look_ticks;
     if (!port->running) {
-        port->up = false;
+        dpdk__port_carrier(port, false);
         return;
     }
     up = interface_ask(port, SIOCGIFFLAGS, &ask) && (ask.ifr_flags & IFF_UP) != 0 &&
@@ -268,11 +268,31 @@ static void packet_look(struct dpdk_port *port)
         /* An interface that was removed and made anew is another one. */
         up = up && socket_is_ours(port, port->socket_fd);
     }
-    port->up = up;
+    dpdk__port_carrier(port, up);
     if (up && port->tx_kicked != port->stats.tx_frames) {
         port->tx_kicked = port->stats.tx_frames;
         (void)sendto(port->socket_fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
     }
+}
+
+/* The kernel forgets what it has told. */
+static void packet_stats_read(struct dpdk_port *port)
+{
+    struct tpacket_stats lost = {0};
+    socklen_t bytes = sizeof(lost);
+
+    if (port->socket_fd >= 0 &&
+        getsockopt(port->socket_fd, SOL_PACKET, PACKET_STATISTICS, &lost, &bytes) == 0) {
+        port->stats.rx_missed += lost.tp_drops;
+    }
+}
+
+/* The kernel makes the socket readable while the ring holds a frame, armed or not. */
+static int af_packet_wait_fd(struct link *link, bool arm)
+{
+    const struct dpdk_port *port = link->impl;
+
+    return arm && port->running && port->up && !port->closed ? port->socket_fd : -1;
 }
 
 /* --- open ---------------------------------------------------------------------------------------
@@ -337,6 +357,7 @@ static sf_status af_packet_open(struct link *link, const struct link_config *con
         return st;
     }
     port->look = packet_look;
+    port->stats_read = packet_stats_read;
     st = port_open(port, config);
     if (st != SF_OK) {
         ether_remove(port);
@@ -344,4 +365,5 @@ static sf_status af_packet_open(struct link *link, const struct link_config *con
     return st;
 }
 
-const struct link_ops link_af_packet_ops = ETHER_OPS("af_packet", af_packet_open);
+const struct link_ops link_af_packet_ops =
+    ETHER_OPS("af_packet", af_packet_open, af_packet_wait_fd);

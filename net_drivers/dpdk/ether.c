@@ -14,8 +14,8 @@ static void ether_look(struct dpdk_port *port)
     struct rte_eth_link state = {0};
 
     port->look_next = rte_rdtsc() + port->look_ticks;
-    port->up = port->running && rte_eth_link_get_nowait(port->number, &state) == 0 &&
-               state.link_status == RTE_ETH_LINK_UP;
+    dpdk__port_carrier(port, port->running && rte_eth_link_get_nowait(port->number, &state) == 0 &&
+                                 state.link_status == RTE_ETH_LINK_UP);
 }
 
 sf_status ether_create(struct link *link, const struct link_config *config,
@@ -136,7 +136,7 @@ void ether_remove(struct dpdk_port *port)
 {
     struct rte_eth_dev_info info = {0};
 
-    port->up = false;
+    dpdk__port_carrier(port, false);
     if (port->device[0] == '\0') {
         return;
     }

@@ -49,12 +49,12 @@ void ether_remove(struct dpdk_port *port);
 /* The op. */
 void ether_stop(struct link *link);
 
-#define ETHER_OPS(driver_name, open_function)                                                      \
+#define ETHER_OPS(driver_name, open_function, wait_function)                                       \
     {                                                                                              \
         .name = (driver_name), .open = (open_function), .peer_add = dpdk__peer_add,                \
-        .peer_remove = dpdk__peer_remove, .is_up = dpdk__is_up, .close = dpdk__close,              \
-        .stop = ether_stop, .fini = dpdk__fini, .query = dpdk__query, .stats = dpdk__stats,        \
-        .frame_alloc = dpdk__frame_alloc, .frame_free = dpdk__frame_free,                          \
+        .peer_remove = dpdk__peer_remove, .is_up = dpdk__is_up, .wait_fd = (wait_function),        \
+        .close = dpdk__close, .stop = ether_stop, .fini = dpdk__fini, .query = dpdk__query,        \
+        .stats = dpdk__stats, .frame_alloc = dpdk__frame_alloc, .frame_free = dpdk__frame_free,    \
         .tx_burst = dpdk__tx_burst, .rx_burst = dpdk__rx_burst,                                    \
     }
 

@@ -86,4 +86,4 @@ static sf_status generic_open(struct link *link, const struct link_config *confi
     return st;
 }
 
-const struct link_ops link_dpdk_ops = ETHER_OPS("dpdk", generic_open);
+const struct link_ops link_dpdk_ops = ETHER_OPS("dpdk", generic_open, NULL);

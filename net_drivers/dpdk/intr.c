@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int __real_rte_intr_callback_register(const struct rte_intr_handle *handle,
@@ -23,6 +24,11 @@ int __wrap_rte_intr_callback_unregister(const struct rte_intr_handle *handle,
 int __wrap_rte_intr_callback_unregister_pending(const struct rte_intr_handle *handle,
                                                 rte_intr_callback_fn call, void *arg,
                                                 rte_intr_unregister_callback_fn undo);
+
+int __real_rte_intr_fd_set(struct rte_intr_handle *handle, int fd);
+int __wrap_rte_intr_fd_set(struct rte_intr_handle *handle, int fd);
+void *__real_mmap64(void *address, size_t bytes, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int fd, off_t offset);
 
 static _Thread_local struct dpdk_intr_set *current;
 
@@ -120,6 +126,25 @@ int __wrap_rte_intr_callback_unregister_pending(const struct rte_intr_handle *ha
     slot->leaving = true;
     slot->undo = undo;
     return 1;
+}
+
+int __wrap_rte_intr_fd_set(struct rte_intr_handle *handle, int fd)
+{
+    if (current != NULL) {
+        current->handle_last = handle;
+    }
+    return __real_rte_intr_fd_set(handle, fd);
+}
+
+void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
+{
+    void *memory = __real_mmap64(address, bytes, protection, flags, fd, offset);
+
+    if (current != NULL && memory != MAP_FAILED && fd >= 0 && (flags & MAP_SHARED) != 0) {
+        current->shared = memory;
+        current->shared_bytes = bytes;
+    }
+    return memory;
 }
 
 static void slot_call(struct dpdk_intr *slot)

@@ -9,12 +9,16 @@
  * registrations of this thread go to a set; all others go to EAL as usual. poll then calls what is
  * due, on the caller's thread, never at the same time as a burst.
  *
+ * In the same way the set learns two things DPDK does not tell, for waiting without polling
+ * (wait.h): the handle a driver gave a descriptor last, and the memory it shares with its peer.
+ *
  * Threads: one a set. Limits: DPDK_INTR_MAX descriptors a set; a further one is refused.
  */
 #ifndef DPDK_INTR_H
 #define DPDK_INTR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <rte_interrupts.h>
@@ -34,6 +38,10 @@ struct dpdk_intr {
 struct dpdk_intr_set {
     struct dpdk_intr slots[DPDK_INTR_MAX];
     uint64_t serial;
+    struct rte_intr_handle *handle_last; /* of rte_intr_fd_set */
+    void
+        *shared; /* of mmap with MAP_SHARED and a descriptor; the driver's, gone with the carrier */
+    size_t shared_bytes;
 };
 
 void dpdk__intr_enter(struct dpdk_intr_set *set);

@@ -29,6 +29,7 @@
 #include "log.h"
 #include "port.h"
 #include "testing.h"
+#include "wait.h"
 
 #define MEMIF_MTU_BYTES_MAX 9000u
 #define MEMIF_MTU_BYTES_MIN 64u
@@ -109,7 +110,7 @@ static void memif_look(struct dpdk_port *port)
     dpdk__intr_leave();
     sigpipe_restore(&signals, was_pending);
     (void)dpdk__log_caught();
-    port->up = port->running && carrier(port);
+    dpdk__port_carrier(port, port->running && carrier(port));
 }
 
 /* DPDK's argument parser has no quoting, its socket check wants a folder. */
@@ -222,7 +223,7 @@ static void device_remove(struct dpdk_port *port)
     sigset_t signals;
     bool was_pending;
 
-    port->up = false;
+    dpdk__port_carrier(port, false);
     if (port->device[0] == '\0') {
         return;
     }
@@ -264,6 +265,8 @@ static sf_status open_as(struct link *link, const struct link_config *config, bo
     port->header_bytes = udp ? FORMAT_UDP_BYTES : FORMAT_POINT_BYTES;
     port->mtu_bytes = config->mtu_bytes != 0 ? config->mtu_bytes : MEMIF_MTU_BYTES_MAX;
     port->look = memif_look;
+    port->ring_frames = 1u << MEMIF_RING_LOG2;
+    wait_register();
     dpdk__intr_enter(&port->intr);
     st = device_open(port, config);
     dpdk__intr_leave();
@@ -293,9 +296,9 @@ static void memif_stop(struct link *link)
 #define MEMIF_OPS(driver_name, open_function)                                                      \
     {                                                                                              \
         .name = (driver_name), .open = (open_function), .peer_add = dpdk__peer_add,                \
-        .peer_remove = dpdk__peer_remove, .is_up = dpdk__is_up, .close = dpdk__close,              \
-        .stop = memif_stop, .fini = dpdk__fini, .query = dpdk__query, .stats = dpdk__stats,        \
-        .frame_alloc = dpdk__frame_alloc, .frame_free = dpdk__frame_free,                          \
+        .peer_remove = dpdk__peer_remove, .is_up = dpdk__is_up, .wait_fd = wait_memif_fd,          \
+        .close = dpdk__close, .stop = memif_stop, .fini = dpdk__fini, .query = dpdk__query,        \
+        .stats = dpdk__stats, .frame_alloc = dpdk__frame_alloc, .frame_free = dpdk__frame_free,    \
         .tx_burst = dpdk__tx_burst, .rx_burst = dpdk__rx_burst,                                    \
     }
 

@@ -21,6 +21,13 @@ uint64_t dpdk__ticks(uint64_t microseconds)
     return rte_get_tsc_hz() / 1000000u * microseconds;
 }
 
+void dpdk__port_carrier(struct dpdk_port *port, bool up)
+{
+    port->stats.up_events += up && !port->up;
+    port->stats.down_events += !up && port->up;
+    port->up = up;
+}
+
 sf_status dpdk__port_refuse(struct dpdk_port *port, sf_status st, const char *format, ...)
 {
     int used = snprintf(port->text, sizeof(port->text), "%s: ", port->driver);
@@ -113,6 +120,7 @@ sf_status dpdk__port_configure(struct dpdk_port *port, const struct rte_eth_conf
                                port->pool) != 0) {
         return dpdk__port_fail(port, SF_IO, "the device refused its receive queue");
     }
+    port->rx_interrupt = port->intr.handle_last;
     if (rte_eth_tx_queue_setup(port->number, 0, tx_frames, (unsigned)SOCKET_ID_ANY, NULL) != 0) {
         return dpdk__port_fail(port, SF_IO, "the device refused its transmit queue");
     }
@@ -189,9 +197,18 @@ void dpdk__query(const struct link *link, struct link_caps *out_caps)
         .burst_max = LINK_BURST_MAX,
         .many_peers = port->udp,
     };
+    memcpy(out_caps->mac, port->us.mac, sizeof(out_caps->mac));
 }
 
 void dpdk__stats(const struct link *link, struct link_stats *out_stats)
 {
-    *out_stats = ((const struct dpdk_port *)link->impl)->stats;
+    struct dpdk_port *port = link->impl;
+    struct rte_eth_stats device;
+
+    if (port->stats_read != NULL) {
+        port->stats_read(port);
+    } else if (port->running && rte_eth_stats_get(port->number, &device) == 0) {
+        port->stats.rx_missed = device.imissed + device.rx_nombuf;
+    }
+    *out_stats = port->stats;
 }

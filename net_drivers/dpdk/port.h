@@ -65,9 +65,13 @@ struct dpdk_port {
     char device[DPDK_NAME_BYTES_MAX]; /* DPDK's name of it; "" before there is one */
     char text[640];
     bool server;
-    uint64_t retry_next;       /* time stamp */
-    uint64_t look_ticks;       /* from look to look */
-    struct dpdk_intr_set intr; /* memif */
+    uint64_t retry_next;                        /* time stamp */
+    uint64_t look_ticks;                        /* from look to look */
+    void (*stats_read)(struct dpdk_port *port); /* fills stats.rx_missed; NULL: DPDK knows */
+    /* memif */
+    struct dpdk_intr_set intr;
+    struct rte_intr_handle *rx_interrupt; /* of the receive queue */
+    uint32_t ring_frames;
     /* af_packet; descriptors: -1 if there is none */
     int control_fd; /* ours, to ask the kernel */
     int socket_fd;  /* DPDK's packet socket */
@@ -96,6 +100,8 @@ sf_status dpdk__port_refuse(struct dpdk_port *port, sf_status st, const char *fo
 /* As refuse, and what DPDK said. Wants a log catch to be running; ends it. */
 sf_status dpdk__port_fail(struct dpdk_port *port, sf_status st, const char *what);
 uint64_t dpdk__ticks(uint64_t microseconds);
+/* The carrier as just seen; a change is counted. */
+void dpdk__port_carrier(struct dpdk_port *port, bool up);
 /* For devices that copy a packet and free it before their tx_burst returns. */
 SF_MUST_CHECK sf_status dpdk__port_tails(struct dpdk_port *port);
 

@@ -41,4 +41,4 @@ static sf_status virtio_open(struct link *link, const struct link_config *config
     return st;
 }
 
-const struct link_ops link_virtio_ops = ETHER_OPS("virtio", virtio_open);
+const struct link_ops link_virtio_ops = ETHER_OPS("virtio", virtio_open, NULL);

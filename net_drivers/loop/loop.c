@@ -45,7 +45,7 @@ struct loop_wire {
 struct loop {
     struct loop_wire *wire;
     uint8_t side;
-    bool closed;
+    bool closed, up;
     uint16_t node_id, peer_id;
     struct link_pool pool;
     struct link_stats stats;
@@ -203,7 +203,12 @@ static bool loop_is_up(struct link *link)
 {
     struct loop *loop = link->impl;
 
-    return loop->wire != NULL && side_live(loop) && side_live(loop->wire->sides[1 - loop->side]);
+    bool up = loop->wire != NULL && side_live(loop) && side_live(loop->wire->sides[1 - loop->side]);
+
+    loop->stats.up_events += up && !loop->up;
+    loop->stats.down_events += !up && loop->up;
+    loop->up = up;
+    return up;
 }
 
 static void loop_close(struct link *link)

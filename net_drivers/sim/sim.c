@@ -129,6 +129,17 @@ static bool sim_is_up(struct link *link)
     return sim->inner.ops->is_up(&sim->inner);
 }
 
+static int sim_wait_fd(struct link *link, bool arm)
+{
+    struct sim *sim = link->impl;
+
+    /* What is held back goes out by polling. */
+    if (sim->inner.ops->wait_fd == NULL || (arm && sim->held_count != 0)) {
+        return -1;
+    }
+    return sim->inner.ops->wait_fd(&sim->inner, arm);
+}
+
 static void held_drop(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->held_count; i++) {
@@ -345,6 +356,7 @@ const struct link_ops link_sim_ops = {
     .peer_add = sim_peer_add,
     .peer_remove = sim_peer_remove,
     .is_up = sim_is_up,
+    .wait_fd = sim_wait_fd,
     .close = sim_close,
     .stop = sim_stop,
     .fini = sim_fini,

@@ -57,11 +57,15 @@ struct link_caps {
     uint32_t mtu_bytes; /* largest payload of one frame */
     uint16_t burst_max; /* the core never asks for more frames in one burst */
     bool many_peers;    /* false: point to point */
+    uint8_t mac[6];     /* ours, also if the configuration left it to the device; zeros: none */
 };
 
 struct link_stats {
     uint64_t tx_frames, tx_bytes, tx_dropped;
     uint64_t rx_frames, rx_bytes, rx_rejected; /* rejected: did not parse, or unknown peer */
+    uint64_t
+        rx_missed; /* known to have been lost because we did not receive; not all drivers know */
+    uint64_t up_events, down_events; /* of the carrier, as far as it was looked at */
 };
 
 struct link_config {
@@ -83,6 +87,13 @@ struct link_ops {
     sf_status (*peer_add)(struct link *link, const struct link_peer *peer);
     void (*peer_remove)(struct link *link, uint16_t node_id);
     bool (*is_up)(struct link *link); /* carrier; a frame sent while down is lost */
+    /*
+     * Optional (may be NULL): for a caller that wants to sleep. arm: answers a descriptor, the
+     * link's, that is readable once a frame has come; -1: there may be one now, or this link cannot
+     * tell at the moment, so go on polling. After an arm that answered a descriptor, call without
+     * arm before the next burst (answers -1). Changes of the carrier do not wake.
+     */
+    int (*wait_fd)(struct link *link, bool arm);
     void (*close)(struct link *link);
     void (*stop)(struct link *link);
     void (*fini)(struct link *link);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rte_intr_fd_get is new in this version of DPDK. */
+#define ALLOW_EXPERIMENTAL_API
+#include "wait.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+
+/* A ring, by the memif protocol; client's to the server first, the other one behind it. */
+#define RING_COOKIE 0x3e31f20u
+#define RING_FLAG_MASK_INTERRUPT 1u
+#define RING_HEAD_BYTES 128u
+#define RING_SLOT_BYTES 16u
+
+struct ring {
+    uint32_t cookie;
+    uint16_t flags;
+    uint16_t head;
+    uint8_t line[56];
+    uint16_t tail;
+};
+
+static bool registered;
+
+void wait_register(void)
+{
+    registered = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
+}
+
+/* The ring we receive from; NULL: not to be found. */
+static struct ring *ring_find(const struct dpdk_port *port)
+{
+    size_t ring_bytes = RING_HEAD_BYTES + RING_SLOT_BYTES * (size_t)port->ring_frames;
+    size_t offset = port->server ? 0 : ring_bytes;
+    struct ring *ring;
+
+    if (!port->running || !port->up || port->intr.shared == NULL ||
+        port->intr.shared_bytes < 2 * ring_bytes) {
+        return NULL;
+    }
+    ring = (struct ring *)(void *)((uint8_t *)port->intr.shared + offset);
+    return ring->cookie == RING_COOKIE ? ring : NULL;
+}
+
+/*
+ * The sender moves head in the client's ring and tail in the server's; the receiver moves the other
+ * one: to where it has read to, or a whole ring ahead of that.
+ */
+static bool ring_is_empty(const struct dpdk_port *port, const struct ring *ring)
+{
+    uint16_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
+    uint16_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+    uint16_t ahead = port->server ? 0 : (uint16_t)port->ring_frames;
+
+    return (uint16_t)(head - ahead) == tail;
+}
+
+static void disarm(struct dpdk_port *port, struct ring *ring)
+{
+    uint64_t count;
+
+    __atomic_store_n(&ring->flags, (uint16_t)RING_FLAG_MASK_INTERRUPT, __ATOMIC_RELAXED);
+    /* DPDK made it so that this does not block. */
+    if (read(rte_intr_fd_get(port->rx_interrupt), &count, sizeof(count)) < 0) {
+        return; /* nobody rang */
+    }
+}
+
+int wait_memif_fd(struct link *link, bool arm)
+{
+    struct dpdk_port *port = link->impl;
+    struct ring *ring = ring_find(port);
+    int fd;
+
+    if (ring == NULL || !registered || port->rx_interrupt == NULL || port->closed) {
+        return -1;
+    }
+    fd = rte_intr_fd_get(port->rx_interrupt);
+    if (fd < 0) {
+        return -1;
+    }
+    if (!arm) {
+        disarm(port, ring);
+        return -1;
+    }
+    __atomic_store_n(&ring->flags, (uint16_t)0, __ATOMIC_RELAXED);
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0 ||
+        !ring_is_empty(port, ring)) {
+        disarm(port, ring);
+        return -1;
+    }
+    return fd;
+}

@@ -203,13 +203,24 @@ static bool step_echo(struct side *side)
     return side->answer.received == side->order.receive_count;
 }
 
-/* Pauses of 0 to 255 us, so that the other side is caught in every state of falling asleep. */
+/* Long enough for the other side to sleep, or so short that it is caught while it falls asleep. */
+static void ping_pause(uint32_t number)
+{
+    uint32_t random = number * 2654435761u >> 20;
+
+    if (number % 8 == 0) {
+        (void)usleep(random / 16);
+    }
+    for (volatile uint32_t i = 0; i < random; i++) {
+    }
+}
+
 static bool step_ping(struct side *side)
 {
     struct side_answer *answer = &side->answer;
 
     if (answer->sent == answer->received) {
-        (void)usleep(answer->sent * 2654435761u >> 24);
+        ping_pause(answer->sent);
         if (side->link.ops->frame_alloc(&side->link, side->ping, 1) == 1) {
             frame_fill(&side->ping[0], answer->sent, 100);
             side->ping[0].peer = side->order.peer;

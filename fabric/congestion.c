@@ -3,10 +3,11 @@
 
 #define EASY_ROUNDS 5u
 
-void fab__congestion_begin(struct fab__congestion *c, uint32_t sequence)
+void fab__congestion_begin(struct fab__congestion *c, uint32_t sequence, bool fixed)
 {
     *c = (struct fab__congestion){
-        .window = FAB__CONGESTION_WINDOW_FIRST,
+        .window = fixed ? UINT32_MAX : FAB__CONGESTION_WINDOW_FIRST,
+        .fixed = fixed,
         .threshold = UINT32_MAX,
         .round_end = sequence,
     };
@@ -80,6 +81,9 @@ static void round_finish(struct fab__congestion *c)
 void fab__congestion_acked(struct fab__congestion *c, uint32_t frames, uint32_t acked,
                            uint32_t next, uint64_t sample_ns, uint32_t window_max, uint64_t now_ns)
 {
+    if (c->fixed) {
+        return;
+    }
     if (sample_ns != 0) {
         base_sample(c, sample_ns, now_ns);
         if (c->round_ns == 0 || sample_ns < c->round_ns) {
@@ -109,6 +113,9 @@ void fab__congestion_timeout(struct fab__congestion *c)
 {
     uint32_t half = c->window / 2;
 
+    if (c->fixed) {
+        return;
+    }
     shrink_to(c, FAB__CONGESTION_WINDOW_MIN);
     c->threshold = half > FAB__CONGESTION_WINDOW_MIN ? half : FAB__CONGESTION_WINDOW_MIN;
     c->round_cut = true;

@@ -33,7 +33,12 @@
 #define FAB__CONGESTION_WINDOW_MIN 2u
 #define FAB__CONGESTION_WINDOW_FIRST 32u
 #define FAB__CONGESTION_BASE_NS 10000000000ull /* a base is believed for so long */
-#define FAB__CONGESTION_TARGET_NS 100000u      /* standing delay aimed at, at least */
+/*
+ * Standing delay aimed at, at least. No time stamps come from the device, so the time in which the
+ * other side does not look at its link (it runs a SIP, takes a block over) is in the samples, too;
+ * less than this would take that for a queue.
+ */
+#define FAB__CONGESTION_TARGET_NS 500000u
 
 struct fab__congestion {
     uint32_t window;     /* frames */
@@ -44,12 +49,14 @@ struct fab__congestion {
     uint64_t base_ns;    /* smallest of this and the last period; 0: none yet */
     uint64_t base_next_ns;
     uint64_t base_until_ns;
+    bool fixed;
     bool round_lost; /* a frame was lost in this round */
     bool round_cut;  /* and answered already */
     bool round_full; /* the window was used up in this round */
 };
 
-void fab__congestion_begin(struct fab__congestion *c, uint32_t sequence);
+/* fixed: all of the window, always. */
+void fab__congestion_begin(struct fab__congestion *c, uint32_t sequence, bool fixed);
 /* A frame goes out; full: the window has no room after it. */
 static inline void fab__congestion_sent(struct fab__congestion *c, bool full)
 {

@@ -14,8 +14,8 @@
 
 #include "session.h"
 
-#define SECURE_READ_NS 10000000ull      /* between two handshakes that a peer can make us compute */
-#define SECURE_ANSWER_NS 1000000000ull  /* an initiator's successor without answer is given up */
+#define SECURE_READ_NS 10000000ull     /* between two handshakes that a peer can make us compute */
+#define SECURE_ANSWER_NS 1000000000ull /* an initiator's successor without answer is given up */
 
 static bool is_initiator(const struct fab__session *session)
 {
@@ -77,8 +77,7 @@ static bool keys_take(struct fab__session *session, const struct fab__hello *hel
     uint8_t tx[FAB_KEY_BYTES];
     uint8_t rx[FAB_KEY_BYTES];
 
-    if (cipher == FAB__CIPHER_NONE ||
-        fab__handshake_keys(&secure->handshake, tx, rx) != SF_OK) {
+    if (cipher == FAB__CIPHER_NONE || fab__handshake_keys(&secure->handshake, tx, rx) != SF_OK) {
         return false;
     }
     fab__sealer_init(&secure->sealer, cipher, tx);
@@ -156,8 +155,8 @@ static bool asked(struct fab__session *session, const struct fab__hello *hello, 
 static bool answered(struct fab__session *session, const struct fab__hello *hello,
                      const uint8_t *bytes, uint32_t length, uint64_t now_ns)
 {
-    struct fab__session *of = hello->target_session == session->number ? session
-                                                                       : session->successor;
+    struct fab__session *of =
+        hello->target_session == session->number ? session : session->successor;
 
     if (session->open && hello->target_session == session->number &&
         hello->source_session == session->peer_number) {
@@ -245,8 +244,7 @@ void fab__secure_hello_take(struct fab__session *session, const struct fab__hell
     bool is_answer = (hello->flags & FAB__HELLO_ANSWER) != 0;
     bool taken = false;
 
-    if (hello->source_epoch == session->peer_epoch &&
-        (has_message || length == FAB__HELLO_BYTES)) {
+    if (hello->source_epoch == session->peer_epoch && (has_message || length == FAB__HELLO_BYTES)) {
         if (is_initiator(session) && is_answer && has_message) {
             if (answered(session, hello, bytes, length, now_ns)) {
                 return; /* the session may be another one now */

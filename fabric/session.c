@@ -97,6 +97,11 @@ static void ready_forget(struct fab__session *session)
     session->ready = false;
 }
 
+bool fab_tx_waits(const struct fab_node *node)
+{
+    return __atomic_load_n(&node->ready_first, __ATOMIC_RELAXED) != NULL;
+}
+
 uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns)
 {
     (void)now_ns;
@@ -131,6 +136,7 @@ static sf_status session_create(struct fab_node *node, const struct fab_peer *pe
     session->peer_epoch = peer->epoch;
     session->mtu_bytes = session->frame_bytes = peer->mtu_bytes;
     session->number = (uint32_t)node->epoch << FAB__SESSION_EPOCH_SHIFT | ++node->session_counter;
+    session->steady = peer->steady;
     session->rx_next = 1;
     session->begun_ns = now_ns;
     session->last_sent_ns = now_ns;
@@ -227,6 +233,7 @@ static struct fab_peer peer_of(const struct fab__session *session)
         .node_id = session->peer_id,
         .epoch = session->peer_epoch,
         .mtu_bytes = session->mtu_bytes,
+        .steady = session->steady,
         .sealed = session->secure != NULL,
     };
 
@@ -341,7 +348,8 @@ sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
     out_info->sealed = session->secure != NULL;
     out_info->cipher = session->secure == NULL ? "none" : cipher_name(session->secure->cipher);
     out_info->in_flight = fab__in_flight(session);
-    out_info->window = session->congestion.window;
+    out_info->window =
+        session->congestion.window < FAB__WINDOW ? session->congestion.window : FAB__WINDOW;
     out_info->lost_frames = session->lost_count;
     return SF_OK;
 }

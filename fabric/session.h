@@ -93,6 +93,7 @@ struct fab__session {
     uint32_t frame_bytes; /* largest frame, agreed */
     uint32_t number;      /* ours */
     uint32_t peer_number; /* 0: not heard yet */
+    bool steady;          /* no congestion control */
     bool open;            /* the peer knows our number: frames may go */
     bool broken;          /* the peer broke the protocol: to be ended */
     bool hello_due;

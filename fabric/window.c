@@ -23,7 +23,7 @@ sf_status fab__window_init(struct fab__session *session)
     session->sent_capacity = FAB__WINDOW_FIRST;
     session->tx_next = session->tx_acked = 1;
     session->resend_at_ns = UINT64_MAX;
-    fab__congestion_begin(&session->congestion, session->tx_next);
+    fab__congestion_begin(&session->congestion, session->tx_next, session->steady);
     return session->sent == NULL ? SF_NOMEM : SF_OK;
 }
 

@@ -13,7 +13,10 @@
 
 #define RUN_BUDGET 64u      /* resumptions of SIPs a turn */
 #define TX_FRAMES_TURN 256u /* frames pulled from the fabric a turn, over all links */
+#define IDLE_POLLS 3u
+#define LOCK_FRAMES 8u /* received with the lock held at a stretch */
 #define SLEEP_FIRST_NS 50000u
+#define YIELDS_UNUSED_MAX 8u
 
 struct pump_link {
     struct link link;
@@ -36,13 +39,19 @@ struct pump {
     uint32_t link_count;
     struct pump_link *peer_links[FAB_NODES_MAX]; /* NULL: not a peer */
     uint32_t peer_count;
+    /* The last burst received, until it is given back. */
+    struct link_frame received[LINK_BURST_MAX];
+    struct pump_link *received_on;
+    uint16_t received_count;
     uint64_t loop_ns;        /* last pass of libuv */
     uint64_t run_ns;         /* when a SIP or service ran last */
     uint64_t idle_ns;        /* since when nothing happened; 0: something did */
     uint64_t sleep_ns;       /* length of the next sleep */
     uint64_t shared_ns;      /* until then we share the core with somebody */
+    uint32_t yields_unused;  /* in a row: nobody else ran */
     uint64_t content_frames; /* in and out, that were more than a header */
     bool running;
+    bool unsent;   /* frames wait for a driver */
     bool tx_stuck; /* a driver had no room in the last turn: spinning would not make any */
     struct pump_stats stats;
 };
@@ -74,6 +83,17 @@ static void peer_forget(struct pump *pump, uint16_t node_id)
     }
 }
 
+/* What was received goes back to the driver: late, because an answer may be on its way first. */
+static void frames_give_back(struct pump *pump)
+{
+    if (pump->received_count > 0) {
+        struct link *link = &pump->received_on->link;
+
+        link->ops->frame_free(link, pump->received, pump->received_count);
+        pump->received_count = 0;
+    }
+}
+
 static void link_close(struct pump *pump, struct pump_link *l)
 {
     uint32_t at = 0;
@@ -83,6 +103,7 @@ static void link_close(struct pump *pump, struct pump_link *l)
             peer_forget(pump, (uint16_t)id);
         }
     }
+    frames_give_back(pump);
     if (l->lent > 0) {
         l->link.ops->frame_free(&l->link, l->frames, l->lent);
     }
@@ -220,6 +241,7 @@ sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
     }
     l->peer = peer->node_id;
     named.mtu_bytes = l->caps.mtu_bytes < FAB_MTU_BYTES_MAX ? l->caps.mtu_bytes : FAB_MTU_BYTES_MAX;
+    named.steady = !l->caps.many_peers;
     nk_lock(pump->kernel);
     st = fab_peer_add(nk_kernel_fabric(pump->kernel), &named, node_now_ns());
     nk_unlock(pump->kernel);
@@ -283,33 +305,52 @@ uint16_t pump_peer_next(const struct pump *pump, uint16_t node_id)
 /* --- frames -------------------------------------------------------------------------------------
  */
 
+/* Gives a burst to the fabric. A node's frames are taken only from the link it was added on. */
+static void frames_take(struct pump *pump, const struct pump_link *l, struct link_frame frames[],
+                        uint16_t count, uint64_t now_ns)
+{
+    struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
+
+    nk_lock(pump->kernel);
+    for (uint16_t i = 0; i < count; i++) {
+        uint16_t peer = frames[i].peer;
+
+        pump->content_frames += fab_frame_has_records(frames[i].data, frames[i].length);
+        if (peer > 0 && peer < FAB_NODES_MAX && pump->peer_links[peer] == l) {
+            fab_rx(fabric, peer, frames[i].data, frames[i].length, now_ns);
+        } else {
+            pump->stats.rx_dropped++;
+        }
+        if (i % LOCK_FRAMES == LOCK_FRAMES - 1) { /* other workers wait for the lock */
+            nk_unlock(pump->kernel);
+            nk_lock(pump->kernel);
+        }
+    }
+    nk_unlock(pump->kernel);
+}
+
 static bool pump_rx(struct pump *pump, uint64_t now_ns)
 {
-    struct link_frame frames[LINK_BURST_MAX];
     bool any = false;
 
     for (uint32_t i = 0; i < pump->link_count; i++) {
         struct pump_link *l = pump->links[i];
-        uint16_t count = l->link.ops->rx_burst(&l->link, frames, l->caps.burst_max);
-        for (uint16_t k = 0; k < count; k++) {
-            uint16_t peer = frames[k].peer;
-            pump->content_frames += fab_frame_has_records(frames[k].data, frames[k].length);
-            /* A node's frames are taken only from the link it was added on. */
-            if (pump->kernel != NULL && peer > 0 && peer < FAB_NODES_MAX &&
-                pump->peer_links[peer] == l) {
-                nk_lock(pump->kernel);
-                fab_rx(nk_kernel_fabric(pump->kernel), peer, frames[k].data, frames[k].length,
-                       now_ns);
-                nk_unlock(pump->kernel);
-            } else {
-                pump->stats.rx_dropped++;
-            }
+        uint16_t count;
+
+        frames_give_back(pump);
+        count = l->link.ops->rx_burst(&l->link, pump->received, l->caps.burst_max);
+        if (count == 0) {
+            continue;
         }
-        if (count > 0) {
-            l->link.ops->frame_free(&l->link, frames, count);
-            pump->stats.rx_frames += count;
-            any = true;
+        pump->received_on = l;
+        pump->received_count = count;
+        if (pump->kernel != NULL) {
+            frames_take(pump, l, pump->received, count, now_ns);
+        } else {
+            pump->stats.rx_dropped += count;
         }
+        pump->stats.rx_frames += count;
+        any = true;
     }
     return any;
 }
@@ -325,10 +366,40 @@ static bool link_flush(struct pump *pump, struct pump_link *l)
     taken = l->link.ops->tx_burst(&l->link, l->frames, l->filled);
     assert(taken <= l->filled);
     pump->stats.tx_frames += taken;
-    memmove(l->frames, l->frames + taken, (size_t)(l->lent - taken) * sizeof(l->frames[0]));
     l->filled -= taken;
     l->lent -= taken;
+    if (l->lent > 0) {
+        memmove(l->frames, l->frames + taken, l->lent * sizeof(l->frames[0]));
+    }
     return l->filled < l->caps.burst_max;
+}
+
+/* What the driver did not take stays for the next turn: its tails might not. */
+static void link_settle(struct pump_link *l)
+{
+    for (uint16_t i = 0; i < l->filled; i++) {
+        struct link_frame *frame = &l->frames[i];
+
+        if (frame->tail_length != 0) {
+            memcpy(frame->data + frame->length, frame->tail, frame->tail_length);
+            frame->length += frame->tail_length;
+            frame->tail = NULL;
+            frame->tail_length = 0;
+        }
+    }
+}
+
+/* Borrows frames of the driver, up to `count` empty ones. */
+static void link_lend(struct pump_link *l, uint16_t count)
+{
+    uint16_t room = (uint16_t)(l->caps.burst_max - l->lent);
+    uint16_t there = (uint16_t)(l->lent - l->filled);
+
+    count = (uint16_t)(count > there ? count - there : 0);
+    count = count < room ? count : room;
+    if (count > 0) {
+        l->lent += l->link.ops->frame_alloc(&l->link, l->frames + l->lent, count);
+    }
 }
 
 /* An empty frame of the driver to write into, or NULL while it has none. */
@@ -338,8 +409,7 @@ static struct link_frame *link_frame_next(struct pump *pump, struct pump_link *l
         return NULL;
     }
     if (l->filled == l->lent) {
-        l->lent += l->link.ops->frame_alloc(&l->link, l->frames + l->lent,
-                                            (uint16_t)(l->caps.burst_max - l->lent));
+        link_lend(l, l->caps.burst_max);
         if (l->filled == l->lent) {
             return NULL;
         }
@@ -347,29 +417,37 @@ static struct link_frame *link_frame_next(struct pump *pump, struct pump_link *l
     return &l->frames[l->filled];
 }
 
-/* Moves one frame of one peer. False: the driver has no room. */
+/* Locked. The agent is about to remove that peer; its frames must not stop the others. */
+static void frame_nowhere(struct pump *pump, struct fab_node *fabric, uint16_t peer,
+                          uint64_t now_ns)
+{
+    uint8_t nowhere[FAB_MTU_BYTES_MAX];
+
+    (void)fab_tx(fabric, peer, nowhere, sizeof(nowhere), now_ns);
+    pump->stats.tx_dropped++;
+}
+
+/* Locked. Moves one frame of one peer. False: the driver has no room. */
 static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t peer, uint64_t now_ns)
 {
     struct pump_link *l = pump->peer_links[peer];
+    struct fab_frame made;
     struct link_frame *frame;
 
     if (l == NULL) {
-        /* The agent is about to remove that peer; its frames must not stop the others. */
-        uint8_t nowhere[FAB_MTU_BYTES_MAX];
-        nk_lock(pump->kernel);
-        (void)fab_tx(fabric, peer, nowhere, sizeof(nowhere), now_ns);
-        nk_unlock(pump->kernel);
-        pump->stats.tx_dropped++;
+        frame_nowhere(pump, fabric, peer, now_ns);
         return true;
     }
     frame = link_frame_next(pump, l);
     if (frame == NULL) {
         return false;
     }
-    nk_lock(pump->kernel);
-    frame->length = fab_tx(fabric, peer, frame->data, frame->capacity, now_ns);
-    nk_unlock(pump->kernel);
-    if (frame->length > 0) {
+    made.bytes = frame->data;
+    made.capacity = frame->capacity;
+    if (fab_tx_frame(fabric, peer, &made, now_ns)) {
+        frame->length = made.length;
+        frame->tail = made.tail;
+        frame->tail_length = made.tail_length;
         frame->peer = peer;
         l->filled++;
         pump->content_frames += fab_frame_has_records(frame->data, frame->length);
@@ -381,28 +459,38 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
 {
     struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
     uint32_t stuck = 0;
-    bool any = false;
+    uint32_t count = 0;
 
-    for (uint32_t n = 0; n < TX_FRAMES_TURN && stuck <= pump->peer_count; n++) {
-        uint16_t peer;
+    if (!fab_tx_waits(fabric) && !pump->unsent) {
+        return false;
+    }
+    nk_lock(pump->kernel);
+    while (count + stuck < TX_FRAMES_TURN && stuck <= pump->peer_count) {
+        uint16_t peer = fab_tx_pending(fabric, now_ns);
 
-        nk_lock(pump->kernel);
-        peer = fab_tx_pending(fabric, now_ns);
-        nk_unlock(pump->kernel);
         if (peer == 0) {
             break;
         }
         if (pump_tx_one(pump, fabric, peer, now_ns)) {
-            any = true;
+            count++;
         } else {
             stuck++;
         }
     }
+    nk_unlock(pump->kernel);
+    pump->unsent = false;
     for (uint32_t i = 0; i < pump->link_count; i++) {
-        (void)link_flush(pump, pump->links[i]);
+        struct pump_link *l = pump->links[i];
+
+        if (l->filled > 0) {
+            (void)link_flush(pump, l);
+            link_settle(l);
+            pump->unsent |= l->filled > 0;
+            link_lend(l, 1); /* now, not when the next message waits for it */
+        }
     }
     pump->tx_stuck = stuck > 0;
-    return any;
+    return count > 0;
 }
 
 /* --- turns and sleeps ---------------------------------------------------------------------------
@@ -431,8 +519,13 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
     uint64_t content = pump->content_frames;
     bool any = pump_rx(pump, now_ns);
 
+    /* While nothing happens, most of the time is spent looking for the frame that ends that. */
+    for (uint32_t i = 0; !any && pump->idle_ns != 0 && i < IDLE_POLLS; i++) {
+        any = pump_rx(pump, now_ns);
+    }
     if (pump->kernel != NULL) {
-        if (nk_run(pump->kernel, RUN_BUDGET, now_ns)) {
+        if ((any || nk_next_deadline(pump->kernel) <= now_ns) &&
+            nk_run(pump->kernel, RUN_BUDGET, now_ns)) {
             pump->run_ns = now_ns;
             any = true;
         }
@@ -441,6 +534,7 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
         }
         any |= pump_tx(pump, now_ns);
     }
+    frames_give_back(pump);
     return any && (!pump_quiet(pump, now_ns) || pump->content_frames != content);
 }
 
@@ -517,15 +611,23 @@ static void pump_loop(struct pump *pump, uint64_t now_ns)
     pump->loop_ns = now_ns;
 }
 
-/* If who had the core meanwhile has sent us a frame, they get it at every empty turn for a while.
+/*
+ * If who had the core meanwhile has sent us a frame, they get it at every empty turn for a while;
+ * not if nobody takes it then.
  */
 static void pump_yield(struct pump *pump, uint64_t now_ns)
 {
     uint64_t frames = pump->stats.rx_frames;
 
     sched_yield();
-    if (node_now_ns() - now_ns > PUMP_YIELD_NS && pump_rx(pump, now_ns) &&
-        pump->stats.rx_frames > frames) {
+    if (node_now_ns() - now_ns < PUMP_YIELD_NS) {
+        if (++pump->yields_unused >= YIELDS_UNUSED_MAX) {
+            pump->shared_ns = 0;
+        }
+        return;
+    }
+    pump->yields_unused = 0;
+    if (pump_rx(pump, now_ns) && pump->stats.rx_frames > frames) {
         pump->shared_ns = now_ns + PUMP_SHARED_NS;
     }
 }
@@ -615,6 +717,7 @@ void pump_flush(struct pump *pump, uint32_t ms)
         bool any = pump_rx(pump, now_ns);
 
         (void)pump_tick(pump, now_ns);
+        frames_give_back(pump);
         if (!pump_tx(pump, now_ns) && !any) {
             (void)nanosleep(&pause, NULL);
         }

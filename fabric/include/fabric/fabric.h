@@ -232,6 +232,8 @@ struct fab_peer {
     uint16_t epoch;     /* as the orchestrator says; frames of any other are not accepted */
     uint32_t mtu_bytes; /* largest frame, FAB_MTU_BYTES_MIN..FAB_MTU_BYTES_MAX; the smaller of both
                            sides' is used */
+    bool steady;        /* the link is these two nodes' alone and holds frames back rather than
+                           losing them: no congestion control */
     bool sealed;        /* encrypted and authenticated, or not at all: nothing else is accepted */
     uint8_t key[FAB_KEY_BYTES]; /* sealed: the peer's public key */
 };
@@ -285,6 +287,8 @@ bool fab_tx_frame(struct fab_node *node, uint16_t peer_id, struct fab_frame *fra
 uint32_t fab_tx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t capacity,
                 uint64_t now_ns);
 
+/* Is it worth asking fab_tx_pending? For who must not take a lock to ask. */
+bool fab_tx_waits(const struct fab_node *node);
 /* Next peer, in turn, for which fab_tx has something to send; 0: none. */
 uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns);
 

@@ -208,7 +208,7 @@ void dpdk__stats(const struct link *link, struct link_stats *out_stats)
     if (port->stats_read != NULL) {
         port->stats_read(port);
     } else if (port->running && rte_eth_stats_get(port->number, &device) == 0) {
-        port->stats.rx_missed = device.imissed + device.rx_nombuf;
+        port->stats.rx_missed = device.imissed;
     }
     *out_stats = port->stats;
 }

@@ -283,6 +283,16 @@ void *fab_ep_holder(const struct fab_ep *ep)
     return ep->holder;
 }
 
+const struct fab_ep *fab_ep_find(const struct fab_node *node, uint64_t id)
+{
+    const struct fab_ep *ep = fab__ep_first(node, id);
+
+    while (ep != NULL && ep->life != FAB__LIVE) {
+        ep = fab__ep_next(ep);
+    }
+    return ep;
+}
+
 void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const struct fab_ep *ep),
                  void *arg)
 {

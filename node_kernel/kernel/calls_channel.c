@@ -159,6 +159,20 @@ static void parcel_leave(struct nk_sip *sip, const struct parcel *parcel,
     }
 }
 
+static __attribute__((noinline)) sf_status send_locked(struct nk_kernel *kernel,
+                                                       struct nk_port *port,
+                                                       const struct fab_msg *msg, uint64_t owner)
+{
+    struct nk_trace_event *event = port->trace != 0 ? nk__trace_sending(kernel, port, msg) : NULL;
+    sf_status st = fab_ep_send(port->ep, msg, owner);
+
+    if (port->trace != 0 && st == SF_OK) {
+        nk__trace_sent(kernel, port, event);
+    }
+    nk__port_leaves(port, kernel);
+    return st;
+}
+
 /* To the fabric. Blocks and ports of the parcel are gone if it is OK. */
 static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const struct fab_msg *msg,
                              const struct parcel *parcel)
@@ -181,12 +195,16 @@ static sf_status send_queued(struct nk_sip *sip, struct nk_port *port, const str
     for (uint32_t i = 0; i < parcel->port_count; i++) {
         nk__port_share(parcel->ports[i]);
     }
-    st = fab_ep_send(port->ep, msg, sip->owner);
     if (locked) {
-        nk__port_leaves(port, kernel);
+        st = send_locked(kernel, port, msg, sip->owner);
+    } else {
+        st = fab_ep_send(port->ep, msg, sip->owner);
     }
     for (uint32_t i = 0; i < parcel->port_count; i++) {
         if (st == SF_OK) {
+            if (parcel->ports[i]->trace != 0) {
+                nk__trace_moved(kernel, parcel->ports[i]);
+            }
             nk__port_free(parcel->ports[i]);
         } else {
             nk__port_settle(parcel->ports[i]);
@@ -579,10 +597,21 @@ static sf_status recv_unpack(struct nk_sip *sip, struct nk_port *port, struct fa
     return st;
 }
 
+static void recv_trace(const struct nk_kernel *kernel, const struct nk_port *port, uint8_t before,
+                       const struct fab_msg *msg, sf_status st)
+{
+    if (msg != NULL) {
+        nk__trace_received(kernel, port, before, msg);
+    } else if (st == SF_CLOSED) {
+        nk__trace_closed(kernel, port, fab_ep_cause(port->ep), true);
+    }
+}
+
 /* AGAIN: there is nothing, and `waiting` (0 or NK_WAITING_RECV) is noted in the port. */
 static __attribute__((noinline)) sf_status recv_locked(struct nk_sip *sip, struct nk_port *port,
                                                        nk_msg_unaligned *out, uint8_t waiting)
 {
+    const uint8_t before = fab_ep_state(port->ep);
     struct fab_msg msg;
     sf_status st;
 
@@ -591,6 +620,9 @@ static __attribute__((noinline)) sf_status recv_locked(struct nk_sip *sip, struc
         st = recv_stashed(sip, port, out);
     } else {
         st = fab_ep_recv(port->ep, &msg, sip->owner);
+        if (port->trace != 0) {
+            recv_trace(sip->kernel, port, before, st == SF_OK ? &msg : NULL, st);
+        }
         if (st == SF_OK) {
             st = recv_unpack(sip, port, &msg, out);
         } else if (st == SF_AGAIN) {

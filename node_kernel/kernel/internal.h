@@ -24,6 +24,7 @@
 #include "gate.h"
 #include "nk.h"
 #include "port_note.h"
+#include "trace.h"
 #include "worker.h"
 
 #define NK_PAGE_BYTES 4096u
@@ -73,6 +74,7 @@ struct nk_port {
     uint64_t select_bit;        /* 0: not in the set */
     uint32_t free_next;
     uint8_t announced; /* SERVICE: opened() has been called, or it was held */
+    uint8_t trace;     /* 1 + index of the trace of this endpoint; it is not local then; 0: none */
 };
 #define NK_HANDLE_INDEX(handle) ((handle) & (NK_HANDLES_MAX - 1))
 
@@ -302,6 +304,9 @@ struct nk_kernel {
     char node_name[64];
     uint8_t allow_native;
     uint8_t has_gate, has_signals, has_tick;
+
+    struct nk_trace *traces[NK_TRACES_MAX]; /* changed while the others stand still */
+    uint32_t trace_count;
 };
 
 /* Formats into text (may be NULL). */
@@ -640,6 +645,23 @@ void nk__service_opened(struct nk_kernel *kernel, uint64_t owner, struct fab_ep 
 /* Delivers one note to a service; false if there is none. */
 int nk__service_step(struct nk_kernel *kernel);
 void nk__services_fini(struct nk_kernel *kernel);
+
+/* --- trace.c: locked; for a port with `trace` set --- */
+/* What is sent is looked at before (blocks and endpoints are gone afterwards). It counts when it
+ * has been sent: nk__trace_sent gets the answer, in the same hold of the lock. */
+struct nk_trace_event *nk__trace_sending(const struct nk_kernel *kernel, const struct nk_port *port,
+                                         const struct fab_msg *msg);
+void nk__trace_sent(const struct nk_kernel *kernel, const struct nk_port *port,
+                    struct nk_trace_event *event);
+/* before: the holder's state then. The message has not been unpacked. */
+void nk__trace_received(const struct nk_kernel *kernel, const struct nk_port *port, uint8_t before,
+                        const struct fab_msg *msg);
+void nk__trace_moved(const struct nk_kernel *kernel, const struct nk_port *port);
+void nk__trace_closed(const struct nk_kernel *kernel, const struct nk_port *port,
+                      struct sf_cause cause, bool by_peer);
+/* What the `trace` of a new port of that endpoint must be. */
+uint8_t nk__trace_of(const struct nk_kernel *kernel, const struct fab_ep *ep);
+void nk__traces_fini(struct nk_kernel *kernel);
 
 /* --- kernel.c: locked --- */
 /* An endpoint nobody could take: closed by the next nk_run. */

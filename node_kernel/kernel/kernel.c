@@ -269,6 +269,7 @@ void nk_kernel_destroy(struct nk_kernel *kernel)
     free(kernel->contracts);
     xh_heap_destroy(kernel->heap);
     free(kernel->refused);
+    nk__traces_fini(kernel);
     nk__slots_fini(kernel);
     if (kernel->has_tick) {
         nk__tick_remove();

@@ -22,6 +22,7 @@ static struct nk_port *port_create(struct nk_service *service, struct fab_ep *ep
     port->service = service;
     port->name = name;
     port->state = NK_PORT_SERVICE;
+    port->trace = nk__trace_of(service->kernel, ep);
     nk_list_init(&port->link);
     nk_list_insert(service->ports.prev, &port->held);
     fab_ep_hold(ep, port);
@@ -212,6 +213,9 @@ static void service_end(struct nk_service *service, struct sf_cause cause)
         struct nk_port *port = NK_CONTAINER(service->ports.next, struct nk_port, held);
         struct fab_ep *ep = fab_ep_holder(port->ep) == port ? port->ep : NULL;
 
+        if (ep != NULL && port->trace != 0) {
+            nk__trace_closed(kernel, port, cause, false);
+        }
         port_destroy(port);
         if (ep != NULL) {
             fab_ep_hold(ep, NULL);
@@ -294,6 +298,9 @@ void nk_service_close(struct nk_service *service, struct fab_ep *ep, struct sf_c
     nk__lock(service->kernel);
     port = port_of(service, ep);
     if (port != NULL) {
+        if (port->trace != 0) {
+            nk__trace_closed(service->kernel, port, cause, false);
+        }
         port_destroy(port);
         fab_ep_hold(ep, NULL);
     }
@@ -303,10 +310,21 @@ void nk_service_close(struct nk_service *service, struct fab_ep *ep, struct sf_c
 
 sf_status nk_service_recv(struct nk_service *service, struct fab_ep *ep, struct fab_msg *out_msg)
 {
+    const struct nk_port *port;
+    uint8_t before;
     sf_status st;
 
     nk__lock(service->kernel);
+    port = port_of(service, ep);
+    before = fab_ep_state(ep);
     st = fab_ep_recv(ep, out_msg, service->owner);
+    if (port != NULL && port->trace != 0) {
+        if (st == SF_OK) {
+            nk__trace_received(service->kernel, port, before, out_msg);
+        } else if (st == SF_CLOSED) {
+            nk__trace_closed(service->kernel, port, fab_ep_cause(ep), true);
+        }
+    }
     if (st == SF_OK) {
         const struct fab_plan *plan = &fab_ep_plans(ep)[out_msg->tag];
 
@@ -319,6 +337,25 @@ sf_status nk_service_recv(struct nk_service *service, struct fab_ep *ep, struct 
         }
     }
     nk__unlock(service->kernel);
+    return st;
+}
+
+/* Locked. */
+static sf_status send_traced(struct nk_service *service, struct fab_ep *ep,
+                             const struct fab_msg *msg)
+{
+    const struct nk_port *port = port_of(service, ep);
+    struct nk_trace_event *event;
+    sf_status st;
+
+    if (port == NULL || port->trace == 0) {
+        return fab_ep_send(ep, msg, service->owner);
+    }
+    event = nk__trace_sending(service->kernel, port, msg);
+    st = fab_ep_send(ep, msg, service->owner);
+    if (st == SF_OK) {
+        nk__trace_sent(service->kernel, port, event);
+    }
     return st;
 }
 
@@ -340,8 +377,11 @@ sf_status nk_service_send(struct nk_service *service, struct fab_ep *ep, const s
             }
         }
     }
-    st = fab_ep_send(ep, msg, service->owner);
+    st = send_traced(service, ep, msg);
     for (uint32_t i = 0; st == SF_OK && i < given_count; i++) {
+        if (given[i]->trace != 0) {
+            nk__trace_moved(service->kernel, given[i]);
+        }
         port_destroy(given[i]);
     }
     nk__unlock(service->kernel);

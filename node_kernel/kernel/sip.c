@@ -69,7 +69,8 @@ struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port
                              .sip = sip,
                              .name = name,
                              .handle = handle,
-                             .state = (uint8_t)state};
+                             .state = (uint8_t)state,
+                             .trace = nk__trace_of(sip->kernel, ep)};
     nk_list_init(&port->link);
     fab_ep_hold(ep, port);
     if (state == NK_PORT_OPEN) {
@@ -128,8 +129,9 @@ void nk__port_settle(struct nk_port *port)
     struct nk_port *other = nk__port_other(port);
     const struct nk_worker *worker = port->sip->worker;
 
-    assert(nk__mine(worker));
-    port->local = other != NULL && port_is_near(port, worker) && port_is_near(other, worker);
+    assert(nk__mine(worker) || port->sip->kernel->pause > 0);
+    port->local = other != NULL && port_is_near(port, worker) && port_is_near(other, worker) &&
+                  port->trace == 0 && other->trace == 0;
     port->mate = NULL;
     if (port->local) {
         other->local = 1;
@@ -156,6 +158,9 @@ void nk__port_close(struct nk_port *port, struct sf_cause cause)
     struct fab_ep *ep = port->ep;
 
     nk__port_leaves(port, port->sip->kernel);
+    if (port->trace != 0) {
+        nk__trace_closed(port->sip->kernel, port, cause, false);
+    }
     if (port->stash != NULL) {
         fab_msg_drop(port->sip->kernel->fabric, port->contract, port->stash, port->sip->owner,
                      cause);

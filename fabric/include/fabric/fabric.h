@@ -202,6 +202,8 @@ const struct ct_contract *fab_ep_contract(const struct fab_ep *ep);
 /* The holder is a pointer for the caller's use (SIP or service); NULL while in a message. */
 void fab_ep_hold(struct fab_ep *ep, void *holder);
 void *fab_ep_holder(const struct fab_ep *ep);
+/* The endpoint with that id, if it is on this node, held or inside a message; else NULL. */
+const struct fab_ep *fab_ep_find(const struct fab_node *node, uint64_t id);
 /* Calls visit for each endpoint record on this node. visit must not change the fabric. */
 void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const struct fab_ep *ep),
                  void *arg);

@@ -53,6 +53,11 @@ void console_send(struct console *console, uint64_t request, Sf__Control__Envelo
     }
 }
 
+uint64_t console_queued(const struct console *console)
+{
+    return control_stream_queued(console->stream);
+}
+
 void console_result(struct console *console, uint64_t request, sf_status status, const char *format,
                     ...)
 {
@@ -424,6 +429,11 @@ static void get_trust(struct console *console, uint64_t request, const Sf__Contr
     console_send(console, request, &envelope);
 }
 
+static void trace(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
+{
+    trace_begin(console, request, asked->trace);
+}
+
 static void stop(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
 {
     (void)asked;
@@ -445,6 +455,7 @@ static const struct {
     {SF__CONTROL__ENVELOPE__BODY_GET_LOGS, get_logs},
     {SF__CONTROL__ENVELOPE__BODY_GET_TRUST, get_trust},
     {SF__CONTROL__ENVELOPE__BODY_GET_VERSION, get_version},
+    {SF__CONTROL__ENVELOPE__BODY_TRACE, trace},
     {SF__CONTROL__ENVELOPE__BODY_DAEMON_STOP, stop},
 };
 
@@ -475,6 +486,7 @@ static void console_close(struct console *console)
     }
     *link = console->next;
     apply_forget(console->daemon, console);
+    trace_forget(console->daemon, console->number);
     control_stream_finish(console->stream);
     free(console);
 }

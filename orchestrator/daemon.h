@@ -9,6 +9,7 @@
  *   restart.c  what becomes of SIPs that have ended, by their restart policies
  *   console.c  one connection of fabricctl: its requests
  *   edges.c    collects channels from the nodes and joins their two ends
+ *   trace.c    passes on what nodes see of a channel to the fabricctl that asked
  *
  * Model: one thread, one libuv loop; every step runs to completion in an event. Whatever waits for
  * a node waits as a pending request of its session, which ends in exactly one callback: the answer,
@@ -49,6 +50,7 @@ struct session;
 struct console;
 struct operation;
 struct pair_work;
+struct trace;
 
 struct daemon {
     uv_loop_t loop;
@@ -66,6 +68,7 @@ struct daemon {
     struct console *consoles;
     struct operation *operations; /* the first is under way */
     struct pair_work *pairs;
+    struct trace *traces;
     uint32_t restart_next; /* where in world.sips restart_look goes on; may be past the end */
     uint64_t started_ms;
     uint32_t heartbeat_ms; /* of all nodes; 0: as their mode is */
@@ -161,6 +164,8 @@ struct daemon *console_daemon(struct console *console);
 uint64_t console_number(const struct console *console);
 struct console *console_by_number(struct daemon *daemon, uint64_t number);
 void console_send(struct console *console, uint64_t request, Sf__Control__Envelope *body);
+/* Bytes it has not taken yet. */
+uint64_t console_queued(const struct console *console);
 void console_result(struct console *console, uint64_t request, sf_status status, const char *format,
                     ...) __attribute__((format(printf, 4, 5)));
 
@@ -169,5 +174,32 @@ void console_result(struct console *console, uint64_t request, sf_status status,
 
 /* Answers GetChannels once all nodes have answered. */
 void edges_get(struct console *console, uint64_t request);
+
+#define EDGE_NAME_BYTES (2 * ORCH_NAME_BYTES_MAX + 2)
+/* The two ends of a channel; the one that was asked for first. */
+struct edge_ends {
+    uint64_t ids[2];                /* 0: not there */
+    uint16_t nodes[2];              /* that have them */
+    char importer[EDGE_NAME_BYTES]; /* "web2.tcp" */
+    char exporter[EDGE_NAME_BYTES];
+};
+/* Finds the channel of that importer, or with an end of that id, and calls `found` once, maybe
+ * before it returns. ends: NULL unless OK; text says why. */
+typedef void (*edges_found)(struct daemon *daemon, uint64_t key, sf_status status, const char *text,
+                            const struct edge_ends *ends);
+void edges_find(struct daemon *daemon, const char *wanted, edges_found found, uint64_t key);
+/* A message lives only during its event; a copy by packing it. NULL: no memory. */
+Sf__Control__Envelope *envelope_copy(const Sf__Control__Envelope *envelope);
+
+/* --- trace.c ------------------------------------------------------------------------------------
+ */
+
+/* Answers Trace, and then tells what the nodes see until the console goes. */
+void trace_begin(struct console *console, uint64_t request, const Sf__Control__Trace *asked);
+void trace_events(struct daemon *daemon, const struct world_node *node,
+                  const Sf__Control__TraceEvents *events);
+/* Its connection is gone, and its traces with it. */
+void trace_node_gone(struct daemon *daemon, const struct world_node *node);
+void trace_forget(struct daemon *daemon, uint64_t console);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * edges.c - what `get channels` shows: every node is asked for its endpoints, and the two ends of
- * each channel are joined by their ids, which are unique in the cell.
+ * edges.c - what `get channels` shows, and which channel a name means: every node is asked for its
+ * endpoints, and the two ends of each channel are joined by their ids, which are unique in the
+ * cell.
  *
  * An edge that a graph names is shown even if its importer has no endpoint for it (any more): with
  * the cause its end is known by. Channels that SIPs made at run time have no graph.
@@ -17,8 +18,12 @@
 /* One question to all nodes, under way. */
 struct gather {
     struct daemon *daemon;
+    void (*done)(struct gather *gather); /* all have answered, or will not */
     uint64_t console;
     uint64_t request;
+    char wanted[EDGE_NAME_BYTES]; /* edges_find */
+    edges_found found;
+    uint64_t found_key;
     uint32_t waiting;
     Sf__Control__Envelope **replies; /* copies of ChannelList */
     uint32_t reply_count;
@@ -30,8 +35,8 @@ struct gather {
 struct row {
     Sf__Control__EdgeInfo info;
     Sf__Control__Cause cause;
-    char importer[2 * ORCH_NAME_BYTES_MAX + 2];
-    char exporter[2 * ORCH_NAME_BYTES_MAX + 2];
+    char importer[EDGE_NAME_BYTES];
+    char exporter[EDGE_NAME_BYTES];
 };
 
 struct table {
@@ -114,6 +119,7 @@ static struct row *add_row(struct table *table)
 static void fill_from_end(struct row *row, const Sf__Control__ChannelInfo *end)
 {
     row->info.id = end->id;
+    row->info.peer_id = end->peer_id;
     row->info.contract = end->contract;
     row->info.state = end->state;
     row->info.driver = end->driver;
@@ -249,7 +255,7 @@ static void add_made(const struct gather *gather, struct table *table,
     bool imports = strcmp(end->side, "imp") == 0;
     const Sf__Control__ChannelInfo *peer = find_end(gather, end->peer_id);
     struct row *row;
-    char other[2 * ORCH_NAME_BYTES_MAX + 2] = "-";
+    char other[EDGE_NAME_BYTES] = "-";
 
     if (table->count >= EDGES_MAX || (imports ? is_wired(gather, end) : peer != NULL)) {
         return; /* an exporter's end is shown with its importer */
@@ -268,50 +274,68 @@ static void add_made(const struct gather *gather, struct table *table,
 /* --- collecting ---------------------------------------------------------------------------------
  */
 
-static void answer(struct gather *gather, struct console *console)
+static bool table_init(struct table *table)
 {
-    struct table table = {
-        .rows = calloc(EDGES_MAX, sizeof(*table.rows)),
-        .infos = calloc(EDGES_MAX, sizeof(*table.infos)),
+    *table = (struct table){
+        .rows = calloc(EDGES_MAX, sizeof(*table->rows)),
+        .infos = calloc(EDGES_MAX, sizeof(*table->infos)),
     };
+    return table->rows != NULL && table->infos != NULL;
+}
+
+static void table_fini(struct table *table)
+{
+    free(table->rows);
+    free(table->infos);
+}
+
+static void table_fill(const struct gather *gather, struct table *table)
+{
     const struct world *world = &gather->daemon->world;
-    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
-    Sf__Control__EdgeList list = SF__CONTROL__EDGE_LIST__INIT;
     uint32_t index;
     size_t item;
 
-    if (table.rows == NULL || table.infos == NULL) {
+    for (index = 0; index < world->sip_count; index++) {
+        for (item = 0; item < world->sips[index]->made->n_channels; item++) {
+            add_wired(gather, table, world->sips[index], item);
+        }
+    }
+    for (index = 0; index < gather->reply_count; index++) {
+        const Sf__Control__ChannelList *reply = gather->replies[index]->channel_list;
+        for (item = 0; item < reply->n_channels; item++) {
+            add_made(gather, table, reply->channels[item]);
+        }
+    }
+}
+
+static void answer(struct gather *gather)
+{
+    struct console *console = console_by_number(gather->daemon, gather->console);
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__EdgeList list = SF__CONTROL__EDGE_LIST__INIT;
+    struct table table;
+
+    if (console == NULL) {
+        return;
+    }
+    if (!table_init(&table)) {
         console_result(console, gather->request, SF_NOMEM, "no memory left");
     } else {
-        for (index = 0; index < world->sip_count; index++) {
-            for (item = 0; item < world->sips[index]->made->n_channels; item++) {
-                add_wired(gather, &table, world->sips[index], item);
-            }
-        }
-        for (index = 0; index < gather->reply_count; index++) {
-            const Sf__Control__ChannelList *reply = gather->replies[index]->channel_list;
-            for (item = 0; item < reply->n_channels; item++) {
-                add_made(gather, &table, reply->channels[item]);
-            }
-        }
+        table_fill(gather, &table);
         list.edges = table.infos;
         list.n_edges = table.count;
         envelope.body_case = SF__CONTROL__ENVELOPE__BODY_EDGE_LIST;
         envelope.edge_list = &list;
         console_send(console, gather->request, &envelope);
     }
-    free(table.rows);
-    free(table.infos);
+    table_fini(&table);
 }
 
 static void finish(struct gather *gather)
 {
-    struct console *console = console_by_number(gather->daemon, gather->console);
     uint32_t index;
 
-    if (console != NULL) {
-        answer(gather, console);
-    }
+    gather->done(gather);
     for (index = 0; index < gather->reply_count; index++) {
         sf__control__envelope__free_unpacked(gather->replies[index], NULL);
     }
@@ -320,12 +344,110 @@ static void finish(struct gather *gather)
     free(gather);
 }
 
+/* --- which channel is meant ---------------------------------------------------------------------
+ */
+
+/* An endpoint's id as it is shown, 0 if the text is none. */
+static uint64_t read_id(const char *text)
+{
+    char *end;
+    unsigned long long id;
+
+    if (strncmp(text, "channel/", 8) == 0) {
+        text += 8;
+    }
+    if (text[0] == '\0' || strspn(text, "0123456789abcdef") != strlen(text) || strlen(text) > 16) {
+        return 0;
+    }
+    id = strtoull(text, &end, 16);
+    return *end == '\0' ? id : 0;
+}
+
+/* The end with that id comes first. */
+static void fill_ends(const struct gather *gather, const Sf__Control__ChannelInfo *end,
+                      const struct row *row, struct edge_ends *out_ends)
+{
+    const Sf__Control__ChannelInfo *peer = find_end(gather, end->peer_id);
+
+    *out_ends = (struct edge_ends){{end->id, peer != NULL ? peer->id : 0},
+                                   {(uint16_t)end->node, (uint16_t)(peer != NULL ? peer->node : 0)},
+                                   "",
+                                   ""};
+    snprintf(out_ends->importer, sizeof(out_ends->importer), "%s", row->importer);
+    snprintf(out_ends->exporter, sizeof(out_ends->exporter), "%s", row->exporter);
+}
+
+/* The only row that is meant; NULL, and what to say. */
+static const struct row *find_row(const struct gather *gather, const struct table *table,
+                                  char *text, size_t capacity)
+{
+    uint64_t id = read_id(gather->wanted);
+    const struct row *found = NULL;
+    uint32_t count = 0;
+    uint32_t index;
+
+    for (index = 0; index < table->count; index++) {
+        const struct row *row = &table->rows[index];
+
+        if (id != 0 ? row->info.id == id || row->info.peer_id == id
+                    : strcmp(row->importer, gather->wanted) == 0) {
+            found = row;
+            count += 1;
+        }
+    }
+    if (count == 0) {
+        snprintf(text, capacity,
+                 "there is no channel '%.60s'; write its importer as in: fabricctl get channels; "
+                 "or an id as in: fabricctl get channels -o wide",
+                 gather->wanted);
+    } else if (count > 1) {
+        snprintf(text, capacity,
+                 "%u channels are named %s; write an id as in: fabricctl get channels -o wide",
+                 count, gather->wanted);
+    } else if (found->info.id == 0) {
+        snprintf(text, capacity, "channel %s is closed: %s", gather->wanted,
+                 found->info.cause != NULL ? found->info.cause->text : "?");
+    }
+    return count == 1 && found->info.id != 0 ? found : NULL;
+}
+
+static void tell_found(struct gather *gather)
+{
+    char text[400] = "no memory left";
+    const Sf__Control__ChannelInfo *end = NULL;
+    const struct row *row = NULL;
+    struct edge_ends ends;
+    struct table table;
+
+    if (table_init(&table)) {
+        table_fill(gather, &table);
+        row = find_row(gather, &table, text, sizeof(text));
+    }
+    if (row != NULL) {
+        uint64_t id = read_id(gather->wanted);
+
+        end = find_end(gather, id != 0 ? id : row->info.id);
+        if (end == NULL) { /* the peer of one that is there */
+            snprintf(text, sizeof(text), "endpoint %s is on no node that answers", gather->wanted);
+        }
+    }
+    if (end != NULL) {
+        fill_ends(gather, end, row, &ends);
+    }
+    table_fini(&table);
+    gather->found(gather->daemon, gather->found_key, end != NULL ? SF_OK : SF_NOTFOUND, text,
+                  end != NULL ? &ends : NULL);
+}
+
+/* --- asking -------------------------------------------------------------------------------------
+ */
+
 struct gather_ref {
     struct gather *gather; /* lives until all have answered */
     uint16_t node;
 };
 
-static Sf__Control__Envelope *copy_reply(const Sf__Control__Envelope *reply)
+Sf__Control__Envelope *envelope_copy(const Sf__Control__Envelope *reply)
 {
     size_t bytes = sf__control__envelope__get_packed_size(reply);
     uint8_t *buffer = malloc(bytes + 1);
@@ -348,7 +470,7 @@ static void on_channels(void *arg, sf_status status, const char *text,
 
     (void)text;
     if (status == SF_OK && reply->body_case == SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST) {
-        copy = copy_reply(reply);
+        copy = envelope_copy(reply);
     }
     if (copy != NULL) {
         gather->replies[gather->reply_count++] = copy;
@@ -384,34 +506,64 @@ static void ask_node(struct gather *gather, struct world_node *node)
     }
 }
 
-void edges_get(struct console *console, uint64_t request)
+static struct gather *gather_make(struct daemon *daemon, void (*done)(struct gather *gather))
 {
-    struct daemon *daemon = console_daemon(console);
     struct gather *gather = calloc(1, sizeof(*gather));
-    uint32_t index;
 
-    if (gather != NULL) {
-        gather->replies = calloc(daemon->world.node_count + 1, sizeof(*gather->replies));
-        gather->silent = calloc(daemon->world.node_count + 1, sizeof(*gather->silent));
-    }
-    if (gather == NULL || gather->replies == NULL || gather->silent == NULL) {
-        if (gather != NULL) {
-            free(gather->replies);
-            free(gather->silent);
-        }
-        free(gather);
-        console_result(console, request, SF_NOMEM, "no memory left");
-        return;
+    if (gather == NULL) {
+        return NULL;
     }
     gather->daemon = daemon;
-    gather->console = console_number(console);
-    gather->request = request;
-    for (index = 0; index < daemon->world.node_count; index++) {
-        if (daemon->world.nodes[index]->stage == WORLD_JOINED) {
-            ask_node(gather, daemon->world.nodes[index]);
+    gather->done = done;
+    gather->replies = calloc(daemon->world.node_count + 1, sizeof(*gather->replies));
+    gather->silent = calloc(daemon->world.node_count + 1, sizeof(*gather->silent));
+    if (gather->replies == NULL || gather->silent == NULL) {
+        free(gather->replies);
+        free(gather->silent);
+        free(gather);
+        return NULL;
+    }
+    return gather;
+}
+
+static void gather_run(struct gather *gather)
+{
+    const struct world *world = &gather->daemon->world;
+    uint32_t index;
+
+    for (index = 0; index < world->node_count; index++) {
+        if (world->nodes[index]->stage == WORLD_JOINED) {
+            ask_node(gather, world->nodes[index]);
         }
     }
     if (gather->waiting == 0) {
         finish(gather);
     }
+}
+
+void edges_get(struct console *console, uint64_t request)
+{
+    struct gather *gather = gather_make(console_daemon(console), answer);
+
+    if (gather == NULL) {
+        console_result(console, request, SF_NOMEM, "no memory left");
+        return;
+    }
+    gather->console = console_number(console);
+    gather->request = request;
+    gather_run(gather);
+}
+
+void edges_find(struct daemon *daemon, const char *wanted, edges_found found, uint64_t key)
+{
+    struct gather *gather = gather_make(daemon, tell_found);
+
+    if (gather == NULL) {
+        found(daemon, key, SF_NOMEM, "no memory left", NULL);
+        return;
+    }
+    snprintf(gather->wanted, sizeof(gather->wanted), "%s", wanted);
+    gather->found = found;
+    gather->found_key = key;
+    gather_run(gather);
 }

@@ -171,6 +171,9 @@ static void session_end(struct session *session)
         pending->done(pending->arg, SF_CLOSED, "the node's connection ended", NULL);
         free(pending);
     }
+    if (session->node != NULL) {
+        trace_node_gone(daemon, session->node);
+    }
     if (session->told) {
         control_stream_finish(session->stream);
     } else {
@@ -545,8 +548,12 @@ static void on_message(void *arg, struct control_stream *stream,
     case SF__CONTROL__ENVELOPE__BODY_LOG_LINE:
         on_log_line(session, envelope->log_line);
         break;
+    case SF__CONTROL__ENVELOPE__BODY_TRACE_EVENTS:
+        trace_events(session->daemon, session->node, envelope->trace_events);
+        break;
     case SF__CONTROL__ENVELOPE__BODY_RESULT:
     case SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST:
+    case SF__CONTROL__ENVELOPE__BODY_TRACE_STARTED:
         finish_request(session, envelope);
         break;
     default:

@@ -235,6 +235,7 @@ static void kernel_stop(struct agent *agent)
         return;
     }
     agent->ending = true;
+    agent__traces_end(agent);
     nk_kernel_stop(agent->kernel);
     pump_flush(agent->options.pump, AGENT_FLUSH_MS);
 }
@@ -245,6 +246,7 @@ static void kernel_end(struct agent *agent)
         return;
     }
     agent->ending = true;
+    agent__traces_end(agent);
     pump_set_kernel(agent->options.pump, NULL);
     nk_kernel_destroy(agent->kernel);
     agent->kernel = NULL;
@@ -355,6 +357,7 @@ static void agent_retry(struct agent *agent, const char *why)
         node_log("controller %s: %s; trying again", agent->options.controller_text, why);
     }
     snprintf(agent->last_error, sizeof(agent->last_error), "%s", why);
+    agent__traces_end(agent);
     control_stream_close(agent->stream);
     agent->stream = NULL;
     agent->welcome = false;
@@ -656,9 +659,11 @@ sf_status agent_create(const struct agent_options *options, struct agent **out_a
     agent->backoff_ms = AGENT_BACKOFF_MS_MIN;
     uv_timer_init(options->loop, &agent->retry);
     uv_timer_init(options->loop, &agent->heartbeat);
+    uv_timer_init(options->loop, &agent->trace_timer);
     agent->retry.data = agent;
     agent->heartbeat.data = agent;
-    agent->handles_open = 2;
+    agent->trace_timer.data = agent;
+    agent->handles_open = 3;
     uv_timer_start(&agent->retry, agent_connect, 0, 0);
     *out_agent = agent;
     return SF_OK;
@@ -686,6 +691,7 @@ void agent_destroy(struct agent *agent)
     agent->stream = NULL;
     uv_close((uv_handle_t *)&agent->retry, agent_handle_closed);
     uv_close((uv_handle_t *)&agent->heartbeat, agent_handle_closed);
+    uv_close((uv_handle_t *)&agent->trace_timer, agent_handle_closed);
 }
 
 const char *agent_last_error(const struct agent *agent)

@@ -322,6 +322,13 @@ static sf_status sip_stop(struct agent *agent, const Sf__Control__Envelope *enve
     return st;
 }
 
+static sf_status trace_stop(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
+{
+    (void)text;
+    agent__trace_stop(agent, envelope->trace_stop->trace);
+    return SF_OK;
+}
+
 static void answer_send(struct agent *agent, const Sf__Control__Envelope *envelope)
 {
     sf_status st = control_stream_send(agent->stream, envelope);
@@ -437,6 +444,7 @@ static const struct {
     {SF__CONTROL__ENVELOPE__BODY_SIP_WIRE, sip_wire},
     {SF__CONTROL__ENVELOPE__BODY_SIP_START, sip_start},
     {SF__CONTROL__ENVELOPE__BODY_SIP_STOP, sip_stop},
+    {SF__CONTROL__ENVELOPE__BODY_TRACE_STOP, trace_stop},
 };
 
 static void command_answer(struct agent *agent, uint64_t request, sf_status st, char *text)
@@ -462,6 +470,13 @@ bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope)
     assert(agent->kernel != NULL);
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET) {
         channels_get(agent, envelope->request);
+        return true;
+    }
+    if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_TRACE_START) {
+        sf_status st = agent__trace_start(agent, envelope->request, envelope->trace_start, text);
+        if (st != SF_OK) {
+            command_answer(agent, envelope->request, st, text);
+        }
         return true;
     }
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_NODE_SHUTDOWN) {

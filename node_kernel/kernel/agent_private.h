@@ -5,6 +5,7 @@
 
 #include "agent.h"
 #include "control/stream.h"
+#include "trace.h"
 
 #define AGENT_TEXT_BYTES 512u
 #define AGENT_SERVICES_MAX 64u
@@ -22,6 +23,12 @@ struct agent_note {
     uint8_t packed[];
 };
 
+struct agent_trace {
+    uint64_t number; /* 0: free */
+    const struct ct_contract *contract;
+    uint8_t last_kind; /* enum nk_trace_kind, of its last event */
+};
+
 struct agent {
     struct agent_options options;
     struct nk_kernel *kernel; /* NULL before the first welcome */
@@ -32,12 +39,14 @@ struct agent {
     bool welcome;                        /* on this stream */
     bool joined_before;
     bool ending; /* SIPs that end now are not reported */
-    uv_timer_t retry, heartbeat;
+    uv_timer_t retry, heartbeat, trace_timer;
     uint32_t backoff_ms, handles_open;
     struct agent_note *notes, **notes_end;
     uint32_t note_count;
     size_t note_bytes;
     uint64_t services[AGENT_SERVICES_MAX]; /* numbers of kernel services; 0: free */
+    struct agent_trace traces[NK_TRACES_MAX];
+    uint32_t trace_count;
     char last_error[AGENT_TEXT_BYTES];
     /* Of this process, and nowhere else: a node that starts again is another one. */
     uint8_t key[AGENT_KEY_BYTES]; /* public */
@@ -60,6 +69,13 @@ void agent__say(struct agent *agent, const char *format, ...) __attribute__((for
 void agent__report(struct agent *agent, uint64_t sip, Sf__Control__SipState state);
 /* Does one command. False: it is none; the connection must end. */
 bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope);
+/* --- agent_trace.c --- */
+/* Answers the request itself on OK; else text says why not. */
+sf_status agent__trace_start(struct agent *agent, uint64_t request,
+                             const Sf__Control__TraceStart *start, char *text);
+void agent__trace_stop(struct agent *agent, uint64_t number);
+/* All of them: the connection or the kernel ends. */
+void agent__traces_end(struct agent *agent);
 /* Name of a node, SIP, ...: [a-z][a-z0-9-]{0,30}. */
 bool agent__name_ok(const char *name);
 

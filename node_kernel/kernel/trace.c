@@ -186,7 +186,7 @@ void nk__trace_closed(const struct nk_kernel *kernel, const struct nk_port *port
         return; /* its holder asks again and again */
     }
     trace->close_told = by_peer;
-    event = event_begin(trace, port, NK_TRACE_CLOSED);
+    event = event_begin(trace, port, by_peer ? NK_TRACE_PEER_CLOSED : NK_TRACE_CLOSED);
     if (event != NULL) {
         event->cause = cause;
     }

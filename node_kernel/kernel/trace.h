@@ -29,8 +29,9 @@
 enum nk_trace_kind {
     NK_TRACE_SENT,
     NK_TRACE_RECEIVED,
-    NK_TRACE_MOVED,  /* sent away in a message */
-    NK_TRACE_CLOSED, /* given up by its holder, or it has received that the peer closed */
+    NK_TRACE_MOVED,       /* sent away in a message */
+    NK_TRACE_CLOSED,      /* given up by its holder */
+    NK_TRACE_PEER_CLOSED, /* its holder has received that the peer closed */
 };
 
 struct nk_trace_arg {
@@ -54,7 +55,7 @@ struct nk_trace_event {
     uint8_t state;    /* before, as the holder sees it */
     uint8_t next;     /* after */
     uint8_t arg_count;
-    struct sf_cause cause; /* CLOSED */
+    struct sf_cause cause; /* CLOSED, PEER_CLOSED */
     struct nk_trace_arg args[CT_ARGS_MAX];
     uint8_t bytes[NK_TRACE_BYTES];
 };

@@ -159,7 +159,7 @@ static void check_client(const struct nk_trace_info *info)
     assert_true(events[56].args[0].endpoint != 0 && events[56].args[0].peer != 0);
     expect_message(info, 57, NK_TRACE_RECEIVED, "Took");
     expect_message(info, 58, NK_TRACE_SENT, "Bye");
-    assert_int_equal(events[59].kind, NK_TRACE_CLOSED); /* by the server, then given up */
+    assert_int_equal(events[59].kind, NK_TRACE_PEER_CLOSED);
     assert_int_equal(events[59].cause.kind, SF_CAUSE_CLOSED_BY_PEER);
     assert_int_equal(events[60].kind, NK_TRACE_CLOSED);
     assert_int_equal(events[60].cause.kind, SF_CAUSE_PEER_EXITED);

@@ -11,6 +11,8 @@
 #include "control/stream.h"
 #include "ctl/ctl.h"
 
+#define TAKE_WAIT_MS 1000u /* between two looks at the time */
+
 struct ctl_client {
     struct ctl_context *context;
     uv_loop_t loop;
@@ -29,6 +31,9 @@ struct ctl_client {
     bool interrupted;
     char ended_text[200];
 
+    enum ctl_take (*take)(void *arg, const Sf__Control__Envelope *envelope);
+    void *take_arg;
+    bool take_ended;
     void (*progress)(void *arg, const Sf__Control__Progress *progress);
     void *progress_arg;
     char error[2048];
@@ -64,6 +69,16 @@ static void on_message(void *arg, struct control_stream *stream,
     struct ctl_client *client = arg;
 
     (void)stream;
+    if (envelope->request == client->request && client->take != NULL) {
+        enum ctl_take taken = client->take(client->take_arg, envelope);
+        if (taken == CTL_TAKE_END) {
+            client->take_ended = true;
+            uv_stop(&client->loop);
+        }
+        if (taken != CTL_TAKE_PASS) {
+            return;
+        }
+    }
     if (envelope->request != client->request || client->reply != NULL) {
         return; /* the answer of a call that was given up */
     }
@@ -282,6 +297,36 @@ void ctl_set_quiet(struct ctl_client *client, bool quiet)
 const char *ctl_last_error(const struct ctl_client *client)
 {
     return client->error;
+}
+
+void ctl_set_take(struct ctl_client *client,
+                  enum ctl_take (*take)(void *arg, const Sf__Control__Envelope *envelope),
+                  void *arg)
+{
+    client->take = take;
+    client->take_arg = arg;
+    client->take_ended = false;
+}
+
+int ctl_take_more(struct ctl_client *client, uint32_t timeout_ms)
+{
+    uint64_t end;
+
+    uv_update_time(&client->loop);
+    end = timeout_ms == 0 ? UINT64_MAX : uv_now(&client->loop) + timeout_ms;
+    while (!client->take_ended && !client->interrupted && uv_now(&client->loop) < end) {
+        uint64_t left = end - uv_now(&client->loop);
+
+        if (client->ended) {
+            return fail_unreachable(client, client->ended_text);
+        }
+        wait_some(client, left < TAKE_WAIT_MS ? (uint32_t)left : TAKE_WAIT_MS);
+    }
+    if (!client->take_ended && client->interrupted) {
+        client->interrupted = false;
+        return CTL_INTERRUPTED;
+    }
+    return CTL_OK;
 }
 
 void ctl_set_progress(struct ctl_client *client,

@@ -128,6 +128,18 @@ const char *ctl_last_error(const struct ctl_client *client);
 void ctl_set_progress(struct ctl_client *client,
                       void (*progress)(void *arg, const Sf__Control__Progress *progress),
                       void *arg);
+/*
+ * For calls that are answered more than once: `take` sees every message of the call's request.
+ * PASS: it is an answer like any other. MORE: it was taken, and more may come. END: ctl_take_more
+ * is over.
+ */
+enum ctl_take { CTL_TAKE_PASS, CTL_TAKE_MORE, CTL_TAKE_END };
+void ctl_set_take(struct ctl_client *client,
+                  enum ctl_take (*take)(void *arg, const Sf__Control__Envelope *envelope),
+                  void *arg);
+/* After ctl_call: waits until `take` ends it or the time is over (0: no limit): CTL_OK. Or
+ * CTL_INTERRUPTED, or CTL_UNREACHABLE after it said so. */
+int ctl_take_more(struct ctl_client *client, uint32_t timeout_ms);
 /* SIGINT and SIGTERM end a waiting call (once; call again to clear) instead of the process. */
 int ctl_watch_interrupts(struct ctl_client *client);
 /* Waits; CTL_OK, or CTL_INTERRUPTED. */

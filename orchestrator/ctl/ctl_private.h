@@ -16,6 +16,7 @@ int ctl_get_sips(struct ctl_context *context, int argc, char **argv);
 int ctl_get_keys(struct ctl_context *context, int argc, char **argv);
 int ctl_get_channels(struct ctl_context *context, int argc, char **argv);
 int ctl_logs(struct ctl_context *context, int argc, char **argv);
+int ctl_trace(struct ctl_context *context, int argc, char **argv);
 int ctl_test_contract(struct ctl_context *context, int argc, char **argv);
 int ctl_version(struct ctl_context *context, int argc, char **argv);
 

@@ -141,6 +141,23 @@ static const struct ctl_command commands[] = {
         .subcommands = test_commands,
     },
     {
+        .name = "trace",
+        .summary = "show the messages of a channel as they go through it",
+        .usage =
+            "trace CHANNEL [--both] [--count N] [--for TIME] [--bytes N] [--pcap FILE]\n\n"
+            "  CHANNEL        its importer (web2.tcp), or the id of an end (get channels -o wide)\n"
+            "  --both         what both ends see, not only the importer's (or the id's)\n"
+            "  -n, --count N  end after N messages\n"
+            "  --for TIME     end after that time (500ms, 60s, 2m)\n"
+            "  --bytes N      so many bytes of each block (default 64, at most 512)\n"
+            "  --pcap FILE    also as a file for Wireshark, of one end; `-` is stdout, and no "
+            "lines",
+        .examples = "  fabricctl trace web2.tcp\n"
+                    "  fabricctl trace web2.tcp --both --count 20 -o json\n"
+                    "  fabricctl trace 40000c0000000f --for 10s --pcap web2.pcap\n",
+        .run = ctl_trace,
+    },
+    {
         .name = "version",
         .summary = "show the versions of fabricctl and of the cluster's fabricd",
         .usage = "version",

@@ -26,9 +26,11 @@ static void put_messages(const struct ctc_contract *contract, struct ctc__text *
     ctc__put(text, "        messages = {\n");
     for (uint32_t t = 0; t < contract->message_count; t++) {
         const struct ctc__message *m = contract->by_tag[t];
+        const struct ct_arg *args = contract->table->messages[t].args;
         ctc__put(text, "            [%u] = { name = \"%s\", args = {\n", t, m->name.text);
         for (const struct ctc__arg *a = m->args; a != NULL; a = a->next) {
-            ctc__put(text, "                { name = \"%s\"", a->name.text);
+            ctc__put(text, "                { name = \"%s\", kind = %u", a->name.text,
+                     (args++)->kind);
             if (a->type.enumeration != NULL && a->type.kind != CT_ARG_BLOCK) {
                 put_values(a->type.enumeration, text);
             }

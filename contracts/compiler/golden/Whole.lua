@@ -9,7 +9,7 @@ if not _G.sipfabric then
     _G.sipfabric = sipfabric
 
     local proto = Proto("sipfabric", "sipfabric")
-    local kinds = { [0] = "control", [1] = "records" }
+    local kinds = { [0] = "control", [1] = "records", [2] = "hello" }
     local records = { [1] = "OPEN", [2] = "MSG", [3] = "DATA", [4] = "CLOSE", [5] = "ARRIVED",
         [6] = "PEER_MOVED", [7] = "PEER_HERE", [8] = "MOVED_ACK" }
     local causes = { [0] = "open", "closed by peer", "peer exited", "peer faulted",
@@ -21,9 +21,17 @@ if not _G.sipfabric then
     local BLOCK, ENDPOINT = 11, 12
 
     local f = {
-        version = ProtoField.uint8("sipfabric.version", "Version"),
-        kind = ProtoField.uint8("sipfabric.kind", "Kind", base.DEC, kinds),
-        bytes = ProtoField.uint16("sipfabric.payload_bytes", "Payload bytes"),
+        version = ProtoField.uint8("sipfabric.version", "Version", base.DEC, nil, 0xf0),
+        kind = ProtoField.uint8("sipfabric.kind", "Kind", base.DEC, kinds, 0x0f),
+        words = ProtoField.uint8("sipfabric.sack_words", "Words of selective ack"),
+        hold = ProtoField.uint16("sipfabric.hold_us", "Hold (us)"),
+        number = ProtoField.uint64("sipfabric.number", "Number"),
+        hello_flags = ProtoField.uint8("sipfabric.hello.flags", "Flags", base.HEX),
+        mtu = ProtoField.uint16("sipfabric.mtu", "MTU"),
+        ciphers = ProtoField.uint8("sipfabric.ciphers", "Ciphers", base.HEX),
+        handshake = ProtoField.bytes("sipfabric.handshake", "Handshake"),
+        sealed = ProtoField.bytes("sipfabric.sealed", "Sealed records"),
+        seal = ProtoField.bytes("sipfabric.seal", "Authentication tag"),
         source = ProtoField.uint16("sipfabric.source", "Source node"),
         target = ProtoField.uint16("sipfabric.target", "Target node"),
         source_epoch = ProtoField.uint16("sipfabric.source_epoch", "Source epoch"),
@@ -60,12 +68,14 @@ if not _G.sipfabric then
         expert.group.PROTOCOL, expert.severity.WARN)
     proto.experts = { malformed, illegal }
 
-    -- Endpoints by id: { channel, side }. A channel: { contract, state }. Both grow in the first
-    -- pass over the frames; what was found then is kept for each frame in `seen`.
-    local endpoints, taken, seen
+    -- Endpoints by id: { channel, side }. A channel: { contract, state }. Sessions by the address
+    -- that frames of it go to and the number there: { source, target, sealed }, from hellos. All
+    -- grow in the first pass over the frames; what was found then is kept for each in `seen`.
+    local endpoints, sessions, taken, seen
+    local NOBODY = "0000000000000000" -- an endpoint that is none: a trace begins here
 
     function proto.init()
-        endpoints, taken, seen = {}, {}, {}
+        endpoints, sessions, taken, seen = {}, {}, {}, {}
     end
 
     local function hex(range)
@@ -92,25 +102,30 @@ if not _G.sipfabric then
         return tostring(scalars[kind][3] and range:le_int() or range:le_uint())
     end
 
+    local function scalar_text(kind, range, declared)
+        local text = read_scalar(kind, range)
+        local values = declared and declared.values
+        if values and values[text] then text = values[text] .. " (" .. text .. ")" end
+        return text
+    end
+
     -- Answers the argument's text and its length.
     local function read_argument(body, at, declared, first)
         local kind = body(at, 1):uint()
         if scalars[kind] then
             local size = scalars[kind][1]
-            local text = read_scalar(kind, body(at + 1, size))
-            local values = declared and declared.values
-            if values and values[text] then text = values[text] .. " (" .. text .. ")" end
-            return text, 1 + size
+            return scalar_text(kind, body(at + 1, size), declared), 1 + size
         elseif kind == BLOCK then
             local length = body(at + 1, 4):le_uint()
             return length == 0 and "absent" or ("block of " .. length .. " bytes"), 5
         elseif kind == ENDPOINT then
             local id = hex(body(at + 1, 8))
-            if id == "0000000000000000" then return "absent", 9 end
+            if id == NOBODY then return "absent", 9 end
             local contract = sipfabric.by_short_id[hex(body(at + 17, 8))]
             local side, state = body(at + 27, 1):uint(), body(at + 28, 1):uint()
             local peer = hex(body(at + 9, 8))
-            if first and not endpoints[id] then
+            local begins = hex(body(0, 8)) == NOBODY
+            if first and (begins or not endpoints[id]) then
                 remember(contract, state, side == 0 and id or peer, side == 0 and peer or id)
             end
             local where = contract and contract.states[state]
@@ -142,7 +157,7 @@ if not _G.sipfabric then
         return found
     end
 
-    local function show_message(body, tree, found, first)
+    local function show_message(body, tree, found, first, compact)
         tree:add_le(f.endpoint, body(0, 8))
         tree:add(f.tag, body(8, 1))
         local message = found.message
@@ -151,25 +166,39 @@ if not _G.sipfabric then
             tree:add(f.sender, body(0, 8), found.sender == 0 and "importer" or "exporter")
         end
         local name = message and message.name or ("tag " .. body(8, 1):uint())
+        if hex(body(0, 8)) == NOBODY then name = "(trace begins)" end
         tree:add(f.message, body(8, 1), name)
         if found.state then tree:add(f.state, body(8, 1), found.state) end
         if found.next then tree:add(f.next, body(8, 1), found.next) end
         if found.illegal then tree:add_proto_expert_info(illegal) end
         local at, texts = 10, {}
-        for i = 1, body(9, 1):uint() do
-            local declared = message and message.args[i]
-            local text, length = read_argument(body, at, declared, first)
+        local function show(i, declared, text, length)
             text = (declared and declared.name or ("argument " .. i)) .. " " .. text
             tree:add(f.arg, body(at, length), text)
             texts[#texts + 1] = text
             at = at + length
+        end
+        if compact and not message then
+            if body:len() > 9 then tree:add(f.data, body(9)) end
+            texts[1] = "of an unknown contract"
+        elseif compact then
+            at = 9
+            for i, declared in ipairs(message.args) do
+                local size = scalars[declared.kind][1]
+                show(i, declared, scalar_text(declared.kind, body(at, size), declared), size)
+            end
+        else
+            for i = 1, body(9, 1):uint() do
+                local declared = message and message.args[i]
+                show(i, declared, read_argument(body, at, declared, first))
+            end
         end
         tree:append_text(": " .. name .. "(" .. table.concat(texts, ", ") .. ")")
         return name
     end
 
     -- Answers what the list of packets says of the record.
-    local function show_record(kind, body, tree, found, first)
+    local function show_record(kind, flags, body, tree, found, first)
         if kind == 1 then
             local contract = sipfabric.by_id[hex(body(16, 32))]
             local export = body(48):string()
@@ -182,7 +211,7 @@ if not _G.sipfabric then
             tree:add(f.export, body(48), export)
             return "OPEN " .. export
         elseif kind == 2 then
-            return show_message(body, tree, found, first)
+            return show_message(body, tree, found, first, flags == 1)
         end
         tree:add_le(f.endpoint, body(0, 8))
         if kind == 3 then
@@ -211,49 +240,104 @@ if not _G.sipfabric then
             branch:add_le(f.body, payload(at + 2, 2))
             number = number + 1
             if first then known[number] = kind == 2 and follow(body) or {} end
-            texts[#texts + 1] = show_record(kind, body, branch, known[number] or {}, first)
+            texts[#texts + 1] = show_record(kind, payload(at + 1, 1):uint(), body, branch,
+                known[number] or {}, first)
             at = at + 4 + length
         end
         return table.concat(texts, ", ")
     end
 
     local function show_header(tvb, tree)
-        tree:add(f.version, tvb(4, 1))
-        tree:add(f.kind, tvb(5, 1))
-        tree:add_le(f.bytes, tvb(6, 2))
-        tree:add_le(f.source, tvb(8, 2))
-        tree:add_le(f.target, tvb(10, 2))
-        tree:add_le(f.source_epoch, tvb(12, 2))
-        tree:add_le(f.target_epoch, tvb(14, 2))
-        tree:add_le(f.source_session, tvb(16, 4))
-        tree:add_le(f.target_session, tvb(20, 4))
-        tree:add_le(f.sequence, tvb(24, 4))
-        tree:add_le(f.ack, tvb(28, 4))
-        tree:add_le(f.sack, tvb(32, 8))
+        tree:add(f.version, tvb(0, 1))
+        tree:add(f.kind, tvb(0, 1))
+        tree:add(f.words, tvb(1, 1))
+        tree:add_le(f.hold, tvb(2, 2))
+        tree:add_le(f.target_session, tvb(4, 4))
+        tree:add_le(f.number, tvb(8, 8))
+        tree:add_le(f.sequence, tvb(16, 4))
+        tree:add_le(f.ack, tvb(20, 4))
+        for word = 0, tvb(1, 1):uint() - 1 do tree:add_le(f.sack, tvb(24 + 8 * word, 8)) end
+    end
+
+    -- Who sends this number to that address.
+    local function session_key(address, range)
+        return tostring(address) .. " " .. hex(range)
+    end
+
+    local function show_hello(tvb, pinfo, tree, first)
+        local flags = tvb(1, 1):uint()
+        tree:add(f.version, tvb(0, 1))
+        tree:add(f.kind, tvb(0, 1))
+        tree:add(f.hello_flags, tvb(1, 1))
+        tree:add_le(f.mtu, tvb(2, 2))
+        tree:add_le(f.source, tvb(4, 2))
+        tree:add_le(f.target, tvb(6, 2))
+        tree:add_le(f.source_epoch, tvb(8, 2))
+        tree:add_le(f.target_epoch, tvb(10, 2))
+        tree:add_le(f.source_session, tvb(12, 4))
+        tree:add_le(f.target_session, tvb(16, 4))
+        tree:add(f.ciphers, tvb(20, 1))
+        if tvb:len() > 24 then tree:add(f.handshake, tvb(24)) end
+        if first then -- frames of the session go to who says this hello
+            sessions[session_key(pinfo.src, tvb(12, 4))] = { source = tvb(6, 2):le_uint(),
+                target = tvb(4, 2):le_uint(), sealed = math.floor(flags / 2) % 2 == 1 }
+        end
+        return "hello, node " .. tvb(4, 2):le_uint() .. " to " .. tvb(6, 2):le_uint()
+    end
+
+    -- Answers what the list of packets says, or nil: it makes no sense.
+    local function show_payload(tvb, pinfo, tree, known, first)
+        local at = 24 + 8 * tvb(1, 1):uint()
+        local session = known.session
+        if tvb:len() <= at then return nil end
+        if session and session.sealed then
+            if tvb:len() <= at + 16 then return nil end
+            tree:add(f.sealed, tvb(at, tvb:len() - at - 16))
+            tree:add(f.seal, tvb(tvb:len() - 16, 16))
+            return "sealed records"
+        end
+        if known.again then tree:add(f.again, tvb(16, 4), true) end
+        local right, info = pcall(show_records, tvb(at):tvb(), tree, known.again or known,
+            first and not known.again)
+        return right and info or nil
+    end
+
+    local function show_frame(tvb, pinfo, tree)
+        local kind = tvb(0, 1):uint() % 16
+        local known = seen[pinfo.number]
+        local first = known == nil
+        if kind == 2 then
+            seen[pinfo.number] = known or {}
+            return show_hello(tvb, pinfo, tree, first)
+        end
+        if first then
+            local key = session_key(pinfo.dst, tvb(4, 4))
+            local sent = key .. " " .. hex(tvb(16, 4))
+            known = { session = sessions[key] }
+            if kind == 1 then
+                known.again = taken[sent]
+                taken[sent] = taken[sent] or known
+            end
+            seen[pinfo.number] = known
+        end
+        show_header(tvb, tree)
+        if known.session then
+            tree:add(f.source, tvb(4, 4), known.session.source):set_generated()
+            tree:add(f.target, tvb(4, 4), known.session.target):set_generated()
+        end
+        if kind == 0 then
+            return tvb:len() == 24 + 8 * tvb(1, 1):uint() + (known.session and known.session.sealed
+                and 16 or 0) and "control" or nil
+        end
+        return show_payload(tvb, pinfo, tree, known, first)
     end
 
     function proto.dissector(tvb, pinfo, root)
-        if tvb:len() < 40 or tvb(0, 4):string() ~= "SFAB" or tvb(4, 1):uint() ~= 1 then return 0 end
+        if tvb:len() < 24 or tvb(0, 1):uint() < 0x20 or tvb(0, 1):uint() > 0x22 then return 0 end
         pinfo.cols.protocol = "sipfabric"
         local tree = root:add(proto, tvb())
-        show_header(tvb, tree)
-        if tvb(5, 1):uint() ~= 1 then
-            pinfo.cols.info = "control"
-            return tvb:len()
-        end
-        local key = hex(tvb(8, 20)) -- nodes, epochs, sessions, sequence
-        local known = seen[pinfo.number]
-        local first = known == nil
-        if first then
-            known = { again = taken[key] }
-            taken[key] = taken[key] or known
-            seen[pinfo.number] = known
-        end
-        if known.again then tree:add(f.again, tvb(24, 4), true) end
-        local whole = tvb:len() - 40 == tvb(6, 2):le_uint()
-        local right, info = pcall(show_records, tvb(40):tvb(), tree, known.again or known,
-            first and not known.again)
-        if not whole or not right then tree:add_proto_expert_info(malformed) end
+        local right, info = pcall(show_frame, tvb, pinfo, tree)
+        if not right or not info then tree:add_proto_expert_info(malformed) end
         pinfo.cols.info = right and info or "malformed"
         return tvb:len()
     end
@@ -268,35 +352,35 @@ do
             [0] = { name = "AskPassword", args = {
             } },
             [1] = { name = "Chain", args = {
-                { name = "first" },
+                { name = "first", kind = 11 },
             } },
             [2] = { name = "Done", args = {
-                { name = "heat", values = { ["1"] = "Cold", ["2"] = "Warm", ["3"] = "Any" } },
-                { name = "where_x" },
-                { name = "where_y" },
+                { name = "heat", kind = 6, values = { ["1"] = "Cold", ["2"] = "Warm", ["3"] = "Any" } },
+                { name = "where_x", kind = 5 },
+                { name = "where_y", kind = 5 },
             } },
             [3] = { name = "Granted", args = {
             } },
             [4] = { name = "Move", args = {
-                { name = "from_x" },
-                { name = "from_y" },
-                { name = "to_x" },
-                { name = "to_y" },
-                { name = "heat", values = { ["1"] = "Cold", ["2"] = "Warm", ["3"] = "Any" } },
+                { name = "from_x", kind = 5 },
+                { name = "from_y", kind = 5 },
+                { name = "to_x", kind = 5 },
+                { name = "to_y", kind = 5 },
+                { name = "heat", kind = 6, values = { ["1"] = "Cold", ["2"] = "Warm", ["3"] = "Any" } },
             } },
             [5] = { name = "Names", args = {
-                { name = "names" },
-                { name = "others" },
+                { name = "names", kind = 11 },
+                { name = "others", kind = 11 },
             } },
             [6] = { name = "Password", args = {
-                { name = "text" },
+                { name = "text", kind = 11 },
             } },
             [7] = { name = "Quit", args = {
             } },
             [8] = { name = "Records", args = {
-                { name = "all" },
-                { name = "one" },
-                { name = "where" },
+                { name = "all", kind = 11 },
+                { name = "one", kind = 11 },
+                { name = "where", kind = 11 },
             } },
             [9] = { name = "Refused", args = {
             } },

@@ -432,6 +432,7 @@ static void edge_json(cJSON *items, const Sf__Control__EdgeInfo *edge)
     cJSON *item = new_item(items);
 
     add_id(item, "id", edge->id);
+    add_id(item, "peer_id", edge->peer_id);
     cJSON_AddStringToObject(item, "graph", edge->graph);
     cJSON_AddStringToObject(item, "importer", edge->importer);
     cJSON_AddStringToObject(item, "importer_node", edge->importer_node);

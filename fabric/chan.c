@@ -10,6 +10,7 @@
 
 #include "endpoint.h"
 #include "message.h"
+#include "meter.h"
 #include "queue.h"
 #include "session.h"
 
@@ -70,6 +71,7 @@ static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const st
         fab__msg_copy(slot, msg);
         fab__msg_give(plan, msg, owner, fab__ep_owner(ep), true);
         ep->out.count++;
+        fab__meter_sent(ep, msg, next);
         fab__schedule(ep);
     }
     ep->state = ep->arrival_state = next;
@@ -251,6 +253,18 @@ void fab_ep_query(const struct fab_ep *ep, struct fab_ep_info *out_info)
         .received = ep->received,
         .holder = ep->holder,
     };
+    if (ep->meter != NULL) {
+        out_info->bytes_sent = ep->meter->bytes_sent;
+        out_info->bytes_received = ep->meter->bytes_received;
+        out_info->queued_high = ep->meter->in_high;
+        out_info->unsent_high = ep->meter->out_high;
+        out_info->latency = ep->meter->latency.count == 0 ? NULL : &ep->meter->latency;
+    }
+}
+
+uint64_t fab_node_now(const struct fab_node *node)
+{
+    return node->now_ns;
 }
 
 struct sf_cause fab_ep_cause(const struct fab_ep *ep)

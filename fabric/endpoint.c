@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "contracts/bounds.h"
+#include "meter.h"
 #include "queue.h"
 #include "session.h"
 
@@ -136,6 +137,7 @@ void fab__ep_free(struct fab_ep *ep)
     index_remove(ep);
     free(ep->in.slots);
     free(ep->open_name);
+    free(ep->meter);
     record_give(ep->node, ep);
 }
 
@@ -253,6 +255,7 @@ static void disconnect(struct fab_ep *ep, struct sf_cause cause)
     fab__unschedule(ep);
     ep->place = FAB__GONE;
     ep->owes = 0;
+    fab__meter_note(ep, FAB_EP_CLOSED, 0);
     out_drop(ep, cause);
     fab__assembly_drop(ep, cause);
     if (ep->life == FAB__LIVE && ep->cause.kind == SF_CAUSE_NONE) {

@@ -13,6 +13,7 @@
 #include "endpoint.h"
 #include "export.h"
 #include "message.h"
+#include "meter.h"
 #include "move.h"
 #include "queue.h"
 #include "session.h"
@@ -128,6 +129,7 @@ static void fill_advance(struct fab_ep *ep, uint32_t from)
         ep->assembling = false;
         ep->arrival_state = ep->assembly_state;
         ep->in.count++;
+        fab__meter_arrived(ep, msg);
         fab__ep_notify(ep);
     }
 }
@@ -244,6 +246,7 @@ static bool on_compact(struct fab__session *session, struct fab__reader *body)
     }
     ep->arrival_state = next;
     ep->in.count++;
+    fab__meter_arrived(ep, msg);
     fab__ep_notify(ep);
     return true;
 }
@@ -339,6 +342,7 @@ static bool on_close(struct fab__session *session, struct fab__reader *body, uin
          ep = fab__ep_next(ep)) {
         if (forwarded ? ep->place == FAB__PENDING && ep->via_node == session->peer_id
                       : ep->place == FAB__REMOTE && ep->peer_node == session->peer_id) {
+            session->info.closes_received++;
             fab__ep_lose(ep, cause);
             return true;
         }

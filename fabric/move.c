@@ -5,6 +5,7 @@
 
 #include "endpoint.h"
 #include "message.h"
+#include "meter.h"
 #include "queue.h"
 #include "session.h"
 
@@ -328,6 +329,7 @@ bool fab__on_peer_moved(struct fab__session *session, uint64_t target, uint64_t 
         return true;
     }
     fab__unschedule(ep);
+    fab__meter_note(ep, FAB_EP_MOVED, 0);
     ep->peer_node = moved_node;
     ep->owes |= FAB__OWES_HERE;
     fab__schedule(ep);

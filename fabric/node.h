@@ -35,6 +35,7 @@
 #define FAB__EXPORT_BUCKETS 4096u
 #define FAB__ENDPOINTS_MAX (1u << 24)
 
+struct fab__meter;
 struct fab__session;
 
 enum fab__life {
@@ -99,7 +100,8 @@ struct fab_ep {
     bool arrived;         /* MOVED: target_node has it */
     bool told;            /* MOVED: PEER_MOVED was sent */
     struct sf_cause tell_cause;
-    char *open_name; /* OWES_OPEN: name of the export */
+    char *open_name;          /* OWES_OPEN: name of the export */
+    struct fab__meter *meter; /* NULL: never had a peer on another node, or no memory */
 
     /* The head of `out` while it is being sent: MSG is out, its blocks are not all copied. */
     bool sending;
@@ -157,6 +159,11 @@ struct fab_node {
     struct fab__session *ready_last;
     uint64_t tick_ns; /* nothing is due before; may be early */
     uint64_t now_ns;  /* as last told */
+
+    struct {
+        uint32_t count;
+        struct sf_cause cause; /* of the last */
+    } losses[FAB_NODES_MAX];   /* of sessions, by peer */
 };
 
 #endif

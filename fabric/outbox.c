@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "endpoint.h"
+#include "meter.h"
 #include "move.h"
 #include "queue.h"
 #include "session.h"
@@ -143,7 +144,7 @@ static bool close_record_write(struct fab__writer *writer, uint64_t target, uint
 }
 
 /* The last record of an endpoint that nobody holds: it is freed. */
-static bool close_write(struct fab_ep *ep, struct fab__writer *writer)
+static bool close_write(struct fab_ep *ep, struct fab__session *session, struct fab__writer *writer)
 {
     bool forward = (ep->owes & FAB__OWES_FORWARD) != 0;
 
@@ -152,6 +153,7 @@ static bool close_write(struct fab_ep *ep, struct fab__writer *writer)
         return false;
     }
     ep->owes = 0;
+    session->info.closes_sent++;
     if (ep->life != FAB__LIVE) {
         fab__ep_free(ep);
     }
@@ -215,6 +217,7 @@ static bool compact_write(struct fab_ep *ep, const struct fab_plan *plan, struct
         return false;
     }
     fab__queue_pop(&ep->out);
+    fab__meter_left(ep);
     return true;
 }
 
@@ -252,6 +255,7 @@ static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
         assert(plan->eps == 0);
         return false;
     }
+    fab__meter_left(ep);
     send_advance(ep, plan, msg, 0);
     return true;
 }
@@ -328,7 +332,7 @@ static bool turn_write(struct fab_ep *ep, struct fab__session *session, struct f
         return ep->sending ? data_write(ep, session, sent, writer) : msg_write(ep, writer);
     }
     if ((ep->owes & (FAB__OWES_CLOSE | FAB__OWES_FORWARD)) != 0) {
-        return close_write(ep, writer);
+        return close_write(ep, session, writer);
     }
     assert((ep->owes & FAB__OWES_MOVED) != 0);
     return moved_write(ep, writer);

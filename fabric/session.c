@@ -215,6 +215,8 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause)
     struct fab_node *node = session->node;
     uint16_t id = session->peer_id;
 
+    node->losses[id].count++;
+    node->losses[id].cause = cause;
     session_forget(session);
     fab__window_fini(session); /* first: messages that are half sent have blocks in it */
     for (uint32_t i = 0; i < node->ep_used; i++) {
@@ -351,7 +353,22 @@ sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
     out_info->window =
         session->congestion.window < FAB__WINDOW ? session->congestion.window : FAB__WINDOW;
     out_info->lost_frames = session->lost_count;
+    out_info->rtt = &session->rtt;
+    for (const struct fab_ep *ep = session->ep_first;
+         ep != NULL && out_info->waiting < FAB_WAITING_MAX; ep = ep->queued_next) {
+        out_info->waiting++;
+    }
     return SF_OK;
+}
+
+uint32_t fab_peer_losses(const struct fab_node *node, uint16_t peer_id, struct sf_cause *out_cause)
+{
+    if (peer_id >= FAB_NODES_MAX) {
+        *out_cause = SF_CAUSE_OF(NONE);
+        return 0;
+    }
+    *out_cause = node->losses[peer_id].cause;
+    return node->losses[peer_id].count;
 }
 
 /* --- answers -------------------------------------------------------------------------------- */
@@ -440,6 +457,7 @@ uint64_t fab_next(const struct fab_node *node)
 
 uint64_t fab_tick(struct fab_node *node, uint64_t now_ns)
 {
+    node->now_ns = now_ns;
     if (now_ns < node->tick_ns) {
         return node->tick_ns;
     }

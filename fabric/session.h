@@ -147,6 +147,7 @@ struct fab__session {
     uint32_t reply_capacity;
 
     struct fab_peer_info info;
+    struct fab_histogram rtt;
 };
 
 static inline uint32_t fab__payload_bytes_max(const struct fab__session *session)

@@ -153,6 +153,7 @@ static void rtt_sample(struct fab__session *session, uint64_t sample_ns)
 {
     uint64_t apart;
 
+    fab_histogram_add(&session->rtt, sample_ns);
     if (session->rtt_ns == 0) {
         session->rtt_ns = sample_ns;
         session->rtt_deviation_ns = sample_ns / 2;

@@ -44,6 +44,7 @@
 #include "base/status.h"
 #include "contracts/table.h"
 #include "exchange_heap/xh.h"
+#include "fabric/histogram.h"
 
 #define FAB_NODES_MAX 1024u     /* node ids 1..1023; 0 means none */
 #define FAB_NAME_BYTES_MAX 127u /* export names: "<sip>.<export>" */
@@ -192,8 +193,34 @@ struct fab_ep_info {
     struct sf_cause cause; /* NONE: open */
     uint64_t sent, received;
     void *holder;
+    /* Only while the peer is on another node, or was: */
+    uint64_t bytes_sent, bytes_received; /* of arguments and blocks */
+    uint16_t queued_high, unsent_high;   /* most there have been */
+    /* From when a message had left until the next one arrived; NULL: none has. Valid as long as the
+     * endpoint is on this node. */
+    const struct fab_histogram *latency;
 };
 void fab_ep_query(const struct fab_ep *ep, struct fab_ep_info *out_info);
+
+/* Flight recorder: the last things that happened to an endpoint whose peer is on another node. */
+#define FAB_EP_EVENTS 16u
+enum fab_ep_event_kind {
+    FAB_EP_SENT,    /* by its holder; it may have waited for the session after that */
+    FAB_EP_ARRIVED, /* its holder may take it */
+    FAB_EP_MOVED,   /* the peer went to another node */
+    FAB_EP_CLOSED,  /* by the peer, or because something was lost: its cause */
+};
+struct fab_ep_event {
+    uint64_t time_ns; /* as the fabric was told last */
+    uint32_t bytes;
+    uint8_t kind;  /* enum fab_ep_event_kind */
+    uint8_t tag;   /* SENT, ARRIVED */
+    uint8_t state; /* after it */
+};
+/* Oldest first; answers how many. */
+uint32_t fab_ep_events(const struct fab_ep *ep, struct fab_ep_event events[FAB_EP_EVENTS]);
+/* The time that the fabric was told last. */
+uint64_t fab_node_now(const struct fab_node *node);
 struct sf_cause fab_ep_cause(const struct fab_ep *ep);
 uint8_t fab_ep_state(const struct fab_ep *ep);
 /* By tag, one for each message of its contract. */
@@ -319,10 +346,18 @@ struct fab_peer_info {
     uint32_t window;      /* frames that may be on their way at once, by congestion control */
     uint32_t lost_frames; /* to be sent again */
     uint64_t timeouts;    /* of the resend timer */
+    uint64_t messages_sent, messages_received;
+    uint64_t closes_sent, closes_received; /* channels closed over it */
+    uint32_t waiting; /* endpoints that have something to send, as far as FAB_WAITING_MAX */
+    const struct fab_histogram *rtt; /* samples; valid until the next call of another function */
 };
+#define FAB_WAITING_MAX 1000u
 /* NOTFOUND: no session. */
 SF_MUST_CHECK sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
                                        struct fab_peer_info *out_info);
+
+/* How often sessions to that node have ended, and why the last one did (NONE: never). */
+uint32_t fab_peer_losses(const struct fab_node *node, uint16_t peer_id, struct sf_cause *out_cause);
 
 /*
  * Checks every internal invariant: each endpoint's peer points back, queues within bounds, each

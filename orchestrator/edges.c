@@ -14,6 +14,7 @@
 #include "daemon.h"
 
 #define EDGES_MAX 16384u
+#define SESSIONS_MAX 16384u
 
 /* One question to all nodes, under way. */
 struct gather {
@@ -27,6 +28,10 @@ struct gather {
     uint32_t waiting;
     Sf__Control__Envelope **replies; /* copies of ChannelList */
     uint32_t reply_count;
+    const Sf__Control__ChannelInfo **ends; /* of all replies, by id */
+    size_t end_count;
+    Sf__Control__SessionInfo *sessions; /* copies, with names */
+    Sf__Control__NodeStats *nodes;
     uint16_t *silent; /* nodes that did not answer */
     uint32_t silent_count;
 };
@@ -48,19 +53,55 @@ struct table {
 /* --- joining ------------------------------------------------------------------------------------
  */
 
+static int by_id(const void *a, const void *b)
+{
+    const Sf__Control__ChannelInfo *x = *(const Sf__Control__ChannelInfo *const *)a;
+    const Sf__Control__ChannelInfo *y = *(const Sf__Control__ChannelInfo *const *)b;
+
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* False: no memory. */
+static bool ends_sort(struct gather *gather)
+{
+    size_t count = 0;
+    uint32_t reply;
+    size_t index;
+
+    for (reply = 0; reply < gather->reply_count; reply++) {
+        count += gather->replies[reply]->channel_list->n_channels;
+    }
+    gather->ends = calloc(count + 1, sizeof(*gather->ends));
+    for (reply = 0; gather->ends != NULL && reply < gather->reply_count; reply++) {
+        const Sf__Control__ChannelList *list = gather->replies[reply]->channel_list;
+        for (index = 0; index < list->n_channels; index++) {
+            gather->ends[gather->end_count++] = list->channels[index];
+        }
+    }
+    if (gather->ends != NULL) {
+        qsort(gather->ends, gather->end_count, sizeof(*gather->ends), by_id);
+    }
+    return gather->ends != NULL;
+}
+
 /* The endpoint with that id; if two nodes have it (it is on its way), the one that holds it. */
 static const Sf__Control__ChannelInfo *find_end(const struct gather *gather, uint64_t id)
 {
     const Sf__Control__ChannelInfo *found = NULL;
-    uint32_t reply;
-    size_t index;
+    size_t low = 0;
+    size_t high = gather->end_count;
 
-    for (reply = 0; id != 0 && reply < gather->reply_count; reply++) {
-        const Sf__Control__ChannelList *list = gather->replies[reply]->channel_list;
-        for (index = 0; index < list->n_channels; index++) {
-            if (list->channels[index]->id == id && (found == NULL || found->sip == 0)) {
-                found = list->channels[index];
-            }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (gather->ends[middle]->id < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; id != 0 && low < gather->end_count && gather->ends[low]->id == id; low++) {
+        if (found == NULL || found->sip == 0) {
+            found = gather->ends[low];
         }
     }
     return found;
@@ -116,8 +157,14 @@ static struct row *add_row(struct table *table)
     return row;
 }
 
-static void fill_from_end(struct row *row, const Sf__Control__ChannelInfo *end)
+static void fill_from_end(const struct gather *gather, struct row *row,
+                          const Sf__Control__ChannelInfo *end)
 {
+    const Sf__Control__ChannelInfo *peer = find_end(gather, end->peer_id);
+    bool imports = strcmp(end->side, "imp") == 0;
+
+    row->info.importer_end = imports ? end->stats : peer != NULL ? peer->stats : NULL;
+    row->info.exporter_end = !imports ? end->stats : peer != NULL ? peer->stats : NULL;
     row->info.id = end->id;
     row->info.peer_id = end->peer_id;
     row->info.contract = end->contract;
@@ -226,7 +273,7 @@ static void add_wired(const struct gather *gather, struct table *table,
     row->info.importer_node = importer->node->name;
     row->info.exporter_node = exporter != NULL ? exporter->node->name : (char *)"?";
     if (end != NULL) {
-        fill_from_end(row, end);
+        fill_from_end(gather, row, end);
     } else {
         row->info.contract = (char *)contract_of(gather, importer, port);
         explain_missing(gather, row, importer, exporter);
@@ -261,7 +308,7 @@ static void add_made(const struct gather *gather, struct table *table,
         return; /* an exporter's end is shown with its importer */
     }
     row = add_row(table);
-    fill_from_end(row, end);
+    fill_from_end(gather, row, end);
     if (peer != NULL) {
         write_holder(gather, peer, other, sizeof(other));
     }
@@ -308,20 +355,52 @@ static void table_fill(const struct gather *gather, struct table *table)
     }
 }
 
+/* Nodes are named here; the rest is as they said it. */
+static void list_nodes(const struct gather *gather, Sf__Control__EdgeList *list,
+                       Sf__Control__SessionInfo **sessions, Sf__Control__NodeStats **nodes)
+{
+    uint32_t reply;
+    size_t index;
+
+    list->sessions = sessions;
+    list->nodes = nodes;
+    for (reply = 0; reply < gather->reply_count; reply++) {
+        const Sf__Control__ChannelList *from = gather->replies[reply]->channel_list;
+        for (index = 0; index < from->n_sessions && list->n_sessions < SESSIONS_MAX; index++) {
+            Sf__Control__SessionInfo *session = &gather->sessions[list->n_sessions];
+            *session = *from->sessions[index];
+            session->node_name = (char *)node_name(gather, session->node);
+            session->peer_name = (char *)node_name(gather, session->peer);
+            sessions[list->n_sessions++] = session;
+        }
+        if (from->stats != NULL) {
+            Sf__Control__NodeStats *node = &gather->nodes[list->n_nodes];
+            *node = *from->stats;
+            node->node_name = (char *)node_name(gather, node->node);
+            nodes[list->n_nodes++] = node;
+        }
+    }
+}
+
 static void answer(struct gather *gather)
 {
     struct console *console = console_by_number(gather->daemon, gather->console);
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__EdgeList list = SF__CONTROL__EDGE_LIST__INIT;
+    Sf__Control__SessionInfo **sessions = calloc(SESSIONS_MAX, sizeof(*sessions));
+    Sf__Control__NodeStats **nodes = calloc(gather->reply_count + 1, sizeof(*nodes));
     struct table table;
 
+    gather->sessions = calloc(SESSIONS_MAX, sizeof(*gather->sessions));
+    gather->nodes = calloc(gather->reply_count + 1, sizeof(*gather->nodes));
     if (console == NULL) {
-        return;
-    }
-    if (!table_init(&table)) {
+        table = (struct table){0};
+    } else if (!table_init(&table) || sessions == NULL || nodes == NULL ||
+               gather->sessions == NULL || gather->nodes == NULL || !ends_sort(gather)) {
         console_result(console, gather->request, SF_NOMEM, "no memory left");
     } else {
         table_fill(gather, &table);
+        list_nodes(gather, &list, sessions, nodes);
         list.edges = table.infos;
         list.n_edges = table.count;
         envelope.body_case = SF__CONTROL__ENVELOPE__BODY_EDGE_LIST;
@@ -329,6 +408,8 @@ static void answer(struct gather *gather)
         console_send(console, gather->request, &envelope);
     }
     table_fini(&table);
+    free(sessions);
+    free(nodes);
 }
 
 static void finish(struct gather *gather)
@@ -341,6 +422,9 @@ static void finish(struct gather *gather)
     }
     free(gather->replies);
     free(gather->silent);
+    free(gather->ends);
+    free(gather->sessions);
+    free(gather->nodes);
     free(gather);
 }
 
@@ -419,7 +503,7 @@ static void tell_found(struct gather *gather)
     struct edge_ends ends;
     struct table table;
 
-    if (table_init(&table)) {
+    if (table_init(&table) && ends_sort(gather)) {
         table_fill(gather, &table);
         row = find_row(gather, &table, text, sizeof(text));
     }

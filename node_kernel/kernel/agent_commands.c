@@ -329,104 +329,13 @@ static sf_status trace_stop(struct agent *agent, const Sf__Control__Envelope *en
     return SF_OK;
 }
 
-static void answer_send(struct agent *agent, const Sf__Control__Envelope *envelope)
+void agent__answer(struct agent *agent, const Sf__Control__Envelope *envelope)
 {
     sf_status st = control_stream_send(agent->stream, envelope);
 
     if (st != SF_OK) { /* the controller's own time-out tells it */
         node_log("an answer could not be sent: %s", sf_status_text(st));
     }
-}
-
-/* --- channels ------------------------------------------------------------------------------------
- */
-
-#define CAUSE_BYTES 256u
-
-struct channel_row {
-    Sf__Control__ChannelInfo info;
-    Sf__Control__Cause cause;
-    char cause_text[CAUSE_BYTES];
-};
-
-struct channel_list {
-    struct agent *agent;
-    struct channel_row *rows;
-    size_t count, capacity;
-};
-
-static void channel_count(void *arg, const struct fab_ep *ep)
-{
-    struct channel_list *list = arg;
-    (void)ep;
-    list->capacity++;
-}
-
-static void channel_fill(void *arg, const struct fab_ep *ep)
-{
-    struct channel_list *list = arg;
-    struct channel_row *row = &list->rows[list->count];
-    struct fab_ep_info info;
-    const char *port = "";
-
-    assert(list->count < list->capacity);
-    fab_ep_query(ep, &info);
-    sf__control__channel_info__init(&row->info);
-    row->info.id = info.id;
-    row->info.peer_id = info.peer_id;
-    row->info.node = list->agent->node_id;
-    row->info.peer_node = info.peer_node;
-    row->info.side = (char *)(info.side == CT_IMP ? "imp" : "exp");
-    row->info.contract = (char *)info.contract->name;
-    row->info.state = (char *)info.contract->states[info.state].name;
-    row->info.queued = info.queued;
-    row->info.sent = info.sent;
-    row->info.received = info.received;
-    row->info.sip = nk_ep_sip(list->agent->kernel, ep, &port);
-    row->info.port = (char *)(port != NULL ? port : "");
-    row->info.driver = (char *)(info.peer_node == list->agent->node_id
-                                    ? "local"
-                                    : pump_peer_driver(list->agent->options.pump, info.peer_node));
-    if (info.cause.kind != SF_CAUSE_NONE) {
-        sf__control__cause__init(&row->cause);
-        row->cause.kind = info.cause.kind;
-        row->cause.fault = info.cause.fault;
-        row->cause.state = info.cause.state;
-        row->cause.tag = info.cause.tag;
-        row->cause.text = (char *)ct_cause_format(info.contract, info.cause, row->cause_text,
-                                                  sizeof(row->cause_text));
-        row->info.cause = &row->cause;
-    }
-    list->count++;
-}
-
-static void channels_get(struct agent *agent, uint64_t request)
-{
-    struct fab_node *fabric = nk_kernel_fabric(agent->kernel);
-    struct channel_list list = {.agent = agent};
-    Sf__Control__ChannelInfo **pointers;
-    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
-    Sf__Control__ChannelList message = SF__CONTROL__CHANNEL_LIST__INIT;
-
-    nk_pause(agent->kernel);
-    fab_ep_walk(fabric, channel_count, &list);
-    list.rows = calloc(list.capacity + 1, sizeof(list.rows[0]));
-    pointers = calloc(list.capacity + 1, sizeof(pointers[0]));
-    if (list.rows != NULL && pointers != NULL) {
-        fab_ep_walk(fabric, channel_fill, &list);
-        for (size_t i = 0; i < list.count; i++) {
-            pointers[i] = &list.rows[i].info;
-        }
-    }
-    nk_resume(agent->kernel);
-    message.n_channels = list.count;
-    message.channels = pointers;
-    envelope.request = request;
-    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST;
-    envelope.channel_list = &message;
-    answer_send(agent, &envelope);
-    free(pointers);
-    free(list.rows);
 }
 
 /* --- the table -----------------------------------------------------------------------------------
@@ -460,7 +369,7 @@ static void command_answer(struct agent *agent, uint64_t request, sf_status st, 
     envelope.request = request;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_RESULT;
     envelope.result = &result;
-    answer_send(agent, &envelope);
+    agent__answer(agent, &envelope);
 }
 
 bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope)
@@ -469,7 +378,7 @@ bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope)
 
     assert(agent->kernel != NULL);
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET) {
-        channels_get(agent, envelope->request);
+        agent__channels_get(agent, envelope->request);
         return true;
     }
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_TRACE_START) {

@@ -69,6 +69,10 @@ void agent__say(struct agent *agent, const char *format, ...) __attribute__((for
 void agent__report(struct agent *agent, uint64_t sip, Sf__Control__SipState state);
 /* Does one command. False: it is none; the connection must end. */
 bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope);
+/* --- agent_channels.c --- */
+void agent__channels_get(struct agent *agent, uint64_t request);
+void agent__answer(struct agent *agent, const Sf__Control__Envelope *envelope);
+
 /* --- agent_trace.c --- */
 /* Answers the request itself on OK; else text says why not. */
 sf_status agent__trace_start(struct agent *agent, uint64_t request,

@@ -16,6 +16,8 @@ int ctl_get_sips(struct ctl_context *context, int argc, char **argv);
 int ctl_get_keys(struct ctl_context *context, int argc, char **argv);
 int ctl_get_channels(struct ctl_context *context, int argc, char **argv);
 int ctl_logs(struct ctl_context *context, int argc, char **argv);
+int ctl_get_sessions(struct ctl_context *context, int argc, char **argv);
+int ctl_top(struct ctl_context *context, int argc, char **argv);
 int ctl_trace(struct ctl_context *context, int argc, char **argv);
 int ctl_test_contract(struct ctl_context *context, int argc, char **argv);
 int ctl_version(struct ctl_context *context, int argc, char **argv);
@@ -26,7 +28,7 @@ void ctl_print_json(struct cJSON *root);
 /* --- tables --------------------------------------------------------------------------------------
  * Cells are copied. Columns are as wide as their widest cell; the last one is not padded.
  */
-#define CTL_COLUMNS_MAX 16u
+#define CTL_COLUMNS_MAX 20u
 struct ctl_table {
     const char *const *titles; /* ends with NULL */
     char **cells;
@@ -37,6 +39,8 @@ void ctl_cell(struct ctl_table *table, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Prints and frees. */
 void ctl_table_print(struct ctl_table *table);
+/* "820ns", "12us", "3.4ms", "1.2s". Returns buffer. */
+const char *ctl_duration(uint64_t ns, char buffer[32]);
 /* "45s", "3m10s", "2h05m", "4d03h". Returns buffer. */
 const char *ctl_age(uint64_t milliseconds, char buffer[32]);
 
@@ -81,6 +85,8 @@ int ctl_trust_options(struct ctl_context *context, const struct ctl_list *files,
 /* Says on stderr whose images are taken. */
 void ctl_trust_note(const struct image_trust *trust);
 
+/* All of a session, into an object. */
+void ctl_session_json(struct cJSON *item, const Sf__Control__SessionInfo *session);
 /* Name of a SIP's state: "created", "running", "exited", "faulted", "killed", "lost". */
 const char *ctl_sip_state(Sf__Control__SipState state);
 

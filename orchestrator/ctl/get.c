@@ -407,6 +407,20 @@ static void print_sips(struct ctl_context *context, const Sf__Control__Envelope 
 /* --- channels -----------------------------------------------------------------------------------
  */
 
+static void edge_row_wide(struct ctl_table *table, const Sf__Control__EdgeInfo *edge)
+{
+    static const Sf__Control__EndStats nothing = SF__CONTROL__END_STATS__INIT;
+    const Sf__Control__EndStats *imp = edge->importer_end != NULL ? edge->importer_end : &nothing;
+    const Sf__Control__EndStats *exp = edge->exporter_end != NULL ? edge->exporter_end : &nothing;
+    char text[32];
+
+    ctl_cell(table, "%u/%u", edge->importer_end != NULL ? imp->queued : edge->queued, exp->queued);
+    ctl_cell(table, "%" PRIu64, imp->bytes_sent);
+    ctl_cell(table, "%" PRIu64, imp->bytes_received);
+    ctl_cell(table, "%s", imp->latency_count > 0 ? ctl_duration(imp->latency_p50_ns, text) : "");
+    ctl_cell(table, "%s", imp->latency_count > 0 ? ctl_duration(imp->latency_p99_ns, text) : "");
+}
+
 static void edge_row(struct ctl_context *context, struct ctl_table *table,
                      const Sf__Control__EdgeInfo *edge)
 {
@@ -420,11 +434,35 @@ static void edge_row(struct ctl_context *context, struct ctl_table *table,
     ctl_cell(table, "%" PRIu64, edge->sent);
     ctl_cell(table, "%" PRIu64, edge->received);
     if (context->output == CTL_WIDE) {
-        ctl_cell(table, "%u", edge->queued);
+        edge_row_wide(table, edge);
         ctl_cell(table, "%s", edge->graph);
         ctl_cell(table, "%" PRIx64, edge->id);
     }
     ctl_cell(table, "%s", cause_text(edge->cause));
+}
+
+/* Null if no node that answered has it. */
+static void add_end(cJSON *item, const char *name, const Sf__Control__EndStats *end)
+{
+    cJSON *object;
+
+    if (end == NULL) {
+        cJSON_AddNullToObject(item, name);
+        return;
+    }
+    object = cJSON_AddObjectToObject(item, name);
+    cJSON_AddNumberToObject(object, "sent", (double)end->sent);
+    cJSON_AddNumberToObject(object, "received", (double)end->received);
+    cJSON_AddNumberToObject(object, "bytes_sent", (double)end->bytes_sent);
+    cJSON_AddNumberToObject(object, "bytes_received", (double)end->bytes_received);
+    cJSON_AddNumberToObject(object, "queued", end->queued);
+    cJSON_AddNumberToObject(object, "queued_high", end->queued_high);
+    cJSON_AddNumberToObject(object, "unsent", end->unsent);
+    cJSON_AddNumberToObject(object, "unsent_high", end->unsent_high);
+    cJSON_AddNumberToObject(object, "latency_count", (double)end->latency_count);
+    cJSON_AddNumberToObject(object, "latency_p50_ns", (double)end->latency_p50_ns);
+    cJSON_AddNumberToObject(object, "latency_p99_ns", (double)end->latency_p99_ns);
+    cJSON_AddNumberToObject(object, "latency_max_ns", (double)end->latency_max_ns);
 }
 
 static void edge_json(cJSON *items, const Sf__Control__EdgeInfo *edge)
@@ -444,6 +482,8 @@ static void edge_json(cJSON *items, const Sf__Control__EdgeInfo *edge)
     cJSON_AddNumberToObject(item, "sent", (double)edge->sent);
     cJSON_AddNumberToObject(item, "received", (double)edge->received);
     cJSON_AddNumberToObject(item, "queued", edge->queued);
+    add_end(item, "importer_end", edge->importer_end);
+    add_end(item, "exporter_end", edge->exporter_end);
     add_cause(item, edge->cause);
 }
 
@@ -471,9 +511,10 @@ static void print_channels(struct ctl_context *context, const Sf__Control__Envel
     static const char *const narrow[] = {"IMPORTER", "NODE",  "EXPORTER", "NODE",
                                          "CONTRACT", "STATE", "DRIVER",   "SENT",
                                          "RECEIVED", "CAUSE", NULL};
-    static const char *const wide[] = {"IMPORTER", "NODE",   "EXPORTER", "NODE",     "CONTRACT",
-                                       "STATE",    "DRIVER", "SENT",     "RECEIVED", "QUEUED",
-                                       "GRAPH",    "ID",     "CAUSE",    NULL};
+    static const char *const wide[] = {"IMPORTER",  "NODE",     "EXPORTER", "NODE",     "CONTRACT",
+                                       "STATE",     "DRIVER",   "SENT",     "RECEIVED", "QUEUED",
+                                       "BYTES OUT", "BYTES IN", "P50",      "P99",      "GRAPH",
+                                       "ID",        "CAUSE",    NULL};
     const Sf__Control__EdgeList *list = reply->edge_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;
@@ -492,6 +533,116 @@ static void print_channels(struct ctl_context *context, const Sf__Control__Envel
             edge_json(items, edge);
         } else {
             edge_row(context, &table, edge);
+        }
+    }
+    print_list(context, root, &table);
+}
+
+/* --- sessions -----------------------------------------------------------------------------------
+ */
+
+void ctl_session_json(cJSON *item, const Sf__Control__SessionInfo *session)
+{
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {
+        {"frames_sent", (double)session->frames_sent},
+        {"frames_resent", (double)session->frames_resent},
+        {"frames_received", (double)session->frames_received},
+        {"frames_duplicate", (double)session->frames_duplicate},
+        {"frames_rejected", (double)session->frames_rejected},
+        {"bytes_sent", (double)session->bytes_sent},
+        {"bytes_received", (double)session->bytes_received},
+        {"messages_sent", (double)session->messages_sent},
+        {"messages_received", (double)session->messages_received},
+        {"closes_sent", (double)session->closes_sent},
+        {"closes_received", (double)session->closes_received},
+        {"timeouts", (double)session->timeouts},
+        {"mtu_bytes", session->mtu_bytes},
+        {"in_flight", session->in_flight},
+        {"window", session->window},
+        {"waiting", session->waiting},
+        {"rtt_ns", (double)session->rtt_ns},
+        {"rtt_count", (double)session->rtt_count},
+        {"rtt_p50_ns", (double)session->rtt_p50_ns},
+        {"rtt_p99_ns", (double)session->rtt_p99_ns},
+        {"rtt_max_ns", (double)session->rtt_max_ns},
+        {"losses", session->losses},
+    };
+
+    cJSON_AddStringToObject(item, "node", session->node_name);
+    cJSON_AddStringToObject(item, "peer", session->peer_name);
+    cJSON_AddStringToObject(item, "driver", session->driver);
+    cJSON_AddBoolToObject(item, "alive", session->alive);
+    cJSON_AddBoolToObject(item, "sealed", session->sealed);
+    for (size_t index = 0; index < sizeof(numbers) / sizeof(numbers[0]); index++) {
+        cJSON_AddNumberToObject(item, numbers[index].name, numbers[index].value);
+    }
+    if (session->last_loss != NULL) {
+        cJSON_AddStringToObject(item, "last_loss", session->last_loss->text);
+    } else {
+        cJSON_AddNullToObject(item, "last_loss");
+    }
+}
+
+static void session_row(struct ctl_context *context, struct ctl_table *table,
+                        const Sf__Control__SessionInfo *session)
+{
+    char text[32];
+
+    ctl_cell(table, "%s", session->node_name);
+    ctl_cell(table, "%s", session->peer_name);
+    ctl_cell(table, "%s", session->driver);
+    ctl_cell(table, "%s", session->alive ? "yes" : "no");
+    ctl_cell(table, "%s", session->sealed ? "yes" : "no");
+    ctl_cell(table, "%" PRIu64, session->messages_sent);
+    ctl_cell(table, "%" PRIu64, session->messages_received);
+    ctl_cell(table, "%" PRIu64, session->frames_resent);
+    ctl_cell(table, "%s", session->rtt_count > 0 ? ctl_duration(session->rtt_p50_ns, text) : "");
+    ctl_cell(table, "%s", session->rtt_count > 0 ? ctl_duration(session->rtt_p99_ns, text) : "");
+    ctl_cell(table, "%u", session->window);
+    if (context->output == CTL_WIDE) {
+        ctl_cell(table, "%u", session->in_flight);
+        ctl_cell(table, "%u", session->waiting);
+        ctl_cell(table, "%" PRIu64, session->frames_sent);
+        ctl_cell(table, "%" PRIu64, session->frames_received);
+        ctl_cell(table, "%" PRIu64, session->frames_duplicate);
+        ctl_cell(table, "%" PRIu64, session->frames_rejected);
+        ctl_cell(table, "%u", session->mtu_bytes);
+    }
+    ctl_cell(table, "%u", session->losses);
+    ctl_cell(table, "%s", cause_text(session->last_loss));
+}
+
+static void print_sessions(struct ctl_context *context, const Sf__Control__Envelope *reply,
+                           char *const *names, bool all, bool *found)
+{
+    static const char *const narrow[] = {"NODE",   "PEER",     "DRIVER",    "ALIVE", "SEALED",
+                                         "SENT",   "RECEIVED", "AGAIN",     "P50",   "P99",
+                                         "WINDOW", "LOSSES",   "LAST LOSS", NULL};
+    static const char *const wide[] = {
+        "NODE",      "PEER",      "DRIVER",   "ALIVE",  "SEALED", "SENT",      "RECEIVED",
+        "AGAIN",     "P50",       "P99",      "WINDOW", "FLIGHT", "WAIT",      "FRAMES OUT",
+        "FRAMES IN", "DUPLICATE", "REJECTED", "MTU",    "LOSSES", "LAST LOSS", NULL};
+    const Sf__Control__EdgeList *list = reply->edge_list;
+    struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
+    cJSON *items = NULL;
+    cJSON *root = new_list("sessions", &items);
+    size_t index;
+
+    (void)all;
+    for (index = 0; index < list->n_sessions; index++) {
+        const Sf__Control__SessionInfo *session = list->sessions[index];
+        if (!wanted(names, found, "node", session->node_name)) {
+            continue;
+        }
+        if (context->output == CTL_NAME) {
+            printf("session/%s/%s\n", session->node_name, session->peer_name);
+        } else if (context->output == CTL_JSON) {
+            ctl_session_json(new_item(items), session);
+        } else {
+            session_row(context, &table, session);
         }
     }
     print_list(context, root, &table);
@@ -601,5 +752,12 @@ int ctl_get_channels(struct ctl_context *context, int argc, char **argv)
 {
     static const struct kind kind = {"channels", SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS,
                                      SF__CONTROL__ENVELOPE__BODY_EDGE_LIST, print_channels};
+    return get(context, argc, argv, &kind);
+}
+
+int ctl_get_sessions(struct ctl_context *context, int argc, char **argv)
+{
+    static const struct kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS,
+                                     SF__CONTROL__ENVELOPE__BODY_EDGE_LIST, print_sessions};
     return get(context, argc, argv, &kind);
 }

@@ -49,6 +49,15 @@ static const struct ctl_command get_commands[] = {
                     "  fabricctl get channels web2 --all\n",
         .run = ctl_get_channels,
     },
+    {
+        .name = "sessions",
+        .aliases = "session se",
+        .summary = "what goes between nodes: each session as each side sees it",
+        .usage = "get sessions [NODE]... [--watch]",
+        .examples = "  fabricctl get sessions\n"
+                    "  fabricctl get sessions node2 -o json\n",
+        .run = ctl_get_sessions,
+    },
     {0},
 };
 
@@ -115,8 +124,8 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "get",
-        .summary = "list nodes, sips, channels or keys",
-        .usage = "get nodes|sips|channels|keys [NAME]... [--watch]",
+        .summary = "list nodes, sips, channels, sessions or keys",
+        .usage = "get nodes|sips|channels|sessions|keys [NAME]... [--watch]",
         .examples = "  fabricctl get nodes\n"
                     "  fabricctl get sips -o json\n"
                     "  fabricctl get channels -o wide\n",
@@ -139,6 +148,20 @@ static const struct ctl_command commands[] = {
         .usage = "test contract NAME --exporter SIP[.EXPORT] --from NODE",
         .examples = "  fabricctl test contract TcpConnectionContract --exporter tcp --from node3\n",
         .subcommands = test_commands,
+    },
+    {
+        .name = "top",
+        .summary = "what nodes, sessions and channels do now, every second",
+        .usage = "top [--once] [--count N] [--interval TIME] [--rows N] [--sort KEY]\n\n"
+                 "  --once           one second, then end\n"
+                 "  -n, --count N    end after N times\n"
+                 "  --interval TIME  instead of every second (500ms, 10s)\n"
+                 "  --rows N         at most so many channels\n"
+                 "  --sort KEY       channels by messages (default), bytes, queue, latency or name",
+        .examples = "  fabricctl top\n"
+                    "  fabricctl top --once --sort bytes\n"
+                    "  fabricctl top --once -o json\n",
+        .run = ctl_top,
     },
     {
         .name = "trace",

@@ -80,6 +80,20 @@ void ctl_table_print(struct ctl_table *table)
     table->cell_count = 0;
 }
 
+const char *ctl_duration(uint64_t ns, char buffer[32])
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    double value = (double)ns;
+    size_t unit = 0;
+
+    while (value >= 999.5 && unit < 3) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(buffer, 32, unit == 0 || value >= 9.95 ? "%.0f%s" : "%.1f%s", value, units[unit]);
+    return buffer;
+}
+
 const char *ctl_age(uint64_t milliseconds, char buffer[32])
 {
     uint64_t seconds = milliseconds / 1000;

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""fabricctl trace in a hosted cluster of two real nodes: a talker and a listener, on two nodes and on
-one. Lines, JSON, the file for Wireshark (read by tshark with the dissector that contractc writes),
-dropping, and how a trace ends. Speaks TAP. As root, fabricctl, and all that it starts, runs as nobody.
+"""What an operator can see of a hosted cluster of two real nodes: a talker and a listener, on two
+nodes and on one. fabricctl trace: lines, JSON, the file for Wireshark (read by tshark with the
+dissector that contractc writes), dropping, and how a trace ends; counters and latencies of channels
+and sessions; fabricctl top. Speaks TAP. As root, fabricctl, and all that it starts, runs as nobody.
 """
 import json
 import os
@@ -34,9 +35,9 @@ channels:
 """
 
 
-class TracePlace(staging.Place):
+class ObservePlace(staging.Place):
     def __init__(self):
-        super().__init__("trace")
+        super().__init__("observe")
         for name in ("listener.sip", "talker.sip"):
             shutil.copy(BUILD / "tests/e2e" / name, self.root)
         self.create(*staging.TRUST)
@@ -215,7 +216,7 @@ def tshark(place, name, *arguments):
 
 def wireshark_reads_the_file(place):
     subprocess.run([str(BUILD / "contracts/compiler/contractc"), "compile", "-w", "--emit", "dissector",
-                    "-o", str(place.root), str(HERE / "trace/TalkContract.contract")], check=True,
+                    "-o", str(place.root), str(HERE / "observe/TalkContract.contract")], check=True,
                    capture_output=True, timeout=30)
     channel = place.apply("file", give=1, count=20, pause_us=10000)
     place.ctl("trace", channel, "--pcap", "file.pcap")
@@ -249,6 +250,58 @@ def a_trace_in_the_middle_knows_the_state(place):
     expect(tshark(place, "middle.pcap", "-Y", "sipfabric.illegal || sipfabric.malformed") == [], rows)
 
 
+def ends_are_counted(place):
+    edge = place.edge("across-t.listener")
+    imp, exp = edge["importer_end"], edge["exporter_end"]
+    expect(imp["sent"] > 100 and abs(imp["sent"] - exp["received"]) <= 1, edge)
+    # Half of the texts have 5 bytes, the others 80; 4 + 8 + 1 bytes of scalars. Answers: 8 + 2.
+    expect(abs(imp["bytes_sent"] / imp["sent"] - 55.5) < 2 and imp["bytes_received"] == 10 * imp["received"], imp)
+    expect(exp["queued_high"] >= 1 and imp["unsent_high"] >= 1, edge)
+    expect(imp["latency_count"] > 100, imp)
+    expect(0 < imp["latency_p50_ns"] <= imp["latency_p99_ns"] <= imp["latency_max_ns"] < 10 ** 10, imp)
+    expect(exp["latency_p50_ns"] > 4_000_000, f"the listener waits 5 ms for the next: {exp}")
+    out = place.ctl("get", "channels", "-o", "wide")[0].splitlines()
+    expect(out[0].split()[9:15] == ["QUEUED", "BYTES", "OUT", "BYTES", "IN", "P50"], out)
+
+
+def sessions_are_counted(place):
+    sessions = {item["node"]: item for item in json.loads(place.ctl("get", "sessions", "-o", "json")[0])["sessions"]}
+    expect(set(sessions) == {"node1", "node2"}, sessions)
+    one, two = sessions["node1"], sessions["node2"]
+    expect(one["peer"] == "node2" and two["peer"] == "node1" and one["driver"] == "memif", sessions)
+    expect(two["messages_sent"] > 100 and abs(two["messages_sent"] - one["messages_received"]) < 50, sessions)
+    expect(two["bytes_sent"] > 60 * two["messages_sent"] and two["frames_rejected"] == 0, sessions)
+    for session in sessions.values():
+        expect(session["alive"] and session["window"] > 0 and session["losses"] == 0
+               and session["last_loss"] is None, session)
+        expect(0 < session["rtt_p50_ns"] <= session["rtt_p99_ns"] <= session["rtt_max_ns"], session)
+    lines = place.ctl("get", "sessions", "node1")[0].splitlines()
+    expect(len(lines) == 2 and lines[1].split()[:3] == ["node1", "node2", "memif"], lines)
+
+
+def top_shows_what_goes_on_now(place):
+    channel = place.apply("busy", nodes=("node1", "node1"), pause_us=500)
+    document = json.loads(place.ctl("top", "--once", "-o", "json")[0])
+    expect(900 < document["interval_ms"] < 20000, document)
+    rates = {row["importer"]: row for row in document["channels"]}
+    expect(rates[channel]["messages_per_s"] > rates["across-t.listener"]["messages_per_s"] > 10, rates)
+    expect(document["channels"][0]["importer"] == channel, "the busiest first")
+    nodes = {row["node"]: row for row in document["nodes"]}
+    expect(nodes["node1"]["sips"] == 3 and nodes["node2"]["sips"] == 1 and nodes["node1"]["endpoints"] == 3, nodes)
+    expect(all(row["messages_per_s"] > 5 for row in nodes.values()), nodes)
+    sessions = {row["node"]: row for row in document["sessions"]}
+    expect(sessions["node2"]["messages_per_s"] > 10 and sessions["node2"]["bytes_per_s"] > 1000, sessions)
+    text = place.ctl("top", "--once", "--sort", "bytes", "--interval", "300ms")[0]
+    tables = [table.splitlines() for table in text.split("\n\n")]
+    expect([table[0].split()[0] for table in tables] == ["NODE", "NODE", "IMPORTER"], text)
+    expect(tables[2][1].startswith("across-t.listener"), text)  # of a local one bytes are not counted
+    expect("\033" not in text, "no terminal, no colours")
+    out = place.ctl("top", "--count", "2", "--interval", "200ms", "--rows", "1", "-o", "json")[0]
+    expect([len(json.loads(line)["channels"]) for line in out.splitlines()] == [1, 1], out)
+    place.ctl("top", "--sort", "colour", code=2)
+    place.delete("busy")
+
+
 def a_lost_node_ends_the_trace(place):
     process = place.start("trace", "across-t.listener", "--both")
     process.stdout.readline()
@@ -276,8 +329,11 @@ CASES = [
     what_is_too_fast_is_dropped_and_counted,
     wireshark_reads_the_file,
     a_trace_in_the_middle_knows_the_state,
+    ends_are_counted,
+    sessions_are_counted,
+    top_shows_what_goes_on_now,
     a_lost_node_ends_the_trace,
 ]
 
 if __name__ == "__main__":
-    sys.exit(staging.run_cases(TracePlace, CASES))
+    sys.exit(staging.run_cases(ObservePlace, CASES))

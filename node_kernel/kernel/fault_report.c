@@ -13,11 +13,13 @@
 #define FRAMES_FIRST 16u /* shown of a deep stack: that many, and */
 #define FRAMES_LAST 4u   /* that many where it began */
 #define PORTS_MAX 20u
+#define EVENT_PORTS_MAX 6u   /* endpoints whose flight recorder is shown */
 #define STACK_TOP_UNUSED 64u /* nk_sip_start */
 
 struct report {
     char *text;
     size_t length, capacity;
+    uint32_t event_ports; /* told so far */
 };
 
 static void __attribute__((format(printf, 2, 3)))
@@ -253,6 +255,59 @@ static void report_notes(struct report *report, const struct nk_port *port)
     }
 }
 
+/* The flight recorder of an endpoint whose peer is on another node: "9.3 ms ago sent Ask (Asked),
+ * 64 bytes". False: it has none. */
+static bool report_events(struct report *report, const struct nk_port *port)
+{
+    static const char *const kinds[] = {"sent", "arrived", "the peer moved", "closed"};
+    const struct ct_contract *contract = port->contract;
+    const uint64_t now_ns = fab_node_now(port->sip->kernel->fabric);
+    struct fab_ep_event events[FAB_EP_EVENTS];
+    uint32_t count = fab_ep_events(port->ep, events);
+
+    if (count == 0 || report->event_ports >= EVENT_PORTS_MAX) {
+        return false;
+    }
+    report->event_ports++;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct fab_ep_event *event = &events[i];
+
+        add(report, "%s%.1f ms ago %s", i == 0 ? "\n    " : ", ",
+            (double)(now_ns - event->time_ns) / 1e6, kinds[event->kind]);
+        if (event->kind == FAB_EP_SENT || event->kind == FAB_EP_ARRIVED) {
+            add(report, " %s (%s), %u bytes",
+                event->tag < contract->message_count ? contract->messages[event->tag].name : "?",
+                event->state < contract->state_count ? contract->states[event->state].name : "?",
+                event->bytes);
+        }
+    }
+    return true;
+}
+
+/* How the way to another node is. */
+static void report_session(struct report *report, const struct fab_node *fabric, uint16_t peer)
+{
+    struct fab_peer_info info;
+    struct sf_cause cause;
+    char text[128];
+    uint32_t losses = fab_peer_losses(fabric, peer, &cause);
+
+    if (fab_peer_query(fabric, peer, &info) == SF_OK) {
+        add(report,
+            "\n    session with node %u: round trip %.3f ms, %llu of %llu frames sent again, "
+            "%llu time-outs, %u in flight",
+            peer, (double)info.rtt_ns / 1e6, (unsigned long long)info.frames_resent,
+            (unsigned long long)info.frames_sent, (unsigned long long)info.timeouts,
+            info.in_flight);
+    } else {
+        add(report, "\n    no session with node %u", peer);
+    }
+    if (losses > 0) {
+        add(report, ", lost %u times, last: %s", losses,
+            sf_cause_format(cause, text, sizeof(text)));
+    }
+}
+
 static void report_port(struct report *report, const struct nk_port *port)
 {
     struct fab_ep_info info;
@@ -267,6 +322,9 @@ static void report_port(struct report *report, const struct nk_port *port)
     report_notes(report, port);
     if (info.cause.kind != SF_CAUSE_NONE) {
         add(report, ", %s", ct_cause_format(info.contract, info.cause, cause, sizeof(cause)));
+    }
+    if (report_events(report, port)) {
+        report_session(report, port->sip->kernel->fabric, info.peer_node);
     }
 }
 

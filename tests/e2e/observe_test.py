@@ -7,6 +7,7 @@ and sessions; fabricctl top. Speaks TAP. As root, fabricctl, and all that it sta
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -302,6 +303,25 @@ def top_shows_what_goes_on_now(place):
     place.delete("busy")
 
 
+def a_fault_report_has_the_last_events(place):
+    place.apply("faulty", count=20, pause_us=10000, fault=1)
+    end = time.monotonic() + PATIENCE_SECONDS
+    out = ""
+    while "session with node 1" not in out:
+        expect(time.monotonic() < end, f"no report: {out}")
+        time.sleep(0.1)
+        out = place.ctl("logs", "faulty-t")[0]
+    line = next(line for line in out.splitlines() if " ms ago " in line)
+    events = re.findall(r"([0-9.]+) ms ago (sent Say|arrived Heard) \((Start(?:\.2)?)\), ([0-9]+) bytes", line)
+    expect(len(events) == 16, out)
+    expect([event[1:3] for event in events] == [("sent Say", "Start.2"), ("arrived Heard", "Start")] * 8, out)
+    expect([int(event[3]) for event in events] == [18, 10, 93, 10] * 4, out)
+    ago = [float(event[0]) for event in events]
+    expect(ago == sorted(ago, reverse=True) and 70 <= ago[0] < 5000, out)
+    expect(re.search(r"session with node 1: round trip [0-9.]+ ms, [0-9]+ of [0-9]+ frames sent again", out), out)
+    place.delete("faulty")
+
+
 def a_lost_node_ends_the_trace(place):
     process = place.start("trace", "across-t.listener", "--both")
     process.stdout.readline()
@@ -332,6 +352,7 @@ CASES = [
     ends_are_counted,
     sessions_are_counted,
     top_shows_what_goes_on_now,
+    a_fault_report_has_the_last_events,
     a_lost_node_ends_the_trace,
 ]
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * talker.c - says something `count` times, `pause_us` apart (0: as fast as it can), then bye. With
- * `give` it gives an endpoint away first. Exit code: 1 if something is wrong.
+ * talker.c - says something `count` times, `pause_us` apart (0: as fast as it can), then bye, or
+ * with `fault` an instruction that is none. With `give` it gives an endpoint away first. Exit code:
+ * 1 if something is wrong.
  */
 #include "TalkContract.h"
 #include "sip.h"
@@ -67,6 +68,9 @@ int sip_main(void)
         if (pause_us != 0) {
             sip_sleep_ns((int64_t)pause_us * 1000);
         }
+    }
+    if (result == 0 && sip_config_u32("fault", 0) != 0) {
+        __builtin_trap();
     }
     if (result == 0) {
         result = TalkContract_Imp_send_Bye(listener);

@@ -128,6 +128,7 @@ static bool session_fill(const struct agent *agent, struct session_row *row, uin
     to->peer = peer;
     to->driver = (char *)pump_peer_driver(agent->options.pump, peer);
     to->alive = info.alive;
+    to->sealed = info.sealed;
     to->frames_sent = info.frames_sent;
     to->frames_resent = info.frames_resent;
     to->frames_received = info.frames_received;

@@ -3,7 +3,7 @@
  * frames.c - two nodes in memory talk standard contracts; what they send goes into a pcap file as
  * it would look on an Ethernet (UDP port 7701).
  *
- * usage: frames FILE
+ * usage: frames FILE [sealed]
  *
  * One greeting and a goodbye over HelloContract; a TCP session made over TcpContract, whose
  * endpoint travels, and a Connect that is refused on it. One frame gets lost on its way and is sent
@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <sodium.h>
 
 #include "HelloContract_monitor.h"
 #include "TcpConnectionContract_monitor.h"
@@ -33,6 +35,7 @@ static struct node {
 
 static uint64_t now_ns = 1000000000u;
 static uint32_t record_frames;
+static bool sealed;
 static FILE *out;
 
 static void need(bool condition, const char *what)
@@ -211,8 +214,18 @@ static void on_opened(void *arg, uint64_t export_owner, const char *export_name,
     node->opened = exp;
 }
 
+static void on_random(void *arg, uint8_t *bytes, uint32_t length)
+{
+    (void)arg;
+    randombytes_buf(bytes, length);
+}
+
+/* The secret key of a node here is its id over and over. */
 static void make_node(uint16_t id)
 {
+    struct fab_peer peer = {
+        .node_id = (uint16_t)(3 - id), .epoch = 1, .mtu_bytes = MTU, .sealed = sealed};
+    uint8_t secret_key[FAB_KEY_BYTES], peer_secret[FAB_KEY_BYTES];
     const struct xh_options heap_options = {.range_bytes = 4u << 20};
     struct fab_options options = {
         .node_id = id,
@@ -224,12 +237,15 @@ static void make_node(uint16_t id)
 
     need(xh_heap_create(&heap_options, &nodes[id].heap) == SF_OK, "heap");
     options.heap = nodes[id].heap;
+    if (sealed) {
+        memset(secret_key, id, sizeof(secret_key));
+        memset(peer_secret, peer.node_id, sizeof(peer_secret));
+        need(crypto_scalarmult_base(peer.key, peer_secret) == 0, "key");
+        options.secret_key = secret_key;
+        options.random = on_random;
+    }
     need(fab_node_create(&options, &nodes[id].fab) == SF_OK, "node");
-    need(fab_peer_add(
-             nodes[id].fab,
-             &(struct fab_peer){.node_id = (uint16_t)(3 - id), .epoch = 1, .mtu_bytes = MTU},
-             now_ns) == SF_OK,
-         "peer");
+    need(fab_peer_add(nodes[id].fab, &peer, now_ns) == SF_OK, "peer");
 }
 
 static struct ct_contract *decode(const uint8_t *blob, size_t bytes)
@@ -247,7 +263,9 @@ int main(int argc, char **argv)
     struct ct_contract *connection =
         decode(ct_blob_TcpConnectionContract, ct_blob_TcpConnectionContract_bytes);
 
-    need(argc == 2, "usage: frames FILE");
+    sealed = argc == 3 && strcmp(argv[2], "sealed") == 0;
+    need(argc == 2 || sealed, "usage: frames FILE [sealed]");
+    need(sodium_init() >= 0, "sodium");
     out = fopen(argv[1], "wb");
     need(out != NULL, "open the file");
     put_le32(0xa1b2c3d4u);

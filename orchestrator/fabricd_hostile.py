@@ -42,7 +42,14 @@ def samples():
         field(13, field(1, 1) + field(2, 3) + field(4, field(1, 3) + field(5, "x")) + field(5, "f")),
         field(14, field(1, 0) + field(3, "text")),
         field(1, 5) + field(24, field(1, field(1, 9) + field(2, 8) + field(5, "imp"))),
+        field(1, 5) + field(24, field(1, field(1, 9) + field(2, 8) + field(20, field(1, 4)))
+                            + field(2, field(1, 1) + field(2, 2) + field(28, field(1, 5)))
+                            + field(3, field(1, 1) + field(8, 7))),
         field(1, 2) + field(26, field(1, 3) + field(2, "no")),
+        field(1, 1) + field(82, field(1, 9) + field(7, field(1, "C") + field(2, b"\3" * 32))),
+        field(83, field(1, 1) + field(3, field(1, 1) + field(4, 200) + field(7, field(1, 99)))),
+        field(83, field(1, 2) + field(4, "the end")),
+        field(1, 11) + field(84, field(1, "a.b") + field(2, 1) + field(3, 1 << 31)),
         field(1, 3) + field(40, field(1, b"\2" * 32)),
         field(1, 4) + field(18, field(1, b"\2" * 32) + field(2, b"SIPIMG\0\1" + bytes(80))),
         field(1, 5) + field(42, field(1, graph)),

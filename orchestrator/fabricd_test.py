@@ -803,8 +803,8 @@ def output_forms(place):
         "memory_bytes", "sips", "links", "peers_alive"}, out)
     edge = place.get("channels")[0]
     expect(set(edge) == {
-        "id", "graph", "importer", "importer_node", "exporter", "exporter_node", "contract",
-        "state", "driver", "sent", "received", "queued", "cause"}, edge)
+        "id", "peer_id", "graph", "importer", "importer_node", "exporter", "exporter_node", "contract",
+        "state", "driver", "sent", "received", "queued", "importer_end", "exporter_end", "cause"}, edge)
     expect(set(place.get("sips")[0]) == {
         "name", "number", "graph", "node", "image", "signer", "mode", "state", "exit_code", "age_ms",
         "restarts", "restart", "last_end", "cause"}, "sips")
@@ -816,6 +816,18 @@ def output_forms(place):
     done = subprocess.run([FABRICCTL, "--socket", place.root / "none.sock", "get", "nodes"],
                           capture_output=True, text=True, timeout=20, check=False)
     expect(done.returncode == 4 and "cannot reach fabricd" in done.stderr, done.stderr)
+
+
+def a_trace_that_no_node_answers_ends_in_time(place):
+    place.start()
+    nodes = place.join()
+    place.apply()
+    _, err = place.ctl("trace", "web2.tcp", code=4)
+    expect("the node did not answer in time" in err, err)
+    nodes[1].wait("what? 80")  # TraceStart
+    nodes[1].wait("what? 81")  # and TraceStop, so that nothing is left there
+    _, err = place.ctl("trace", "web9.tcp", code=3)
+    expect("there is no channel 'web9.tcp'" in err, err)
 
 
 def a_signal_ends_fabricd_alone(place):
@@ -886,6 +898,7 @@ CASES = [
     a_walk_is_removed_on_interrupt_and_timeout,
     help_and_usage,
     output_forms,
+    a_trace_that_no_node_answers_ends_in_time,
     a_signal_ends_fabricd_alone,
     daemon_stop_shuts_the_nodes_down,
     *HOSTILE_CASES,

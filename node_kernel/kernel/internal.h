@@ -315,6 +315,9 @@ void nk__say(char *text, size_t text_capacity, const char *format, ...)
 
 static inline void nk__lock(struct nk_kernel *kernel)
 {
+    if (kernel->worker_count == 1) {
+        return; /* there is nobody else */
+    }
     if (__builtin_expect(!nk__lock_try(&kernel->locked), 0)) {
         nk__lock_wait(&kernel->locked);
     }

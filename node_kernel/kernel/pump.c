@@ -30,6 +30,7 @@ struct pump_link {
     /* Frames lent by the driver: [0, filled) wait for tx_burst, [filled, lent) are empty. */
     struct link_frame frames[LINK_BURST_MAX];
     uint16_t filled, lent;
+    bool armed; /* its descriptor is slept on */
 };
 
 struct pump {
@@ -43,13 +44,14 @@ struct pump {
     struct link_frame received[LINK_BURST_MAX];
     struct pump_link *received_on;
     uint16_t received_count;
-    uint64_t loop_ns;        /* last pass of libuv */
-    uint64_t run_ns;         /* when a SIP or service ran last */
-    uint64_t idle_ns;        /* since when nothing happened; 0: something did */
-    uint64_t sleep_ns;       /* length of the next sleep */
-    uint64_t shared_ns;      /* until then we share the core with somebody */
-    uint32_t yields_unused;  /* in a row: nobody else ran */
-    uint64_t content_frames; /* in and out, that were more than a header */
+    struct pollfd fds[PUMP_LINKS_MAX + 2]; /* slept on */
+    uint64_t loop_ns;                      /* last pass of libuv */
+    uint64_t run_ns;                       /* when a SIP or service ran last */
+    uint64_t idle_ns;                      /* since when nothing happened; 0: something did */
+    uint64_t sleep_ns;                     /* length of the next sleep */
+    uint64_t shared_ns;                    /* until then we share the core with somebody */
+    uint32_t yields_unused;                /* in a row: nobody else ran */
+    uint64_t content_frames;               /* in and out, that were more than a header */
     bool running;
     bool unsent;   /* frames wait for a driver */
     bool tx_stuck; /* a driver had no room in the last turn: spinning would not make any */
@@ -558,7 +560,7 @@ static uint64_t pump_sleep_max_ns(const struct pump *pump, uint64_t now_ns)
 static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
 {
     int loop_ms = uv_backend_timeout(pump->loop);
-    uint64_t deadline_ns = now_ns + earlier(pump_sleep_max_ns(pump, now_ns), pump->sleep_ns);
+    uint64_t deadline_ns = now_ns + PUMP_SLEEP_IDLE_NS;
 
     if (loop_ms == 0 || !pump->running) {
         return 0;
@@ -582,19 +584,59 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
     return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
-static void pump_sleep(struct pump *pump, uint64_t ns)
+/* Descriptors to sleep on. False: some link has to be looked at by and by. */
+static bool links_arm(struct pump *pump, struct pollfd *fds, nfds_t *count)
 {
-    struct pollfd fds[] = {{.fd = uv_backend_fd(pump->loop), .events = POLLIN},
-                           {.fd = -1, .events = POLLIN}};
-    struct timespec wait = {.tv_sec = (time_t)(ns / 1000000000u),
-                            .tv_nsec = (long)(ns % 1000000000u)};
+    bool all = true;
 
+    for (uint32_t i = 0; i < pump->link_count; i++) {
+        struct pump_link *l = pump->links[i];
+        int fd = l->link.ops->wait_fd != NULL ? l->link.ops->wait_fd(&l->link, true) : -1;
+
+        l->armed = fd >= 0;
+        if (l->armed) {
+            fds[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+        }
+        all &= l->armed;
+    }
+    return all;
+}
+
+static void links_disarm(struct pump *pump)
+{
+    for (uint32_t i = 0; i < pump->link_count; i++) {
+        struct pump_link *l = pump->links[i];
+
+        if (l->armed) {
+            (void)l->link.ops->wait_fd(&l->link, false);
+            l->armed = false;
+        }
+    }
+}
+
+/* At most ns; less if a link cannot wake us. */
+static void pump_wait(struct pump *pump, nfds_t count, uint64_t ns, uint64_t now_ns)
+{
+    struct timespec wait;
+
+    if (!links_arm(pump, pump->fds, &count)) {
+        ns = earlier(ns, earlier(pump_sleep_max_ns(pump, now_ns), pump->sleep_ns));
+    }
+    wait.tv_sec = (time_t)(ns / 1000000000u);
+    wait.tv_nsec = (long)(ns % 1000000000u);
     /* EINTR and errors alike: the next turn looks at everything anyway. */
+    (void)ppoll(pump->fds, count, &wait, NULL);
+    links_disarm(pump);
+}
+
+static void pump_sleep(struct pump *pump, uint64_t ns, uint64_t now_ns)
+{
+    pump->fds[0] = (struct pollfd){.fd = uv_backend_fd(pump->loop), .events = POLLIN};
     if (pump->kernel == NULL) {
-        (void)ppoll(fds, 1, &wait, NULL);
+        pump_wait(pump, 1, ns, now_ns);
     } else if (nk_sleep_begin(pump->kernel)) {
-        fds[1].fd = nk_kernel_fd(pump->kernel);
-        (void)ppoll(fds, 2, &wait, NULL);
+        pump->fds[1] = (struct pollfd){.fd = nk_kernel_fd(pump->kernel), .events = POLLIN};
+        pump_wait(pump, 2, ns, now_ns);
         nk_sleep_end(pump->kernel);
     }
     pump->stats.sleeps++;
@@ -662,7 +704,7 @@ void pump_turn(struct pump *pump)
     pump_loop(pump, now_ns);
     free_ns = pump_free_ns(pump, now_ns);
     if (free_ns > 0) {
-        pump_sleep(pump, free_ns);
+        pump_sleep(pump, free_ns, now_ns);
     }
 }
 

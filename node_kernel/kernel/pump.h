@@ -15,7 +15,9 @@
  * PUMP_SLEEP_STILL_NS after PUMP_STILL_NS of that, and PUMP_SLEEP_IDLE_NS without peers.
  * Heart-beats and acknowledgements count as no work on a quiet node, so that each costs one waking
  * (0.05 ms; 0.2 ms under emulation). Never past a deadline of a SIP, the fabric or libuv. A socket
- * that becomes readable ends a sleep; a frame on a polled link is seen at the next waking.
+ * that becomes readable ends a sleep, and so does a frame on a link whose driver has a descriptor
+ * for it (link_ops.wait_fd); with such links alone, the sleep is as long as nothing is due. A frame
+ * on another link is seen at the next waking.
  *
  * Threads: one; the one that created it.
  * Ownership: the pump owns its links. The kernel belongs to the caller, who must take it away

@@ -414,6 +414,38 @@ static __attribute__((noinline)) int64_t send_any(struct nk_sip *sip, struct nk_
     return SF_OK;
 }
 
+/* What comes most between nodes: scalars only. The caller has checked tag and count. */
+static __attribute__((noinline)) int64_t send_scalars(struct nk_sip *sip, struct nk_port *port,
+                                                      const nk_msg_unaligned *in)
+{
+    struct nk_kernel *kernel = sip->kernel;
+    struct fab_msg msg;
+    sf_status st;
+
+    msg.tag = (uint8_t)in->tag;
+    msg.arg_count = (uint8_t)in->arg_count;
+    for (uint32_t i = 0; i < msg.arg_count; i++) {
+        msg.args[i].scalar = in->args[i];
+    }
+    nk__lock(kernel);
+    st = fab_ep_send(port->ep, &msg, sip->owner);
+    nk__port_leaves(port, kernel);
+    nk__unlock(kernel);
+    if (__builtin_expect(st != SF_OK, 0)) {
+        return nk__send_refused(sip, port, msg.tag, st);
+    }
+    nk__note_sent(&port->notes, msg.tag);
+    sip->worker->messages++;
+    return SF_OK;
+}
+
+static inline int is_scalars(const struct nk_port *port, uint32_t tag, uint32_t count)
+{
+    const struct fab_plan *plan = &port->plans[tag];
+
+    return tag < port->message_count && (plan->blocks | plan->eps) == 0 && count == plan->arg_count;
+}
+
 int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
 {
     struct nk_port *port = nk__port(sip, handle);
@@ -432,6 +464,9 @@ int64_t nk__call_send(struct nk_sip *sip, uint32_t handle, uint32_t message)
         nk__note_sent(&port->notes, (uint8_t)tag);
         sip->worker->messages++;
         return SF_OK;
+    }
+    if (!port->local && port->trace == 0 && is_scalars(port, tag, in->arg_count)) {
+        return send_scalars(sip, port, in);
     }
     return send_any(sip, port, in);
 }
@@ -508,7 +543,17 @@ static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const st
                         nk_msg_unaligned *out)
 {
     const struct ct_message *message = &port->contract->messages[msg->tag];
+    const struct fab_plan *plan = &port->plans[msg->tag];
     uint64_t values[NK_ARGS_MAX];
+
+    if ((plan->blocks | plan->eps) == 0) {
+        out->tag = msg->tag;
+        out->arg_count = msg->arg_count;
+        for (uint32_t i = 0; i < msg->arg_count; i++) {
+            out->args[i] = msg->args[i].scalar;
+        }
+        return SF_OK;
+    }
 
     for (uint32_t i = 0; i < msg->arg_count; i++) {
         uint8_t kind = message->args[i].kind;
@@ -526,7 +571,7 @@ static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const st
     for (uint32_t i = 0; i < msg->arg_count; i++) {
         out->args[i] = values[i]; /* cppcheck-suppress uninitvar ; each was set above */
     }
-    for (uint32_t left = port->plans[msg->tag].blocks; left != 0; left &= left - 1) {
+    for (uint32_t left = plan->blocks; left != 0; left &= left - 1) {
         struct xh_block *block = msg->args[__builtin_ctz(left)].block;
 
         if (block != NULL) {

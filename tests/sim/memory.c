@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory.h"
+
+#include <malloc.h>
+#include <stddef.h>
+#include <string.h>
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *at, size_t bytes);
+void __real_free(void *at);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *at, size_t bytes);
+void __wrap_free(void *at);
+char *__wrap_strdup(const char *text);
+
+static struct memory_counts in_use;
+
+static void *noted(void *at)
+{
+    if (at != NULL) {
+        in_use.blocks++;
+        in_use.bytes += malloc_usable_size(at);
+    }
+    return at;
+}
+
+static void forget(void *at)
+{
+    if (at != NULL) {
+        in_use.blocks--;
+        in_use.bytes -= malloc_usable_size(at);
+    }
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+    return noted(__real_malloc(bytes));
+}
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    return noted(__real_calloc(count, bytes));
+}
+
+void *__wrap_realloc(void *at, size_t bytes)
+{
+    forget(at);
+    return noted(__real_realloc(at, bytes)); /* the simulator ends when that fails */
+}
+
+void __wrap_free(void *at)
+{
+    forget(at);
+    __real_free(at);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = __wrap_malloc(bytes);
+
+    return copy == NULL ? NULL : memcpy(copy, text, bytes);
+}
+
+struct memory_counts memory_in_use(void)
+{
+    return in_use;
+}

@@ -4,6 +4,7 @@
  * answer to no earlier session of either. A side that knows the other's number says it with its
  * next hello; a frame with our number in it shows as well that the other knows it.
  */
+#include "move.h"
 #include "session.h"
 
 #define HELLO_NS_FIRST 20000000ull
@@ -16,6 +17,7 @@ void fab__session_opened(struct fab__session *session)
         session->hello_at_ns = UINT64_MAX;
         session->heartbeat_due = true; /* which tells the other as much */
         fab__ready(session);
+        fab__moves_announce(session->node, session->peer_id);
     }
 }
 
@@ -44,8 +46,12 @@ static struct fab__session *session_for(struct fab__session *session,
         }
         return NULL;
     }
-    if (session->peer_number != 0 && hello->source_session > session->peer_number) {
-        return fab__session_again(session, now_ns); /* it began anew: so do we */
+    /*
+     * It began anew: so do we. If ours is not open, nothing was said in it yet, and it will do; to
+     * begin anew then as well could go on for ever, each because of the other.
+     */
+    if (session->open && hello->source_session > session->peer_number) {
+        return fab__session_again(session, now_ns);
     }
     return session;
 }

@@ -106,8 +106,34 @@ static void place_arrived(struct fab__session *session, struct fab_ep *ep,
     } else {
         ep->place = FAB__PENDING;
         ep->via_node = session->peer_id;
+        ep->unannounced =
+            wire->peer_node != node->node_id && !node->sessions[wire->peer_node]->open;
     }
-    fab__reply(session, FAB__RECORD_ARRIVED, ep->id, cause);
+    if (!ep->unannounced) {
+        fab__reply(session, FAB__RECORD_ARRIVED, ep->id, cause);
+    }
+}
+
+void fab__moves_announce(struct fab_node *node, uint16_t peer_id)
+{
+    for (uint32_t i = 0; i < node->ep_used; i++) {
+        struct fab_ep *ep = &node->eps[i];
+        if (ep->unannounced && ep->place == FAB__PENDING && ep->peer_node == peer_id) {
+            ep->unannounced = false;
+            fab__reply(node->sessions[ep->via_node], FAB__RECORD_ARRIVED, ep->id,
+                       (struct sf_cause){0});
+        }
+    }
+}
+
+void fab__move_unannounced_lost(struct fab_ep *ep, struct sf_cause cause)
+{
+    struct fab__session *via = ep->node->sessions[ep->via_node];
+
+    if (ep->unannounced && via != NULL) {
+        fab__reply(via, FAB__RECORD_ARRIVED, ep->id, cause);
+    }
+    ep->unannounced = false;
 }
 
 sf_status fab__move_in(struct fab__session *session, const struct fab__wire_ep *wire,

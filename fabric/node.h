@@ -98,6 +98,7 @@ struct fab_ep {
     uint16_t target_node; /* MOVED: where it went */
     uint8_t owes;         /* enum fab__owes */
     bool arrived;         /* MOVED: target_node has it */
+    bool unannounced;     /* PENDING: via_node does not know yet that it is here */
     bool told;            /* MOVED: PEER_MOVED was sent */
     struct sf_cause tell_cause;
     char *open_name;          /* OWES_OPEN: name of the export */

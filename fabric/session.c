@@ -204,6 +204,7 @@ static void ep_node_lost(struct fab_ep *ep, uint16_t id, struct sf_cause cause)
             }
         }
     } else if (peer_lost || way_lost) {
+        fab__move_unannounced_lost(ep, cause);
         fab__ep_lose(ep, cause);
     } else if (ep->life == FAB__MOVED && ep->target_node == id && !ep->told) {
         fab__moved_refused(ep, cause);

@@ -169,7 +169,7 @@ void check_full(const struct cell *cell, const struct load *load)
 
 /* --- the end -------------------------------------------------------------------------------- */
 
-void check_nothing_left(const struct cell *cell)
+void check_nothing_left(const struct cell *cell, const struct ledger *ledger)
 {
     for (uint16_t id = 1; id <= cell->options.node_count; id++) {
         const struct fab_node *fab = cell_fab(cell, id);
@@ -177,8 +177,12 @@ void check_nothing_left(const struct cell *cell)
         for (uint32_t i = 0; i < fab->ep_used; i++) {
             const struct fab_ep *ep = &fab->eps[i];
             if (ep->life != FAB__FREE) {
-                sim_fail("node %u keeps a record: life %u, place %u, peer on node %u, owes %u", id,
-                         ep->life, ep->place, ep->peer_node, ep->owes);
+                uint8_t side = 0;
+                const struct ledger_chan *chan = ledger_find(ledger, ep->id, &side);
+                sim_fail("node %u keeps a record of channel %u side %u: life %u, place %u, peer on "
+                         "node %u, by way of %u, owes %u",
+                         id, chan == NULL ? 0 : chan->serial, side, ep->life, ep->place,
+                         ep->peer_node, ep->via_node, ep->owes);
             }
         }
         xh_query(cell->nodes[id].heap, &stats);

@@ -18,7 +18,7 @@
 void check_quick(const struct cell *cell);
 void check_full(const struct cell *cell, const struct load *load);
 /* All records and blocks are free. */
-void check_nothing_left(const struct cell *cell);
+void check_nothing_left(const struct cell *cell, const struct ledger *ledger);
 /* Everybody has told everybody all there is to tell. */
 bool check_drained(const struct cell *cell);
 /* What keeps a cell from that, for people; "" if nothing. */

@@ -246,7 +246,7 @@ void sim_run(const struct sim_config *given, struct sim_result *out_result)
     load_close_all(&run.load);
     drain(&run);
     checks_do(&run, true);
-    check_nothing_left(&run.cell);
+    check_nothing_left(&run.cell, &run.ledger);
     trace_note("done: %llu messages, %llu moves, %llu closures, %llu frames", run.ledger.messages,
                run.ledger.moves, run.ledger.closures, run.cell.net.counts.frames);
     cell_fini(&run.cell);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cell.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <x86intrin.h>
@@ -88,6 +89,15 @@ static void events_read(struct cell *cell)
         cell->hooks.lost(cell->hooks.arg, event.node, event.peer, event.cause);
     }
     cell->event_count = 0;
+}
+
+static void on_random(void *arg, uint8_t *bytes, uint32_t length)
+{
+    struct cell_node *node = arg;
+
+    for (uint32_t i = 0; i < length; i++) {
+        bytes[i] = (uint8_t)rng_next(&node->cell->secret);
+    }
 }
 
 /* --- polling -------------------------------------------------------------------------------- */
@@ -221,6 +231,8 @@ void cell_boot(struct cell *cell, uint16_t id)
         .events = {.opened = on_opened, .session_lost = on_session_lost},
         .events_arg = node,
         .endpoint_count_max = cell->options.endpoint_count_max,
+        .secret_key = node->secret_key,
+        .random = on_random,
     };
 
     sim_expect(!node->up);
@@ -344,8 +356,12 @@ static void introduce(struct cell *cell, uint16_t to, uint16_t peer)
         .node_id = peer,
         .epoch = cell->nodes[peer].epoch,
         .mtu_bytes = node->mtu_bytes,
+        .sealed = cell_pair(cell, to, peer)->sealed,
     };
-    sf_status st = fab_peer_add(node->fab, &options, local_of(node, cell->net.now_ns));
+    sf_status st;
+
+    memcpy(options.key, cell->nodes[peer].key, sizeof(options.key));
+    st = fab_peer_add(node->fab, &options, local_of(node, cell->net.now_ns));
 
     if (st != SF_OK && st != SF_EXISTS) {
         sim_fail("node %u cannot be introduced to node %u: %s", peer, to, sf_status_name(st));
@@ -413,6 +429,7 @@ void cell_init(struct cell *cell, const struct cell_options *options)
 
     *cell = (struct cell){
         .rng = {rng_mix(options->seed ^ 0x63656c6cull)},
+        .secret = {rng_mix(options->seed ^ 0x736563726574ull)},
         .options = *options,
         .orchestrate_ns = NET_TIME_BEGIN + ORCHESTRATE_NS,
     };
@@ -432,6 +449,11 @@ void cell_init(struct cell *cell, const struct cell_options *options)
         node->poll_ns = rng_between(&cell->rng, 1000, 50000);
         if (options->poll_ns != 0) {
             node->poll_ns = options->poll_ns;
+        }
+        on_random(node, node->secret_key, sizeof(node->secret_key));
+        sim_expect(crypto_scalarmult_base(node->key, node->secret_key) == 0);
+        for (uint16_t other = 1; other < id; other++) {
+            cell_pair(cell, id, other)->sealed = rng_chance(&cell->rng, options->sealed);
         }
         cell_boot(cell, id);
     }

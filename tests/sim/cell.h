@@ -35,6 +35,7 @@ struct cell_options {
     uint32_t mtu_bytes; /* 0: each node has another one */
     uint32_t drift_ppm; /* at most, either way */
     uint64_t poll_ns;   /* 0: each node has another one */
+    uint16_t sealed;    /* in a thousand pairs: their sessions are sealed */
     bool reuse_epoch;   /* planted: a node boots again with the epoch it had */
 };
 
@@ -46,6 +47,8 @@ struct cell_node {
     struct fab_node *fab;
     struct cell *cell;
     uint32_t mtu_bytes;
+    uint8_t secret_key[FAB_KEY_BYTES]; /* stays when it boots again */
+    uint8_t key[FAB_KEY_BYTES];
     int64_t offset_ns;
     int32_t drift_ppb;
     uint64_t poll_ns;
@@ -61,6 +64,7 @@ struct cell_pair {
     uint64_t healed_ns; /* when the last fault ended */
     uint16_t faults;    /* at present */
     bool bad;
+    bool sealed;
 };
 
 /* Callbacks of the fabric take notes only; they are read after each call. */
@@ -85,6 +89,7 @@ struct cell_hooks {
 struct cell {
     struct net net;
     struct rng rng;
+    struct rng secret; /* for the nodes' handshakes */
     struct cell_options options;
     struct cell_hooks hooks;
     struct cell_node *nodes; /* by id, from 1 */

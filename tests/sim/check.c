@@ -40,12 +40,15 @@ uint64_t check_session_bytes(const struct fab__session *session)
 
     return sizeof(*session) + session->sent_capacity * sizeof(*session->sent) +
            session->held_capacity * sizeof(*session->held) + buffers * buffer_bytes(session) +
-           session->reply_capacity * sizeof(*session->replies);
+           session->reply_capacity * sizeof(*session->replies) +
+           (session->secure != NULL ? sizeof(*session->secure) : 0) +
+           (session->successor != NULL ? check_session_bytes(session->successor) : 0);
 }
 
 uint64_t check_session_bytes_max(uint32_t mtu_bytes, uint32_t reply_capacity)
 {
-    return sizeof(struct fab__session) +
+    return sizeof(struct fab__secure) + sizeof(struct fab__session) + sizeof(struct fab__secure) +
+           FAB__WINDOW_FIRST * sizeof(struct fab__sent) + sizeof(struct fab__session) +
            FAB__WINDOW * (sizeof(struct fab__sent) + sizeof(struct fab__held)) +
            (2 * FAB__WINDOW + FAB__BUFFERS_KEPT + 1) * (sizeof(struct fab__buffer) + mtu_bytes) +
            reply_capacity * sizeof(struct fab__reply);

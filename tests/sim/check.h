@@ -6,9 +6,10 @@
  * Full, every few steps: fab_audit and xh_audit; queues have the slots that the contract's bounds
  * say; every block of the heap is found exactly once, in a queue, in flight, or with a holder.
  *
- * Memory of a session, at most: itself; a slot for each frame of the two windows; a buffer of an
- * MTU for each frame in flight or held, for those kept free, and for one being made; and a ring of
- * answers. check_session_bytes_max is that sum, with both windows full.
+ * Memory of a session, at most: itself; what sealing needs; a slot for each frame of the two
+ * windows; a buffer of an MTU for each frame in flight or held, for those kept free, and for one
+ * being made; a ring of answers; and a successor in which nothing has been said yet.
+ * check_session_bytes_max is that sum, with both windows full.
  */
 #ifndef SIM_CHECK_H
 #define SIM_CHECK_H

@@ -53,6 +53,7 @@ static void network_make(struct faults *faults)
         faults->cable_b = (uint16_t)(faults->cable_a % net->node_count + 1);
         faults->ledger->bad_a = faults->cable_a;
         faults->ledger->bad_b = faults->cable_b;
+        cell_pair(faults->cell, faults->cable_a, faults->cable_b)->sealed = false;
         cell_pair_fault(faults->cell, faults->cable_a, faults->cable_b, true);
     }
 }
@@ -158,6 +159,12 @@ static uint32_t mutate(struct faults *faults, uint8_t *bytes, uint32_t length)
     }
 }
 
+static bool on_cable(const struct faults *faults, uint16_t from, uint16_t to)
+{
+    return faults->cable_a != 0 && (from == faults->cable_a || from == faults->cable_b) &&
+           (to == faults->cable_a || to == faults->cable_b);
+}
+
 uint32_t faults_leaves(void *arg, uint16_t from, uint16_t to, uint8_t *bytes, uint32_t length)
 {
     struct faults *faults = arg;
@@ -175,8 +182,9 @@ uint32_t faults_leaves(void *arg, uint16_t from, uint16_t to, uint8_t *bytes, ui
     if (rng_chance(&faults->rng, kind->garbage)) {
         garbage_send(faults, from, to);
     }
-    if (faults->cable_a != 0 && (from == faults->cable_a || from == faults->cable_b) &&
-        (to == faults->cable_a || to == faults->cable_b) && rng_chance(&faults->rng, 50)) {
+    if (on_cable(faults, from, to) ? rng_chance(&faults->rng, 50)
+                                   : cell_pair(faults->cell, from, to)->sealed &&
+                                         rng_chance(&faults->rng, kind->mutants)) {
         length = mutate(faults, bytes, length);
     }
     return length;

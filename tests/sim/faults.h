@@ -20,13 +20,14 @@ struct fault_kind {
     /* In ten thousand steps. */
     uint16_t crash, partition, one_way, stall, long_stall;
     /* In a thousand frames. */
-    uint16_t garbage, replay;
-    bool cable;  /* one pair has a cable that changes frames unnoticed */
-    bool scarce; /* few records, little memory */
+    uint16_t garbage, replay, mutants; /* mutants: of sealed sessions */
+    uint16_t sealed;                   /* in a thousand pairs */
+    bool cable;                        /* one pair has a cable that changes frames unnoticed */
+    bool scarce;                       /* few records, little memory */
     uint16_t carrier_close, deaf, large, missing; /* struct load_options */
 };
 
-#define FAULT_KINDS 10u
+#define FAULT_KINDS 11u
 extern const struct fault_kind fault_kinds[FAULT_KINDS];
 /* NULL: there is no such kind. */
 const struct fault_kind *fault_kind_find(const char *name);

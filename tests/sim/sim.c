@@ -95,6 +95,7 @@ static void run_init(struct run *run, const struct sim_config *config)
         .endpoint_count_max = kind->scarce ? ENDPOINTS_SCARCE : ENDPOINTS_MAX,
         .heap_bytes = kind->scarce ? HEAP_SCARCE : HEAP_BYTES,
         .drift_ppm = DRIFT_PPM,
+        .sealed = kind->sealed,
         .reuse_epoch = config->reuse_epoch,
     };
     struct load_options load = {

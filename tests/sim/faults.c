@@ -7,8 +7,9 @@
 #include "trace.h"
 
 #define MS 1000000ull
-#define SHORT_STALL_MS 600u /* less than a peer's time-out, with some heart-beats to spare */
-#define PORT_BUFFER_MIN 65536u
+#define SHORT_STALL_MS 600u    /* less than a peer's time-out, with some heart-beats to spare */
+#define PORT_BUFFER_MIN 20000u /* two of the largest frames */
+#define UPLINK_FACTOR 4u       /* so that frames meet at ports */
 
 /* --- the network ---------------------------------------------------------------------------- */
 
@@ -42,10 +43,10 @@ static void network_make(struct faults *faults)
         }
         if (kind->mbit_per_s != 0) {
             uint64_t rate = rng_between(&faults->rng, kind->mbit_per_s / 2, kind->mbit_per_s);
-            net->uplinks[a].bytes_per_s = rate * 125000;
+            net->uplinks[a].bytes_per_s = rate * 125000 * UPLINK_FACTOR;
             net->ports[a].bytes_per_s = rate * 125000;
             net->ports[a].buffer_bytes =
-                (uint32_t)rng_between(&faults->rng, PORT_BUFFER_MIN, 4 * PORT_BUFFER_MIN);
+                (uint32_t)rng_between(&faults->rng, PORT_BUFFER_MIN, 5 * PORT_BUFFER_MIN);
         }
     }
     if (kind->cable) {

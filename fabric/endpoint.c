@@ -6,6 +6,7 @@
 
 #include "contracts/bounds.h"
 #include "meter.h"
+#include "plant.h"
 #include "queue.h"
 #include "session.h"
 
@@ -271,7 +272,8 @@ void fab__ep_lose(struct fab_ep *ep, struct sf_cause cause)
     if (ep->life == FAB__LIVE) {
         return;
     }
-    if (ep->life == FAB__MOVED && ep->node->sessions[ep->target_node] != NULL) {
+    if (ep->life == FAB__MOVED && ep->node->sessions[ep->target_node] != NULL &&
+        !FAB__PLANTED(FAB__PLANT_CLOSE)) {
         ep->owes = FAB__OWES_FORWARD;
         ep->tell_cause = cause;
         fab__schedule(ep);

@@ -9,6 +9,7 @@
 #include "endpoint.h"
 #include "meter.h"
 #include "move.h"
+#include "plant.h"
 #include "queue.h"
 #include "session.h"
 
@@ -270,7 +271,7 @@ static void tail_write(struct fab_ep *ep, struct fab__session *session, struct f
     sent->block = block;
     sent->tail_offset = ep->send_offset;
     sent->tail_length = length;
-    sent->last = length == block->bytes - ep->send_offset;
+    sent->last = length == block->bytes - ep->send_offset || FAB__PLANTED(FAB__PLANT_FREE);
     if (sent->last) {
         sf_status st = xh_give(block, fab__ep_owner(ep), fab__session_owner(session));
         assert(st == SF_OK);

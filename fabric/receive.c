@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plant.h"
 #include "session.h"
 
 /*
@@ -167,6 +168,9 @@ static void frame_take(struct fab__session *session, uint32_t sequence, const ui
         ack_note(session, true, now_ns);
     } else if (ahead < 0) {
         session->info.frames_duplicate++;
+        if (FAB__PLANTED(FAB__PLANT_DEDUP)) {
+            fab__inbox_take(session, bytes, length);
+        }
         ack_note(session, true, now_ns);
     } else {
         session->info.frames_rejected++;

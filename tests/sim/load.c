@@ -201,6 +201,17 @@ static uint8_t work_tag(struct load *load, const struct load_holder *holder)
     }
 }
 
+/* Of 32-bit words, and optional. */
+static void second_make(struct load *load, uint16_t node, uint64_t value, struct fab_msg *msg)
+{
+    struct xh_block *block = block_make(load, node, value);
+
+    if (block != NULL) {
+        sim_expect(xh_trim(load->cell->nodes[node].heap, block, block->bytes & ~3u) == SF_OK);
+        msg->args[1].block = block;
+    }
+}
+
 /* False: there is no memory for its block. */
 static bool work_make(struct load *load, const struct load_holder *holder, uint8_t tag,
                       uint64_t value, struct fab_msg *msg)
@@ -219,6 +230,9 @@ static bool work_make(struct load *load, const struct load_holder *holder, uint8
         msg->args[3].scalar = value & 1u;
     } else if (tag == WORK_BYTES || tag == WORK_GIVE) {
         msg->args[block_arg].block = block_make(load, holder->node, value);
+        if (tag == WORK_BYTES && msg->args[0].block != NULL && rng_chance(&load->rng, 300)) {
+            second_make(load, holder->node, value, msg);
+        }
         return msg->args[block_arg].block != NULL;
     }
     return true;
@@ -273,7 +287,7 @@ static void work_take(struct load *load, const struct load_holder *holder,
         break;
     }
     if (msg->tag == WORK_BYTES && msg->args[1].block != NULL) {
-        sim_expect(tainted); /* nobody sends that one */
+        sim_expect(block_check(msg->args[1].block, tainted) == value || tainted);
         block_done(load, holder->node, msg->args[1].block);
     }
     if (holder->chan != NULL) {

@@ -25,8 +25,7 @@ static void report(bool ok, const char *what)
 
 static void batch_run(uint64_t first, struct sim_result *sum)
 {
-    struct campaign campaign = {
-        .config = {.steps = STEPS}, .first = first, .seeds = BATCH};
+    struct campaign campaign = {.config = {.steps = STEPS}, .first = first, .seeds = BATCH};
     struct sim_result result;
     char text[96];
     uint64_t failed = campaign_run(&campaign, &result);

@@ -65,6 +65,13 @@ static void on_opened(void *arg, uint64_t export_owner, const char *export_name,
     event_note(node->cell, (struct cell_event){CELL_OPENED, node->id, 0, exp, {0}});
 }
 
+static void on_ready(void *arg, struct fab_ep *ep)
+{
+    struct cell_node *node = arg;
+
+    event_note(node->cell, (struct cell_event){CELL_READY, node->id, 0, ep, {0}});
+}
+
 static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
 {
     struct cell_node *node = arg;
@@ -72,23 +79,41 @@ static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
     event_note(node->cell, (struct cell_event){CELL_LOST, node->id, peer_id, NULL, cause});
 }
 
+static void lost_read(struct cell *cell, const struct cell_event *event)
+{
+    struct cell_pair *pair = cell_pair(cell, event->node, event->peer);
+
+    trace_note("node %llu lost node %llu: cause %llu", event->node, event->peer, event->cause.kind,
+               0);
+    if (pair->retry_ns <= cell->net.now_ns) {
+        pair->retry_ns = cell->net.now_ns + rng_between(&cell->rng, 100, 1000) * MS;
+    }
+    cell->hooks.lost(cell->hooks.arg, event->node, event->peer, event->cause);
+}
+
+/* A hook that uses the fabric makes more of them. */
 static void events_read(struct cell *cell)
 {
+    if (cell->reading) {
+        return;
+    }
+    cell->reading = true;
     for (uint32_t i = 0; i < cell->event_count; i++) {
         struct cell_event event = cell->events[i];
-        if (event.kind == CELL_OPENED) {
+        switch (event.kind) {
+        case CELL_OPENED:
             cell->hooks.opened(cell->hooks.arg, event.node, event.ep);
-            continue;
+            break;
+        case CELL_READY:
+            cell->hooks.ready(cell->hooks.arg, event.node, event.ep);
+            break;
+        default:
+            lost_read(cell, &event);
+            break;
         }
-        struct cell_pair *pair = cell_pair(cell, event.node, event.peer);
-        trace_note("node %llu lost node %llu: cause %llu", event.node, event.peer, event.cause.kind,
-                   0);
-        if (pair->retry_ns <= cell->net.now_ns) {
-            pair->retry_ns = cell->net.now_ns + rng_between(&cell->rng, 100, 1000) * MS;
-        }
-        cell->hooks.lost(cell->hooks.arg, event.node, event.peer, event.cause);
     }
     cell->event_count = 0;
+    cell->reading = false;
 }
 
 static void on_random(void *arg, uint8_t *bytes, uint32_t length)
@@ -128,7 +153,9 @@ static void node_rx(struct cell_node *node, uint64_t local_ns)
         struct net_frame *frame = node->ring[node->ring_head];
         node->ring_head = (node->ring_head + 1) % CELL_RING_FRAMES;
         node->ring_count--;
+        uint64_t begin = __rdtsc();
         fab_rx(node->fab, frame->from, frame->bytes, frame->length, local_ns);
+        node->cell->fabric_ticks += __rdtsc() - begin;
         free(frame);
     }
 }
@@ -140,6 +167,7 @@ static uint64_t node_tx(struct cell *cell, struct cell_node *node, uint64_t loca
 
     for (uint32_t i = 0; i < BURST; i++) {
         uint64_t free_ns = net_uplink_free(&cell->net, node->id);
+        uint64_t begin = __rdtsc();
         uint32_t length;
         uint16_t to;
         if (free_ns > cell->net.now_ns) {
@@ -150,6 +178,7 @@ static uint64_t node_tx(struct cell *cell, struct cell_node *node, uint64_t loca
             return UINT64_MAX;
         }
         length = fab_tx(node->fab, to, bytes, sizeof(bytes), local_ns);
+        cell->fabric_ticks += __rdtsc() - begin;
         sim_expect(length <= node->mtu_bytes);
         if (length == 0) {
             continue;
@@ -166,14 +195,15 @@ static void node_poll(struct cell *cell, struct cell_node *node)
 {
     uint64_t now_ns = cell->net.now_ns;
     uint64_t local_ns = local_of(node, now_ns);
-    uint64_t begin = __rdtsc();
     uint64_t next_ns;
+    uint64_t begin;
 
     node->next_poll_ns = now_ns + node->poll_ns;
     node_rx(node, local_ns);
+    begin = __rdtsc();
     (void)fab_tick(node->fab, local_ns);
-    next_ns = node_tx(cell, node, local_ns);
     cell->fabric_ticks += __rdtsc() - begin;
+    next_ns = node_tx(cell, node, local_ns);
     events_read(cell);
     if (node->ring_count > 0) {
         next_ns = now_ns;
@@ -244,6 +274,7 @@ void cell_boot(struct cell *cell, uint16_t id)
     node->stalled_ns = 0;
     node->ring_head = node->ring_count = 0;
     options.epoch = node->epoch;
+    options.events.ready = cell->hooks.ready == NULL ? NULL : on_ready;
     sim_expect(xh_heap_create(&heap_options, &node->heap) == SF_OK);
     options.heap = node->heap;
     sim_expect(fab_node_create(&options, &node->fab) == SF_OK);
@@ -422,7 +453,8 @@ void cell_run(struct cell *cell, uint64_t ns)
 
 /* --- life ----------------------------------------------------------------------------------- */
 
-void cell_init(struct cell *cell, const struct cell_options *options)
+void cell_init(struct cell *cell, const struct cell_options *options,
+               const struct cell_hooks *hooks)
 {
     static const uint32_t mtus[] = {512, 600, 1024, 1500, 4096, 9000};
     uint64_t ids = options->node_count + 1ull;
@@ -431,6 +463,7 @@ void cell_init(struct cell *cell, const struct cell_options *options)
         .rng = {rng_mix(options->seed ^ 0x63656c6cull)},
         .secret = {rng_mix(options->seed ^ 0x736563726574ull)},
         .options = *options,
+        .hooks = *hooks,
         .orchestrate_ns = NET_TIME_BEGIN + ORCHESTRATE_NS,
     };
     net_init(&cell->net, options->node_count, options->seed);

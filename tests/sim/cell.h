@@ -69,7 +69,7 @@ struct cell_pair {
 
 /* Callbacks of the fabric take notes only; they are read after each call. */
 struct cell_event {
-    enum { CELL_OPENED, CELL_LOST } kind;
+    enum { CELL_OPENED, CELL_LOST, CELL_READY } kind;
     uint16_t node;
     uint16_t peer;
     struct fab_ep *ep;
@@ -80,6 +80,8 @@ struct cell_hooks {
     void *arg;
     void (*opened)(void *arg, uint16_t node, struct fab_ep *ep);
     void (*lost)(void *arg, uint16_t node, uint16_t peer, struct sf_cause cause);
+    /* An end has something to receive. NULL: nobody wants to know. May use the fabric. */
+    void (*ready)(void *arg, uint16_t node, struct fab_ep *ep);
     /* A fault hits two nodes that were fine. */
     void (*broken)(void *arg, uint16_t a, uint16_t b);
     /* A frame leaves; may be changed. Answers its length. */
@@ -97,14 +99,16 @@ struct cell {
     uint64_t orchestrate_ns; /* UINT64_MAX: nobody does */
     struct cell_event *events;
     uint32_t event_count, event_capacity;
+    bool reading;           /* the events */
     uint64_t overruns;      /* frames that found a node's ring full */
     uint64_t resent;        /* frames, by sessions that are gone */
     uint64_t introductions; /* sessions that the orchestrator began */
-    uint64_t fabric_ticks;  /* time stamp counter, spent in fab_rx, fab_tick and fab_tx */
+    uint64_t fabric_ticks;  /* time stamp counter, spent in fab_rx, fab_tick, fab_tx */
 };
 
-/* Boots all nodes with epoch 1. The hooks are the caller's to set. */
-void cell_init(struct cell *cell, const struct cell_options *options);
+/* Boots all nodes with epoch 1. */
+void cell_init(struct cell *cell, const struct cell_options *options,
+               const struct cell_hooks *hooks);
 /* Crashes those that are up. */
 void cell_fini(struct cell *cell);
 

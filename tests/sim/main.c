@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "campaign.h"
+#include "flows.h"
+#include "scale.h"
 
 static void usage(FILE *out)
 {
@@ -24,6 +26,10 @@ static void usage(FILE *out)
         "  --audit E        full audits every so many steps (10)\n"
         "  --jobs J         runs at a time (as many as there are cores)\n"
         "  --verbose        every event, on stderr; one run at a time, in this process\n"
+        "  --flows          instead: how sessions share links, as JSON lines\n"
+        "  --scale          instead: what a large cell costs, as JSON lines, with\n"
+        "      --nodes M (1000), --channels C (100000), --peers P of each node (20),\n"
+        "      --rounds R of questions and answers (10), --sealed\n"
         "\n"
         "kinds:\n",
         SIM_NODES_MIN, SIM_NODES_LIMIT, SIM_NODES_MIN, SIM_NODES_MAX, SIM_STEPS);
@@ -34,7 +40,8 @@ static void usage(FILE *out)
                        "examples:\n"
                        "  ./run sim --seeds 10000\n"
                        "  ./run sim --kind storm --nodes 30 --seeds 100\n"
-                       "  ./run sim --first 4711 --seeds 1 --verbose\n");
+                       "  ./run sim --first 4711 --seeds 1 --verbose\n"
+                       "  ./run sim --scale --channels 200000 --sealed\n");
 }
 
 /* --- progress ------------------------------------------------------------------------------- */
@@ -95,9 +102,25 @@ static bool number(const char *text, uint64_t low, uint64_t high, uint64_t *out_
     return end != text && *end == '\0' && *out_value >= low && *out_value <= high;
 }
 
-static bool option_take(struct campaign *campaign, int option, const char *text)
+struct choice {
+    struct campaign campaign;
+    struct scale_options scale;
+    uint32_t nodes; /* 0: not given */
+    bool flows, large;
+};
+
+static bool number32(const char *text, uint32_t low, uint32_t high, uint32_t *out_value)
 {
     uint64_t value = 0;
+    bool ok = number(text, low, high, &value);
+
+    *out_value = (uint32_t)value;
+    return ok;
+}
+
+static bool option_take(struct choice *choice, int option, const char *text)
+{
+    struct campaign *campaign = &choice->campaign;
 
     switch (option) {
     case 's':
@@ -108,37 +131,93 @@ static bool option_take(struct campaign *campaign, int option, const char *text)
         campaign->config.kind = fault_kind_find(text);
         return campaign->config.kind != NULL || strcmp(text, "all") == 0;
     case 'n':
-        if (!number(text, SIM_NODES_MIN, SIM_NODES_LIMIT, &value)) {
-            return false;
-        }
-        campaign->config.nodes = (uint32_t)value;
-        return true;
+        return number32(text, SIM_NODES_MIN, FAB_NODES_MAX - 1, &choice->nodes);
     case 't':
-        campaign->config.steps = (uint32_t)value;
-        return number(text, 1, 1000000, &value) && (campaign->config.steps = (uint32_t)value) != 0;
+        return number32(text, 1, 1000000, &campaign->config.steps);
     case 'a':
-        return number(text, 1, 1000000, &value) &&
-               (campaign->config.audit_every = (uint32_t)value) != 0;
+        return number32(text, 1, 1000000, &campaign->config.audit_every);
+    case 'j':
+        return number32(text, 1, CAMPAIGN_JOBS_MAX, &campaign->jobs);
+    case 'C':
+        return number32(text, 1, 10000000, &choice->scale.channels);
+    case 'P':
+        return number32(text, 2, FAB_NODES_MAX - 2, &choice->scale.peers);
+    case 'R':
+        return number32(text, 1, 100000, &choice->scale.rounds);
+    case 'v':
+        campaign->config.verbose = true;
+        return true;
+    case 'S':
+        choice->large = true;
+        return true;
+    case 'F':
+        choice->flows = true;
+        return true;
+    case 'E':
+        choice->scale.sealed = 1000;
+        return true;
     default:
-        return number(text, 1, CAMPAIGN_JOBS_MAX, &value) &&
-               (campaign->jobs = (uint32_t)value) != 0;
+        return false;
     }
 }
 
 static const struct option options[] = {
-    {"seeds", required_argument, NULL, 's'}, {"first", required_argument, NULL, 'f'},
-    {"nodes", required_argument, NULL, 'n'}, {"kind", required_argument, NULL, 'k'},
-    {"steps", required_argument, NULL, 't'}, {"audit", required_argument, NULL, 'a'},
-    {"jobs", required_argument, NULL, 'j'},  {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+    {"audit", required_argument, NULL, 'a'}, {"channels", required_argument, NULL, 'C'},
+    {"first", required_argument, NULL, 'f'}, {"flows", no_argument, NULL, 'F'},
+    {"help", no_argument, NULL, 'h'},        {"jobs", required_argument, NULL, 'j'},
+    {"kind", required_argument, NULL, 'k'},  {"nodes", required_argument, NULL, 'n'},
+    {"peers", required_argument, NULL, 'P'}, {"rounds", required_argument, NULL, 'R'},
+    {"scale", no_argument, NULL, 'S'},       {"sealed", no_argument, NULL, 'E'},
+    {"seeds", required_argument, NULL, 's'}, {"steps", required_argument, NULL, 't'},
+    {"verbose", no_argument, NULL, 'v'},     {NULL, 0, NULL, 0},
 };
+
+static void complain(int option, const char *text)
+{
+    for (const struct option *o = options; o->name != NULL; o++) {
+        if (o->val == option) {
+            (void)fprintf(stderr, "sim: --%s cannot be '%s'\n", o->name, text);
+        }
+    }
+    (void)fprintf(stderr, "see ./run sim --help\n");
+}
+
+/* Answers how many runs failed. */
+static uint64_t runs(struct campaign *campaign)
+{
+    struct progress progress = {
+        .seeds = campaign->seeds,
+        .shown = time(NULL),
+        .terminal = isatty(STDERR_FILENO),
+    };
+    struct sim_result sum = {0};
+    uint64_t failed = 0;
+
+    campaign->ended = on_ended;
+    campaign->arg = &progress;
+    for (uint64_t i = 0; campaign->config.verbose && i < campaign->seeds; i++) {
+        struct sim_result result;
+        campaign->config.seed = campaign->first + i;
+        sim_run(&campaign->config, &result);
+        sim_result_add(&sum, &result);
+    }
+    if (!campaign->config.verbose) {
+        failed = campaign_run(campaign, &sum);
+    }
+    sum_print(&sum);
+    if (failed != 0) {
+        (void)printf("%llu of %llu runs failed\n", (unsigned long long)failed,
+                     (unsigned long long)campaign->seeds);
+    }
+    return failed;
+}
 
 int main(int argc, char **argv)
 {
-    struct progress progress = {.terminal = isatty(STDERR_FILENO)};
-    struct campaign campaign = {.first = 1, .seeds = 100, .ended = on_ended, .arg = &progress};
-    struct sim_result sum = {0};
-    uint64_t failed = 0;
+    struct choice choice = {
+        .campaign = {.first = 1, .seeds = 100},
+        .scale = {.channels = 100000, .peers = 20, .rounds = 10},
+    };
     int option;
 
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -146,30 +225,27 @@ int main(int argc, char **argv)
             usage(stdout);
             return 0;
         }
-        if (option == 'v') {
-            campaign.config.verbose = true;
-        } else if (option == '?' || !option_take(&campaign, option, optarg)) {
-            (void)fprintf(stderr, "sim: '%s' cannot be; see ./run sim --help\n",
-                          option == '?' ? argv[optind - 1] : optarg);
+        if (!option_take(&choice, option, optarg)) {
+            complain(option, optarg);
             return 2;
         }
     }
-    progress.seeds = campaign.seeds;
-    progress.shown = time(NULL);
-    if (campaign.config.verbose) {
-        for (uint64_t i = 0; i < campaign.seeds; i++) {
-            struct sim_result result;
-            campaign.config.seed = campaign.first + i;
-            sim_run(&campaign.config, &result);
-            sim_result_add(&sum, &result);
-        }
-    } else {
-        failed = campaign_run(&campaign, &sum);
+    if (optind != argc || (!choice.large && choice.nodes > SIM_NODES_LIMIT)) {
+        (void)fprintf(stderr, "sim: %s; see ./run sim --help\n",
+                      optind != argc ? "too many arguments" : "so many nodes only with --scale");
+        return 2;
     }
-    sum_print(&sum);
-    if (failed != 0) {
-        (void)printf("%llu of %llu runs failed\n", (unsigned long long)failed,
-                     (unsigned long long)campaign.seeds);
+    if (choice.large) {
+        choice.scale.nodes = choice.nodes == 0 ? 1000 : choice.nodes;
+        choice.scale.peers =
+            choice.scale.peers < choice.scale.nodes ? choice.scale.peers : choice.scale.nodes - 1;
+        scale_run(&choice.scale);
+        return 0;
     }
-    return failed == 0 ? 0 : 1;
+    if (choice.flows) {
+        (void)flows_run(false);
+        return 0;
+    }
+    choice.campaign.config.nodes = choice.nodes;
+    return runs(&choice.campaign) == 0 ? 0 : 1;
 }

@@ -98,6 +98,13 @@ static void run_init(struct run *run, const struct sim_config *config)
         .sealed = kind->sealed,
         .reuse_epoch = config->reuse_epoch,
     };
+    struct cell_hooks hooks = {
+        .arg = run,
+        .opened = on_opened,
+        .lost = on_lost,
+        .broken = on_broken,
+        .leaves = on_leaves,
+    };
     struct load_options load = {
         .close = 20,
         .carrier_close = kind->carrier_close,
@@ -108,8 +115,7 @@ static void run_init(struct run *run, const struct sim_config *config)
     };
 
     *run = (struct run){.config = *config, .rng = {rng_mix(config->seed ^ 0x72756eull)}};
-    cell_init(&run->cell, &cell);
-    run->cell.hooks = (struct cell_hooks){run, on_opened, on_lost, on_broken, on_leaves};
+    cell_init(&run->cell, &cell, &hooks);
     ledger_init(&run->ledger, CHANS_MAX, &run->cell);
     run->ledger.scarce = kind->scarce;
     load_init(&run->load, &run->cell, &run->ledger, &load, config->seed);

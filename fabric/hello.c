@@ -4,7 +4,6 @@
  * answer to no earlier session of either. A side that knows the other's number says it with its
  * next hello; a frame with our number in it shows as well that the other knows it.
  */
-#include "move.h"
 #include "session.h"
 
 #define HELLO_NS_FIRST 20000000ull
@@ -17,7 +16,6 @@ void fab__session_opened(struct fab__session *session)
         session->hello_at_ns = UINT64_MAX;
         session->heartbeat_due = true; /* which tells the other as much */
         fab__ready(session);
-        fab__moves_announce(session->node, session->peer_id);
     }
 }
 

@@ -106,8 +106,7 @@ static void place_arrived(struct fab__session *session, struct fab_ep *ep,
     } else {
         ep->place = FAB__PENDING;
         ep->via_node = session->peer_id;
-        ep->unannounced =
-            wire->peer_node != node->node_id && !node->sessions[wire->peer_node]->open;
+        ep->unannounced = wire->peer_node != node->node_id && !node->sessions[wire->peer_node]->met;
     }
     if (!ep->unannounced) {
         fab__reply(session, FAB__RECORD_ARRIVED, ep->id, cause);

@@ -6,8 +6,8 @@
  *
  *   1. NA sends the message with A to NC. A's record on NA becomes a tombstone.
  *   2. NC makes a record (PENDING: A's messages wait in its queue) and answers ARRIVED, as soon as
- *      its session with NB is open: what NB has to say (4) is lost if it goes into a session that
- *      NC has forgotten.
+ *      a frame of its session with NB has come: what NB has to say (4) is lost if it goes into one
+ *      that NC has forgotten.
  *   3. The tombstone sends to NB what A had still queued, then PEER_MOVED.
  *   4. NB sends to NC from now on, beginning with PEER_HERE, and answers NA with MOVED_ACK.
  *   5. PEER_HERE lets A's messages go (REMOTE); MOVED_ACK frees the tombstone.
@@ -36,7 +36,7 @@ void fab__move_out(struct fab_ep *ep, uint16_t target, struct fab__wire_ep *out_
  */
 SF_MUST_CHECK sf_status fab__move_in(struct fab__session *session, const struct fab__wire_ep *wire,
                                      struct fab_ep **out_ep);
-/* The session to peer_id is open: those that waited for that are announced. */
+/* The first frame of the session with peer_id has come: who waited for that is announced. */
 void fab__moves_announce(struct fab_node *node, uint16_t peer_id);
 /* The endpoint is lost before it was announced. */
 void fab__move_unannounced_lost(struct fab_ep *ep, struct sf_cause cause);

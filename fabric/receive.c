@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "move.h"
 #include "plant.h"
 #include "session.h"
 
@@ -227,6 +228,10 @@ static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t le
     }
     session = of;
     fab__session_opened(session);
+    if (!session->met) {
+        session->met = true;
+        fab__moves_announce(session->node, session->peer_id);
+    }
     session->info.alive = true;
     session->info.heard_ns = now_ns;
     session->info.frames_received++;

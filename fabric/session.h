@@ -95,6 +95,7 @@ struct fab__session {
     uint32_t peer_number; /* 0: not heard yet */
     bool steady;          /* no congestion control */
     bool open;            /* the peer knows our number: frames may go */
+    bool met;             /* a frame has come: this is the session that the peer uses */
     bool broken;          /* the peer broke the protocol: to be ended */
     bool hello_due;
     bool ack_due;               /* at once */

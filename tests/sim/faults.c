@@ -338,19 +338,38 @@ void faults_step(struct faults *faults)
     }
 }
 
-/* The operator replaces the cable, and the orchestrator begins the session anew. */
-static void cable_end(struct faults *faults)
+static void session_remove(struct faults *faults, uint16_t a, uint16_t b)
 {
     struct sf_cause cause = SF_CAUSE_OF(LINK_LOST);
 
-    if (faults->cable_a == 0) {
-        return;
+    fab_peer_remove(cell_fab(faults->cell, a), b, cause);
+    fab_peer_remove(cell_fab(faults->cell, b), a, cause);
+    cell_wake(faults->cell, a);
+    cell_wake(faults->cell, b);
+}
+
+/* The operator replaces the cable, and the orchestrator begins the session anew. */
+static void cable_end(struct faults *faults)
+{
+    if (faults->cable_a != 0) {
+        session_remove(faults, faults->cable_a, faults->cable_b);
+        cell_pair_fault(faults->cell, faults->cable_a, faults->cable_b, false);
     }
-    fab_peer_remove(cell_fab(faults->cell, faults->cable_a), faults->cable_b, cause);
-    fab_peer_remove(cell_fab(faults->cell, faults->cable_b), faults->cable_a, cause);
-    cell_wake(faults->cell, faults->cable_a);
-    cell_wake(faults->cell, faults->cable_b);
-    cell_pair_fault(faults->cell, faults->cable_a, faults->cable_b, false);
+}
+
+void faults_cable_forget(struct faults *faults)
+{
+    const uint16_t two[] = {faults->cable_a, faults->cable_b};
+
+    for (uint32_t i = 0; i < 2 && faults->cable_a != 0; i++) {
+        node_faults(faults, two[i], true);
+        for (uint16_t other = 1; other <= faults->cell->options.node_count; other++) {
+            if (other != two[i]) {
+                session_remove(faults, two[i], other);
+            }
+        }
+        node_faults(faults, two[i], false);
+    }
 }
 
 void faults_end(struct faults *faults)

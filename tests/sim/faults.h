@@ -69,6 +69,11 @@ void faults_fini(struct faults *faults);
 void faults_step(struct faults *faults);
 /* Ends all of them; the network is perfect from now on, but for what is on its way. */
 void faults_end(struct faults *faults);
+/*
+ * After a bad cable: what it has made of frames may have left ends on other nodes that wait for the
+ * two for ever. Ends all sessions of the two, which must free those.
+ */
+void faults_cable_forget(struct faults *faults);
 /* For struct cell_hooks. */
 uint32_t faults_leaves(void *arg, uint16_t from, uint16_t to, uint8_t *bytes, uint32_t length);
 

@@ -102,15 +102,25 @@ struct ledger_chan *ledger_open(struct ledger *ledger, bool carrier, uint64_t im
     id_add(ledger, chan, CT_IMP, imp_id);
     id_add(ledger, chan, CT_EXP, exp_id);
     visit(ledger, chan, b);
-    ledger_held(ledger, chan, CT_IMP, a);
+    visit(ledger, chan, a);
     return chan;
 }
 
-void ledger_held(struct ledger *ledger, struct ledger_chan *chan, uint8_t side, uint16_t node)
+bool ledger_expected(const struct ledger_chan *chan, uint8_t side,
+                     const struct ledger_chan *carrier)
+{
+    const struct ledger_end *end = &chan->ends[side];
+
+    return carrier == NULL ? end->place == LEDGER_COMING
+                           : end->place == LEDGER_TRAVELS && end->carrier == carrier;
+}
+
+void ledger_held(struct ledger *ledger, struct ledger_chan *chan, uint8_t side, uint16_t node,
+                 const struct ledger_chan *carrier)
 {
     struct ledger_end *end = &chan->ends[side];
 
-    if (end->place != LEDGER_COMING && end->place != LEDGER_TRAVELS && !chan->tainted) {
+    if (!ledger_expected(chan, side, carrier)) {
         sim_fail("channel %u side %u arrives at node %u, but it is in place %d", chan->serial, side,
                  node, end->place);
     }

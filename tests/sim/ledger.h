@@ -79,7 +79,12 @@ struct ledger_chan *ledger_open(struct ledger *ledger, bool carrier, uint64_t im
 /* The channel of an end, and its side; NULL: nobody made it. */
 struct ledger_chan *ledger_find(const struct ledger *ledger, uint64_t end_id, uint8_t *out_side);
 
-void ledger_held(struct ledger *ledger, struct ledger_chan *chan, uint8_t side, uint16_t node);
+/* May that end come out of a message of carrier now, or (NULL) out of an opening? */
+bool ledger_expected(const struct ledger_chan *chan, uint8_t side,
+                     const struct ledger_chan *carrier);
+/* It did. Fails if it was not expected. */
+void ledger_held(struct ledger *ledger, struct ledger_chan *chan, uint8_t side, uint16_t node,
+                 const struct ledger_chan *carrier);
 /* It was sent in a message of carrier's side, whose peer is at node `to`. */
 void ledger_travels(struct ledger *ledger, struct ledger_chan *chan, uint8_t side,
                     struct ledger_chan *carrier, uint8_t carrier_side, uint16_t to);

@@ -33,22 +33,28 @@ void load_fini(struct load *load)
 
 /* --- holders -------------------------------------------------------------------------------- */
 
-static void hold(struct load *load, struct fab_ep *ep, uint16_t node)
+/*
+ * An end is there. carrier: the channel in whose message it came; NULL: by opening. What comes over
+ * a bad cable may have any id, also that of an end which is somewhere else: it is held all the
+ * same, but the ledger does not hear of it.
+ */
+static void hold(struct load *load, struct fab_ep *ep, uint16_t node,
+                 const struct ledger_chan *carrier)
 {
     struct load_holder holder = {.ep = ep, .node = node};
     struct fab_ep_info info;
 
     fab_ep_query(ep, &info);
     holder.chan = ledger_find(load->ledger, info.id, &holder.side);
-    if (holder.chan == NULL || holder.side != info.side) {
-        if (load->ledger->bad_a == 0) {
-            sim_fail("node %u is given end %llx of side %d, which nobody made", node,
-                     (unsigned long long)info.id, (int)info.side);
-        }
+    if (load->ledger->bad_a != 0 && (holder.chan == NULL || holder.side != info.side ||
+                                     !ledger_expected(holder.chan, holder.side, carrier))) {
         load->wild++;
         holder.chan = NULL;
+    } else if (holder.chan == NULL || holder.side != info.side) {
+        sim_fail("node %u is given end %llx of side %d, which nobody made", node,
+                 (unsigned long long)info.id, (int)info.side);
     } else {
-        ledger_held(load->ledger, holder.chan, holder.side, node);
+        ledger_held(load->ledger, holder.chan, holder.side, node, carrier);
     }
     sim_expect(load->holder_count < load->holder_max);
     load->holders[load->holder_count++] = holder;
@@ -77,7 +83,7 @@ void load_opened(void *arg, uint16_t node, struct fab_ep *ep)
 {
     struct load *load = arg;
 
-    hold(load, ep, node);
+    hold(load, ep, node, NULL);
 }
 
 /* --- blocks --------------------------------------------------------------------------------- */
@@ -368,7 +374,7 @@ static void carry_take(struct load *load, struct load_holder *holder, const stru
 
     if (carrier == NULL) {
         if (msg->arg_count == 2 && msg->args[1].ep != NULL) {
-            hold(load, msg->args[1].ep, node);
+            hold(load, msg->args[1].ep, node, carrier);
         }
         return;
     }
@@ -382,7 +388,7 @@ static void carry_take(struct load *load, struct load_holder *holder, const stru
     sim_expect(fab_ep_send(holder->ep, &done, CELL_OWNER) == SF_OK);
     end->sent++;
     if (msg->args[1].ep != NULL) {
-        hold(load, msg->args[1].ep, node);
+        hold(load, msg->args[1].ep, node, carrier);
     }
     cell_wake(load->cell, node);
 }
@@ -509,7 +515,6 @@ static void open_local(struct load *load, bool carrier, uint16_t node)
 {
     struct fab_ep *imp, *exp;
     struct fab_ep_info info;
-    struct ledger_chan *chan;
     sf_status st = fab_chan_create(cell_fab(load->cell, node), carrier ? test_carry() : test_work(),
                                    0, &imp, &exp);
 
@@ -518,10 +523,9 @@ static void open_local(struct load *load, bool carrier, uint16_t node)
         return;
     }
     fab_ep_query(imp, &info);
-    chan = ledger_open(load->ledger, carrier, info.id, info.peer_id, node, node);
-    chan->ends[CT_IMP].place = LEDGER_COMING; /* hold() says that it came */
-    hold(load, imp, node);
-    hold(load, exp, node);
+    (void)ledger_open(load->ledger, carrier, info.id, info.peer_id, node, node);
+    hold(load, imp, node, NULL);
+    hold(load, exp, node, NULL);
 }
 
 void load_open(struct load *load, bool carrier, uint16_t a, uint16_t b)
@@ -552,12 +556,11 @@ void load_open(struct load *load, bool carrier, uint16_t a, uint16_t b)
     }
     fab_ep_query(imp, &info);
     chan = ledger_open(load->ledger, carrier, info.id, info.peer_id, a, b);
-    chan->ends[CT_IMP].place = LEDGER_COMING;
     if (missing) {
         chan->ends[CT_EXP].place = LEDGER_NEVER;
     }
     trace_note("channel %llu is opened from node %llu to %llu, missing %llu", chan->serial, a, b,
                missing);
-    hold(load, imp, a);
+    hold(load, imp, a, NULL);
     cell_wake(load->cell, a);
 }

@@ -252,6 +252,10 @@ void sim_run(const struct sim_config *given, struct sim_result *out_result)
     ledger_at_rest(&run.ledger);
     load_close_all(&run.load);
     drain(&run);
+    if (config.kind->cable) {
+        faults_cable_forget(&run.faults);
+        drain(&run);
+    }
     checks_do(&run, true);
     check_nothing_left(&run.cell, &run.ledger);
     trace_note("done: %llu messages, %llu moves, %llu closures, %llu frames", run.ledger.messages,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <x86intrin.h>
 
+#include "memory.h"
 #include "test_contracts.h"
 #include "trace.h"
 
@@ -154,7 +155,9 @@ static void node_rx(struct cell_node *node, uint64_t local_ns)
         node->ring_head = (node->ring_head + 1) % CELL_RING_FRAMES;
         node->ring_count--;
         uint64_t begin = __rdtsc();
+        memory_scarce(true, node->cell->hungry, &node->cell->hunger);
         fab_rx(node->fab, frame->from, frame->bytes, frame->length, local_ns);
+        memory_scarce(false, 0, NULL);
         node->cell->fabric_ticks += __rdtsc() - begin;
         free(frame);
     }
@@ -177,7 +180,9 @@ static uint64_t node_tx(struct cell *cell, struct cell_node *node, uint64_t loca
         if (to == 0) {
             return UINT64_MAX;
         }
+        memory_scarce(true, cell->hungry, &cell->hunger);
         length = fab_tx(node->fab, to, bytes, sizeof(bytes), local_ns);
+        memory_scarce(false, 0, NULL);
         cell->fabric_ticks += __rdtsc() - begin;
         sim_expect(length <= node->mtu_bytes);
         if (length == 0) {
@@ -462,6 +467,7 @@ void cell_init(struct cell *cell, const struct cell_options *options,
     *cell = (struct cell){
         .rng = {rng_mix(options->seed ^ 0x63656c6cull)},
         .secret = {rng_mix(options->seed ^ 0x736563726574ull)},
+        .hunger = {rng_mix(options->seed ^ 0x68756e676572ull)},
         .options = *options,
         .hooks = *hooks,
         .orchestrate_ns = NET_TIME_BEGIN + ORCHESTRATE_NS,

@@ -99,7 +99,9 @@ struct cell {
     uint64_t orchestrate_ns; /* UINT64_MAX: nobody does */
     struct cell_event *events;
     uint32_t event_count, event_capacity;
-    bool reading;           /* the events */
+    bool reading;    /* the events */
+    uint16_t hungry; /* in a thousand allocations of nodes that are polled: they fail */
+    struct rng hunger;
     uint64_t overruns;      /* frames that found a node's ring full */
     uint64_t resent;        /* frames, by sessions that are gone */
     uint64_t introductions; /* sessions that the orchestrator began */

@@ -32,6 +32,14 @@ static void way_make(struct faults *faults, struct net_way *way)
     way->reorder = some(faults, kind->reorder);
 }
 
+/* A session that has no memory for an answer ends: any may. Between a node and all after it. */
+static void hunger(struct faults *faults, uint16_t id, bool begins)
+{
+    for (uint32_t other = id + 1u; other <= faults->cell->options.node_count; other++) {
+        cell_pair_fault(faults->cell, id, (uint16_t)other, begins);
+    }
+}
+
 static void network_make(struct faults *faults)
 {
     struct net *net = &faults->cell->net;
@@ -49,6 +57,10 @@ static void network_make(struct faults *faults)
                 (uint32_t)rng_between(&faults->rng, PORT_BUFFER_MIN, 5 * PORT_BUFFER_MIN);
         }
     }
+    for (uint16_t a = 1; a < net->node_count && kind->hungry != 0; a++) {
+        hunger(faults, a, true);
+    }
+    faults->cell->hungry = kind->hungry;
     if (kind->cable) {
         faults->cable_a = (uint16_t)rng_between(&faults->rng, 1, net->node_count);
         faults->cable_b = (uint16_t)(faults->cable_a % net->node_count + 1);
@@ -385,5 +397,9 @@ void faults_end(struct faults *faults)
         cell_wake(faults->cell, id);
     }
     network_mend(&faults->cell->net);
+    for (uint16_t a = 1; a < faults->cell->options.node_count && faults->kind->hungry != 0; a++) {
+        hunger(faults, a, false);
+    }
+    faults->cell->hungry = 0;
     cable_end(faults);
 }

@@ -24,10 +24,11 @@ struct fault_kind {
     uint16_t sealed;                   /* in a thousand pairs */
     bool cable;                        /* one pair has a cable that changes frames unnoticed */
     bool scarce;                       /* few records, little memory */
+    uint16_t hungry;                   /* in a thousand allocations */
     uint16_t carrier_close, deaf, large, missing; /* struct load_options */
 };
 
-#define FAULT_KINDS 11u
+#define FAULT_KINDS 12u
 extern const struct fault_kind fault_kinds[FAULT_KINDS];
 /* NULL: there is no such kind. */
 const struct fault_kind *fault_kind_find(const char *name);

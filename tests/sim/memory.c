@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "rng.h"
+
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
 void *__real_realloc(void *at, size_t bytes);
@@ -16,6 +18,28 @@ void __wrap_free(void *at);
 char *__wrap_strdup(const char *text);
 
 static struct memory_counts in_use;
+static struct rng *chance; /* NULL: nothing fails */
+static uint32_t failing;
+static uint64_t failures;
+
+void memory_scarce(bool fails, uint32_t permille, struct rng *rng)
+{
+    chance = fails && permille != 0 ? rng : NULL;
+    failing = permille;
+}
+
+uint64_t memory_failures(void)
+{
+    return failures;
+}
+
+static bool fails(void)
+{
+    bool now = chance != NULL && rng_chance(chance, failing);
+
+    failures += now;
+    return now;
+}
 
 static void *noted(void *at)
 {
@@ -36,12 +60,12 @@ static void forget(void *at)
 
 void *__wrap_malloc(size_t bytes)
 {
-    return noted(__real_malloc(bytes));
+    return fails() ? NULL : noted(__real_malloc(bytes));
 }
 
 void *__wrap_calloc(size_t count, size_t bytes)
 {
-    return noted(__real_calloc(count, bytes));
+    return fails() ? NULL : noted(__real_calloc(count, bytes));
 }
 
 void *__wrap_realloc(void *at, size_t bytes)

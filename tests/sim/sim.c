@@ -117,7 +117,7 @@ static void run_init(struct run *run, const struct sim_config *config)
     *run = (struct run){.config = *config, .rng = {rng_mix(config->seed ^ 0x72756eull)}};
     cell_init(&run->cell, &cell, &hooks);
     ledger_init(&run->ledger, CHANS_MAX, &run->cell);
-    run->ledger.scarce = kind->scarce;
+    run->ledger.scarce = kind->scarce || kind->hungry != 0;
     load_init(&run->load, &run->cell, &run->ledger, &load, config->seed);
     faults_init(&run->faults, kind, &run->cell, &run->load, &run->ledger, config->seed);
 }
@@ -226,6 +226,7 @@ static void result_take(const struct run *run, struct sim_result *result)
         .garbage = faults->garbage,
         .replays = faults->replays,
         .mutants = faults->mutants,
+        .hunger = memory_failures(),
         .checks = run->checks,
         .digest = trace_digest(),
     };

@@ -46,6 +46,7 @@ struct sim_result {
     uint64_t frames, messages, blocks, block_bytes, moves, closures, unexported;
     uint64_t resent, lost, damaged, duplicated, reordered, overflowed, cut;
     uint64_t crashes, partitions, one_ways, stalls, sessions_lost, garbage, replays, mutants;
+    uint64_t hunger; /* allocations that failed */
     uint64_t checks;
     uint64_t digest;
 };

@@ -97,6 +97,7 @@ static void work_check(const struct sim_result *sum)
         {"frames of garbage", sum->garbage, 15000},
         {"old frames sent again", sum->replays, 15000},
         {"frames changed on their way", sum->mutants, 10000},
+        {"allocations that failed", sum->hunger, 1000},
         {"checks of all nodes", sum->checks, 400000},
     };
 

@@ -183,31 +183,32 @@ static void complain(int option, const char *text)
 }
 
 /* Answers how many runs failed. */
-static uint64_t runs(struct campaign *campaign)
+static uint64_t runs(const struct campaign *given)
 {
     struct progress progress = {
-        .seeds = campaign->seeds,
+        .seeds = given->seeds,
         .shown = time(NULL),
         .terminal = isatty(STDERR_FILENO),
     };
+    struct campaign campaign = *given;
     struct sim_result sum = {0};
     uint64_t failed = 0;
 
-    campaign->ended = on_ended;
-    campaign->arg = &progress;
-    for (uint64_t i = 0; campaign->config.verbose && i < campaign->seeds; i++) {
+    campaign.ended = on_ended;
+    campaign.arg = &progress;
+    for (uint64_t i = 0; campaign.config.verbose && i < campaign.seeds; i++) {
         struct sim_result result;
-        campaign->config.seed = campaign->first + i;
-        sim_run(&campaign->config, &result);
+        campaign.config.seed = campaign.first + i;
+        sim_run(&campaign.config, &result);
         sim_result_add(&sum, &result);
     }
-    if (!campaign->config.verbose) {
-        failed = campaign_run(campaign, &sum);
+    if (!campaign.config.verbose) {
+        failed = campaign_run(&campaign, &sum);
     }
     sum_print(&sum);
     if (failed != 0) {
         (void)printf("%llu of %llu runs failed\n", (unsigned long long)failed,
-                     (unsigned long long)campaign->seeds);
+                     (unsigned long long)campaign.seeds);
     }
     return failed;
 }

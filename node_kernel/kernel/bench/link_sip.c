@@ -3,7 +3,7 @@
  * The SIP that bench_link.c runs on both nodes. Configuration: mode ("serve", or what a client
  * measures: "rtt64", "echo", "msgs64", "bulk"), channels (of the client, 1..8), count (round trips,
  * windows of 64 messages, or blocks; of more than SAMPLES_MAX round trips, the last ones count),
- * bytes (of a block).
+ * bytes (of a block), seconds (bulk: ends after so many, and count does not matter; 0: by count).
  * A client says one line: "rtt_ns ..." or "rate ...".
  */
 #include "LinkBenchContract.h"
@@ -13,6 +13,7 @@
 #define SAMPLES_MAX 200000u
 #define CHANNELS_MAX 8u
 #define WARMUP 2000u
+#define WARMUP_BLOCKS 16u
 #define WINDOW 64u
 
 static uint32_t samples[SAMPLES_MAX];
@@ -244,10 +245,12 @@ static bool block_send(uint32_t handle, uint32_t bytes, uint32_t mark)
     return nk_send(handle, &msg) == 0;
 }
 
-static int bulk(uint32_t count, uint32_t bytes)
+/* end_ns 0: count blocks. The first WARMUP_BLOCKS, or a tenth of them, are not counted. */
+static int bulk(uint32_t count, uint32_t bytes, int64_t end_ns)
 {
     static uint32_t marks[CHANNELS_MAX];
-    uint32_t under_way = 0, sent = 0;
+    uint32_t warmup = end_ns == 0 ? count / 10 : WARMUP_BLOCKS;
+    uint32_t under_way = 0, sent = 0, counted = 0;
     int64_t began = 0;
 
     for (; sent < handle_count && sent < count; sent++, under_way++) {
@@ -262,10 +265,11 @@ static int bulk(uint32_t count, uint32_t bytes)
         if (index < 0 || msg.args[0] != 2ull * marks[index]) {
             return 2;
         }
-        if (sent == count / 10) {
+        counted += began != 0;
+        if (began == 0 && sent >= warmup) {
             began = nk_clock_ns();
         }
-        if (sent < count) {
+        if (end_ns == 0 ? sent < count : nk_clock_ns() < end_ns) {
             marks[index] = sent;
             if (!block_send(handles[index], bytes, sent)) {
                 return 3;
@@ -275,7 +279,7 @@ static int bulk(uint32_t count, uint32_t bytes)
             under_way--;
         }
     }
-    sip_log("rate n %llu ns %lld", (unsigned long long)(count - count / 10) * bytes,
+    sip_log("rate n %llu ns %lld", (unsigned long long)counted * bytes,
             (long long)(nk_clock_ns() - began));
     return 0;
 }
@@ -284,6 +288,7 @@ static int client(const char *mode)
 {
     uint32_t count = sip_config_u32("count", 1000);
     uint32_t bytes = sip_config_u32("bytes", 1u << 20);
+    uint32_t seconds = sip_config_u32("seconds", 0);
 
     handle_count = sip_config_u32("channels", 1);
     if (count < 10 || count > COUNT_MAX || handle_count < 1 || handle_count > CHANNELS_MAX) {
@@ -303,7 +308,10 @@ static int client(const char *mode)
     if (strcmp(mode, "echo") == 0) {
         return echo(count, bytes);
     }
-    return strcmp(mode, "msgs64") == 0 ? msgs64(count) : bulk(count, bytes);
+    if (strcmp(mode, "msgs64") == 0) {
+        return msgs64(count);
+    }
+    return bulk(count, bytes, seconds == 0 ? 0 : nk_clock_ns() + SIP_MS(1000) * seconds);
 }
 
 int sip_main(void)

@@ -22,6 +22,7 @@ import sys
 PREFIX = "sfbench"
 SIDES = ("ping", "pong")
 MTUS = (1500, 9000)
+IP_UDP_BYTES = 28
 SIOCETHTOOL = 0x8946
 # Receive and transmit checksums, scatter-gather, segmentation in both forms, receive merging.
 ETHTOOL_OFF = (0x15, 0x17, 0x19, 0x1F, 0x24, 0x2C)
@@ -129,6 +130,12 @@ class Nets:
 
     def mac(self, side, mtu):
         return mac_of(self.mtus.index(mtu), self.sides.index(side) + 1)
+
+    def node_words(self, side, other, mtu):
+        """What bench_link has to be told of that interface."""
+        return ["--device", self.device(mtu), "--mtu", str(mtu - IP_UDP_BYTES),
+                "--address", self.ip(side, mtu), "--mac", self.mac(side, mtu),
+                "--peer-address", self.ip(other, mtu), "--peer-mac", self.mac(other, mtu)]
 
 
 if __name__ == "__main__":

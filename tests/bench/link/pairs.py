@@ -128,6 +128,27 @@ def run_pair(server_words, client_words, env=None, port=None, ready=True,
             _end(server)
 
 
+def run_both(server_words, client_words, seconds_max=RUN_SECONDS_MAX):
+    """Starts both at once, and answers what both printed. Both have to end well by themselves."""
+    server = client = None
+    end = time.monotonic() + seconds_max
+    with tempfile.TemporaryFile("w+") as server_errors, tempfile.TemporaryFile("w+") as errors:
+        try:
+            server = _start(server_words, {}, subprocess.PIPE, server_errors)
+            client = _start(client_words, {}, subprocess.PIPE, errors)
+            text, _ = client.communicate(timeout=seconds_max)
+            server_text, _ = server.communicate(timeout=max(1, end - time.monotonic()))
+            if client.returncode != 0 or server.returncode != 0:
+                raise PairError(f"exit codes {client.returncode} and {server.returncode}: "
+                                f"{_tail(errors)}; {_tail(server_errors)}")
+            return server_text, text
+        except subprocess.TimeoutExpired:
+            raise PairError(f"no end within {seconds_max} s: {_tail(errors)}; {_tail(server_errors)}") from None
+        finally:
+            _end(client)
+            _end(server)
+
+
 def json_lines(text):
     found = []
     for line in text.splitlines():

@@ -37,7 +37,6 @@ BLOCK_BYTES = 1 << 20
 PORT = 7750
 TRIES_MAX = 3
 ETHERNET_BYTES = 14
-IP_UDP_BYTES = 28
 LINK_SIP = f"{BUILD}/node_kernel/kernel/linkbench.sip"
 # Ours: how many (round trips, windows of 64 messages, blocks) make about 0.3 s, over how many channels.
 OURS = {
@@ -172,20 +171,14 @@ class Bench:
                 device = ["--device", f"{folder}/link.sock"]
                 text = self.pair([*ping, *device], [*pong, *device], veth=False, ready=False)
         else:
-            text = self.pair([*ping, *self.address("ping", "pong", mtu)],
-                             [*pong, *self.address("pong", "ping", mtu)], ready=False)
+            text = self.pair([*ping, *self.nets.node_words("ping", "pong", mtu)],
+                             [*pong, *self.nets.node_words("pong", "ping", mtu)], ready=False)
         for line in json_lines(text):
             if line.get("mode") == metric:
                 if line["unit"] == "M/s":
                     line["value"] *= 1e6
                 return line
         raise PairError(f"bench_link printed no line with the mode {metric}")
-
-    def address(self, side, other, mtu):
-        nets = self.nets
-        return ["--device", nets.device(mtu), "--mtu", str(mtu - IP_UDP_BYTES),
-                "--address", nets.ip(side, mtu), "--mac", nets.mac(side, mtu),
-                "--peer-address", nets.ip(other, mtu), "--peer-mac", nets.mac(other, mtu)]
 
     # --- peers ---
 

@@ -2,6 +2,10 @@
 #include "congestion.h"
 
 #define EASY_ROUNDS 5u
+#define DRAIN_ROUNDS 2u /* in the first one, what was on its way before still waits */
+/* Loss of a round that has met a full queue: more than a part of so many, and not one or two. */
+#define ROUND_LOSS_PARTS 8u
+#define ROUND_LOSS_MIN 4u
 
 void fab__congestion_begin(struct fab__congestion *c, uint32_t sequence, bool fixed)
 {
@@ -18,39 +22,91 @@ static uint64_t target_ns(const struct fab__congestion *c)
     return c->base_ns > FAB__CONGESTION_TARGET_NS ? c->base_ns : FAB__CONGESTION_TARGET_NS;
 }
 
-/* Smallest sample of the present period of half FAB__CONGESTION_BASE_NS and the one before. */
-static void base_sample(struct fab__congestion *c, uint64_t sample_ns, uint64_t now_ns)
+static uint32_t at_least_min(uint32_t window)
 {
-    if (now_ns >= c->base_until_ns) {
-        c->base_ns = c->base_next_ns;
-        c->base_next_ns = sample_ns;
-        c->base_until_ns = now_ns + FAB__CONGESTION_BASE_NS / 2;
-    }
-    if (sample_ns < c->base_next_ns) {
-        c->base_next_ns = sample_ns;
-    }
-    if (c->base_ns == 0 || sample_ns < c->base_ns) {
-        c->base_ns = sample_ns;
-    }
+    return window > FAB__CONGESTION_WINDOW_MIN ? window : FAB__CONGESTION_WINDOW_MIN;
 }
 
 static void shrink_to(struct fab__congestion *c, uint32_t window)
 {
-    c->window = window > FAB__CONGESTION_WINDOW_MIN ? window : FAB__CONGESTION_WINDOW_MIN;
+    c->window = at_least_min(window);
     c->threshold = c->window;
     c->easy_count = 0;
 }
 
-/* Standing delay of the round so far. */
+/* --- the base -------------------------------------------------------------------------------- */
+
+static void drain_begin(struct fab__congestion *c, uint64_t now_ns)
+{
+    c->base_ns = 0;
+    c->base_at_ns = now_ns;
+    if (c->window > FAB__CONGESTION_WINDOW_DRAIN) {
+        c->drain_window = c->window;
+        c->drain_rounds = DRAIN_ROUNDS;
+        c->window = FAB__CONGESTION_WINDOW_DRAIN;
+    }
+}
+
+static void drain_end(struct fab__congestion *c)
+{
+    c->drain_rounds = 0;
+    c->window = c->drain_window;
+}
+
+static void base_sample(struct fab__congestion *c, uint64_t sample_ns, uint64_t now_ns)
+{
+    if (c->base_ns != 0 && sample_ns > c->base_ns &&
+        now_ns - c->base_at_ns > FAB__CONGESTION_BASE_NS) {
+        drain_begin(c, now_ns);
+    }
+    if (c->base_ns == 0 || sample_ns <= c->base_ns) {
+        c->base_ns = sample_ns;
+        c->base_at_ns = now_ns;
+    }
+}
+
+/* --- rounds ---------------------------------------------------------------------------------- */
+
+static uint64_t above_base(const struct fab__congestion *c, uint64_t ns)
+{
+    return ns > c->base_ns ? ns - c->base_ns : 0;
+}
+
+/* Of this round and the one before, as far as there are samples. */
 static uint64_t standing_ns(const struct fab__congestion *c)
 {
-    return c->round_ns > c->base_ns ? c->round_ns - c->base_ns : 0;
+    uint64_t ns = c->last_round_ns < c->round_ns ? c->last_round_ns : c->round_ns;
+
+    return above_base(c, ns);
+}
+
+/* True: too much was lost, and the window is smaller now. */
+static bool loss_brake(struct fab__congestion *c)
+{
+    uint32_t sent = c->round_frames + c->round_lost;
+
+    c->frames += c->round_frames;
+    c->lost += c->round_lost;
+    if (c->round_lost >= ROUND_LOSS_MIN && c->round_lost * ROUND_LOSS_PARTS > sent) {
+        shrink_to(c, c->window / 2);
+    } else if (c->lost >= FAB__CONGESTION_LOSS_FRAMES_MIN &&
+               c->lost * FAB__CONGESTION_LOSS_PARTS > c->frames) {
+        shrink_to(c, c->window - c->window / 4);
+    } else {
+        if (c->frames >= FAB__CONGESTION_LOSS_SPAN) {
+            c->frames /= 2;
+            c->lost /= 2;
+        }
+        return false;
+    }
+    c->frames = c->lost = 0;
+    return true;
 }
 
 static void round_grow(struct fab__congestion *c, uint64_t delay_ns)
 {
     if (!c->round_full || c->window < c->threshold) {
-        return; /* not used up; or slow start, which grows with each acknowledgement */
+        return; /* not used up; or slow start, which grows with what is delivered */
     }
     c->easy_count = delay_ns < target_ns(c) / 4 ? c->easy_count + 1 : 0;
     c->window += c->easy_count >= EASY_ROUNDS ? 1 + c->window / 8 : 1;
@@ -61,14 +117,20 @@ static void round_finish(struct fab__congestion *c)
     uint64_t target = target_ns(c);
     uint64_t delay_ns = standing_ns(c);
 
+    if (c->drain_rounds > 0) {
+        if (--c->drain_rounds == 0) {
+            drain_end(c);
+        }
+        return;
+    }
     if (c->round_cut) {
         return;
     }
-    if (c->round_lost) {
-        shrink_to(c, delay_ns < target / 4 ? c->window - c->window / 8 : c->window / 2);
-    } else if (c->round_ns == 0) {
+    c->undo_window = 0;
+    if (loss_brake(c) || c->round_ns == 0) {
         return;
-    } else if (c->window < c->threshold && delay_ns > target / 2) {
+    }
+    if (c->window < c->threshold && above_base(c, c->round_ns) > target / 2) {
         c->threshold = c->window; /* slow start is over */
     } else if (delay_ns > target) {
         uint64_t less = c->window * (delay_ns - target) / (2 * delay_ns);
@@ -78,8 +140,20 @@ static void round_finish(struct fab__congestion *c)
     }
 }
 
-void fab__congestion_acked(struct fab__congestion *c, uint32_t frames, uint32_t acked,
-                           uint32_t next, uint64_t sample_ns, uint32_t window_max, uint64_t now_ns)
+static void round_begin(struct fab__congestion *c, uint32_t next)
+{
+    c->round_end = next;
+    c->last_round_ns = c->round_ns;
+    c->round_ns = 0;
+    c->round_frames = c->round_lost = 0;
+    c->round_cut = c->round_full = false;
+}
+
+/* --- what the session says ------------------------------------------------------------------- */
+
+void fab__congestion_delivered(struct fab__congestion *c, uint32_t frames, uint32_t newest,
+                               uint32_t next, uint64_t sample_ns, uint32_t window_max,
+                               uint64_t now_ns)
 {
     if (c->fixed) {
         return;
@@ -90,33 +164,42 @@ void fab__congestion_acked(struct fab__congestion *c, uint32_t frames, uint32_t 
             c->round_ns = sample_ns;
         }
     }
-    if (c->window < c->threshold && c->round_full && !c->round_lost) {
+    c->round_frames += frames;
+    if (c->window < c->threshold && c->round_full && c->drain_rounds == 0) {
         c->window += frames;
     }
-    if ((int32_t)(acked - c->round_end) >= 0) {
+    if ((int32_t)(newest - c->round_end) > 0) {
         round_finish(c);
-        c->round_end = next;
-        c->round_ns = 0;
-        c->round_lost = c->round_cut = c->round_full = false;
+        round_begin(c, next);
     }
     if (c->window > window_max) {
         c->window = window_max;
     }
 }
 
-void fab__congestion_lost(struct fab__congestion *c)
-{
-    c->round_lost = true;
-}
-
 void fab__congestion_timeout(struct fab__congestion *c)
 {
-    uint32_t half = c->window / 2;
-
     if (c->fixed) {
         return;
     }
-    shrink_to(c, FAB__CONGESTION_WINDOW_MIN);
-    c->threshold = half > FAB__CONGESTION_WINDOW_MIN ? half : FAB__CONGESTION_WINDOW_MIN;
+    if (c->drain_rounds > 0) {
+        drain_end(c);
+    }
+    if (c->undo_window == 0 || c->window > FAB__CONGESTION_WINDOW_MIN) {
+        c->undo_window = c->window;
+        c->undo_threshold = c->threshold;
+    }
+    c->threshold = at_least_min(c->window / 2);
+    c->window = FAB__CONGESTION_WINDOW_MIN;
+    c->easy_count = 0;
     c->round_cut = true;
+}
+
+void fab__congestion_undo(struct fab__congestion *c)
+{
+    if (c->undo_window > c->window) {
+        c->window = c->undo_window;
+        c->threshold = c->undo_threshold;
+    }
+    c->undo_window = 0;
 }

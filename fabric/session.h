@@ -7,10 +7,11 @@
  * earlier session, or of an earlier boot of either node, has a number that nobody answers to.
  *
  * Each side numbers its RECORDS frames from 1. A sent frame stays in its window slot until it is
- * acknowledged, and is sent again when its timer runs out (RFC 6298) or when three later frames
- * were seen by the peer. The receiver takes frames in order, holds later ones, and drops what it
- * has had. So records arrive in order and exactly once. How many frames may be on their way is
- * congestion.h's business.
+ * acknowledged, and is sent again when its timer runs out (RFC 6298) or when some later frames
+ * (reorder) were seen by the peer. Before the timer runs out for all, the newest frame is sent
+ * again alone: a probe, as in RFC 8985; the answer tells what is missing. The receiver takes frames
+ * in order, holds later ones, and drops what it has had. So records arrive in order and exactly
+ * once. How many frames may be on their way is congestion.h's business.
  *
  * A frame's payload is copied into its slot, with one exception: part of a large block stays where
  * it is (`tail`) until the frame is acknowledged. The session owns the block from when its message
@@ -56,6 +57,7 @@ struct fab__sent {
     bool last;      /* of block: acknowledged, it is freed */
     bool seen;      /* by selective acknowledgement */
     bool lost;      /* to be sent again */
+    bool timed;     /* by a timer, not because later ones were seen */
 };
 
 struct fab__held {
@@ -112,10 +114,14 @@ struct fab__session {
     uint32_t tx_acked;      /* all before this one are acknowledged */
     uint32_t lost_count;
     uint32_t seen_count; /* in flight, and seen */
+    uint32_t reorder;    /* a frame is lost if so many later ones were seen */
     uint64_t tx_number;  /* of the last frame */
     uint64_t rtt_ns;     /* smoothed; 0: none yet */
     uint64_t rtt_deviation_ns;
     uint64_t resend_at_ns; /* UINT64_MAX: nothing in flight */
+    bool probe_next;       /* what is due then is a probe */
+    bool probe_due;        /* one frame may go beyond the window */
+    bool timed_out;        /* and it is not known yet whether rightly */
     uint32_t backoff;
     struct fab__congestion congestion;
 
@@ -234,8 +240,9 @@ static inline struct fab__sent *fab__sent_at(const struct fab__session *session,
 /* May a frame go out, new or again, as far as the network is concerned? */
 static inline bool fab__window_open(const struct fab__session *session)
 {
-    return fab__in_flight(session) - session->seen_count - session->lost_count <
-           session->congestion.window;
+    return session->probe_due ||
+           fab__in_flight(session) - session->seen_count - session->lost_count <
+               session->congestion.window;
 }
 SF_MUST_CHECK sf_status fab__window_init(struct fab__session *session);
 /* Frees slots and blocks; nothing is in flight afterwards. */

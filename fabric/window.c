@@ -14,7 +14,11 @@
 #define RESEND_NS_MAX 400000000ull
 #define CLOCK_GRAIN_NS 1000000ull
 #define BACKOFF_MAX 6u
-#define SEEN_LATER_FOR_LOST 3u
+#define PROBE_NS_MIN 500000u
+/* Frames that overtake a late one, at first, and at most: a link that reorders more costs resends.
+ */
+#define REORDER_FIRST 3u
+#define REORDER_MAX 24u
 
 /* --- slots ---------------------------------------------------------------------------------- */
 
@@ -24,6 +28,7 @@ sf_status fab__window_init(struct fab__session *session)
     session->sent_capacity = FAB__WINDOW_FIRST;
     session->tx_next = session->tx_acked = 1;
     session->resend_at_ns = UINT64_MAX;
+    session->reorder = REORDER_FIRST;
     fab__congestion_begin(&session->congestion, session->tx_next, session->steady);
     return session->sent == NULL ? SF_NOMEM : SF_OK;
 }
@@ -144,9 +149,16 @@ static uint64_t resend_after(const struct fab__session *session)
     return after < RESEND_NS_MAX ? after : RESEND_NS_MAX;
 }
 
-static void resend_timer_set(struct fab__session *session, uint64_t now_ns)
+/* A link that holds frames back does not lose the last ones. */
+static void resend_timer_set(struct fab__session *session, bool probe, uint64_t now_ns)
 {
-    session->resend_at_ns = now_ns + resend_after(session);
+    uint64_t after = resend_after(session);
+    uint64_t probe_after = 2 * session->rtt_ns + 2 * session->rtt_deviation_ns;
+
+    probe_after = probe_after > PROBE_NS_MIN ? probe_after : PROBE_NS_MIN;
+    session->probe_next =
+        probe && !session->steady && session->rtt_ns != 0 && probe_after < after / 2;
+    session->resend_at_ns = now_ns + (session->probe_next ? probe_after : after);
     fab__timer(session->node, session->resend_at_ns);
 }
 
@@ -172,96 +184,137 @@ static bool sack_bit(const struct fab__header *header, uint32_t bit)
     return bit / 64 < header->sack_words && (header->sack[bit / 64] >> bit % 64 & 1u) != 0;
 }
 
-/*
- * Marks what the peer has beyond a hole; answers the newest frame that is news, or NULL. Frames
- * that several later ones have overtaken are lost, unless sent again just now.
- */
-static const struct fab__sent *seen_mark(struct fab__session *session,
-                                         const struct fab__header *header, uint64_t now_ns)
-{
-    const struct fab__sent *newest = NULL;
-    uint32_t later = 0;
-    bool lost = false;
+/* What an acknowledgement brings. */
+struct news {
+    uint32_t frames;  /* delivered */
+    uint32_t newest;  /* one past the newest of all that was */
+    uint64_t sent_ns; /* of the newest that is news, if it was sent once (Karn); else UINT64_MAX */
+    bool late;        /* frames taken for lost by a time-out came without being sent again */
+};
 
-    for (uint32_t i = fab__in_flight(session); i-- > 0;) {
-        struct fab__sent *sent = fab__sent_at(session, session->tx_acked + i);
-        if (i > 0 && sack_bit(header, i - 1)) {
-            later++;
-            if (!sent->seen) {
-                sent->seen = true;
-                session->seen_count++;
-                newest = newest == NULL ? sent : newest;
-            }
-            lost_set(session, sent, false);
-        } else if (!sent->seen && !sent->lost && later >= SEEN_LATER_FOR_LOST &&
-                   (sent->sends == 1 || now_ns - sent->sent_ns > session->rtt_ns)) {
-            lost_set(session, sent, true);
-            lost = true;
-        }
+/* The frame was delivered: news, the newest one first. */
+static void delivered(struct fab__session *session, struct fab__sent *sent, struct news *news,
+                      uint64_t now_ns)
+{
+    if (news->frames++ == 0) {
+        news->sent_ns = sent->sends == 1 ? sent->sent_ns : UINT64_MAX;
     }
-    if (lost) {
-        fab__congestion_lost(&session->congestion);
+    if (sent->lost) {
+        news->late |= sent->timed;
+    } else if (sent->sends > 1 && !sent->timed &&
+               now_ns - sent->sent_ns < session->congestion.base_ns) {
+        /* Sooner than an answer to the second copy can be here: the first one was only late. */
+        session->reorder += session->reorder < REORDER_MAX;
+        fab__congestion_found(&session->congestion);
     }
-    return newest;
+    lost_set(session, sent, false);
 }
 
-/* All before ack are there. Answers the newest of them if it tells a round trip, or NULL. */
-static uint64_t acked_release(struct fab__session *session, uint32_t ack)
+/*
+ * Marks what the peer has beyond a hole. Frames that several later ones have overtaken are lost,
+ * unless sent again just now.
+ */
+static void seen_mark(struct fab__session *session, const struct fab__header *header,
+                      struct news *news, uint64_t now_ns)
 {
-    const struct fab__sent *newest = fab__sent_at(session, ack - 1);
-    uint64_t sent_ns = newest->sends == 1 && !newest->seen ? newest->sent_ns : UINT64_MAX;
+    uint32_t later = 0;
+    uint32_t lost = 0;
 
-    while (session->tx_acked != ack) {
-        struct fab__sent *sent = fab__sent_at(session, session->tx_acked);
-        lost_set(session, sent, false);
+    for (uint32_t i = session->tx_next - header->ack; i-- > 0;) {
+        struct fab__sent *sent = fab__sent_at(session, header->ack + i);
+        if (i > 0 && sack_bit(header, i - 1)) {
+            if (later++ == 0) {
+                news->newest = header->ack + i + 1;
+            }
+            if (!sent->seen) {
+                delivered(session, sent, news, now_ns);
+                sent->seen = true;
+                session->seen_count++;
+            }
+        } else if (!sent->seen && !sent->lost && later >= session->reorder &&
+                   (sent->sends == 1 || now_ns - sent->sent_ns > session->rtt_ns)) {
+            sent->timed = false;
+            lost_set(session, sent, true);
+            lost++;
+        }
+    }
+    fab__congestion_lost(&session->congestion, lost);
+}
+
+/* All before ack are there. */
+static void acked_release(struct fab__session *session, uint32_t ack, struct news *news,
+                          uint64_t now_ns)
+{
+    for (uint32_t sequence = ack; sequence != session->tx_acked; sequence--) {
+        struct fab__sent *sent = fab__sent_at(session, sequence - 1);
+        if (!sent->seen) {
+            delivered(session, sent, news, now_ns);
+        }
         session->seen_count -= FAB__PLANTED(FAB__PLANT_CREDIT) ? 0 : sent->seen;
         sent->seen = false;
         slot_release(session, sent);
-        session->tx_acked++;
     }
-    return sent_ns;
+    session->tx_acked = ack;
 }
 
 bool fab__window_acked(struct fab__session *session, const struct fab__header *header,
                        uint64_t now_ns)
 {
-    uint32_t frames = header->ack - session->tx_acked;
-    uint64_t sent_ns =
-        UINT64_MAX; /* of the newest frame that is news, if it was sent once (Karn) */
+    uint32_t tx_acked = session->tx_acked;
+    struct news news = {.newest = header->ack, .sent_ns = UINT64_MAX};
     uint64_t sample_ns = 0;
 
     if ((int32_t)(header->ack - session->tx_next) > 0) {
         return false;
     }
-    if ((int32_t)frames < 0) {
+    if ((int32_t)(header->ack - tx_acked) < 0) {
         return true; /* overtaken by a later one */
     }
-    if (frames > 0) {
-        sent_ns = acked_release(session, header->ack);
-    }
     if (header->sack_words != 0) {
-        const struct fab__sent *newest = seen_mark(session, header, now_ns);
-        if (newest != NULL) {
-            sent_ns = newest->sends == 1 ? newest->sent_ns : UINT64_MAX;
-            frames++;
-        }
+        seen_mark(session, header, &news, now_ns);
     }
-    if (frames == 0) {
+    acked_release(session, header->ack, &news, now_ns);
+    if (news.frames == 0) {
         return true;
     }
-    if (sent_ns != UINT64_MAX) {
+    if (news.sent_ns != UINT64_MAX) {
         uint64_t hold_ns = header->hold_us * 1000ull;
-        sample_ns = now_ns - sent_ns > hold_ns ? now_ns - sent_ns - hold_ns : 1;
+        sample_ns = now_ns - news.sent_ns > hold_ns ? now_ns - news.sent_ns - hold_ns : 1;
         rtt_sample(session, sample_ns);
     }
+    if (news.late && session->timed_out) {
+        fab__congestion_undo(&session->congestion);
+    }
+    session->timed_out &= session->lost_count != 0;
     session->backoff = 0;
     session->resend_at_ns = UINT64_MAX;
     if (fab__in_flight(session) != 0) {
-        resend_timer_set(session, now_ns);
+        resend_timer_set(session, true, now_ns);
     }
-    fab__congestion_acked(&session->congestion, frames, session->tx_acked, session->tx_next,
-                          sample_ns, FAB__WINDOW, now_ns);
+    fab__congestion_delivered(&session->congestion, news.frames, news.newest, session->tx_next,
+                              sample_ns, FAB__WINDOW, now_ns);
     return true;
+}
+
+static void frame_timed(struct fab__session *session, struct fab__sent *sent)
+{
+    if (!sent->lost) {
+        sent->timed = true;
+        lost_set(session, sent, true);
+    }
+}
+
+/* The newest frame that the peer is not known to have. */
+static void probe(struct fab__session *session)
+{
+    for (uint32_t sequence = session->tx_next; sequence != session->tx_acked; sequence--) {
+        struct fab__sent *sent = fab__sent_at(session, sequence - 1);
+        if (!sent->seen) {
+            frame_timed(session, sent);
+            session->probe_due = true;
+            return;
+        }
+    }
 }
 
 void fab__window_timeout(struct fab__session *session, uint64_t now_ns)
@@ -269,18 +322,24 @@ void fab__window_timeout(struct fab__session *session, uint64_t now_ns)
     if (now_ns < session->resend_at_ns) {
         return;
     }
+    if (session->probe_next) {
+        probe(session);
+        resend_timer_set(session, false, now_ns);
+        return;
+    }
     for (uint32_t sequence = session->tx_acked; sequence != session->tx_next; sequence++) {
         struct fab__sent *sent = fab__sent_at(session, sequence);
         if (!sent->seen) {
-            lost_set(session, sent, true);
+            frame_timed(session, sent);
         }
     }
     if (session->backoff < BACKOFF_MAX) {
         session->backoff++;
     }
     session->info.timeouts++;
+    session->timed_out = true;
     fab__congestion_timeout(&session->congestion);
-    resend_timer_set(session, now_ns);
+    resend_timer_set(session, false, now_ns);
 }
 
 /* --- sending -------------------------------------------------------------------------------- */
@@ -306,8 +365,9 @@ void fab__window_sent(struct fab__session *session, struct fab__sent *sent, uint
     lost_set(session, sent, false);
     sent->sends += sent->sends < UINT16_MAX;
     sent->sent_ns = now_ns;
+    session->probe_due = false;
     if (session->resend_at_ns == UINT64_MAX) {
-        resend_timer_set(session, now_ns);
+        resend_timer_set(session, true, now_ns);
     }
     fab__congestion_sent(&session->congestion, !fab__window_open(session));
 }

@@ -2,10 +2,19 @@
 #include "congestion.h"
 
 #define EASY_ROUNDS 5u
-#define DRAIN_ROUNDS 2u /* in the first one, what was on its way before still waits */
-/* Loss of a round that has met a full queue: more than a part of so many, and not one or two. */
+#define CAREFUL_ROUNDS 8u
+/* A window of so many frames aims at one and a half of the least target, a much smaller one at two.
+ */
+#define SMALL_WINDOW 16u
+/* In the first round of a drain, what was on its way before still waits; and others drain now, too.
+ */
+#define DRAIN_ROUNDS 2u
+#define DRAIN_NS 10000000u
+/* So little above the base, it was seen again. */
+#define BASE_SEEN_NS (FAB__CONGESTION_TARGET_NS / 8)
+/* Loss of a round that has met a full queue: more than a part of so many, and not just one. */
 #define ROUND_LOSS_PARTS 8u
-#define ROUND_LOSS_MIN 4u
+#define ROUND_LOSS_MIN 3u
 
 void fab__congestion_begin(struct fab__congestion *c, uint32_t sequence, bool fixed)
 {
@@ -13,13 +22,17 @@ void fab__congestion_begin(struct fab__congestion *c, uint32_t sequence, bool fi
         .window = fixed ? UINT32_MAX : FAB__CONGESTION_WINDOW_FIRST,
         .fixed = fixed,
         .threshold = UINT32_MAX,
+        .ceiling = UINT32_MAX,
         .round_end = sequence,
     };
 }
 
 static uint64_t target_ns(const struct fab__congestion *c)
 {
-    return c->base_ns > FAB__CONGESTION_TARGET_NS ? c->base_ns : FAB__CONGESTION_TARGET_NS;
+    uint64_t least =
+        c->base_ns > FAB__CONGESTION_TARGET_NS ? c->base_ns : FAB__CONGESTION_TARGET_NS;
+
+    return least + least * SMALL_WINDOW / (c->window + SMALL_WINDOW);
 }
 
 static uint32_t at_least_min(uint32_t window)
@@ -36,14 +49,21 @@ static void shrink_to(struct fab__congestion *c, uint32_t window)
 
 /* --- the base -------------------------------------------------------------------------------- */
 
-static void drain_begin(struct fab__congestion *c, uint64_t now_ns)
+static uint64_t above_base(const struct fab__congestion *c, uint64_t ns)
+{
+    return ns > c->base_ns ? ns - c->base_ns : 0;
+}
+
+static void drain_begin(struct fab__congestion *c, uint32_t next, uint64_t now_ns)
 {
     c->base_ns = 0;
     c->base_at_ns = now_ns;
-    if (c->window > FAB__CONGESTION_WINDOW_DRAIN) {
+    c->round_end = next;
+    if (c->window > FAB__CONGESTION_WINDOW_MIN) {
         c->drain_window = c->window;
         c->drain_rounds = DRAIN_ROUNDS;
-        c->window = FAB__CONGESTION_WINDOW_DRAIN;
+        c->drain_until_ns = now_ns + DRAIN_NS;
+        c->window = FAB__CONGESTION_WINDOW_MIN;
     }
 }
 
@@ -53,24 +73,22 @@ static void drain_end(struct fab__congestion *c)
     c->window = c->drain_window;
 }
 
-static void base_sample(struct fab__congestion *c, uint64_t sample_ns, uint64_t now_ns)
+static void base_sample(struct fab__congestion *c, uint64_t sample_ns, uint32_t next,
+                        uint64_t now_ns)
 {
-    if (c->base_ns != 0 && sample_ns > c->base_ns &&
+    if (c->base_ns != 0 && above_base(c, sample_ns) >= BASE_SEEN_NS &&
         now_ns - c->base_at_ns > FAB__CONGESTION_BASE_NS) {
-        drain_begin(c, now_ns);
+        drain_begin(c, next, now_ns);
     }
-    if (c->base_ns == 0 || sample_ns <= c->base_ns) {
+    if (c->base_ns == 0 || sample_ns < c->base_ns) {
         c->base_ns = sample_ns;
+    }
+    if (above_base(c, sample_ns) < BASE_SEEN_NS) {
         c->base_at_ns = now_ns;
     }
 }
 
 /* --- rounds ---------------------------------------------------------------------------------- */
-
-static uint64_t above_base(const struct fab__congestion *c, uint64_t ns)
-{
-    return ns > c->base_ns ? ns - c->base_ns : 0;
-}
 
 /* Of this round and the one before, as far as there are samples. */
 static uint64_t standing_ns(const struct fab__congestion *c)
@@ -88,9 +106,11 @@ static bool loss_brake(struct fab__congestion *c)
     c->frames += c->round_frames;
     c->lost += c->round_lost;
     if (c->round_lost >= ROUND_LOSS_MIN && c->round_lost * ROUND_LOSS_PARTS > sent) {
+        c->ceiling = c->window;
         shrink_to(c, c->window / 2);
     } else if (c->lost >= FAB__CONGESTION_LOSS_FRAMES_MIN &&
                c->lost * FAB__CONGESTION_LOSS_PARTS > c->frames) {
+        c->ceiling = c->window;
         shrink_to(c, c->window - c->window / 4);
     } else {
         if (c->frames >= FAB__CONGESTION_LOSS_SPAN) {
@@ -108,17 +128,33 @@ static void round_grow(struct fab__congestion *c, uint64_t delay_ns)
     if (!c->round_full || c->window < c->threshold) {
         return; /* not used up; or slow start, which grows with what is delivered */
     }
+    if (c->round_lost > 0) {
+        c->easy_count = 0;
+        return;
+    }
+    if (c->window > c->ceiling) {
+        c->ceiling = UINT32_MAX;
+    }
+    if (c->ceiling != UINT32_MAX && c->window + c->ceiling / 8 >= c->ceiling) {
+        c->careful_count++;
+        c->window += c->careful_count % CAREFUL_ROUNDS == 0;
+        return;
+    }
     c->easy_count = delay_ns < target_ns(c) / 4 ? c->easy_count + 1 : 0;
     c->window += c->easy_count >= EASY_ROUNDS ? 1 + c->window / 8 : 1;
 }
 
-static void round_finish(struct fab__congestion *c)
+static void round_finish(struct fab__congestion *c, uint64_t now_ns)
 {
     uint64_t target = target_ns(c);
     uint64_t delay_ns = standing_ns(c);
 
-    if (c->drain_rounds > 0) {
-        if (--c->drain_rounds == 0) {
+    if (c->drain_rounds > 1) {
+        c->drain_rounds--;
+        return;
+    }
+    if (c->drain_rounds == 1) {
+        if (now_ns >= c->drain_until_ns) {
             drain_end(c);
         }
         return;
@@ -159,7 +195,7 @@ void fab__congestion_delivered(struct fab__congestion *c, uint32_t frames, uint3
         return;
     }
     if (sample_ns != 0) {
-        base_sample(c, sample_ns, now_ns);
+        base_sample(c, sample_ns, next, now_ns);
         if (c->round_ns == 0 || sample_ns < c->round_ns) {
             c->round_ns = sample_ns;
         }
@@ -169,7 +205,7 @@ void fab__congestion_delivered(struct fab__congestion *c, uint32_t frames, uint3
         c->window += frames;
     }
     if ((int32_t)(newest - c->round_end) > 0) {
-        round_finish(c);
+        round_finish(c, now_ns);
         round_begin(c, next);
     }
     if (c->window > window_max) {

@@ -44,7 +44,6 @@
 #include <stdint.h>
 
 #define FAB__CONGESTION_WINDOW_MIN 2u
-#define FAB__CONGESTION_WINDOW_DRAIN 4u
 #define FAB__CONGESTION_WINDOW_FIRST 32u
 #define FAB__CONGESTION_BASE_NS 5000000000ull /* a base is believed for so long */
 /*
@@ -52,20 +51,22 @@
  * other side does not look at its link (it runs a SIP, takes a block over) is in the samples, too;
  * less than this would take that for a queue.
  */
-#define FAB__CONGESTION_TARGET_NS 500000u
+#define FAB__CONGESTION_TARGET_NS 400000u
 /* One frame in so many may be lost; decided when at least LOSS_FRAMES_MIN were. */
 #define FAB__CONGESTION_LOSS_PARTS 32u
 #define FAB__CONGESTION_LOSS_FRAMES_MIN 6u
 #define FAB__CONGESTION_LOSS_SPAN 256u /* delivered frames after which what was counts half */
 
 struct fab__congestion {
-    uint32_t window;       /* frames */
-    uint32_t threshold;    /* slow start below it */
-    uint32_t easy_count;   /* rounds in a row far below the target */
-    uint32_t round_end;    /* sequence; delivered: the round is over */
-    uint32_t round_frames; /* delivered in this round */
-    uint32_t round_lost;   /* taken for lost in this round */
-    uint32_t frames;       /* delivered since the last cut for loss; fades */
+    uint32_t window;        /* frames */
+    uint32_t threshold;     /* slow start below it */
+    uint32_t easy_count;    /* rounds in a row far below the target */
+    uint32_t ceiling;       /* window that lost too much; UINT32_MAX: none, or passed since */
+    uint32_t careful_count; /* rounds just below it */
+    uint32_t round_end;     /* sequence; delivered: the round is over */
+    uint32_t round_frames;  /* delivered in this round */
+    uint32_t round_lost;    /* taken for lost in this round */
+    uint32_t frames;        /* delivered since the last cut for loss; fades */
     uint32_t lost;
     uint32_t undo_window; /* before the time-out; 0: none to undo */
     uint32_t undo_threshold;
@@ -74,7 +75,8 @@ struct fab__congestion {
     uint64_t last_round_ns;
     uint64_t base_ns;    /* 0: none yet */
     uint64_t base_at_ns; /* when it was seen */
-    uint8_t drain_rounds;
+    uint64_t drain_until_ns;
+    uint8_t drain_rounds; /* at least so many are left; 0: no drain */
     bool fixed;
     bool round_cut;  /* by a time-out */
     bool round_full; /* the window was used up in this round */

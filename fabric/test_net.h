@@ -9,7 +9,7 @@
 #include "fabric/fabric.h"
 #include "test_contracts.h"
 
-#define NET_NODES_MAX 4u
+#define NET_NODES_MAX 17u
 #define NET_FRAMES_MAX 4096u
 #define NET_MTU 1024u
 

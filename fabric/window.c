@@ -211,14 +211,26 @@ static void delivered(struct fab__session *session, struct fab__sent *sent, stru
 }
 
 /*
- * Marks what the peer has beyond a hole. Frames that several later ones have overtaken are lost,
- * unless sent again just now.
+ * Has it to be sent again? later: how many that come after it were seen. seen_ns: when the newest
+ * of them was sent that was sent once. What was sent again is lost once more if a frame was seen
+ * that left a while after it: in order of sequence it was overtaken before.
  */
+static bool overtaken(const struct fab__session *session, const struct fab__sent *sent,
+                      uint32_t later, uint64_t seen_ns)
+{
+    if (sent->seen || sent->lost || later < session->reorder) {
+        return false;
+    }
+    return sent->sends == 1 || seen_ns > sent->sent_ns + session->rtt_ns / 4;
+}
+
+/* Marks what the peer has beyond a hole, and what is lost. */
 static void seen_mark(struct fab__session *session, const struct fab__header *header,
                       struct news *news, uint64_t now_ns)
 {
     uint32_t later = 0;
     uint32_t lost = 0;
+    uint64_t seen_ns = 0;
 
     for (uint32_t i = session->tx_next - header->ack; i-- > 0;) {
         struct fab__sent *sent = fab__sent_at(session, header->ack + i);
@@ -226,13 +238,15 @@ static void seen_mark(struct fab__session *session, const struct fab__header *he
             if (later++ == 0) {
                 news->newest = header->ack + i + 1;
             }
+            if (seen_ns == 0 && sent->sends == 1) {
+                seen_ns = sent->sent_ns;
+            }
             if (!sent->seen) {
                 delivered(session, sent, news, now_ns);
                 sent->seen = true;
                 session->seen_count++;
             }
-        } else if (!sent->seen && !sent->lost && later >= session->reorder &&
-                   (sent->sends == 1 || now_ns - sent->sent_ns > session->rtt_ns)) {
+        } else if (overtaken(session, sent, later, seen_ns)) {
             sent->timed = false;
             lost_set(session, sent, true);
             lost++;

@@ -3,6 +3,8 @@
 
 #define EASY_ROUNDS 5u
 #define CAREFUL_ROUNDS 8u
+/* So few frames are no queue that matters: a delay then comes from somewhere else. */
+#define DELAY_WINDOW_MIN 8u
 /* A window of so many frames aims at one and a half of the least target, a much smaller one at two.
  */
 #define SMALL_WINDOW 16u
@@ -169,8 +171,12 @@ static void round_finish(struct fab__congestion *c, uint64_t now_ns)
     if (c->window < c->threshold && above_base(c, c->round_ns) > target / 2) {
         c->threshold = c->window; /* slow start is over */
     } else if (delay_ns > target) {
-        uint64_t less = c->window * (delay_ns - target) / (2 * delay_ns);
-        shrink_to(c, c->window - (uint32_t)less);
+        uint32_t less = (uint32_t)(c->window * (delay_ns - target) / (2 * delay_ns));
+        if (c->window - less >= DELAY_WINDOW_MIN) {
+            shrink_to(c, c->window - less);
+        } else if (c->window > DELAY_WINDOW_MIN) {
+            shrink_to(c, DELAY_WINDOW_MIN);
+        }
     } else {
         round_grow(c, delay_ns);
     }

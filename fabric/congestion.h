@@ -15,20 +15,22 @@
  *   - In slow start the window grows by what is delivered, until a round's delay passes half the
  *     target.
  *   - Then it grows by a frame a round below the target, faster after some rounds far below; above
- *     it shrinks by half of what the delay is too much, at most to a half.
+ *     it shrinks by half of what the delay is too much, at most to a half, but not below 8 frames:
+ *     a delay that stays then is not ours (processors that others have, too).
+ *   - The target is larger for a small window: flows that see the same delay come together.
  *
- * Base. The smallest sample there was. When it was not seen again for FAB__CONGESTION_BASE_NS, the
- * way may have changed, or a queue may hide it: the window goes down to a few frames for two
- * rounds, and what they see is the base. A flow that comes to a queue that others keep full takes
- * part of their delay for its base, and so a larger share, until then. One flow that drains shows
- * the others a lower delay; so their times fall together, and a while later all drain at once (as
- * BBR does).
+ * Base. The smallest sample there was. When nothing near it was seen for FAB__CONGESTION_BASE_NS,
+ * the way may have changed, or a queue may hide it: the window goes down to the least for two
+ * rounds and at least 10 ms, and what they see is the base. A flow that comes to a queue that
+ * others keep full takes part of their delay for its base, and so a larger share, until then. One
+ * flow that drains shows the others a lower delay; so their times fall together, and a while later
+ * all drain at once (as BBR does).
  *
  * Loss. A wire may lose some frames by itself, and a window that shrinks for each of them stays
  * small for nothing. So there are two limits, both relative to what was delivered: a round that
  * loses more than an eighth has met a full queue, and the window goes to a half; more than
- * FAB__CONGESTION_LOSS_PARTS in the long run, and it goes to three quarters. A queue too short to
- * show as delay is kept at that loss.
+ * FAB__CONGESTION_LOSS_PARTS in the long run, and it goes to three quarters. Near the window that
+ * lost too much it grows slowly next time. A queue too short to show as delay is kept at that loss.
  *
  * Time-outs. To the least, and slow start to the half. If it then shows that frames had arrived
  * that were not sent again, only answers were late: the window comes back.

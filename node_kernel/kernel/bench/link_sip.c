@@ -13,7 +13,6 @@
 #define SAMPLES_MAX 200000u
 #define CHANNELS_MAX 8u
 #define WARMUP 2000u
-#define WARMUP_BLOCKS 16u
 #define WINDOW 64u
 
 static uint32_t samples[SAMPLES_MAX];
@@ -245,12 +244,11 @@ static bool block_send(uint32_t handle, uint32_t bytes, uint32_t mark)
     return nk_send(handle, &msg) == 0;
 }
 
-/* end_ns 0: count blocks. The first WARMUP_BLOCKS, or a tenth of them, are not counted. */
-static int bulk(uint32_t count, uint32_t bytes, int64_t end_ns)
+/* count blocks, of which a tenth is warm-up. */
+static int bulk(uint32_t count, uint32_t bytes)
 {
     static uint32_t marks[CHANNELS_MAX];
-    uint32_t warmup = end_ns == 0 ? count / 10 : WARMUP_BLOCKS;
-    uint32_t under_way = 0, sent = 0, counted = 0;
+    uint32_t under_way = 0, sent = 0;
     int64_t began = 0;
 
     for (; sent < handle_count && sent < count; sent++, under_way++) {
@@ -265,11 +263,10 @@ static int bulk(uint32_t count, uint32_t bytes, int64_t end_ns)
         if (index < 0 || msg.args[0] != 2ull * marks[index]) {
             return 2;
         }
-        counted += began != 0;
-        if (began == 0 && sent >= warmup) {
+        if (sent == count / 10) {
             began = nk_clock_ns();
         }
-        if (end_ns == 0 ? sent < count : nk_clock_ns() < end_ns) {
+        if (sent < count) {
             marks[index] = sent;
             if (!block_send(handles[index], bytes, sent)) {
                 return 3;
@@ -279,8 +276,38 @@ static int bulk(uint32_t count, uint32_t bytes, int64_t end_ns)
             under_way--;
         }
     }
-    sip_log("rate n %llu ns %lld", (unsigned long long)counted * bytes,
+    sip_log("rate n %llu ns %lld", (unsigned long long)(count - count / 10) * bytes,
             (long long)(nk_clock_ns() - began));
+    return 0;
+}
+
+/* Blocks for so long; what arrives in the first tenth of it, and after it, is not counted. */
+static int bulk_timed(uint32_t seconds, uint32_t bytes)
+{
+    int64_t began = nk_clock_ns() + SIP_MS(100) * seconds;
+    int64_t end = began + SIP_MS(900) * seconds;
+    uint32_t counted = 0;
+
+    for (uint32_t i = 0; i < handle_count; i++) {
+        if (!block_send(handles[i], bytes, i)) {
+            return 1;
+        }
+    }
+    for (uint32_t under_way = handle_count; under_way > 0;) {
+        struct nk_msg msg;
+        int32_t index = nk_recv_any(handles, handle_count, &msg, SIP_FOREVER);
+        int64_t now = nk_clock_ns();
+        if (index < 0 || msg.args[0] != 2ull * (uint32_t)index) {
+            return 2;
+        }
+        counted += now >= began && now < end;
+        if (now >= end) {
+            under_way--;
+        } else if (!block_send(handles[index], bytes, (uint32_t)index)) {
+            return 3;
+        }
+    }
+    sip_log("rate n %llu ns %lld", (unsigned long long)counted * bytes, (long long)(end - began));
     return 0;
 }
 
@@ -311,7 +338,7 @@ static int client(const char *mode)
     if (strcmp(mode, "msgs64") == 0) {
         return msgs64(count);
     }
-    return bulk(count, bytes, seconds == 0 ? 0 : nk_clock_ns() + SIP_MS(1000) * seconds);
+    return seconds == 0 ? bulk(count, bytes) : bulk_timed(seconds, bytes);
 }
 
 int sip_main(void)

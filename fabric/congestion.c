@@ -4,7 +4,7 @@
 #define EASY_ROUNDS 5u
 #define CAREFUL_ROUNDS 8u
 /* So few frames are no queue that matters: a delay then comes from somewhere else. */
-#define DELAY_WINDOW_MIN 8u
+#define DELAY_WINDOW_MIN 4u
 /* A window of so many frames aims at one and a half of the least target, a much smaller one at two.
  */
 #define SMALL_WINDOW 16u

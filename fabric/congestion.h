@@ -15,7 +15,7 @@
  *   - In slow start the window grows by what is delivered, until a round's delay passes half the
  *     target.
  *   - Then it grows by a frame a round below the target, faster after some rounds far below; above
- *     it shrinks by half of what the delay is too much, at most to a half, but not below 8 frames:
+ *     it shrinks by half of what the delay is too much, at most to a half, but not below 4 frames:
  *     a delay that stays then is not ours (processors that others have, too).
  *   - The target is larger for a small window: flows that see the same delay come together.
  *

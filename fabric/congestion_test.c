@@ -115,7 +115,7 @@ static void a_standing_queue_shrinks_it_by_half_of_what_is_too_much(void **state
     for (uint32_t i = 0; i < 20; i++) {
         round_of(100 * TARGET_NS, 0);
     }
-    assert_int_equal(c.window, 8); /* so few make no queue */
+    assert_int_equal(c.window, 4); /* so few make no queue */
 }
 
 /* A flow that comes late and takes a queue for its way must not get all. */

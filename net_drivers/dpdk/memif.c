@@ -161,6 +161,9 @@ static sf_status config_check(struct dpdk_port *port, const struct link_config *
 {
     sf_status st = SF_OK;
 
+    if (config->node_id == LINK_PEER_UNKNOWN) {
+        return dpdk__port_refuse(port, SF_BADARG, "node id 0 is not a node");
+    }
     if (!path_is_usable(config->device)) {
         return dpdk__port_refuse(port, SF_BADARG,
                                  "the device is the absolute path of a socket, at most 107 bytes, "

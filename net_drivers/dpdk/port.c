@@ -93,9 +93,6 @@ sf_status dpdk__port_create(struct link *link, const struct link_config *config,
     port->control_fd = -1;
     port->socket_fd = -1;
     *out_text = port->text;
-    if (config->node_id == LINK_PEER_UNKNOWN) {
-        return dpdk__port_refuse(port, SF_BADARG, "node id 0 is not a node");
-    }
     if (rte_get_tsc_hz() == 0) {
         return dpdk__port_refuse(port, SF_BADARG, "link_dpdk_start comes first");
     }

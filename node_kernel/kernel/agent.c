@@ -255,21 +255,6 @@ static void kernel_end(struct agent *agent)
     notes_drop(agent);
 }
 
-static sf_status links_open(struct agent *agent, char *text, size_t text_capacity)
-{
-    for (uint32_t i = 0; i < agent->options.link_count; i++) {
-        struct agent_link *own = &agent->options.links[i];
-        sf_status st;
-        own->config.node_id = agent->node_id;
-        st = pump_link_open(agent->options.pump, i + 1, own->driver, &own->config, text,
-                            text_capacity);
-        if (st != SF_OK) {
-            return st;
-        }
-    }
-    return SF_OK;
-}
-
 /* Whose images this node takes from now on. False: the list is malformed. */
 static bool trust_take(struct agent *agent, const Sf__Control__NodeWelcome *welcome)
 {
@@ -332,10 +317,6 @@ static sf_status kernel_begin(struct agent *agent, const Sf__Control__NodeWelcom
     if (agent->options.slot_count_max > 0 && options.slot_count > agent->options.slot_count_max) {
         options.slot_count = agent->options.slot_count_max;
     }
-    st = links_open(agent, text, text_capacity);
-    if (st != SF_OK) {
-        return st;
-    }
     st = nk_kernel_create(&options, &agent->kernel, text, text_capacity);
     if (st != SF_OK) {
         agent->kernel = NULL;
@@ -374,8 +355,9 @@ static void agent_retry(struct agent *agent, const char *why)
 }
 
 struct beat {
-    Sf__Control__LinkInfo links[PUMP_LINKS_MAX], *link_pointers[PUMP_LINKS_MAX];
-    uint8_t macs[PUMP_LINKS_MAX][6];
+    struct agent *agent;
+    struct agent_link_row links[PUMP_LINKS_MAX];
+    Sf__Control__LinkInfo *link_pointers[PUMP_LINKS_MAX];
     uint32_t peers[FAB_NODES_MAX];
     uint32_t link_count, peer_count, endpoint_count;
 };
@@ -383,19 +365,11 @@ struct beat {
 static void beat_link(void *arg, const struct pump_link_info *info)
 {
     struct beat *beat = arg;
-    Sf__Control__LinkInfo *link = &beat->links[beat->link_count];
+    struct agent_link_row *row = &beat->links[beat->link_count];
 
-    sf__control__link_info__init(link);
-    memcpy(beat->macs[beat->link_count], info->mac, sizeof(info->mac));
-    link->driver = (char *)info->driver;
-    link->device = (char *)info->device;
-    link->mac.data = beat->macs[beat->link_count];
-    link->mac.len = sizeof(info->mac);
-    link->ipv4 = info->ipv4;
-    link->mtu_bytes = info->mtu_bytes;
-    link->up = info->up;
-    link->peer_node = info->peer;
-    beat->link_pointers[beat->link_count++] = link;
+    agent__link_fill(info, row);
+    agent__link_look(beat->agent, info);
+    beat->link_pointers[beat->link_count++] = &row->info;
 }
 
 static void beat_endpoint(void *arg, const struct fab_ep *ep)
@@ -416,12 +390,14 @@ static void agent_heartbeat(uv_timer_t *timer)
     struct nk_stats nk;
     struct xh_stats heap;
 
+    beat.agent = agent;
     beat.link_count = beat.peer_count = beat.endpoint_count = 0;
     nk_query(agent->kernel, &nk);
     xh_query(nk_kernel_heap(agent->kernel), &heap);
     nk_pause(agent->kernel);
     fab_ep_walk(fabric, beat_endpoint, &beat);
     nk_resume(agent->kernel);
+    carrier_begin(&agent->carriers);
     pump_link_walk(agent->options.pump, beat_link, &beat);
     for (uint16_t id = pump_peer_next(agent->options.pump, 0); id != 0;
          id = pump_peer_next(agent->options.pump, id)) {
@@ -509,38 +485,23 @@ static void agent_welcome(struct agent *agent, const Sf__Control__NodeWelcome *w
 /* --- the connection ------------------------------------------------------------------------------
  */
 
-static void hello_links(struct agent *agent, Sf__Control__LinkInfo links[AGENT_LINKS_MAX],
-                        Sf__Control__LinkInfo *pointers[AGENT_LINKS_MAX])
-{
-    for (uint32_t i = 0; i < agent->options.link_count; i++) {
-        struct agent_link *own = &agent->options.links[i];
-        sf__control__link_info__init(&links[i]);
-        links[i].driver = (char *)own->driver;
-        links[i].device = (char *)own->config.device;
-        links[i].mac.data = own->config.mac;
-        links[i].mac.len = sizeof(own->config.mac);
-        links[i].ipv4 = own->config.ipv4;
-        links[i].mtu_bytes = own->config.mtu_bytes;
-        links[i].up = true;
-        pointers[i] = &links[i];
-    }
-}
-
 static void stream_connected(void *arg, struct control_stream *stream)
 {
     struct agent *agent = arg;
     const struct agent_options *o = &agent->options;
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__NodeHello hello = SF__CONTROL__NODE_HELLO__INIT;
-    Sf__Control__LinkInfo links[AGENT_LINKS_MAX], *pointers[AGENT_LINKS_MAX];
+    struct agent_link_row links[LINKS_MAX];
+    Sf__Control__LinkInfo *pointers[LINKS_MAX];
     struct sysinfo system = {0};
 
     (void)sysinfo(&system);
-    hello_links(agent, links, pointers);
+    agent__hello_links(agent, links, pointers);
     hello.protocol = 1;
     hello.token = (char *)o->token;
     hello.name = (char *)o->name;
     hello.uuid = (char *)o->uuid;
+    hello.machine = agent->machine;
     hello.mac.data = (uint8_t *)o->mac;
     hello.mac.len = sizeof(o->mac);
     hello.address = (char *)o->address;
@@ -641,20 +602,46 @@ static void agent_connect(uv_timer_t *timer)
 /* --- life ----------------------------------------------------------------------------------------
  */
 
-sf_status agent_create(const struct agent_options *options, struct agent **out_agent)
+/* The kernel's boot id: two nodes that tell the same run on one machine. "" if it tells none. */
+static void machine_read(char out_id[AGENT_MACHINE_BYTES])
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+    if (file == NULL || fgets(out_id, AGENT_MACHINE_BYTES, file) == NULL) {
+        out_id[0] = '\0';
+    }
+    out_id[strcspn(out_id, "\n")] = '\0';
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+}
+
+sf_status agent_create(const struct agent_options *options, struct agent **out_agent, char *text,
+                       size_t text_capacity)
 {
     struct agent *agent = calloc(1, sizeof(*agent));
+    sf_status st = SF_OK;
 
-    assert(options->link_count <= AGENT_LINKS_MAX);
+    assert(options->link_count <= LINKS_MAX);
     if (agent == NULL) {
+        snprintf(text, text_capacity, "%s", sf_status_text(SF_NOMEM));
         return SF_NOMEM;
     }
+    agent->options = *options;
     /* A key pair of crypto_box is one of X25519; nothing else of crypto_box is used. */
     if (sodium_init() < 0 || crypto_box_keypair(agent->key, agent->key_secret) != 0) {
-        free(agent);
-        return SF_IO;
+        snprintf(text, text_capacity, "the system gives no random numbers for a key");
+        st = SF_IO;
     }
-    agent->options = *options;
+    if (st == SF_OK) {
+        st = agent__links_open(agent, text, text_capacity);
+    }
+    if (st != SF_OK) {
+        free(agent);
+        return st;
+    }
+    agent__links_say(agent);
+    machine_read(agent->machine);
     agent->notes_end = &agent->notes;
     agent->backoff_ms = AGENT_BACKOFF_MS_MIN;
     uv_timer_init(options->loop, &agent->retry);

@@ -9,6 +9,10 @@
  * with another node id or epoch means that the controller knows nothing of us any more: all SIPs
  * end and the core is made anew.
  *
+ * Links: those of the options are opened before the first connection, because NodeHello has what
+ * their devices say (MAC, MTU). fabricd has point-to-point ones opened. Each heart-beat looks at
+ * the carrier of all, and says a change once.
+ *
  * Commands run to completion inside their message callback and are answered by one Result.
  * Key: an X25519 key pair is made when the agent is, and its secret half never leaves memory; the
  * other half goes into NodeHello, for the nodes that will have sessions with this one.
@@ -23,6 +27,7 @@
 #include <netinet/in.h>
 #include <uv.h>
 
+#include "links.h"
 #include "pump.h"
 
 #define AGENT_BACKOFF_MS_MIN 100u
@@ -31,16 +36,9 @@
 #define AGENT_FLUSH_MS 200u
 #define AGENT_NOTES_MAX 1024u
 #define AGENT_NOTES_BYTES_MAX (4u << 20)
-#define AGENT_LINKS_MAX 8u
 #define AGENT_NAME_BYTES_MAX 31u
 
 struct agent;
-
-/* A link the node brings itself; it is opened at the welcome, when the node id is known. */
-struct agent_link {
-    const char *driver;
-    struct link_config config;
-};
 
 struct agent_events {
     /* A welcome was taken; `first`: the first of this process. */
@@ -62,16 +60,20 @@ struct agent_options {
     const char *address; /* of nic0, text; "" if unknown */
     uint8_t mac[6];      /* of nic0; zeros if unknown */
     bool booted;
-    uint32_t worker_count;   /* of the kernel */
-    uint32_t slot_count_max; /* uses at most that many of the leased slots; 0: all */
-    struct agent_link links[AGENT_LINKS_MAX];
-    uint32_t link_count; /* link number = index + 1 */
+    uint32_t worker_count;         /* of the kernel */
+    uint32_t slot_count_max;       /* uses at most that many of the leased slots; 0: all */
+    const struct node_link *links; /* the node brings itself, each with an address */
+    uint32_t link_count;           /* at most LINKS_MAX; link number = index + 1 */
     struct agent_events events;
     void *events_arg;
 };
 
-/* IO: no random numbers. NOMEM. */
-SF_MUST_CHECK sf_status agent_create(const struct agent_options *options, struct agent **out_agent);
+/*
+ * Opens the links the node brings itself; they stay open until the pump ends. Text says what
+ * failed: a link, IO (no random numbers), NOMEM.
+ */
+SF_MUST_CHECK sf_status agent_create(const struct agent_options *options, struct agent **out_agent,
+                                     char *text, size_t text_capacity);
 /*
  * Stops all SIPs and closes the connection. Channels of other nodes to this one close with
  * SHUTDOWN; for that, frames are sent for at most AGENT_FLUSH_MS. What a peer did not hear by then

@@ -4,12 +4,14 @@
 #define KERNEL_AGENT_PRIVATE_H
 
 #include "agent.h"
+#include "carrier.h"
 #include "control/stream.h"
 #include "trace.h"
 
 #define AGENT_TEXT_BYTES 512u
 #define AGENT_SERVICES_MAX 64u
 #define AGENT_KEY_BYTES 32u /* X25519 */
+#define AGENT_MACHINE_BYTES 40u
 
 /*
  * A message kept for the controller. Log lines are dropped once they were sent. Reports stay: what
@@ -34,9 +36,10 @@ struct agent {
     struct nk_kernel *kernel; /* NULL before the first welcome */
     uint16_t node_id, epoch;
     char name[AGENT_NAME_BYTES_MAX + 1]; /* given by the controller */
-    struct image_trust trust;            /* of the last welcome */
-    struct control_stream *stream;       /* NULL while waiting to try again */
-    bool welcome;                        /* on this stream */
+    char machine[AGENT_MACHINE_BYTES];
+    struct image_trust trust;      /* of the last welcome */
+    struct control_stream *stream; /* NULL while waiting to try again */
+    bool welcome;                  /* on this stream */
     bool joined_before;
     bool ending; /* SIPs that end now are not reported */
     uv_timer_t retry, heartbeat, trace_timer;
@@ -45,6 +48,7 @@ struct agent {
     uint32_t note_count;
     size_t note_bytes;
     uint64_t services[AGENT_SERVICES_MAX]; /* numbers of kernel services; 0: free */
+    struct carrier_watch carriers;         /* as of the last heart-beat */
     struct agent_trace traces[NK_TRACES_MAX];
     uint32_t trace_count;
     char last_error[AGENT_TEXT_BYTES];
@@ -69,6 +73,20 @@ void agent__say(struct agent *agent, const char *format, ...) __attribute__((for
 void agent__report(struct agent *agent, uint64_t sip, Sf__Control__SipState state);
 /* Does one command. False: it is none; the connection must end. */
 bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope);
+/* --- agent_links.c --- */
+struct agent_link_row {
+    Sf__Control__LinkInfo info;
+    uint8_t mac[6];
+};
+/* Opens those of the options. On anything but OK, text says which and why. */
+sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacity);
+void agent__links_say(struct agent *agent);
+/* For NodeHello: the node's own, number = index + 1. */
+void agent__hello_links(struct agent *agent, struct agent_link_row rows[LINKS_MAX],
+                        Sf__Control__LinkInfo *pointers[LINKS_MAX]);
+void agent__link_fill(const struct pump_link_info *info, struct agent_link_row *out_row);
+/* Says a change of the carrier since the heart-beat before; after carrier_begin. */
+void agent__link_look(struct agent *agent, const struct pump_link_info *info);
 /* --- agent_channels.c --- */
 void agent__channels_get(struct agent *agent, uint64_t request);
 void agent__answer(struct agent *agent, const Sf__Control__Envelope *envelope);

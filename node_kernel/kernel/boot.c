@@ -28,7 +28,9 @@
 #define MODULES_MAX 256u
 #define NIC_WAIT_MS 5000u
 #define GIVE_UP_SECONDS 5
-#define FABRIC_NET 0x0a4e0000u /* 10.78.0.0 */
+#define FABRIC_NET 0x0a4e0000u /* 10.78.0.0, of the first link */
+#define FABRIC_NET_STEP 0x00010000u
+#define HEADERS_BYTES 28u /* IPv4 and UDP, in front of a frame's payload */
 
 static sf_status failed(char *text, size_t capacity, const char *what, const char *object)
 {
@@ -410,23 +412,23 @@ sf_status boot_network(const struct node_options *options, char *text, size_t te
     return st;
 }
 
-/* --- the fabric nic ------------------------------------------------------------------------------
+/* --- links ---------------------------------------------------------------------------------------
  */
 
-static sf_status hugepages_reserve(char *text, size_t text_capacity)
+static sf_status hugepages_reserve(uint32_t pages, char *text, size_t text_capacity)
 {
     static const char path[] = "/proc/sys/vm/nr_hugepages";
     char count[32];
     sf_status st;
 
-    snprintf(count, sizeof(count), "%u", BOOT_HUGEPAGES);
+    snprintf(count, sizeof(count), "%u", pages);
     st = file_write(path, count, text, text_capacity);
     if (st != SF_OK) {
         return st;
     }
-    if (file_read(path, count, sizeof(count)) < 0 || strtoul(count, NULL, 10) < BOOT_HUGEPAGES) {
+    if (file_read(path, count, sizeof(count)) < 0 || strtoul(count, NULL, 10) < pages) {
         snprintf(text, text_capacity, "only %.8s of %u huge pages; give the machine more memory",
-                 count, BOOT_HUGEPAGES);
+                 count, pages);
         return SF_NOMEM;
     }
     return SF_OK;
@@ -474,29 +476,113 @@ static sf_status nic_bind_uio(const char *pci, char *text, size_t text_capacity)
     return file_write("/sys/bus/pci/drivers/uio_pci_generic/bind", pci, text, text_capacity);
 }
 
-sf_status boot_fabric_nic(const struct node_options *options, struct boot_nic *out_nic, char *text,
-                          size_t text_capacity)
+/* Puts the device's own name in the place of nic1. nic: interface, "" if there is none. */
+static sf_status nic1_resolve(struct node_link *link, const char *nic, const uint8_t mac[6],
+                              char *text, size_t text_capacity)
 {
-    struct boot_nic nic = {.ipv4 = FABRIC_NET | (options->ip & 0xffffu)};
-    char name[IFNAMSIZ];
-    sf_status st;
+    static const uint8_t none[6];
+    char pci[32];
 
-    if (!nic_find(options->mac, true, name, nic.mac)) {
-        node_log("there is no second nic: this node has no fabric link");
-        *out_nic = nic;
+    if (strcmp(link->device, LINKS_NIC1) != 0) {
         return SF_OK;
     }
-    if (!nic_pci(name, nic.pci)) {
-        snprintf(text, text_capacity, "%s is not a PCI nic", name);
+    if (nic[0] == '\0') {
+        snprintf(text, text_capacity, "fabric.link=%s:" LINKS_NIC1 ": there is no second nic",
+                 link->driver);
+        return SF_NOTFOUND;
+    }
+    if (strcmp(link->driver, "af_packet") == 0) {
+        snprintf(link->device, sizeof(link->device), "%s", nic);
+        return SF_OK;
+    }
+    if (!nic_pci(nic, pci)) {
+        snprintf(text, text_capacity, "%s is not a PCI nic", nic);
         return SF_UNSUPPORTED;
     }
-    st = hugepages_reserve(text, text_capacity);
-    if (st != SF_OK) {
-        return st;
+    snprintf(link->device, sizeof(link->device), "%s", pci);
+    if (memcmp(link->mac, none, sizeof(none)) == 0) {
+        memcpy(link->mac, mac, sizeof(link->mac));
     }
-    st = nic_bind_uio(nic.pci, text, text_capacity);
+    return SF_OK;
+}
+
+/* Nobody else on the machine does that. */
+static sf_status interface_prepare(const struct node_link *link, char *text, size_t text_capacity)
+{
+    struct ifreq request = {0};
+    sf_status st = SF_OK;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return failed(text, text_capacity, "cannot make", "a socket");
+    }
+    snprintf(request.ifr_name, IFNAMSIZ, "%.15s", link->device);
+    if (ioctl(fd, SIOCGIFMTU, &request) != 0) {
+        st = failed(text, text_capacity, "fabric.link=af_packet: there is no interface",
+                    link->device);
+    } else if ((uint32_t)request.ifr_mtu < link->mtu_bytes + HEADERS_BYTES &&
+               link->mtu_bytes != 0) {
+        request.ifr_mtu = (int)(link->mtu_bytes + HEADERS_BYTES);
+        if (ioctl(fd, SIOCSIFMTU, &request) != 0) {
+            st = failed(text, text_capacity, "cannot raise the MTU of", link->device);
+        }
+    }
     if (st == SF_OK) {
-        *out_nic = nic;
+        st = nic_up(fd, link->device, 0, 0, text, text_capacity);
+    }
+    close(fd);
+    return st;
+}
+
+static sf_status link_prepare(const struct node_link *link, char *text, size_t text_capacity)
+{
+    char path[PATH_MAX];
+
+    if (strcmp(link->driver, "af_packet") == 0) {
+        return interface_prepare(link, text, text_capacity);
+    }
+    if (!links_is_pci(link)) {
+        return SF_OK; /* a virtual device */
+    }
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", link->device);
+    if (access(path, F_OK) != 0) {
+        return failed(text, text_capacity, "fabric.link: PCI device", link->device);
+    }
+    return nic_bind_uio(link->device, text, text_capacity);
+}
+
+sf_status boot_links(struct node_options *options, char *text, size_t text_capacity)
+{
+    char nic[IFNAMSIZ] = "";
+    uint8_t mac[6] = {0};
+    sf_status st = SF_OK;
+    uint32_t pci_count;
+
+    (void)nic_find(options->mac, true, nic, mac);
+    if (options->link_count == 0 && nic[0] == '\0') {
+        node_log("there is no second nic: this node has no fabric link");
+        return SF_OK;
+    }
+    if (options->link_count == 0) {
+        options->links[0] = (struct node_link){.driver = "virtio", .device = LINKS_NIC1};
+        options->link_count = 1;
+    }
+    for (uint32_t i = 0; i < options->link_count && st == SF_OK; i++) {
+        if (options->links[i].ipv4 == 0) {
+            options->links[i].ipv4 = FABRIC_NET + i * FABRIC_NET_STEP + (options->ip & 0xffffu);
+        }
+        st = nic1_resolve(&options->links[i], nic, mac, text, text_capacity);
+    }
+    if (st == SF_OK) { /* again: now they are named by what they are */
+        st = links_check(options->links, options->link_count, text, text_capacity);
+    }
+    pci_count = links_pci_count(options->links, options->link_count);
+    if (st == SF_OK && pci_count > 0) {
+        st = hugepages_reserve(BOOT_HUGEPAGES + (pci_count - 1) * BOOT_HUGEPAGES_MORE, text,
+                               text_capacity);
+    }
+    for (uint32_t i = 0; i < options->link_count && st == SF_OK; i++) {
+        st = link_prepare(&options->links[i], text, text_capacity);
     }
     return st;
 }

@@ -3,7 +3,7 @@
  * boot.h - what the node kernel does because it is PID 1: there is no other program on the machine.
  *
  * Order of calls: boot_begin, then (with the options from boot_cmdline) boot_network,
- * boot_fabric_nic; each once, before any thread is started. No shell and no other program is run.
+ * boot_links; each once, before any thread is started. No shell and no other program is run.
  *
  * Threads: the main thread.
  * Errors: `text` says what failed, on which object, with the system's answer.
@@ -18,8 +18,9 @@
 #include "base/status.h"
 #include "options.h"
 
-#define BOOT_JOIN_MS 60000u /* not joined by then: give up, restart */
-#define BOOT_HUGEPAGES 32u  /* of 2 MiB */
+#define BOOT_JOIN_MS 60000u    /* not joined by then: give up, restart */
+#define BOOT_HUGEPAGES 32u     /* of 2 MiB, for one PCI device */
+#define BOOT_HUGEPAGES_MORE 8u /* for each further one */
 
 /* Mounts /proc, /sys, /dev, /run; opens the console; loads modules; prints stage `kernel`. */
 SF_MUST_CHECK sf_status boot_begin(char *text, size_t text_capacity);
@@ -29,14 +30,14 @@ SF_MUST_CHECK sf_status boot_cmdline(char *buffer, char *text, size_t text_capac
 SF_MUST_CHECK sf_status boot_network(const struct node_options *options, char *text,
                                      size_t text_capacity);
 
-struct boot_nic {
-    char pci[32]; /* "0000:00:03.0"; "" if the machine has no second nic */
-    uint8_t mac[6];
-    uint32_t ipv4; /* 10.78.x.y, x.y from node.ip; host byte order */
-};
-/* Reserves huge pages, takes the other nic from Linux and binds it to uio_pci_generic. */
-SF_MUST_CHECK sf_status boot_fabric_nic(const struct node_options *options,
-                                        struct boot_nic *out_nic, char *text, size_t text_capacity);
+/*
+ * Makes the devices of options->links ready, and fills in what they leave out: an address,
+ * 10.78.x.y for the first link, 10.79.x.y for the second and so on, x.y from node.ip. A PCI device
+ * is taken from Linux and bound to uio_pci_generic, and huge pages are reserved; an interface is
+ * brought up with an MTU large enough. Without any link in the options: virtio on the other nic, if
+ * there is one.
+ */
+SF_MUST_CHECK sf_status boot_links(struct node_options *options, char *text, size_t text_capacity);
 
 /* "SIPFABRIC-STAGE <stage> <seconds since power-on of the kernel>" on the console. */
 void boot_stage(const char *stage);

@@ -42,7 +42,7 @@ static const char usage[] =
     "sipnode - node kernel of sipfabric: hosts sealed programs and joins a cell\n"
     "\n"
     "usage: sipnode --controller IP:PORT --token T --name NAME --state-dir DIR [--slot-count N]\n"
-    "               [--workers N]\n"
+    "               [--workers N] [--link LINK]...\n"
     "\n"
     "  --controller IP:PORT  where fabricd listens for nodes\n"
     "  --token T             join token of the cluster; better given as SIPFABRIC_TOKEN in the\n"
@@ -51,12 +51,18 @@ static const char usage[] =
     "  --state-dir DIR       folder for sockets of links; it must exist\n"
     "  --slot-count N        use at most N of the slots that fabricd leases\n"
     "  --workers N           threads that run SIPs; default: one for each core\n"
+    "  --link LINK           a link to other nodes that this one brings (up to 8):\n"
+    "                        DRIVER:DEVICE,address=IPV4[,mtu=BYTES][,mac=MAC]; DRIVER af_packet\n"
+    "                        (network interface), virtio (PCI address) or dpdk (PCI address or\n"
+    "                        virtual device); mtu: of a frame, the network's MTU less 28\n"
     "  --help, --version\n"
     "\n"
     "examples:\n"
     "  sipnode --controller 127.0.0.1:7700 --token secret --name node1 --state-dir /run/sf\n"
     "  sipnode --controller 127.0.0.1:7700 --token secret --name node2 --state-dir /run/sf \\\n"
     "          --slot-count 64 2>node2.log\n"
+    "  sipnode --controller 10.0.0.1:7700 --token secret --name node3 --state-dir /run/sf \\\n"
+    "          --link af_packet:eth1,address=10.78.0.3,mtu=8972\n"
     "\n"
     "Runs in the foreground and logs to stderr. SIGTERM ends it. fabricctl cluster create "
     "--hosted\n"
@@ -160,18 +166,19 @@ static void descriptors_allow(void)
     }
 }
 
-/* Runs until it is told to end. options->links and the like are filled in by the caller. */
-static sf_status node_run(struct node *node, struct agent_options *options)
+/* Runs until it is told to end, or text says why it cannot start. */
+static sf_status node_run(struct node *node, struct agent_options *options, char *text,
+                          size_t text_capacity)
 {
-    sf_status st;
+    sf_status st = uv_loop_init(&node->loop) == 0 ? SF_OK : SF_IO;
 
-    if (uv_loop_init(&node->loop) != 0) {
-        return SF_IO;
-    }
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     descriptors_allow();
-    st = pump_create(&node->loop, &node->pump);
+    if (st == SF_OK) {
+        st = pump_create(&node->loop, &node->pump);
+    }
     if (st != SF_OK) {
+        snprintf(text, text_capacity, "%s", sf_status_text(st));
         return st;
     }
     options->loop = &node->loop;
@@ -179,7 +186,7 @@ static sf_status node_run(struct node *node, struct agent_options *options)
     options->events = (struct agent_events){node_joined, node_refused, node_shutdown};
     options->events_arg = node;
     options->booted = node->booted;
-    st = agent_create(options, &node->agent);
+    st = agent_create(options, &node->agent, text, text_capacity);
     if (st != SF_OK) {
         pump_destroy(node->pump);
         return st;
@@ -212,6 +219,8 @@ static void agent_options_fill(struct agent_options *to, const struct node_optio
     to->token = from->token;
     to->name = from->name;
     to->uuid = from->uuid;
+    to->links = from->links;
+    to->link_count = from->link_count;
     to->slot_count_max = from->slot_count_max;
     to->worker_count = from->worker_count == 0 ? core_count() : from->worker_count;
     memcpy(to->mac, from->mac, sizeof(to->mac));
@@ -237,7 +246,8 @@ static int hosted(const struct node_options *options)
 {
     static struct node node;
     struct agent_options agent = {.address = "127.0.0.1"};
-    struct link_dpdk_options dpdk = {.hugepages = false};
+    struct link_dpdk_options dpdk;
+    char pci[LINKS_PCI_BYTES], text[TEXT_BYTES] = "";
     const char *why = "";
     sf_status st;
 
@@ -246,14 +256,15 @@ static int hosted(const struct node_options *options)
         fprintf(stderr, "sipnode: --state-dir %s: %s\n", options->state_dir, strerror(errno));
         return 1;
     }
+    links_dpdk(options->links, options->link_count, pci, &dpdk);
     if (dpdk_start(&dpdk, &why) != SF_OK) {
         fprintf(stderr, "sipnode: DPDK does not start: %s\n", why);
         return 1;
     }
     agent_options_fill(&agent, options);
-    st = node_run(&node, &agent);
+    st = node_run(&node, &agent, text, sizeof(text));
     if (st != SF_OK) {
-        fprintf(stderr, "sipnode: cannot start: %s\n", sf_status_text(st));
+        fprintf(stderr, "sipnode: cannot start: %s\n", text);
         return 1;
     }
     link_dpdk_stop();
@@ -263,12 +274,32 @@ static int hosted(const struct node_options *options)
 /* --- booted --------------------------------------------------------------------------------------
  */
 
-static sf_status booted_prepare(struct node_options *options, struct boot_nic *nic, char *text,
-                                size_t text_capacity)
+static sf_status booted_dpdk(const struct node_options *options, char *text, size_t text_capacity)
+{
+    uint32_t pages = BOOT_HUGEPAGES;
+    struct link_dpdk_options dpdk;
+    char pci[LINKS_PCI_BYTES];
+    const char *why = "";
+    sf_status st;
+
+    links_dpdk(options->links, options->link_count, pci, &dpdk);
+    if (dpdk.hugepages) {
+        pages += (links_pci_count(options->links, options->link_count) - 1) * BOOT_HUGEPAGES_MORE;
+        dpdk.memory_mib = pages * 2 - 8;
+    }
+    st = dpdk_start(&dpdk, &why);
+    if (st != SF_OK) {
+        snprintf(text, text_capacity, "DPDK does not start%s%s: %s", pci[0] != '\0' ? " on " : "",
+                 pci, why);
+        return st;
+    }
+    boot_stage("fabric-nic");
+    return SF_OK;
+}
+
+static sf_status booted_prepare(struct node_options *options, char *text, size_t text_capacity)
 {
     static char cmdline[OPTIONS_CMDLINE_BYTES_MAX + 2];
-    struct link_dpdk_options dpdk = {.hugepages = true, .memory_mib = BOOT_HUGEPAGES * 2 - 8};
-    const char *why = "";
     sf_status st;
 
     st = boot_begin(text, text_capacity);
@@ -282,30 +313,19 @@ static sf_status booted_prepare(struct node_options *options, struct boot_nic *n
         st = boot_network(options, text, text_capacity);
     }
     if (st == SF_OK) {
-        st = boot_fabric_nic(options, nic, text, text_capacity);
+        st = boot_links(options, text, text_capacity);
     }
-    if (st != SF_OK || nic->pci[0] == '\0') {
-        return st;
-    }
-    dpdk.pci_allow = nic->pci;
-    st = dpdk_start(&dpdk, &why);
-    if (st != SF_OK) {
-        snprintf(text, text_capacity, "DPDK does not start on %s: %s", nic->pci, why);
-        return st;
-    }
-    boot_stage("fabric-nic");
-    return SF_OK;
+    return st != SF_OK || options->link_count == 0 ? st : booted_dpdk(options, text, text_capacity);
 }
 
 static _Noreturn void booted(void)
 {
     static struct node node = {.booted = true};
     static struct node_options options;
-    static struct boot_nic nic;
     struct agent_options agent = {.address = ""};
     char text[TEXT_BYTES] = "", address[INET_ADDRSTRLEN];
     uint32_t ip;
-    sf_status st = booted_prepare(&options, &nic, text, sizeof(text));
+    sf_status st = booted_prepare(&options, text, sizeof(text));
 
     if (st != SF_OK) {
         boot_give_up(text[0] != '\0' ? text : sf_status_text(st));
@@ -315,16 +335,9 @@ static _Noreturn void booted(void)
              ip & 255);
     agent_options_fill(&agent, &options);
     agent.address = address;
-    if (nic.pci[0] != '\0') {
-        agent.links[0].driver = "virtio";
-        agent.links[0].config =
-            (struct link_config){.name = "virtio1", .device = nic.pci, .ipv4 = nic.ipv4};
-        memcpy(agent.links[0].config.mac, nic.mac, sizeof(nic.mac));
-        agent.link_count = 1;
-    }
-    st = node_run(&node, &agent);
+    st = node_run(&node, &agent, text, sizeof(text));
     if (st != SF_OK) {
-        boot_give_up(sf_status_text(st));
+        boot_give_up(text);
     }
     if (node.power_off) {
         node_log("power off");
@@ -336,7 +349,7 @@ static _Noreturn void booted(void)
 
 int main(int argc, char *argv[])
 {
-    struct node_options options;
+    static struct node_options options; /* the agent keeps pointers into it */
     char text[TEXT_BYTES];
 
     if (getpid() == 1) {

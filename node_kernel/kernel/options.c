@@ -122,6 +122,26 @@ static const char *parse_workers(struct node_options *options, const char *value
     return NULL;
 }
 
+static const char *parse_link(struct node_options *options, const char *value)
+{
+    char text[OPTIONS_WRONG_BYTES];
+
+    if (options->link_count == LINKS_MAX) {
+        snprintf(options->wrong, sizeof(options->wrong), "given over %u times", LINKS_MAX);
+        return options->wrong;
+    }
+    if (links_parse(value, &options->links[options->link_count], text, sizeof(text)) != SF_OK) {
+        snprintf(options->wrong, sizeof(options->wrong), "%.*s", (int)sizeof(options->wrong) - 1,
+                 text);
+        return options->wrong;
+    }
+    options->link_count++;
+    return links_check(options->links, options->link_count, options->wrong,
+                       sizeof(options->wrong)) == SF_OK
+               ? NULL
+               : options->wrong;
+}
+
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9') {
@@ -195,16 +215,17 @@ static const char *parse_uuid(struct node_options *options, const char *value)
 static const struct {
     const char *key;
     value_parse parse;
-    bool required;
+    bool required, repeats;
 } cmdline_keys[] = {
-    {"fabric.controller", parse_controller, true},
-    {"fabric.token", parse_token, true},
-    {"node.name", parse_name, true},
-    {"node.ip", parse_ip, true},
-    {"node.mask", parse_mask, true},
-    {"node.gateway", parse_gateway, false},
-    {"node.mac", parse_mac, true},
-    {"node.uuid", parse_uuid, false},
+    {"fabric.controller", parse_controller, true, false},
+    {"fabric.link", parse_link, false, true},
+    {"fabric.token", parse_token, true, false},
+    {"node.name", parse_name, true, false},
+    {"node.ip", parse_ip, true, false},
+    {"node.mask", parse_mask, true, false},
+    {"node.gateway", parse_gateway, false, false},
+    {"node.mac", parse_mac, true, false},
+    {"node.uuid", parse_uuid, false, false},
 };
 #define CMDLINE_KEYS (sizeof(cmdline_keys) / sizeof(cmdline_keys[0]))
 
@@ -226,7 +247,8 @@ static sf_status cmdline_word(struct node_options *options, char *word, bool see
         if (strcmp(cmdline_keys[i].key, word) != 0) {
             continue;
         }
-        wrong = seen[i] ? "given twice" : cmdline_keys[i].parse(options, value);
+        wrong = seen[i] && !cmdline_keys[i].repeats ? "given twice"
+                                                    : cmdline_keys[i].parse(options, value);
         seen[i] = true;
         if (wrong != NULL) {
             snprintf(text, text_capacity, "kernel command line: %s: %s", word, wrong);
@@ -275,15 +297,11 @@ sf_status options_from_cmdline(const char *cmdline, struct node_options *out_opt
  * ------------------------------------------------------------------------- */
 
 static const struct option long_options[] = {
-    {"controller", required_argument, NULL, 'c'},
-    {"token", required_argument, NULL, 't'},
-    {"name", required_argument, NULL, 'n'},
-    {"state-dir", required_argument, NULL, 's'},
-    {"slot-count", required_argument, NULL, 'k'},
-    {"workers", required_argument, NULL, 'w'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {NULL, 0, NULL, 0},
+    {"controller", required_argument, NULL, 'c'}, {"token", required_argument, NULL, 't'},
+    {"name", required_argument, NULL, 'n'},       {"state-dir", required_argument, NULL, 's'},
+    {"slot-count", required_argument, NULL, 'k'}, {"workers", required_argument, NULL, 'w'},
+    {"link", required_argument, NULL, 'l'},       {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},          {NULL, 0, NULL, 0},
 };
 
 static value_parse arg_parser(int letter)
@@ -299,9 +317,36 @@ static value_parse arg_parser(int letter)
         return parse_state_dir;
     case 'w':
         return parse_workers;
+    case 'l':
+        return parse_link;
     default:
         return parse_slot_count;
     }
+}
+
+/* A process has neither an address nor a nic of its own to derive one from. */
+static sf_status links_complete(const struct node_options *options, char *text,
+                                size_t text_capacity)
+{
+    for (uint32_t i = 0; i < options->link_count; i++) {
+        const struct node_link *link = &options->links[i];
+
+        if (strcmp(link->device, LINKS_NIC1) == 0 && strcmp(link->driver, "af_packet") != 0) {
+            snprintf(text, text_capacity,
+                     "--link %s:" LINKS_NIC1 ": only booted nodes know that name; write the PCI "
+                     "address",
+                     link->driver);
+            return SF_BADARG;
+        }
+        if (link->ipv4 == 0) {
+            snprintf(text, text_capacity,
+                     "--link %s:%s: an address is missing: address=10.78.0.1, another one for each "
+                     "node, and none that this machine has",
+                     link->driver, link->device);
+            return SF_BADARG;
+        }
+    }
+    return SF_OK;
 }
 
 /* Takes the token from the environment if no argument gave it; says what is still missing. */
@@ -327,7 +372,7 @@ static sf_status options_complete(struct node_options *options, char *text, size
         snprintf(text, text_capacity, "%s is missing", missing);
         return SF_BADARG;
     }
-    return SF_OK;
+    return links_complete(options, text, text_capacity);
 }
 
 sf_status options_from_args(int argc, char *const argv[], struct node_options *out_options,

@@ -17,17 +17,21 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "links.h"
 
 #define OPTIONS_TOKEN_BYTES_MAX 128u
 #define OPTIONS_NAME_BYTES_MAX 31u
 #define OPTIONS_UUID_BYTES_MAX 36u
 #define OPTIONS_CMDLINE_BYTES_MAX 4096u
+#define OPTIONS_WRONG_BYTES 400u
 
 struct node_options {
     struct sockaddr_in controller;
     char controller_text[32]; /* IP:PORT */
     char token[OPTIONS_TOKEN_BYTES_MAX + 1];
     char name[OPTIONS_NAME_BYTES_MAX + 1];
+    struct node_link links[LINKS_MAX]; /* hosted: each with an address */
+    uint32_t link_count;
     /* hosted */
     char state_dir[PATH_MAX];
     uint32_t slot_count_max; /* 0: all that are leased */
@@ -37,6 +41,8 @@ struct node_options {
     uint8_t mac[6];
     uint32_t ip, mask, gateway;            /* host byte order; gateway 0: none */
     char uuid[OPTIONS_UUID_BYTES_MAX + 1]; /* "" if not given */
+    /* while they are read */
+    char wrong[OPTIONS_WRONG_BYTES];
 };
 
 /* BADARG with text. */

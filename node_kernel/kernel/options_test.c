@@ -31,6 +31,31 @@ static void a_good_kernel_command_line_is_read(void **state)
     assert_string_equal(options.uuid, "00000000-0000-0000-0000-000000000001");
 }
 
+static void links_of_the_kernel_command_line_are_read(void **state)
+{
+    static const uint8_t mac[6] = {0x02, 0, 0, 0, 0x0a, 0x0b};
+    struct node_options options;
+    char text[200] = "";
+    (void)state;
+    assert_int_equal(options_from_cmdline(GOOD
+                                          " fabric.link=dpdk:nic1,mtu=8972 "
+                                          "fabric.link=virtio:0000:00:04.0,mac=02:00:00:00:0a:0B,"
+                                          "address=10.79.0.1",
+                                          &options, text, sizeof(text)),
+                     SF_OK);
+    assert_int_equal(options.link_count, 2);
+    assert_string_equal(options.links[0].driver, "dpdk");
+    assert_string_equal(options.links[0].device, LINKS_NIC1);
+    assert_int_equal(options.links[0].mtu_bytes, 8972);
+    assert_int_equal(options.links[0].ipv4, 0);
+    assert_string_equal(options.links[1].driver, "virtio");
+    assert_string_equal(options.links[1].device, "0000:00:04.0");
+    assert_int_equal(options.links[1].ipv4, 0x0a4f0001);
+    assert_memory_equal(options.links[1].mac, mac, 6);
+    assert_int_equal(options_from_cmdline(GOOD, &options, text, sizeof(text)), SF_OK);
+    assert_int_equal(options.link_count, 0);
+}
+
 static void a_wrong_kernel_command_line_names_the_key(void **state)
 {
     static const struct {
@@ -53,6 +78,8 @@ static void a_wrong_kernel_command_line_names_the_key(void **state)
         {"node.mac=52:54:00:77:00", "node.mac: expected"},
         {"node.mac=52:54:00:77:00:0g", "node.mac: expected"},
         {"node.uuid=zz", "node.uuid: expected"},
+        {"fabric.link=virtio", "fabric.link: expected DRIVER:DEVICE"},
+        {"fabric.link=virtio:nic1 fabric.link=dpdk:nic1", "links 1 and 2 are both on nic1"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -80,14 +107,16 @@ static void a_kernel_command_line_has_a_limit(void **state)
 static sf_status args(struct node_options *options, char *text, const char *line)
 {
     static char copy[512];
-    char *argv[32] = {"sipnode"};
+    char *argv[40] = {"sipnode"};
     int argc = 1;
     snprintf(copy, sizeof(copy), "%s", line);
-    for (char *word = strtok(copy, " "); word != NULL && argc < 31; word = strtok(NULL, " ")) {
+    for (char *word = strtok(copy, " "); word != NULL && argc < 39; word = strtok(NULL, " ")) {
         argv[argc++] = word;
     }
     return options_from_args(argc, argv, options, text, 200);
 }
+
+#define NODE "--controller 127.0.0.1:7700 --token T --name node1 --state-dir /tmp/x "
 
 static void good_arguments_are_read(void **state)
 {
@@ -101,10 +130,61 @@ static void good_arguments_are_read(void **state)
     assert_string_equal(options.state_dir, "/tmp/x");
     assert_int_equal(options.slot_count_max, 16);
     assert_int_equal(options.worker_count, 3);
+    assert_int_equal(options.link_count, 0);
+    assert_int_equal(args(&options, text,
+                          NODE "--link af_packet:eth1,address=10.78.0.1 "
+                               "--link dpdk:net_null0,copy=1,size=64,address=10.78.1.1,mtu=512"),
+                     SF_OK);
+    assert_int_equal(options.link_count, 2);
+    assert_string_equal(options.links[0].device, "eth1");
+    assert_int_equal(options.links[0].ipv4, 0x0a4e0001);
+    assert_string_equal(options.links[1].device, "net_null0,copy=1,size=64");
+    assert_int_equal(options.links[1].mtu_bytes, 512);
     assert_int_equal(args(&options, text, "--help"), SF_OK);
     assert_true(options.help);
     assert_int_equal(args(&options, text, "--version"), SF_OK);
     assert_true(options.version);
+}
+
+static void links_have_a_limit(void **state)
+{
+    struct node_options options;
+    char line[400] = NODE;
+    char text[200] = "";
+    (void)state;
+    for (uint32_t i = 0; i <= LINKS_MAX; i++) {
+        size_t used = strlen(line);
+        snprintf(line + used, sizeof(line) - used, "--link af_packet:e%u,address=10.78.0.%u ", i,
+                 i + 1);
+        assert_int_equal(args(&options, text, line), i < LINKS_MAX ? SF_OK : SF_BADARG);
+    }
+    assert_non_null(strstr(text, "--link: given over 8 times"));
+}
+
+static void dpdk_is_told_what_the_links_need(void **state)
+{
+    struct link_dpdk_options dpdk;
+    struct node_options options = {.link_count = 0};
+    char pci[LINKS_PCI_BYTES], text[200] = "";
+    (void)state;
+    links_dpdk(options.links, 0, pci, &dpdk);
+    assert_false(dpdk.hugepages);
+    assert_null(dpdk.pci_allow);
+    assert_int_equal(dpdk.memory_mib, 0);
+    assert_int_equal(args(&options, text, NODE "--link af_packet:e,address=10.78.0.1"), SF_OK);
+    links_dpdk(options.links, options.link_count, pci, &dpdk);
+    assert_false(dpdk.hugepages);
+    assert_null(dpdk.pci_allow);
+    assert_true(dpdk.memory_mib > 64);
+    assert_int_equal(args(&options, text,
+                          NODE "--link dpdk:0000:00:04.0,address=10.78.0.1 "
+                               "--link af_packet:e,address=10.78.0.2 "
+                               "--link virtio:0000:0a:1f.7,address=10.78.0.3"),
+                     SF_OK);
+    links_dpdk(options.links, options.link_count, pci, &dpdk);
+    assert_true(dpdk.hugepages);
+    assert_string_equal(dpdk.pci_allow, "0000:00:04.0 0000:0a:1f.7");
+    assert_int_equal(links_pci_count(options.links, options.link_count), 2);
 }
 
 static void wrong_arguments_are_named(void **state)
@@ -120,6 +200,32 @@ static void wrong_arguments_are_named(void **state)
         {"--slot-count 0", "--slot-count: expected"},
         {"--workers 65", "--workers: expected"},
         {"--controller 127.0.0.1:7700 --token T --name node1", "--state-dir is missing"},
+        {NODE "--link af_packet:eth1", "--link af_packet:eth1: an address is missing"},
+        {NODE "--link dpdk:nic1,address=10.78.0.1", "only booted nodes know that name"},
+        {"--link x", "--link: expected DRIVER:DEVICE"},
+        {"--link loop:a,address=10.78.0.1", "'loop' is no driver of links"},
+        {"--link memif:/run/x.sock", "memif joins two nodes"},
+        {"--link af_packet:a123456789012345", "is no network interface"},
+        {"--link af_packet:eth1,x=1,mtu=1000", "is no network interface"},
+        {"--link af_packet:", "a device of 1 to 127 bytes"},
+        {"--link virtio:eth1", "'eth1' is no PCI address"},
+        {"--link virtio:0000:00:03.8", "is no PCI address"},
+        {"--link virtio:0000:00:03.00", "is no PCI address"},
+        {"--link dpdk:eth1", "'eth1' is no device"},
+        {"--link dpdk:net_null0;x", "has characters"},
+        {"--link af_packet:eth1,mtu=511", "mtu takes 512 to 9216"},
+        {"--link af_packet:eth1,mtu=9217", "mtu takes 512 to 9216"},
+        {"--link af_packet:eth1,mtu=99999999999", "mtu takes 512 to 9216"},
+        {"--link af_packet:eth1,mtu=", "mtu takes 512 to 9216"},
+        {"--link af_packet:eth1,mtu=1000,mtu=1000", "mtu is there twice"},
+        {"--link af_packet:eth1,mtu=1000,x=1", "'x=1' is none of address="},
+        {"--link af_packet:eth1,address=10.78.0", "address takes the IPv4 address"},
+        {"--link af_packet:eth1,address=224.0.0.1", "address takes the IPv4 address"},
+        {"--link af_packet:eth1,mac=03:00:00:00:00:01", "mac takes the address of one device"},
+        {"--link af_packet:eth1,mac=00:00:00:00:00:00", "mac takes the address of one device"},
+        {"--link af_packet:eth1,mac=02:00:00:00:0001:", "mac takes six pairs"},
+        {"--link af_packet:a,address=10.78.0.1 --link af_packet:b,address=10.78.0.1",
+         "links 1 and 2 both have address 10.78.0.1"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -136,9 +242,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_kernel_command_line_is_read),
+        cmocka_unit_test(links_of_the_kernel_command_line_are_read),
         cmocka_unit_test(a_wrong_kernel_command_line_names_the_key),
         cmocka_unit_test(a_kernel_command_line_has_a_limit),
         cmocka_unit_test(good_arguments_are_read),
+        cmocka_unit_test(links_have_a_limit),
+        cmocka_unit_test(dpdk_is_told_what_the_links_need),
         cmocka_unit_test(wrong_arguments_are_named),
     };
     return cmocka_run_group_tests_name("node_options", tests, NULL, NULL);

@@ -152,7 +152,17 @@ static sf_status link_make(struct pump *pump, uint32_t number, const char *drive
         return st;
     }
     l->link.ops->query(&l->link, &l->caps);
-    assert(l->caps.mtu_bytes >= FAB_MTU_BYTES_MIN);
+    if (l->caps.mtu_bytes < FAB_MTU_BYTES_MIN) {
+        snprintf(text, text_capacity,
+                 "link %u (%s %s): frames of %u bytes; the fabric needs %u: ask for more, or raise "
+                 "the network's MTU",
+                 number, driver, config->device, l->caps.mtu_bytes, FAB_MTU_BYTES_MIN);
+        l->link.ops->close(&l->link);
+        l->link.ops->stop(&l->link);
+        l->link.ops->fini(&l->link);
+        free(l);
+        return SF_UNSUPPORTED;
+    }
     if (l->caps.burst_max > LINK_BURST_MAX) {
         l->caps.burst_max = LINK_BURST_MAX;
     }
@@ -201,7 +211,12 @@ void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pum
             .many_peers = l->caps.many_peers,
             .peer = !l->caps.many_peers && l->peer_count > 0 ? l->peer : 0,
         };
-        memcpy(info.mac, l->config.mac, sizeof(info.mac));
+        struct link_stats stats;
+
+        l->link.ops->stats(&l->link, &stats);
+        info.up_events = stats.up_events;
+        info.down_events = stats.down_events;
+        memcpy(info.mac, l->caps.mac, sizeof(info.mac));
         visit(arg, &info);
     }
 }

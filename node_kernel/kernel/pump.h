@@ -70,7 +70,8 @@ void pump_flush(struct pump *pump, uint32_t ms);
 
 /*
  * Opens a link. If one of that number is open with the same driver, device and side: OK, nothing
- * changes; with another: it is closed first. UNSUPPORTED: no such driver. LIMIT.
+ * changes; with another: it is closed first. UNSUPPORTED: no such driver, or one with frames too
+ * small for the fabric. LIMIT.
  */
 SF_MUST_CHECK sf_status pump_link_open(struct pump *pump, uint32_t number, const char *driver,
                                        const struct link_config *config, char *text,
@@ -91,12 +92,13 @@ struct pump_link_info {
     uint32_t number;
     const char *driver;
     const char *device;
-    uint8_t mac[6];
+    uint8_t mac[6]; /* the device's; zeros: it has none */
     uint32_t ipv4;
     uint32_t mtu_bytes;
     bool up;
     bool many_peers;
-    uint16_t peer; /* point to point: the node on the other side; 0: none */
+    uint16_t peer;                   /* point to point: the node on the other side; 0: none */
+    uint64_t up_events, down_events; /* of the carrier, since it was opened */
 };
 /* Calls visit for each open link. */
 void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pump_link_info *info),

@@ -71,7 +71,7 @@ struct link_stats {
 struct link_config {
     const char *name;   /* e.g. "memif1", "virtio0"; copied */
     const char *device; /* driver's own address of the device, see each driver's README */
-    uint16_t node_id;   /* ours */
+    uint16_t node_id;   /* ours; 0: not known yet, where frames do not carry it (Ethernet) */
     uint8_t mac[6];     /* ours; zeros: the device's */
     uint32_t ipv4;      /* ours, host byte order */
     uint32_t mtu_bytes; /* wanted payload; 0: the driver's default */

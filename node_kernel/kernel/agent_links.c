@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The links a node brings itself, and what fabricd and the log are told of all of them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent_private.h"
+#include "log.h"
+
+sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacity)
+{
+    for (uint32_t i = 0; i < agent->options.link_count; i++) {
+        const struct node_link *own = &agent->options.links[i];
+        char name[24];
+        struct link_config config = {
+            .name = name, .device = own->device, .ipv4 = own->ipv4, .mtu_bytes = own->mtu_bytes};
+        sf_status st;
+
+        snprintf(name, sizeof(name), "%.10s%u", own->driver, i + 1);
+        memcpy(config.mac, own->mac, sizeof(config.mac));
+        st = pump_link_open(agent->options.pump, i + 1, own->driver, &config, text, text_capacity);
+        if (st != SF_OK) {
+            return st;
+        }
+    }
+    return SF_OK;
+}
+
+void agent__link_fill(const struct pump_link_info *info, struct agent_link_row *out_row)
+{
+    Sf__Control__LinkInfo *link = &out_row->info;
+
+    sf__control__link_info__init(link);
+    memcpy(out_row->mac, info->mac, sizeof(out_row->mac));
+    link->driver = (char *)info->driver;
+    link->device = (char *)info->device;
+    link->mac.data = out_row->mac;
+    link->mac.len = sizeof(out_row->mac);
+    link->ipv4 = info->ipv4;
+    link->mtu_bytes = info->mtu_bytes;
+    link->up = info->up;
+    link->peer_node = info->peer;
+}
+
+/* --- hello ---------------------------------------------------------------------------------------
+ */
+
+struct hello_walk {
+    struct agent_link_row *rows;
+    uint32_t count;
+};
+
+static void hello_link(void *arg, const struct pump_link_info *info)
+{
+    struct hello_walk *walk = arg;
+
+    if (info->number <= walk->count) {
+        agent__link_fill(info, &walk->rows[info->number - 1]);
+    }
+}
+
+void agent__hello_links(struct agent *agent, struct agent_link_row rows[LINKS_MAX],
+                        Sf__Control__LinkInfo *pointers[LINKS_MAX])
+{
+    struct hello_walk walk = {rows, agent->options.link_count};
+
+    for (uint32_t i = 0; i < walk.count; i++) {
+        sf__control__link_info__init(&rows[i].info);
+        pointers[i] = &rows[i].info;
+    }
+    pump_link_walk(agent->options.pump, hello_link, &walk);
+}
+
+/* --- the log -------------------------------------------------------------------------------------
+ */
+
+static void link_say(void *arg, const struct pump_link_info *info)
+{
+    const uint8_t *mac = info->mac;
+    uint32_t ip = info->ipv4;
+    (void)arg;
+
+    node_log("link %u: %s %s, %02x:%02x:%02x:%02x:%02x:%02x, %u.%u.%u.%u, %u bytes a frame, %s",
+             info->number, info->driver, info->device, mac[0], mac[1], mac[2], mac[3], mac[4],
+             mac[5], ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, info->mtu_bytes,
+             info->up ? "up" : "down");
+}
+
+void agent__links_say(struct agent *agent)
+{
+    pump_link_walk(agent->options.pump, link_say, NULL);
+}
+
+void agent__link_look(struct agent *agent, const struct pump_link_info *info)
+{
+    char text[AGENT_TEXT_BYTES];
+
+    if (carrier_see(&agent->carriers, info, text, sizeof(text))) {
+        agent__say(agent, "%s", text);
+    }
+}

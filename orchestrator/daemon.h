@@ -59,6 +59,7 @@ struct daemon {
     char state_dir[256];
     char token[128];
     enum orch_encrypt encrypt; /* which sessions between nodes; never changes */
+    bool no_memif;             /* hosted nodes talk over links they bring, too; never changes */
     struct image_trust trust;  /* whose images are taken, here and on nodes; never changes */
     uv_tcp_t node_listener;
     uv_pipe_t console_listener;

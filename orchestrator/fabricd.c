@@ -29,7 +29,7 @@ static const char usage[] =
     "\n"
     "usage: fabricd --state-dir DIR --listen IP:PORT --token T [--expect NAME,NAME...] [--hosted]\n"
     "               [--trust FILE]... [--allow-unsigned] [--allow-native]\n"
-    "               [--encrypt all|ethernet|none] [--heartbeat-ms N]\n"
+    "               [--encrypt all|ethernet|none] [--no-memif] [--heartbeat-ms N]\n"
     "\n"
     "  --state-dir DIR     holds ctl.sock, fabricd.addr (the real address), fabricd.state\n"
     "  --listen IP:PORT    where nodes connect; port 0: any free one\n"
@@ -41,6 +41,8 @@ static const char usage[] =
     "  --allow-native      nodes take images of mode native, which have no checks at run time\n"
     "  --encrypt WHICH     sessions between nodes that are encrypted: all; over ethernet, not\n"
     "                      inside a machine (the default); none\n"
+    "  --no-memif          hosted nodes of one machine get no memif links; like all others they\n"
+    "                      talk over links they bring (sipnode --link)\n"
     "  --heartbeat-ms N    how often nodes report; 3 missing: lost (hosted 1000, booted 2000)\n"
     "\n"
     "example:\n"
@@ -60,6 +62,7 @@ struct options {
     bool allow_unsigned;
     bool hosted;
     bool allow_native;
+    bool no_memif;
     enum orch_encrypt encrypt;
 };
 
@@ -124,6 +127,28 @@ static int check_options(struct options *options)
     return 0;
 }
 
+/* False: it is no option without a value. */
+static bool parse_flag(struct options *options, const char *text)
+{
+    const struct {
+        const char *name;
+        bool *value;
+    } known[] = {
+        {"--hosted", &options->hosted},
+        {"--allow-unsigned", &options->allow_unsigned},
+        {"--allow-native", &options->allow_native},
+        {"--no-memif", &options->no_memif},
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcmp(known[i].name, text) == 0) {
+            *known[i].value = true;
+            return true;
+        }
+    }
+    return false;
+}
+
 #define OPTIONS 7u /* that take a value */
 
 /* 0, or the exit code; -1: help was shown. */
@@ -150,16 +175,7 @@ static int parse_options(struct options *options, int argc, char **argv)
             fputs(usage, stdout);
             return -1;
         }
-        if (strcmp(argv[index], "--hosted") == 0) {
-            options->hosted = true;
-            continue;
-        }
-        if (strcmp(argv[index], "--allow-unsigned") == 0) {
-            options->allow_unsigned = true;
-            continue;
-        }
-        if (strcmp(argv[index], "--allow-native") == 0) {
-            options->allow_native = true;
+        if (parse_flag(options, argv[index])) {
             continue;
         }
         for (option = 0; option < OPTIONS && strcmp(known[option].name, argv[index]) != 0;
@@ -485,6 +501,7 @@ int main(int argc, char **argv)
     snprintf(daemon.token, sizeof(daemon.token), "%s", options.token);
     daemon.world.allow_native = options.allow_native;
     daemon.encrypt = options.encrypt;
+    daemon.no_memif = options.no_memif;
     daemon.heartbeat_ms = options.heartbeat != NULL ? (uint32_t)atol(options.heartbeat) : 0;
     daemon.started_ms = daemon_now(&daemon);
     good = read_trust(&daemon, &options) && take_state_dir(&daemon, options.state_dir) &&

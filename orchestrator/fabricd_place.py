@@ -46,13 +46,14 @@ def expect(condition, what):
 class Node:
     """One fakenode; its lines are read as they come."""
 
-    def __init__(self, place, name, uuid=None, mode="hosted", token=TOKEN, key_bytes=32):
+    def __init__(self, place, name, uuid=None, mode="hosted", token=TOKEN, key_bytes=32, machine="",
+                 links=()):
         self.name = name
         self.lines = []
         self.news = queue.Queue()
         self.process = subprocess.Popen(
             [FAKENODE, place.address, token, name, uuid or "uuid-" + name, mode,
-             str(key_bytes)],
+             str(key_bytes), machine, *links],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.read, daemon=True).start()
         place.nodes.append(self)

@@ -2,17 +2,18 @@
 /*
  * pairs.c - makes every two joined nodes talk to each other.
  *
- * Two hosted nodes get a memif link of their own: the one that joined first opens the server's end,
- * then the other the client's. Booted nodes have a link for many peers. Then each is told of the
- * other, and of its key; whether their session is encrypted is decided here, the same for both. A
- * failure is tried again PAIR_TRIES_MAX times; then the pair stays failed, with the
- * reason.
+ * Which link that is over, choose.c says: one for many peers that each has brought, or a memif link
+ * of the pair's own, of which the node that joined first opens the server's end, then the other the
+ * client's. Then each is told of the other, and of its key; whether their session is encrypted is
+ * decided here, the same for both. A failure is tried again PAIR_TRIES_MAX times; then the pair
+ * stays failed, with the reason.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "choose.h"
 #include "daemon.h"
 
 #define PAIR_TRIES_MAX 5u
@@ -278,21 +279,8 @@ static void on_server_open(void *arg, sf_status status, const char *text,
     }
 }
 
-/* --- which kind of link -------------------------------------------------------------------------
+/* --- a try --------------------------------------------------------------------------------------
  */
-
-/* Number of the node's own link for many peers; 0: none. */
-static uint32_t own_link(const struct world_node *node)
-{
-    uint32_t index;
-
-    for (index = 0; index < node->own_link_count; index++) {
-        if (node->own_links[index].peer_node == 0) {
-            return index + 1;
-        }
-    }
-    return 0;
-}
 
 /* What is left of an earlier try must not be taken for the new one. */
 static void remove_peers(struct daemon *daemon, const struct pair_work *work)
@@ -310,10 +298,34 @@ static void remove_peers(struct daemon *daemon, const struct pair_work *work)
     }
 }
 
+static void memif_start(struct daemon *daemon, struct pair_work *work)
+{
+    int length =
+        snprintf(work->socket_path, sizeof(work->socket_path), "%s/m%u-%u-%llu.sock",
+                 daemon->state_dir, work->id[0], work->id[1], (unsigned long long)work->number);
+
+    if (length < 0 || (size_t)length >= sizeof(work->socket_path)) {
+        char text[160];
+
+        work->socket_path[0] = '\0';
+        snprintf(text, sizeof(text),
+                 "the path of their socket would have %d bytes, at most %u; give fabricd a state "
+                 "folder with a shorter path",
+                 length, DAEMON_DEVICE_BYTES_MAX);
+        work->tries = PAIR_TRIES_MAX;
+        fail(daemon, work, text);
+        return;
+    }
+    unlink(work->socket_path);
+    open_link(daemon, work, 0, on_server_open);
+}
+
 static void start(struct daemon *daemon, struct pair_work *work)
 {
     const struct world_node *first = world_node_by_id(&daemon->world, work->id[0]);
     const struct world_node *second = world_node_by_id(&daemon->world, work->id[1]);
+    struct link_choice choice;
+    char text[160];
 
     work->number = ++last_number;
     work->waiting = 0;
@@ -324,23 +336,14 @@ static void start(struct daemon *daemon, struct pair_work *work)
     if (work->tries > 0) {
         remove_peers(daemon, work);
     }
-    if (strcmp(first->mode, second->mode) != 0) {
+    if (!choose_link(first, second, daemon->no_memif, &choice, text, sizeof(text))) {
         work->tries = PAIR_TRIES_MAX;
-        fail(daemon, work, "one is hosted, the other booted; they have no link in common");
-    } else if (strcmp(first->mode, "hosted") == 0) {
-        snprintf(work->socket_path, sizeof(work->socket_path), "%.80s/m%u-%u-%llu.sock",
-                 daemon->state_dir, first->id, second->id, (unsigned long long)work->number);
-        unlink(work->socket_path);
-        open_link(daemon, work, 0, on_server_open);
+        fail(daemon, work, text);
+    } else if (choice.memif) {
+        memif_start(daemon, work);
     } else {
-        work->link[0] = own_link(first);
-        work->link[1] = own_link(second);
-        if (work->link[0] == 0 || work->link[1] == 0) {
-            work->tries = PAIR_TRIES_MAX;
-            fail(daemon, work, "a booted node has no link of its own");
-        } else {
-            add_peers(daemon, work);
-        }
+        memcpy(work->link, choice.link, sizeof(work->link));
+        add_peers(daemon, work);
     }
 }
 

@@ -309,6 +309,7 @@ static void describe(struct session *session, const Sf__Control__NodeHello *hell
     snprintf(node->version, sizeof(node->version), "%s", hello->version);
     snprintf(node->mode, sizeof(node->mode), "%s",
              strcmp(hello->mode, "booted") == 0 ? "booted" : "hosted");
+    snprintf(node->machine, sizeof(node->machine), "%s", hello->machine);
     node->cpu_count = hello->cpu_count;
     node->memory_bytes = hello->memory_bytes;
     node->heartbeat_ms = session->heartbeat_ms;

@@ -99,7 +99,7 @@ enum world_stage { WORLD_EXPECTED, WORLD_JOINED, WORLD_LOST };
 
 struct world_link {
     char driver[16];
-    char device[108];
+    char device[128];
     uint8_t mac[6];
     uint32_t ipv4;
     uint32_t mtu_bytes;
@@ -117,6 +117,7 @@ struct world_node {
     char address[64];
     char version[32];
     char mode[16];
+    char machine[40];             /* the same for nodes of one machine; "" if it does not tell */
     uint8_t key[WORLD_KEY_BYTES]; /* public, of its program's last start */
     bool has_key;
     enum world_stage stage;

@@ -2,9 +2,10 @@
 /*
  * fakenode.c - the node side of the control protocol without a kernel, for tests of fabricd.
  *
- * usage: fakenode CONTROLLER TOKEN NAME UUID booted|hosted [KEY-BYTES]
+ * usage: fakenode CONTROLLER TOKEN NAME UUID booted|hosted [KEY-BYTES [MACHINE [LINK...]]]
  *
- * Its key is the letter k followed by its name, filled up to KEY-BYTES (32) with '-'.
+ * LINK: DRIVER:IPV4:MTU, what it says to have brought. Without any, a booted one has brought
+ * virtio. Its key is the letter k followed by its name, filled up to KEY-BYTES (32) with '-'.
  * Joins, beats, answers every command with OK, and prints one line for each to stdout. What it
  * is told on stdin changes that:
  *   refuse KIND WHAT   from now on answers IO, "told to refuse", to e.g. `create web2`
@@ -31,6 +32,7 @@
 #define RULES_MAX 16
 #define SIPS_MAX 512
 #define WIRES_MAX 64
+#define LINKS_MAX 20
 
 static uv_loop_t *loop;
 static uv_timer_t beat;
@@ -38,6 +40,7 @@ static uv_pipe_t input;
 static struct control_stream *stream;
 static struct sockaddr_in controller;
 static const char *token, *name, *uuid, *mode;
+static const char *machine = "";
 static uint32_t key_bytes = 32;
 static uint32_t node_id, epoch;
 static bool beating = true;
@@ -60,6 +63,13 @@ static struct {
     uint32_t node;
 } wires[WIRES_MAX];
 static int wire_count;
+
+static struct {
+    char driver[16];
+    uint32_t ipv4, mtu_bytes;
+    uint8_t mac[6];
+} brought[LINKS_MAX];
+static uint32_t brought_count;
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -214,6 +224,11 @@ static void peer_add(uint64_t request, const Sf__Control__PeerAdd *body)
 {
     say("session %s %s %.*s", body->name, body->encrypt ? "encrypted" : "clear", (int)body->key.len,
         (const char *)body->key.data);
+    if (body->mac.len == 6) {
+        say("over link %u to %u.%u.%u.%u at %02x:..:%02x", body->link, body->ipv4 >> 24,
+            body->ipv4 >> 16 & 255, body->ipv4 >> 8 & 255, body->ipv4 & 255, body->mac.data[0],
+            body->mac.data[5]);
+    }
     handle(request, "peer", body->name);
 }
 
@@ -280,9 +295,7 @@ static void on_connected(void *arg, struct control_stream *to)
 {
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__NodeHello hello = SF__CONTROL__NODE_HELLO__INIT;
-    Sf__Control__LinkInfo link = SF__CONTROL__LINK_INFO__INIT;
-    Sf__Control__LinkInfo *links[1] = {&link};
-    uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+    Sf__Control__LinkInfo links[LINKS_MAX], *pointers[LINKS_MAX];
     uint8_t key[64];
 
     (void)arg;
@@ -302,14 +315,19 @@ static void on_connected(void *arg, struct control_stream *to)
     key[0] = 'k';
     memcpy(key + 1, name, strlen(name) < 31 ? strlen(name) : 31);
     hello.key = (ProtobufCBinaryData){key_bytes, key};
-    if (strcmp(mode, "booted") == 0) {
-        link.driver = (char *)"virtio";
-        link.mac = (ProtobufCBinaryData){sizeof(mac), mac};
-        link.ipv4 = 0x0a4e0001;
-        link.up = true;
-        hello.links = links;
-        hello.n_links = 1;
+    hello.machine = (char *)machine;
+    for (uint32_t i = 0; i < brought_count; i++) {
+        sf__control__link_info__init(&links[i]);
+        links[i].driver = brought[i].driver;
+        links[i].device = (char *)"fake0";
+        links[i].mac = (ProtobufCBinaryData){6, brought[i].mac};
+        links[i].ipv4 = brought[i].ipv4;
+        links[i].mtu_bytes = brought[i].mtu_bytes;
+        links[i].up = true;
+        pointers[i] = &links[i];
     }
+    hello.links = pointers;
+    hello.n_links = brought_count;
     envelope.request = 1;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_NODE_HELLO;
     envelope.node_hello = &hello;
@@ -467,13 +485,49 @@ static void on_input(uv_stream_t *from, ssize_t count, const uv_buf_t *buffer)
     }
 }
 
+/* "af_packet:10.78.0.1:1472" */
+static bool bring(const char *text)
+{
+    unsigned b[4];
+    unsigned mtu;
+
+    if (brought_count == LINKS_MAX ||
+        sscanf(text, "%15[^:]:%u.%u.%u.%u:%u", brought[brought_count].driver, &b[0], &b[1], &b[2],
+               &b[3], &mtu) != 6) {
+        return false;
+    }
+    brought[brought_count].ipv4 = b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
+    brought[brought_count].mtu_bytes = mtu;
+    brought[brought_count].mac[0] = 2;
+    brought[brought_count].mac[5] = (uint8_t)b[3];
+    brought_count += 1;
+    return true;
+}
+
+static bool bring_all(int argc, char **argv)
+{
+    char text[64];
+    bool good = true;
+
+    for (int index = 8; index < argc && good; index++) {
+        good = bring(argv[index]);
+    }
+    if (argc <= 8 && strcmp(mode, "booted") == 0) {
+        snprintf(text, sizeof(text), "virtio:10.78.0.%u:1472",
+                 (unsigned)(unsigned char)name[strlen(name) - 1]);
+        good = bring(text);
+    }
+    return good;
+}
+
 int main(int argc, char **argv)
 {
     char ip[64];
-    const char *colon = argc == 6 || argc == 7 ? strrchr(argv[1], ':') : NULL;
+    const char *colon = argc >= 6 ? strrchr(argv[1], ':') : NULL;
 
     if (colon == NULL || colon - argv[1] >= (ptrdiff_t)sizeof(ip)) {
-        fprintf(stderr, "usage: fakenode CONTROLLER TOKEN NAME UUID booted|hosted [KEY-BYTES]\n");
+        fprintf(stderr, "usage: fakenode CONTROLLER TOKEN NAME UUID booted|hosted "
+                        "[KEY-BYTES [MACHINE [LINK...]]]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -482,8 +536,14 @@ int main(int argc, char **argv)
     name = argv[3];
     uuid = argv[4];
     mode = argv[5];
-    if (argc == 7) {
+    if (argc >= 7) {
         key_bytes = (uint32_t)atoi(argv[6]) % 65;
+    }
+    if (argc >= 8) {
+        machine = argv[7];
+    }
+    if (name[0] == '\0' || !bring_all(argc, argv)) {
+        return 2;
     }
     loop = uv_default_loop();
     if (uv_ip4_addr(ip, atoi(colon + 1), &controller) != 0) {

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Over which links fabricd has nodes talk: choose.c has the rules, this that they are followed."""
+import json
+
+from fabricd_place import Node, expect, kinds
+
+
+def pair(place, first, second, *more):
+    """Two nodes with these keyword arguments, and what each is told of the other."""
+    place.start(*more)
+    one = Node(place, "node1", **first)
+    one.wait("welcome")
+    two = Node(place, "node2", **second)
+    one.wait("peer node2")
+    two.wait("peer node1")
+    return one.heard(), two.heard()
+
+
+def linked(lines):
+    return [line for line in lines if line.startswith(("over", "session", "link"))]
+
+
+def key(name):
+    return ("k" + name).ljust(32, "-")
+
+
+def nodes_of_two_machines_use_what_they_brought(place):
+    one, two = pair(place, {"machine": "m", "links": ["af_packet:10.78.0.1:1472"]},
+                    {"machine": "n", "links": ["virtio:10.79.0.2:1472", "dpdk:10.78.0.2:8972"]})
+    expect(linked(one) == [f"session node2 encrypted {key('node2')}", "over link 1 to 10.78.0.2 at 02:..:02"], one)
+    expect(linked(two) == [f"session node1 encrypted {key('node1')}", "over link 2 to 10.78.0.1 at 02:..:01"], two)
+
+
+def nodes_of_one_machine_use_memif_all_the_same(place):
+    one, two = pair(place, {"machine": "m", "links": ["af_packet:10.78.0.1:1472"]},
+                    {"machine": "m", "links": ["af_packet:10.78.0.2:1472"]})
+    expect(linked(one) == ["link server", f"session node2 clear {key('node2')}"], one)
+    expect(linked(two) == ["link client", f"session node1 clear {key('node1')}"], two)
+
+
+def unless_they_are_told_not_to(place):
+    one, two = pair(place, {"machine": "m", "links": ["af_packet:10.78.0.1:1472"]},
+                    {"machine": "m", "links": ["af_packet:10.78.0.2:1472"]}, "--no-memif")
+    expect(not kinds(one + two, "link"), one + two)
+    expect("over link 1 to 10.78.0.2 at 02:..:02" in one, one)
+    nodes = {node["name"]: node for node in json.loads(place.ctl("get", "nodes", "-o", "json")[0])["nodes"]}
+    expect(nodes["node1"]["links"] == [
+        {"driver": "af_packet", "device": "fake0", "mac": "02:00:00:00:00:01", "ipv4": "10.78.0.1",
+         "mtu_bytes": 1472, "up": True, "peer_node": 0}], nodes["node1"])
+
+
+def hosted_and_booted_nodes_can_talk(place):
+    one, two = pair(place, {"mode": "hosted", "links": ["af_packet:10.78.0.1:1472"]},
+                    {"mode": "booted", "links": ["dpdk:10.78.0.2:1472"]})
+    expect("over link 1 to 10.78.0.2 at 02:..:02" in one, one)
+    expect("over link 1 to 10.78.0.1 at 02:..:01" in two, two)
+
+
+def without_a_common_link_the_reason_is_said(place):
+    place.start("--no-memif")
+    one = Node(place, "node1", links=["af_packet:10.78.0.1:1472"])
+    one.wait("welcome")
+    two = Node(place, "node2")
+    two.wait("welcome")
+    place.wait(lambda: "node2 brought no link: start it with sipnode --link" in
+               place.ctl("logs", "node/node1")[0], "the reason in the log")
+    lines = one.heard() + two.heard()
+    expect(not kinds(lines, "peer", "link", "session"), lines)
+
+
+def more_links_than_are_kept_do_no_harm(place):
+    many = [f"af_packet:10.{number}.0.1:1472" for number in range(20)]
+    one, _ = pair(place, {"machine": "m", "links": many},
+                  {"machine": "n", "links": ["af_packet:10.19.0.2:1472"]})
+    numbers = [line for line in one if line.startswith("over link ")]
+    expect(len(numbers) == 1 and 1 <= int(numbers[0].split()[2]) <= 16, one)
+
+
+LINK_CASES = [
+    nodes_of_two_machines_use_what_they_brought,
+    nodes_of_one_machine_use_memif_all_the_same,
+    unless_they_are_told_not_to,
+    hosted_and_booted_nodes_can_talk,
+    without_a_common_link_the_reason_is_said,
+    more_links_than_are_kept_do_no_harm,
+]

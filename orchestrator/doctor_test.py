@@ -471,37 +471,47 @@ def node(number, links=(), hears=(), stage="joined", address="127.0.0.1", age_ms
 
 
 class Played:
-    """A fabricd that answers every request with one list of nodes."""
+    """A fabricd that answers one list of nodes, and then one of sessions, if there are any: else it
+    closes the connection."""
 
-    def __init__(self, *nodes):
+    def __init__(self, *nodes, sessions=()):
         self.path = WORK / "ctl.sock"
         self.path.unlink(missing_ok=True)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(self.path))
         self.listener.listen(4)
-        self.nodes = b"".join(field(1, one) for one in nodes)
+        self.answers = [field(46, b"".join(field(1, one) for one in nodes))]
+        if sessions:
+            self.answers.append(field(50, b"".join(field(2, one) for one in sessions)))
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
         connection, _ = self.listener.accept()
         with connection:
-            head = connection.recv(4, socket.MSG_WAITALL)
-            body = connection.recv(int.from_bytes(head, "little"), socket.MSG_WAITALL)
-            expect(body[0] == 8 and body[1] < 128, body)  # the request's number
-            connection.sendall(frame(field(1, body[1]) + field(46, self.nodes)))
-            connection.recv(1)
+            for answer in self.answers:
+                head = connection.recv(4, socket.MSG_WAITALL)
+                body = connection.recv(int.from_bytes(head, "little"), socket.MSG_WAITALL)
+                expect(body[0] == 8 and body[1] < 128, body)  # the request's number
+                connection.sendall(frame(field(1, body[1]) + answer))
+            if len(self.answers) > 1:
+                connection.recv(1)
 
     def pairs(self):
         _, checks, _ = as_json("--root", WORK / "the_good_one", socket_path=self.path)
         self.listener.close()
         return {name: (entry["status"], entry["found"]) for name, entry in checks.items()
-                if name.startswith("pair ") or name == "cluster"}
+                if name.startswith(("pair ", "link ")) or name == "cluster"}
 
 
 def pair(left, right, **more):
     return Played(node(1, [left] if left else [], ["node2"]),
                   node(2, [right] if right else [], more.get("hears", ["node1"]),
-                       address=more.get("address", "127.0.0.1"), age_ms=more.get("age_ms", 60000))).pairs()["pair node1 node2"]
+                       address=more.get("address", "127.0.0.1"), age_ms=more.get("age_ms", 60000)),
+                  sessions=more.get("sessions", ())).pairs()["pair node1 node2"]
+
+
+def session(node_id, peer, sealed):
+    return field(1, node_id) + field(2, peer) + (field(5, 1) if sealed else b"")
 
 
 def pairs_of_nodes():
@@ -520,7 +530,22 @@ def pairs_of_nodes():
     expect(pair(link("virtio"), link("virtio", mtu=1472), address="192.0.2.9") ==
            ("warn", "ends differ: virtio with 9000 bytes a frame, virtio with 1472"), "MTU")
     expect(pair(link("af_packet", device="fab0"), link("af_packet", device="fab1")) ==
-           ("warn", "af_packet fab0 between two nodes of one machine, where memif is faster"), "slow")
+           ("warn", "af_packet fab0, 9000 bytes a frame, between two nodes of one machine, where memif is faster"),
+           "slow")
+    expect(pair(link("af_packet", device="fab0"), link("af_packet", device="fab1"), sessions=[session(2, 1, True)]) ==
+           ("warn", "af_packet fab0, 9000 bytes a frame, sealed, between two nodes of one machine, where memif is "
+            "faster"), "slow and sealed")
+    expect(pair(link("memif", 2), link("memif", 1), sessions=[session(1, 3, True), session(1, 2, False)]) ==
+           ("ok", "memif /run/x.sock, 9000 bytes a frame, not sealed"), "not sealed")
+    expect(pair(link("memif", 2), link("memif", 1), sessions=[session(1, 2, True)]) ==
+           ("ok", "memif /run/x.sock, 9000 bytes a frame, sealed"), "sealed")
+    expect(pair(link("virtio"), link("virtio", mtu=1472), address="192.0.2.9", sessions=[session(1, 2, True)]) ==
+           ("warn", "ends differ: virtio with 9000 bytes a frame, virtio with 1472, sealed"), "MTU, sealed")
+    found = Played(node(1, [link("virtio", mtu=1472, device="0000:00:03.0"),
+                            link("dpdk", mtu=8972, up=0, device="net_null0,copy=1,size=64")])).pairs()
+    expect(found["link node1 0000:00:03.0"] == ("ok", "virtio, 1472 bytes a frame, up"), found)
+    expect(found["link node1 net_null0,copy=1,siz"] ==
+           ("warn", "dpdk, 8972 bytes a frame, down: nothing gets through"), found)
     found = Played(node(1, [link("memif", 2)], ["node2"]), node(2, [link("memif", 1)], ["node1"]),
                    node(3, stage="expected")).pairs()
     expect(found["cluster"] == ("warn", "2 of 3 nodes have joined"), found)
@@ -548,7 +573,7 @@ def documented():
     expect(said == seen, f"not in docs: {sorted(seen - said)}; not seen: {sorted(said - seen)}")
     table = (SOURCE / "orchestrator/ctl/doctor_checks.c").read_text()
     names = re.findall(r'^    \{"([a-z0-9-]+)", DOCTOR_', table, re.M)
-    expect([check for check, _, _ in rows if check != "pair"] == names, "order or names of the table")
+    expect([check for check, _, _ in rows if check not in ("link", "pair")] == names, "order or names of the table")
     return None
 
 

@@ -48,7 +48,10 @@ static int aim(const struct ctl_context *context, const char *name, struct ctl_c
                          name, CLUSTER_NAME_MAX);
     }
     if (strlen(context->state_root) + strlen(name) + 2 > sizeof(out_context->state_dir)) {
-        return ctl_error(context, CTL_USAGE, "%s: the path is too long", context->state_root);
+        return ctl_error(context, CTL_USAGE,
+                         "state folder %s/%s: over %d bytes, too long for the sockets in it; set a "
+                         "shorter XDG_RUNTIME_DIR",
+                         context->state_root, name, CLUSTER_DIR_MAX - 1);
     }
     out_context->cluster = name;
     snprintf(out_context->state_dir, sizeof(out_context->state_dir), "%s/%s", context->state_root,
@@ -92,6 +95,8 @@ struct create_options {
     const char *image_dir;
     const char *accel;
     const char *encrypt;
+    const char *link_driver; /* NULL: not given */
+    uint32_t mtu_bytes;      /* 0: not given */
     struct ctl_list trust;
     bool allow_unsigned;
     bool hosted;
@@ -112,6 +117,43 @@ static int check_numbers(struct ctl_context *context, const struct create_option
     if (options->cpus < 1 || options->cpus > CPUS_MAX) {
         return ctl_error(context, CTL_USAGE, "--cpus %u: from 1 to %d", options->cpus, CPUS_MAX);
     }
+    return CTL_OK;
+}
+
+/* What nodes talk over, and that it can be had. */
+static int check_links(struct ctl_context *context, const struct create_options *options,
+                       struct cluster_plan *plan)
+{
+    bool af_packet = options->link_driver != NULL && strcmp(options->link_driver, "af_packet") == 0;
+
+    if (options->link_driver != NULL && !af_packet && strcmp(options->link_driver, "memif") != 0) {
+        return ctl_error(context, CTL_USAGE, "--link-driver %s: memif or af_packet",
+                         options->link_driver);
+    }
+    if (options->link_driver != NULL && !options->hosted) {
+        return ctl_error(context, CTL_USAGE,
+                         "--link-driver is for --hosted; booted nodes have virtio");
+    }
+    if (options->mtu_bytes != 0 && !af_packet) {
+        return ctl_error(context, CTL_USAGE, "--mtu is for --link-driver af_packet");
+    }
+    if (options->mtu_bytes != 0 &&
+        (options->mtu_bytes < CLUSTER_MTU_MIN || options->mtu_bytes > CLUSTER_MTU_MAX)) {
+        return ctl_error(context, CTL_USAGE, "--mtu %u: from %u to %u bytes a frame",
+                         options->mtu_bytes, CLUSTER_MTU_MIN, CLUSTER_MTU_MAX);
+    }
+    if (!options->hosted && geteuid() != 0) {
+        return ctl_error(context, CTL_ERROR,
+                         "booting machines needs root (network namespace and taps): use sudo, or "
+                         "--hosted for nodes that are ordinary processes");
+    }
+    if (af_packet && geteuid() != 0) {
+        return ctl_error(context, CTL_ERROR,
+                         "--link-driver af_packet needs root (network namespace, veth interfaces, "
+                         "packet sockets): use sudo, or --link-driver memif, which needs none");
+    }
+    plan->af_packet = af_packet;
+    plan->mtu_bytes = options->mtu_bytes != 0 ? options->mtu_bytes : CLUSTER_MTU_DEFAULT;
     return CTL_OK;
 }
 
@@ -206,7 +248,7 @@ static sf_status bring_up(struct cluster_plan *plan)
     struct cluster *cluster = plan->cluster;
     sf_status st = SF_OK;
 
-    if (!cluster->hosted) {
+    if (cluster->networked) {
         st = cluster_net_up(plan);
     }
     if (st == SF_OK && !cluster_interrupted) {
@@ -343,6 +385,8 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
         {"--image-dir", 0, CTL_OPT_TEXT, &options.image_dir},
         {"--accel", 0, CTL_OPT_TEXT, &options.accel},
         {"--encrypt", 0, CTL_OPT_TEXT, &options.encrypt},
+        {"--link-driver", 0, CTL_OPT_TEXT, &options.link_driver},
+        {"--mtu", 0, CTL_OPT_COUNT, &options.mtu_bytes},
         {"--trust", 0, CTL_OPT_LIST, &options.trust},
         {"--allow-unsigned", 0, CTL_OPT_FLAG, &options.allow_unsigned},
         {0},
@@ -366,11 +410,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
     code = code == CTL_OK
                ? ctl_trust_options(context, &options.trust, options.allow_unsigned, &plan.trust)
                : code;
-    if (code == CTL_OK && !options.hosted && geteuid() != 0) {
-        code = ctl_error(context, CTL_ERROR,
-                         "booting machines needs root (network namespace and taps): use sudo, or "
-                         "--hosted for nodes that are ordinary processes");
-    }
+    code = code == CTL_OK ? check_links(context, &options, &plan) : code;
     code = code == CTL_OK ? find_all(context, &options, &plan) : code;
     if (code != CTL_OK) {
         return code;
@@ -378,6 +418,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
     cluster_search_path();
     cluster.context = &aimed;
     cluster.hosted = options.hosted;
+    cluster.networked = !options.hosted || plan.af_packet;
     cluster.allow_native = options.allow_native;
     cluster.node_count = options.nodes;
     plan.cluster = &cluster;
@@ -585,6 +626,10 @@ const struct ctl_command ctl_cluster_commands[] = {
             "                        networks but not inside a machine; none (ethernet)\n"
             "  --hosted              nodes are ordinary processes: no root, no machine; else\n"
             "                        they are QEMU machines that boot over PXE (needs root)\n"
+            "  --link-driver DRIVER  hosted nodes talk over memif, which is shared memory, or\n"
+            "                        af_packet: veth interfaces on a bridge, in a network\n"
+            "                        namespace of the cluster (needs root) (memif)\n"
+            "  --mtu BYTES           of a frame over af_packet, 512 to 9216 (1472)\n"
             "  --timeout TIME        for all nodes to join (60s)\n"
             "  --keep-on-failure     leave everything as it is when that fails\n"
             "  --memory-mib N        memory of a machine (512)\n"
@@ -593,7 +638,8 @@ const struct ctl_command ctl_cluster_commands[] = {
             "                        shows nothing for 5 s (auto)\n"
             "  --image-dir DIR       folder with vmlinuz and initramfs.cpio",
         .examples = "  fabricctl cluster create --nodes 3 --trust release.pub\n"
-                    "  fabricctl cluster create --hosted --name try --trust build/sips/dev.pub\n",
+                    "  fabricctl cluster create --hosted --name try --trust build/sips/dev.pub\n"
+                    "  fabricctl cluster create --hosted --link-driver af_packet --mtu 8972\n",
         .run = create_cluster,
     },
     {

@@ -112,6 +112,9 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
     if (cluster->allow_native) {
         cluster_arg(&args, "--allow-native");
     }
+    if (plan->af_packet) {
+        cluster_args_add(&args, "--no-memif");
+    }
     cluster_args_add(&args, "--encrypt", orch_encrypt_name(plan->encrypt));
     st = cluster_start(cluster, "fabricd", &args, cluster_path(cluster, log_path, "fabricd.log"),
                        &plan->fabricd_pid);
@@ -126,8 +129,14 @@ sf_status cluster_hosted_node(struct cluster_plan *plan, struct cluster_node *no
     sf_status st;
 
     cluster_args_init(&args);
+    cluster_net_enter(cluster, &args);
     cluster_args_add(&args, plan->sipnode, "--controller", plan->controller, "--name", node->name,
                      "--state-dir", cluster->dir);
+    if (plan->af_packet) {
+        cluster_args_add(&args, "--link");
+        cluster_arg(&args, "af_packet:sf%u,address=10.78.0.%u,mtu=%u", node->number,
+                    10 + node->number, plan->mtu_bytes);
+    }
     st = cluster_start(cluster, node->name, &args,
                        cluster_path(cluster, log_path, "%s.log", node->name), &node->pid);
     if (st == SF_OK) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cluster_net.c - the network namespace of a booted cluster, with its bridges and taps. */
+/* cluster_net.c - the network namespace of a cluster, with its bridges and taps or veth pairs. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,33 +66,53 @@ static bool namespace_there(const struct cluster *cluster)
     return access(path, F_OK) == 0;
 }
 
-sf_status cluster_net_up(struct cluster_plan *plan)
+/* Interface sfN for the node, its other end on the bridge. */
+static sf_status add_veth(struct cluster_plan *plan, unsigned number)
 {
     struct cluster *cluster = plan->cluster;
     struct cluster_args args;
+    char mtu[16];
+    char near[16];
+    char far[16];
     sf_status st;
 
-    if (namespace_there(cluster)) {
-        /* Not from this cluster's record: leave it alone, also in the undoing. */
-        cluster_error(cluster,
-                      "network namespace %s exists but belongs to no recorded cluster; if nothing "
-                      "uses it: ip netns del %s",
-                      cluster->netns, cluster->netns);
-        cluster->netns[0] = '\0';
-        return SF_EXISTS;
-    }
-    cluster_args_init(&args);
-    cluster_args_add(&args, "ip", "netns", "add", cluster->netns);
-    st = cluster_run(cluster, &args);
-    if (st != SF_OK) {
-        return st;
-    }
+    snprintf(mtu, sizeof(mtu), "%u", plan->mtu_bytes + CLUSTER_HEADERS_BYTES);
+    snprintf(near, sizeof(near), "sf%u", number);
+    snprintf(far, sizeof(far), "sp%u", number);
     ip_in(cluster, &args);
-    cluster_args_add(&args, "link", "set", "lo", "up");
+    cluster_args_add(&args, "link", "add", near, "mtu", mtu, "type", "veth", "peer", "name", far,
+                     "mtu", mtu);
     st = cluster_run(cluster, &args);
     if (st == SF_OK) {
-        st = add_bridge(cluster, "brc");
+        ip_in(cluster, &args);
+        cluster_args_add(&args, "link", "set", far, "master", "brf", "up");
+        st = cluster_run(cluster, &args);
     }
+    if (st == SF_OK) {
+        ip_in(cluster, &args);
+        cluster_args_add(&args, "link", "set", near, "up");
+        st = cluster_run(cluster, &args);
+    }
+    return st;
+}
+
+static sf_status add_hosted(struct cluster_plan *plan)
+{
+    struct cluster *cluster = plan->cluster;
+    sf_status st = add_bridge(cluster, "brf");
+
+    for (unsigned i = 0; i < cluster->node_count && st == SF_OK && !cluster_interrupted; i++) {
+        st = add_veth(plan, plan->nodes[i].number);
+    }
+    return st;
+}
+
+static sf_status add_booted(struct cluster_plan *plan)
+{
+    struct cluster *cluster = plan->cluster;
+    struct cluster_args args;
+    sf_status st = add_bridge(cluster, "brc");
+
     if (st == SF_OK) {
         st = add_bridge(cluster, "brf");
     }
@@ -112,6 +132,35 @@ sf_status cluster_net_up(struct cluster_plan *plan)
         if (st == SF_OK) {
             st = add_tap(cluster, plan->nodes[i].number, "f");
         }
+    }
+    return st;
+}
+
+sf_status cluster_net_up(struct cluster_plan *plan)
+{
+    struct cluster *cluster = plan->cluster;
+    struct cluster_args args;
+    sf_status st;
+
+    if (namespace_there(cluster)) {
+        /* Not from this cluster's record: leave it alone, also in the undoing. */
+        cluster_error(cluster,
+                      "network namespace %s exists but belongs to no recorded cluster; if nothing "
+                      "uses it: ip netns del %s",
+                      cluster->netns, cluster->netns);
+        cluster->netns[0] = '\0';
+        return SF_EXISTS;
+    }
+    cluster_args_init(&args);
+    cluster_args_add(&args, "ip", "netns", "add", cluster->netns);
+    st = cluster_run(cluster, &args);
+    if (st == SF_OK) {
+        ip_in(cluster, &args);
+        cluster_args_add(&args, "link", "set", "lo", "up");
+        st = cluster_run(cluster, &args);
+    }
+    if (st == SF_OK) {
+        st = cluster->hosted ? add_hosted(plan) : add_booted(plan);
     }
     return st;
 }

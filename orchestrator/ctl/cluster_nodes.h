@@ -3,14 +3,19 @@
  * cluster_nodes.h - the steps of `cluster create`, and the watch over nodes while they start.
  *
  * Model: cluster.c calls, in order, for booted nodes: cluster_net_up, cluster_fabricd_start,
- * cluster_boot_serve, cluster_boot_node per node; for hosted nodes: cluster_fabricd_start,
- * cluster_hosted_node per node; then cluster_watch until every node has joined. Everything made is
- * in the record (cluster_state.h) first, so the undoing is the same for all: cluster_undo.
+ * cluster_boot_serve, cluster_boot_node per node; for hosted nodes: with af_packet cluster_net_up;
+ * cluster_fabricd_start, cluster_hosted_node per node; then cluster_watch until every node has
+ * joined. Everything made is in the record (cluster_state.h) first, so the undoing is the same for
+ * all: cluster_undo.
  *
  * Addresses inside the cluster's own network namespace (two clusters may use the same ones):
  *   10.77.0.1       host side: DHCP, HTTP (8000), fabricd (7700)
  *   10.77.0.10+N    node N, nic0, 52:54:00:77:00:NN, tap tNc on bridge brc
  *                   node N, nic1 (fabric), 52:54:00:78:00:NN, tap tNf on bridge brf
+ *
+ * Hosted nodes over af_packet are, with fabricd, in such a namespace, too, and talk to it over its
+ * lo. Node N has the veth interface sfN, whose other end spN is on bridge brf. None of them has an
+ * address that Linux knows; the node's own for the fabric is 10.78.0.10+N.
  *
  * Threads: none. Errors: said on stderr, the status says the kind.
  */
@@ -27,6 +32,11 @@
 #define CLUSTER_HOST_ADDRESS "10.77.0.1"
 #define CLUSTER_FABRICD_PORT 7700
 #define CLUSTER_HTTP_PORT 8000
+/* Bytes of a frame, as sipnode --link takes them. */
+#define CLUSTER_MTU_MIN 512u
+#define CLUSTER_MTU_DEFAULT 1472u
+#define CLUSTER_MTU_MAX 9216u
+#define CLUSTER_HEADERS_BYTES 28u /* IPv4 and UDP, in front of it */
 
 enum cluster_accel { CLUSTER_ACCEL_AUTO, CLUSTER_ACCEL_KVM, CLUSTER_ACCEL_TCG };
 
@@ -65,6 +75,8 @@ struct cluster_plan {
     uint32_t memory_mib;
     uint32_t cpus;
     uint32_t timeout_ms;
+    bool af_packet;     /* hosted nodes talk over it, else over memif */
+    uint32_t mtu_bytes; /* of a frame over it */
     enum cluster_accel accel;
     char image_dir[512]; /* vmlinuz, initramfs.cpio */
     char fabricd[512];   /* programs */
@@ -83,7 +95,7 @@ struct cluster_plan {
 /* Set by SIGINT, SIGTERM and SIGHUP; loops look at it and end with AGAIN. */
 extern volatile sig_atomic_t cluster_interrupted;
 
-/* Namespace, bridges and taps. */
+/* Namespace, bridges, and taps or veth interfaces. */
 SF_MUST_CHECK sf_status cluster_net_up(struct cluster_plan *plan);
 /* Starts args with "ip netns exec NAMESPACE" when the cluster has one. */
 void cluster_net_enter(const struct cluster *cluster, struct cluster_args *args);

@@ -153,8 +153,8 @@ sf_status cluster_new(struct cluster *cluster, const char *name)
     }
     memcpy(base, cluster->dir, sizeof(base));
     *strrchr(base, '/') = '\0';
-    snprintf(cluster->netns, sizeof(cluster->netns), "%s%s", cluster->hosted ? "" : "sipfabric-",
-             cluster->hosted ? "" : name);
+    snprintf(cluster->netns, sizeof(cluster->netns), "%s%s", cluster->networked ? "sipfabric-" : "",
+             cluster->networked ? name : "");
     read_line("/proc/sys/kernel/random/boot_id", cluster->boot_id, sizeof(cluster->boot_id));
     st = make_folders(cluster, base);
     if (st == SF_OK) {

@@ -44,8 +44,9 @@ struct cluster {
     char instance[33]; /* 128 random bits, hexadecimal */
     char token[33];    /* join token of this cluster */
     char boot_id[40];  /* of the host: after a reboot no recorded process is ours */
-    char netns[64];    /* "" when hosted */
+    char netns[64];    /* "" if it has none */
     bool hosted;
+    bool networked;    /* while it is made: it has a network namespace */
     bool allow_native; /* nodes take images of mode native; fabricd tells them */
     bool complete;     /* create came to its end */
     unsigned node_count;
@@ -62,8 +63,8 @@ bool cluster_name_ok(const char *name);
 
 /*
  * Makes the state folder of a new cluster, locks it and writes the record.
- * EXISTS: there is one of that name. The caller has set context, hosted, allow_native and
- * node_count in zeroed memory.
+ * EXISTS: there is one of that name. The caller has set context, hosted, networked, allow_native
+ * and node_count in zeroed memory.
  */
 SF_MUST_CHECK sf_status cluster_new(struct cluster *cluster, const char *name);
 /* Writes cluster.json anew (atomically). */

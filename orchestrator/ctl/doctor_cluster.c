@@ -2,8 +2,8 @@
 /*
  * doctor_cluster.c - if a cluster can be reached: what each pair of nodes talks over.
  *
- * Why: a link of a slower driver than was meant works, and nobody is told. Everything here is what
- * `get nodes` has.
+ * Why: a link of a slower driver than was meant works, and so does a session that is not sealed,
+ * and nobody is told. Everything here is what `get nodes` and `get sessions` have.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,8 @@
 #include "ctl/doctor.h"
 
 #define PAIRS_SHOWN_MAX 100u
-#define SETTLE_MS 5000u /* until links are up and heart-beats have told who hears whom */
+#define NODES_SHOWN_MAX 16u /* of which the links are said one by one */
+#define SETTLE_MS 5000u     /* until links are up and heart-beats have told who hears whom */
 
 static const Sf__Control__LinkInfo *link_to(const Sf__Control__NodeInfo *node,
                                             const Sf__Control__NodeInfo *peer)
@@ -57,11 +58,29 @@ static void say_silent(struct doctor *doctor, const char *name, const Sf__Contro
     }
 }
 
+/* "" if nobody told: a node that does not answer, an older fabricd. */
+static const char *sealed_text(const Sf__Control__EdgeList *sessions,
+                               const Sf__Control__NodeInfo *one, const Sf__Control__NodeInfo *two)
+{
+    size_t index;
+
+    for (index = 0; sessions != NULL && index < sessions->n_sessions; index++) {
+        const Sf__Control__SessionInfo *session = sessions->sessions[index];
+
+        if ((session->node == one->node_id && session->peer == two->node_id) ||
+            (session->node == two->node_id && session->peer == one->node_id)) {
+            return session->sealed ? ", sealed" : ", not sealed";
+        }
+    }
+    return "";
+}
+
 static void say_pair(struct doctor *doctor, const Sf__Control__NodeInfo *one,
-                     const Sf__Control__NodeInfo *two)
+                     const Sf__Control__NodeInfo *two, const Sf__Control__EdgeList *sessions)
 {
     const Sf__Control__LinkInfo *left = link_to(one, two);
     const Sf__Control__LinkInfo *right = link_to(two, one);
+    const char *sealed = sealed_text(sessions, one, two);
     char name[48];
 
     snprintf(name, sizeof(name), "pair %.20s %.20s", one->name, two->name);
@@ -79,22 +98,45 @@ static void say_pair(struct doctor *doctor, const Sf__Control__NodeInfo *one,
         say_silent(doctor, name, two, one, " does not hear the other");
     } else if (strcmp(left->driver, right->driver) != 0 || left->mtu_bytes != right->mtu_bytes) {
         doctor_say(doctor, DOCTOR_WARN, name,
-                   "ends differ: %s with %" PRIu32 " bytes a frame, %s with %" PRIu32, left->driver,
-                   left->mtu_bytes, right->driver, right->mtu_bytes);
+                   "ends differ: %s with %" PRIu32 " bytes a frame, %s with %" PRIu32 "%s",
+                   left->driver, left->mtu_bytes, right->driver, right->mtu_bytes, sealed);
         doctor_fix(doctor, "give both ends the same driver and MTU: fabricctl get nodes -o json");
     } else if (one->address[0] != '\0' && strcmp(one->address, two->address) == 0 &&
                strcmp(left->driver, "memif") != 0) {
         doctor_say(doctor, DOCTOR_WARN, name,
-                   "%s %s between two nodes of one machine, where memif is faster", left->driver,
-                   left->device);
+                   "%s %s, %" PRIu32
+                   " bytes a frame%s, between two nodes of one machine, where memif is faster",
+                   left->driver, left->device, left->mtu_bytes, sealed);
         doctor_fix(doctor, "fabricctl doctor --driver memif");
     } else {
-        doctor_say(doctor, DOCTOR_OK, name, "%s %s, %" PRIu32 " bytes a frame", left->driver,
-                   left->device, left->mtu_bytes);
+        doctor_say(doctor, DOCTOR_OK, name, "%s %s, %" PRIu32 " bytes a frame%s", left->driver,
+                   left->device, left->mtu_bytes, sealed);
     }
 }
 
-static void say_pairs(struct doctor *doctor, const char *name, const Sf__Control__NodeList *list)
+/* Links for many peers, which a node brought; those of two nodes are said with their pair. */
+static void say_links(struct doctor *doctor, const Sf__Control__NodeInfo *node)
+{
+    char name[48];
+    size_t index;
+
+    for (index = 0; index < node->n_links; index++) {
+        const Sf__Control__LinkInfo *link = node->links[index];
+        if (link->peer_node != 0 || strcmp(link->driver, "memif") == 0) {
+            continue;
+        }
+        snprintf(name, sizeof(name), "link %.20s %.20s", node->name, link->device);
+        doctor_say(doctor, link->up ? DOCTOR_OK : DOCTOR_WARN, name,
+                   "%s, %" PRIu32 " bytes a frame, %s", link->driver, link->mtu_bytes,
+                   link->up ? "up" : "down: nothing gets through");
+        if (!link->up) {
+            doctor_fix(doctor, "fabricctl logs node/%s --tail 20", node->name);
+        }
+    }
+}
+
+static void say_pairs(struct doctor *doctor, const char *name, const Sf__Control__NodeList *list,
+                      const Sf__Control__EdgeList *sessions)
 {
     unsigned joined = 0;
     unsigned shown = 0;
@@ -107,12 +149,15 @@ static void say_pairs(struct doctor *doctor, const char *name, const Sf__Control
             continue;
         }
         joined += 1;
+        if (joined <= NODES_SHOWN_MAX) {
+            say_links(doctor, list->nodes[first]);
+        }
         for (second = first + 1; second < list->n_nodes; second++) {
             if (strcmp(list->nodes[second]->stage, "joined") != 0) {
                 continue;
             }
             if (shown < PAIRS_SHOWN_MAX) {
-                say_pair(doctor, list->nodes[first], list->nodes[second]);
+                say_pair(doctor, list->nodes[first], list->nodes[second], sessions);
                 shown += 1;
             } else {
                 hidden += 1;
@@ -131,30 +176,44 @@ static void say_pairs(struct doctor *doctor, const char *name, const Sf__Control
     }
 }
 
+/* NULL: no answer, which is no finding of its own. */
+static Sf__Control__Envelope *ask(struct ctl_client *client, Sf__Control__Envelope *request,
+                                  Sf__Control__Envelope__BodyCase wanted)
+{
+    Sf__Control__Envelope *reply = NULL;
+
+    return ctl_call(client, request, wanted, CTL_QUICK_MS, &reply) == CTL_OK ? reply : NULL;
+}
+
 void doctor_check_cluster(struct doctor *doctor, const char *name)
 {
     struct ctl_context *context = doctor->context;
     Sf__Control__Envelope request = SF__CONTROL__ENVELOPE__INIT;
-    Sf__Control__GetNodes body = SF__CONTROL__GET_NODES__INIT;
-    Sf__Control__Envelope *reply = NULL;
+    Sf__Control__GetNodes nodes = SF__CONTROL__GET_NODES__INIT;
+    Sf__Control__GetChannels channels = SF__CONTROL__GET_CHANNELS__INIT;
+    Sf__Control__Envelope *list = NULL;
+    Sf__Control__Envelope *sessions = NULL;
     struct ctl_client *client = NULL;
 
     if (doctor->root[0] != '\0' && !context->socket_given) {
         doctor_say(doctor, DOCTOR_SKIP, name, "not looked for: --root was given");
         return;
     }
-    request.body_case = SF__CONTROL__ENVELOPE__BODY_GET_NODES;
-    request.get_nodes = &body;
     if (ctl_connect(context, true, &client) == CTL_OK) {
         ctl_set_quiet(client, true);
-        if (ctl_call(client, &request, SF__CONTROL__ENVELOPE__BODY_NODE_LIST, CTL_QUICK_MS,
-                     &reply) == CTL_OK) {
-            say_pairs(doctor, name, reply->node_list);
-        }
+        request.body_case = SF__CONTROL__ENVELOPE__BODY_GET_NODES;
+        request.get_nodes = &nodes;
+        list = ask(client, &request, SF__CONTROL__ENVELOPE__BODY_NODE_LIST);
     }
-    if (reply == NULL) {
+    if (list != NULL) {
+        request.body_case = SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS;
+        request.get_channels = &channels;
+        sessions = ask(client, &request, SF__CONTROL__ENVELOPE__BODY_EDGE_LIST);
+        say_pairs(doctor, name, list->node_list, sessions != NULL ? sessions->edge_list : NULL);
+    } else {
         doctor_say(doctor, DOCTOR_SKIP, name, "none named %s can be reached", context->cluster);
     }
-    ctl_reply_free(reply);
+    ctl_reply_free(sessions);
+    ctl_reply_free(list);
     ctl_disconnect(client);
 }

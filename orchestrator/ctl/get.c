@@ -139,6 +139,23 @@ static void describe_links(const Sf__Control__NodeInfo *node, char *buffer, size
     }
 }
 
+/* "af_packet eth1 1472 up, memif m1-2-1.sock 9000 down"; of a path the last part. */
+static void list_links(const Sf__Control__NodeInfo *node, char *buffer, size_t capacity)
+{
+    size_t bytes = 0;
+    size_t index;
+
+    buffer[0] = '\0';
+    for (index = 0; index < node->n_links && bytes + 1 < capacity; index++) {
+        const Sf__Control__LinkInfo *link = node->links[index];
+        const char *slash = link->device[0] == '/' ? strrchr(link->device, '/') : NULL;
+
+        bytes += (size_t)snprintf(
+            buffer + bytes, capacity - bytes, "%s%s %s %u %s", bytes > 0 ? ", " : "", link->driver,
+            slash != NULL ? slash + 1 : link->device, link->mtu_bytes, link->up ? "up" : "down");
+    }
+}
+
 static void join_names(char *const *names, size_t count, char *buffer, size_t capacity)
 {
     size_t bytes = 0;
@@ -155,10 +172,14 @@ static void node_row(struct ctl_context *context, struct ctl_table *table,
                      const Sf__Control__NodeInfo *node)
 {
     char age[32];
-    char links[200];
+    char links[1000];
     char peers[400];
 
-    describe_links(node, links, sizeof(links));
+    if (context->output == CTL_WIDE) {
+        list_links(node, links, sizeof(links));
+    } else {
+        describe_links(node, links, sizeof(links));
+    }
     ctl_cell(table, "%s", node->name);
     ctl_cell(table, "%u", node->node_id);
     ctl_cell(table, "%s", node->stage);

@@ -77,17 +77,18 @@ static void link_say(void *arg, const struct pump_link_info *info)
 {
     const uint8_t *mac = info->mac;
     uint32_t ip = info->ipv4;
-    (void)arg;
 
     node_log("link %u: %s %s, %02x:%02x:%02x:%02x:%02x:%02x, %u.%u.%u.%u, %u bytes a frame, %s",
              info->number, info->driver, info->device, mac[0], mac[1], mac[2], mac[3], mac[4],
              mac[5], ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, info->mtu_bytes,
              info->up ? "up" : "down");
+    agent__link_look(arg, info); /* what it is compared with next time */
 }
 
 void agent__links_say(struct agent *agent)
 {
-    pump_link_walk(agent->options.pump, link_say, NULL);
+    carrier_begin(&agent->carriers);
+    pump_link_walk(agent->options.pump, link_say, agent);
 }
 
 void agent__link_look(struct agent *agent, const struct pump_link_info *info)

@@ -361,6 +361,8 @@ static bool cluster_name_ok(const char *name)
     return length > 0 && length <= 32 && name[length] == '\0' && name[0] >= 'a' && name[0] <= 'z';
 }
 
+#define RUNTIME_BYTES_MAX 300u /* room in state_root; clusters want less still */
+
 static int find_folders(struct ctl_context *context, const struct globals *globals)
 {
     static char program[PATH_MAX];
@@ -385,7 +387,12 @@ static int find_folders(struct ctl_context *context, const struct globals *globa
     }
     if (geteuid() == 0) {
         snprintf(context->state_root, sizeof(context->state_root), "/run/sipfabric");
-    } else if (runtime != NULL && runtime[0] == '/' && strlen(runtime) < 300) {
+    } else if (runtime != NULL && strlen(runtime) >= RUNTIME_BYTES_MAX) {
+        return ctl_error(context, CTL_USAGE,
+                         "XDG_RUNTIME_DIR has %zu bytes; a state folder's path is not over 79 "
+                         "bytes, because sockets live in it: set a shorter one",
+                         strlen(runtime));
+    } else if (runtime != NULL && runtime[0] == '/') {
         snprintf(context->state_root, sizeof(context->state_root), "%s/sipfabric", runtime);
     } else {
         snprintf(context->state_root, sizeof(context->state_root), "/tmp/sipfabric-%u/sipfabric",

@@ -272,6 +272,10 @@ def bad_arguments_make_nothing(case):
         (["--hosted", "--memory-mib", "1"], 2, "--memory-mib"),
         (["--hosted", "--accel", "warp"], 2, "auto, kvm or tcg"),
         (["--hosted", "--encrypt", "some"], 2, "all, ethernet or none"),
+        (["--hosted", "--link-driver", "virtio"], 2, "memif or af_packet"),
+        (["--link-driver", "memif"], 2, "is for --hosted"),
+        (["--hosted", "--mtu", "1400"], 2, "--mtu is for --link-driver af_packet"),
+        (["--hosted", "--link-driver", "af_packet", "--mtu", "511"], 2, "from 512 to 9216"),
         (["--hosted", "stray"], 2, "no argument"),
     ]:
         got, _, err = case.run("cluster", "create", *args)
@@ -282,6 +286,13 @@ def bad_arguments_make_nothing(case):
 def booting_without_root_names_the_other_way(case):
     code, _, err = case.run("cluster", "create")
     expect(code == 1 and "root" in err and "--hosted" in err, f"exit {code}: {err}")
+
+
+def too_long_a_folder_is_refused_with_the_limit(case):
+    for length in (60, 600):
+        code, _, err = create(case, "--nodes", "1", XDG_RUNTIME_DIR=f"{case.root}/{'x' * length}")
+        expect(code != 0 and "over 79 bytes" in err and "shorter" in err, f"exit {code}: {err}")
+    expect(not list(case.root.glob("x*")), "something was made")
 
 
 def a_missing_program_says_what_to_do(case):
@@ -311,6 +322,7 @@ CASES = [
     programs_inherit_no_files,
     bad_arguments_make_nothing,
     booting_without_root_names_the_other_way,
+    too_long_a_folder_is_refused_with_the_limit,
     a_missing_program_says_what_to_do,
 ]
 

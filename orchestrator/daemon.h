@@ -69,6 +69,7 @@ struct daemon {
     struct console *consoles;
     struct operation *operations; /* the first is under way */
     struct pair_work *pairs;
+    uint64_t pairs_look_ms; /* when pairs.c looks next at who hears whom */
     struct trace *traces;
     uint32_t restart_next; /* where in world.sips restart_look goes on; may be past the end */
     uint64_t started_ms;

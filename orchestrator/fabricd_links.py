@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Over which links fabricd has nodes talk: choose.c has the rules, this that they are followed."""
 import json
+import time
 
 from fabricd_place import Node, expect, kinds
 
@@ -76,6 +77,28 @@ def more_links_than_are_kept_do_no_harm(place):
     expect(len(numbers) == 1 and 1 <= int(numbers[0].split()[2]) <= 16, one)
 
 
+def nodes_that_do_not_hear_each_other_are_linked_again(place):
+    place.start()
+    one = Node(place, "node1", mode="booted")
+    one.wait("welcome")
+    two = Node(place, "node2", mode="booted")
+    one.wait("peer node2")
+    two.wait("peer node1")
+    place.wait(lambda: [node["peers_alive"] for node in place.get("nodes")][:2] == [["node2"], ["node1"]], "they hear")
+    time.sleep(1)  # until fabricd has looked
+    one.order("deaf")
+    for node, other in ((one, 2), (two, 1)):
+        node.wait(f"unpeer {other}")
+        node.wait(f"peer node{other}")
+    one.order("hear")
+    place.wait(lambda: [node["peers_alive"] for node in place.get("nodes")][:2] == [["node2"], ["node1"]], "again")
+    one.heard(), two.heard()
+    time.sleep(4)  # longer than it takes to be linked again
+    expect(not kinds(one.heard() + two.heard(), "unpeer", "peer"), "they hear each other, and were linked again")
+    log = place.ctl("logs", "node/node1")[0]
+    expect(log.count("node1 and node2 do not hear each other; linking them again") == 1, log)
+
+
 LINK_CASES = [
     nodes_of_two_machines_use_what_they_brought,
     nodes_of_one_machine_use_memif_all_the_same,
@@ -83,4 +106,5 @@ LINK_CASES = [
     hosted_and_booted_nodes_can_talk,
     without_a_common_link_the_reason_is_said,
     more_links_than_are_kept_do_no_harm,
+    nodes_that_do_not_hear_each_other_are_linked_again,
 ]

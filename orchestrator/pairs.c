@@ -18,6 +18,9 @@
 
 #define PAIR_TRIES_MAX 5u
 #define PAIR_RETRY_MS 1000u
+#define PAIR_LOOK_MS 500u
+#define PAIR_SILENT_MS 3000u   /* two that heard each other: their session is gone */
+#define PAIR_UNHEARD_MS 12000u /* two that never did: a session waits 10 s for its first frame */
 
 struct pair_work {
     struct pair_work *next;
@@ -28,6 +31,10 @@ struct pair_work {
     uint32_t tries;
     uint64_t retry_ms; /* 0: no retry due */
     bool failed;
+    bool up;            /* both were told of the other */
+    bool heard;         /* and have heard it, since then */
+    bool silence_said;  /* that they do not hear each other, once */
+    uint64_t silent_ms; /* since when they do not; 0: they do, or it is not known */
     char socket_path[DAEMON_DEVICE_BYTES_MAX + 1]; /* memif; else empty */
 };
 
@@ -74,6 +81,7 @@ static void fail(struct daemon *daemon, struct pair_work *work, const char *text
         return;
     }
     work->failed = true;
+    work->up = false;
     work->tries += 1;
     session_note(first, "no link to %s: %s", second->name, text);
     if (work->tries < PAIR_TRIES_MAX) {
@@ -157,6 +165,7 @@ static void on_peer_added(void *arg, sf_status status, const char *text,
     free(ref);
     if (work != NULL && work->waiting == 0) {
         work->tries = 0;
+        work->up = true;
         set_state(daemon, work, WORLD_PAIR_UP, "");
         note_link(daemon, work, 0);
         note_link(daemon, work, 1);
@@ -330,6 +339,9 @@ static void start(struct daemon *daemon, struct pair_work *work)
     work->number = ++last_number;
     work->waiting = 0;
     work->failed = false;
+    work->up = false;
+    work->heard = false;
+    work->silent_ms = 0;
     work->retry_ms = 0;
     work->socket_path[0] = '\0';
     set_state(daemon, work, WORLD_PAIR_PENDING, "");
@@ -402,10 +414,54 @@ void pairs_node_lost(struct daemon *daemon, struct world_node *node)
     }
 }
 
+/* Both have a connection, so what they said last of whom they hear is not old. */
+static void look(struct daemon *daemon, struct pair_work *work, struct world_node *first,
+                 const struct world_node *second)
+{
+    uint64_t now_ms = daemon_now(daemon);
+
+    if (world_node_hears(first, second->id) && world_node_hears(second, first->id)) {
+        work->heard = true;
+        work->silence_said = false;
+        work->silent_ms = 0;
+    } else if (work->silent_ms == 0) {
+        work->silent_ms = now_ms;
+    } else if (now_ms - work->silent_ms >= (work->heard ? PAIR_SILENT_MS : PAIR_UNHEARD_MS)) {
+        if (!work->silence_said) {
+            session_note(first, "%s and %s do not hear each other; linking them again", first->name,
+                         second->name);
+        }
+        work->silence_said = true;
+        work->tries = 1; /* what is left of the session goes first */
+        start(daemon, work);
+    }
+}
+
+/* Which joined nodes do not hear each other; in every PAIR_LOOK_MS. */
+static void look_all(struct daemon *daemon)
+{
+    struct pair_work *work;
+
+    for (work = daemon->pairs; work != NULL; work = work->next) {
+        struct world_node *first = world_node_by_id(&daemon->world, work->id[0]);
+        const struct world_node *second = world_node_by_id(&daemon->world, work->id[1]);
+
+        if (!work->up || first->session == NULL || second->session == NULL) {
+            work->silent_ms = 0;
+        } else {
+            look(daemon, work, first, second);
+        }
+    }
+}
+
 void pairs_tick(struct daemon *daemon)
 {
     struct pair_work *work;
 
+    if (daemon_now(daemon) >= daemon->pairs_look_ms) {
+        daemon->pairs_look_ms = daemon_now(daemon) + PAIR_LOOK_MS;
+        look_all(daemon);
+    }
     for (work = daemon->pairs; work != NULL; work = work->next) {
         const struct world_node *first = world_node_by_id(&daemon->world, work->id[0]);
         const struct world_node *second = world_node_by_id(&daemon->world, work->id[1]);

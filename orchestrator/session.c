@@ -194,6 +194,7 @@ static void node_lose(struct daemon *daemon, struct world_node *node, const char
     node->stage_since_ms = daemon_now(daemon);
     node->image_count = 0;
     node->peer_alive_count = 0;
+    memset(node->hears, 0, sizeof(node->hears));
     snprintf(node->lost_why, sizeof(node->lost_why), "%s", why);
     session_note(node, "lost: %s", why);
     snprintf(text, sizeof(text), "node lost: %s, %s", node->name, why);
@@ -445,6 +446,13 @@ static void on_heartbeat(struct session *session, const Sf__Control__NodeHeartbe
     uint16_t *peers = realloc(node->peers_alive, (count + 1) * sizeof(*peers));
     uint32_t index;
 
+    memset(node->hears, 0, sizeof(node->hears));
+    for (index = 0; index < count; index++) {
+        uint32_t id = beat->peers_alive[index];
+        if (id <= WORLD_NODES_MAX) {
+            node->hears[id / 64] |= 1ull << (id % 64);
+        }
+    }
     if (peers != NULL) {
         node->peers_alive = peers;
         node->peer_alive_count = count;

@@ -135,7 +135,8 @@ struct world_node {
     uint32_t link_next; /* number for the next link it is told to open */
     uint16_t *peers_alive;
     uint32_t peer_alive_count;
-    const struct world_image **images; /* it has in memory */
+    uint64_t hears[(WORLD_NODES_MAX + 64) / 64]; /* the same, a bit for each node id */
+    const struct world_image **images;           /* it has in memory */
     uint32_t image_count;
     struct world_log log;
     void *session; /* fabricd's connection to it; NULL unless joined */
@@ -207,6 +208,11 @@ struct world_node *world_node_add(struct world *world, const char *name, uint16_
 bool world_node_has_image(const struct world_node *node, const struct world_image *image);
 SF_MUST_CHECK sf_status world_node_image_add(struct world_node *node,
                                              const struct world_image *image);
+/* Whether it said in its last heart-beat that it hears that node. */
+static inline bool world_node_hears(const struct world_node *node, uint16_t id)
+{
+    return id <= WORLD_NODES_MAX && (node->hears[id / 64] >> (id % 64) & 1) != 0;
+}
 const char *world_stage_name(enum world_stage stage);
 
 struct world_image *world_image_find(const struct world *world, const uint8_t *digest);

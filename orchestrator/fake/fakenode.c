@@ -16,6 +16,7 @@
  *   fault NAME / exit NAME CODE / log NAME TEXT / say TEXT
  *   away / back / again   drops the connection; comes back as it was; comes back as after a start
  *   hang / beat        stops and goes on with heart-beats
+ *   deaf / hear        says that it hears no peer; those again that it was told of
  *   quit
  */
 #include <inttypes.h>
@@ -44,6 +45,8 @@ static const char *machine = "";
 static uint32_t key_bytes = 32;
 static uint32_t node_id, epoch;
 static bool beating = true;
+static bool deaf;
+static bool peers[1024]; /* it was told of */
 
 static struct {
     char verb[16], kind[32], what[80];
@@ -229,7 +232,9 @@ static void peer_add(uint64_t request, const Sf__Control__PeerAdd *body)
             body->ipv4 >> 16 & 255, body->ipv4 >> 8 & 255, body->ipv4 & 255, body->mac.data[0],
             body->mac.data[5]);
     }
-    handle(request, "peer", body->name);
+    if (handle(request, "peer", body->name)) {
+        peers[body->node_id % 1024] = true;
+    }
 }
 
 static void on_message(void *arg, struct control_stream *from,
@@ -258,6 +263,7 @@ static void on_message(void *arg, struct control_stream *from,
         peer_add(request, envelope->peer_add);
         break;
     case SF__CONTROL__ENVELOPE__BODY_PEER_REMOVE:
+        peers[envelope->peer_remove->node_id % 1024] = false;
         snprintf(number, sizeof(number), "%u", envelope->peer_remove->node_id);
         handle(request, "unpeer", number);
         break;
@@ -357,8 +363,15 @@ static void on_beat(uv_timer_t *timer)
 {
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__NodeHeartbeat body = SF__CONTROL__NODE_HEARTBEAT__INIT;
+    uint32_t alive[1024];
 
     (void)timer;
+    body.peers_alive = alive;
+    for (uint32_t id = 0; id < 1024; id++) {
+        if (peers[id] && !deaf) {
+            alive[body.n_peers_alive++] = id;
+        }
+    }
     if (beating && node_id != 0) {
         envelope.body_case = SF__CONTROL__ENVELOPE__BODY_NODE_HEARTBEAT;
         envelope.node_heartbeat = &body;
@@ -442,11 +455,14 @@ static void obey(char *line)
         epoch = 0;
         sip_count = 0;
         wire_count = 0;
+        memset(peers, 0, sizeof(peers));
         join();
     } else if (strcmp(line, "hang") == 0) {
         beating = false;
     } else if (strcmp(line, "beat") == 0) {
         beating = true;
+    } else if (strcmp(line, "deaf") == 0 || strcmp(line, "hear") == 0) {
+        deaf = line[0] == 'd';
     } else if (strcmp(line, "quit") == 0) {
         exit(0);
     } else {

@@ -245,7 +245,9 @@ static sf_status dpdk_start(const struct link_dpdk_options *options, const char 
 static int hosted(const struct node_options *options)
 {
     static struct node node;
-    struct agent_options agent = {.address = "127.0.0.1"};
+    /* Else fabricd sees by itself where we are. */
+    bool near = ntohl(options->controller.sin_addr.s_addr) >> 24 == 127;
+    struct agent_options agent = {.address = near ? "127.0.0.1" : ""};
     struct link_dpdk_options dpdk;
     char pci[LINKS_PCI_BYTES], text[TEXT_BYTES] = "";
     const char *why = "";

@@ -1,13 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each side says hello until it has heard the other say its session's number: then the other will
- * answer to no earlier session of either. A side that knows the other's number says it with its
- * next hello; a frame with our number in it shows as well that the other knows it.
+ * In the clear. The node with the lower id calls: it says hello with its session's number until the
+ * other says that number back, with its own. Then it sends frames, which show the other that it has
+ * been heard. The other, as long as nobody calls, asks for it by a hello without a number.
+ *
+ * A session goes with one session of the peer only: who answers is bound when it hears the call,
+ * the caller when it hears its number said back. Bound, and a higher number comes: the peer began
+ * anew, and we do, with a new number, so that no frame to the old one can reach us. An unbound
+ * caller has told its number to nobody who could send frames to it, so it need not. Were both bound
+ * by the first hello, two that begin at once could each make the other's number old, for ever.
  */
 #include "session.h"
 
 #define HELLO_NS_FIRST 20000000ull
 #define HELLO_NS_MAX 200000000ull
+/* A session that has just begun does not begin anew: each end is a walk through all endpoints. */
+#define AGAIN_NS 10000000ull
+
+static bool is_caller(const struct fab__session *session)
+{
+    return session->node->node_id < session->peer_id;
+}
 
 void fab__session_opened(struct fab__session *session)
 {
@@ -44,14 +57,43 @@ static struct fab__session *session_for(struct fab__session *session,
         }
         return NULL;
     }
-    /*
-     * It began anew: so do we. If ours is not open, nothing was said in it yet, and it will do; to
-     * begin anew then as well could go on for ever, each because of the other.
-     */
-    if (session->open && hello->source_session > session->peer_number) {
-        return fab__session_again(session, now_ns);
+    if (session->peer_number == 0 || hello->source_session == session->peer_number) {
+        return session;
     }
-    return session;
+    if (now_ns - session->begun_ns < AGAIN_NS) {
+        session->info.frames_rejected++;
+        return NULL; /* it says so again */
+    }
+    return fab__session_again(session, now_ns); /* it began anew: so do we */
+}
+
+static void peer_bind(struct fab__session *session, const struct fab__hello *hello)
+{
+    session->peer_number = hello->source_session;
+    session->frame_bytes =
+        hello->mtu_bytes < session->mtu_bytes ? hello->mtu_bytes : session->mtu_bytes;
+}
+
+static void caller_take(struct fab__session *session, const struct fab__hello *hello)
+{
+    bool said_back = hello->target_session == session->number;
+
+    if (session->open) {
+        session->heartbeat_due |= said_back; /* it has not heard from us yet */
+    } else if (said_back) {
+        peer_bind(session, hello);
+        fab__session_opened(session);
+    } else {
+        session->hello_due = true;
+    }
+}
+
+static void answerer_take(struct fab__session *session, const struct fab__hello *hello)
+{
+    if (session->peer_number == 0) {
+        peer_bind(session, hello);
+    }
+    session->hello_due |= !session->open;
 }
 
 static void plain_take(struct fab__session *session, const struct fab__hello *hello,
@@ -65,17 +107,10 @@ static void plain_take(struct fab__session *session, const struct fab__hello *he
     session->info.heard_ns = now_ns;
     session->info.frames_received++;
     session->info.bytes_received += length;
-    session->peer_number = hello->source_session;
-    if (!session->open) {
-        session->frame_bytes =
-            hello->mtu_bytes < session->mtu_bytes ? hello->mtu_bytes : session->mtu_bytes;
-    }
-    if (hello->target_session != session->number) {
-        session->hello_due = true;
-    } else if (session->open) {
-        session->heartbeat_due = true; /* it does not know yet that we know it */
+    if (is_caller(session)) {
+        caller_take(session, hello);
     } else {
-        fab__session_opened(session);
+        answerer_take(session, hello);
     }
     fab__ready(session);
 }

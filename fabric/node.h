@@ -155,16 +155,17 @@ struct fab_node {
     struct fab__session *sessions[FAB_NODES_MAX];
     uint16_t session_ids[FAB_NODES_MAX]; /* of the session_count that exist, in no order */
     uint32_t session_count;
-    uint32_t session_counter;         /* numbers the sessions this node began */
     struct fab__session *ready_first; /* sessions that may have something to send, in turn */
     struct fab__session *ready_last;
     uint64_t tick_ns; /* nothing is due before; may be early */
     uint64_t now_ns;  /* as last told */
 
+    /* By id, whether there is a session or not. */
     struct {
-        uint32_t count;
-        struct sf_cause cause; /* of the last */
-    } losses[FAB_NODES_MAX];   /* of sessions, by peer */
+        uint32_t session_counter;   /* of sessions to it in this boot: numbers them */
+        uint32_t loss_count;        /* of sessions */
+        struct sf_cause loss_cause; /* of the last */
+    } peers[FAB_NODES_MAX];
 };
 
 #endif

@@ -194,7 +194,7 @@ static void a_made_up_hello_ends_no_session(void **state)
     ask(imp, exp, 7);
     net_run(&net, 3000 * MS);
     ask(imp, exp, 8);
-    assert_null(fab(1)->sessions[2]->successor);
+    assert_null(fab(2)->sessions[1]->successor);
 }
 
 static void either_side_can_begin_anew(void **state)

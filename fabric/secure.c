@@ -8,14 +8,17 @@
  * through: that one is its successor. The initiator says in message 1's header which session of the
  * responder it has; a responder that has that very one goes on with it, whoever asked. A responder
  * keeps its successor, because the initiator may be through already and use it.
+ *
+ * So what a stranger says changes nothing: a message is read before anything else happens, and not
+ * more often than SECURE_READ_NS allows. An initiator keeps the successor that it was asked for,
+ * and its number with it, however often it is asked.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "session.h"
 
-#define SECURE_READ_NS 10000000ull     /* between two handshakes that a peer can make us compute */
-#define SECURE_ANSWER_NS 1000000000ull /* an initiator's successor without answer is given up */
+#define SECURE_READ_NS 10000000ull /* between two messages that a peer can make us read */
 
 static bool is_initiator(const struct fab__session *session)
 {
@@ -93,6 +96,16 @@ static bool keys_take(struct fab__session *session, const struct fab__hello *hel
     return true;
 }
 
+/* Each message that is read costs time, also one that is forged. */
+static bool read_may(struct fab__session *session, uint64_t now_ns)
+{
+    if (now_ns < session->secure->read_next_ns) {
+        return false;
+    }
+    session->secure->read_next_ns = now_ns + SECURE_READ_NS;
+    return true;
+}
+
 static void heard(struct fab__session *session, uint32_t length, uint64_t now_ns)
 {
     session->info.alive = true;
@@ -101,25 +114,22 @@ static void heard(struct fab__session *session, uint32_t length, uint64_t now_ns
     session->info.bytes_received += length;
 }
 
-/* NULL: there is one already that may still come through, or no memory. */
-static struct fab__session *successor_make(struct fab__session *session, uint64_t now_ns)
-{
-    if (session->successor != NULL) {
-        return NULL;
-    }
-    session->successor = fab__session_twin(session, now_ns);
-    if (session->successor != NULL) {
-        session->successor->hello_due = false;
-        session->successor->hello_at_ns = UINT64_MAX;
-        fab__timer(session->node, now_ns + SECURE_ANSWER_NS);
-    }
-    return session->successor;
-}
-
 static void successor_drop(struct fab__session *session)
 {
     fab__session_free(session->successor);
     session->successor = NULL;
+}
+
+/* In the place of the last one. NULL: no memory, or no numbers. */
+static struct fab__session *successor_make(struct fab__session *session, uint64_t now_ns)
+{
+    successor_drop(session);
+    session->successor = fab__session_twin(session, now_ns);
+    if (session->successor != NULL) {
+        session->successor->hello_due = false;
+        session->successor->hello_at_ns = UINT64_MAX;
+    }
+    return session->successor;
 }
 
 /* --- the initiator -------------------------------------------------------------------------- */
@@ -163,9 +173,13 @@ static bool answered(struct fab__session *session, const struct fab__hello *hell
         return true; /* once more */
     }
     if (of == NULL || hello->target_session != of->number || of->open ||
+        !read_may(session, now_ns) ||
         fab__handshake_read(&of->secure->handshake, bytes, FAB__HELLO_BYTES,
-                            bytes + FAB__HELLO_BYTES) != SF_OK ||
-        !keys_take(of, hello)) {
+                            bytes + FAB__HELLO_BYTES) != SF_OK) {
+        return false;
+    }
+    if (!keys_take(of, hello)) {
+        successor_drop(session);
         return false;
     }
     if (of != session) {
@@ -184,17 +198,17 @@ static bool is_again(const struct fab__session *session, const uint8_t *bytes)
            memcmp(session->secure->answered, bytes, sizeof(session->secure->answered)) == 0;
 }
 
-static bool message_take(struct fab__session *session, const struct fab__hello *hello,
-                         const uint8_t *bytes)
+/* Answers message 1, which `handshake` has read. */
+static bool message_answer(struct fab__session *session, const struct fab__handshake *handshake,
+                           const struct fab__hello *hello, const uint8_t *bytes)
 {
     struct fab__secure *secure = session->secure;
 
     secure->keyed = false;
     secure->hello_bytes = 0;
-    fab__handshake_begin(&secure->handshake, &secure->pair, false);
-    if (fab__handshake_read(&secure->handshake, bytes, FAB__HELLO_BYTES,
-                            bytes + FAB__HELLO_BYTES) != SF_OK ||
-        !hello_compose(session, FAB__HELLO_ANSWER, hello->source_session) ||
+    secure->handshake = *handshake;
+    secure->handshake.pair = &secure->pair;
+    if (!hello_compose(session, FAB__HELLO_ANSWER, hello->source_session) ||
         !keys_take(session, hello)) {
         secure->hello_bytes = 0;
         return false;
@@ -204,10 +218,28 @@ static bool message_take(struct fab__session *session, const struct fab__hello *
     return true;
 }
 
+/* The peer has made message 1, some time: a session for it, beside one that is open. */
+static bool call_take(struct fab__session *session, const struct fab__handshake *handshake,
+                      const struct fab__hello *hello, const uint8_t *bytes, uint64_t now_ns)
+{
+    struct fab__session *of = session->open ? successor_make(session, now_ns) : session;
+
+    if (of == NULL) {
+        return false;
+    }
+    if (!message_answer(of, handshake, hello, bytes)) {
+        successor_drop(session);
+        return false;
+    }
+    return true;
+}
+
 static bool called(struct fab__session *session, const struct fab__hello *hello,
                    const uint8_t *bytes, uint64_t now_ns)
 {
-    struct fab__session *successor;
+    const struct fab__session *newest = session->successor != NULL ? session->successor : session;
+    struct fab__handshake handshake;
+    bool taken;
 
     if (is_again(session, bytes)) {
         session->hello_due = !session->open;
@@ -217,22 +249,16 @@ static bool called(struct fab__session *session, const struct fab__hello *hello,
         session->successor->hello_due = true;
         return true;
     }
-    if (hello->source_session <= session->peer_number ||
-        (session->open && hello->target_session == session->number) ||
-        now_ns < session->secure->read_next_ns) {
+    if (hello->source_session <= newest->peer_number ||
+        (session->open && hello->target_session == session->number) || !read_may(session, now_ns)) {
         return false;
     }
-    session->secure->read_next_ns = now_ns + SECURE_READ_NS;
-    if (!session->open) {
-        return message_take(session, hello, bytes);
-    }
-    successor_drop(session);
-    successor = successor_make(session, now_ns);
-    if (successor == NULL || !message_take(successor, hello, bytes)) {
-        successor_drop(session);
-        return false;
-    }
-    return true;
+    fab__handshake_begin(&handshake, &session->secure->pair, false);
+    taken = fab__handshake_read(&handshake, bytes, FAB__HELLO_BYTES, bytes + FAB__HELLO_BYTES) ==
+                SF_OK &&
+            call_take(session, &handshake, hello, bytes, now_ns);
+    fab__handshake_wipe(&handshake);
+    return taken;
 }
 
 /* --- hellos --------------------------------------------------------------------------------- */
@@ -276,17 +302,4 @@ uint32_t fab__secure_hello_make(struct fab__session *session, uint8_t *bytes)
     hello.target_session = 0;
     fab__hello_write(bytes, &hello);
     return FAB__HELLO_BYTES;
-}
-
-void fab__secure_tick(struct fab__session *session, uint64_t now_ns)
-{
-    struct fab__session *successor = session->successor;
-
-    if (successor != NULL && is_initiator(session)) {
-        if (now_ns >= successor->begun_ns + SECURE_ANSWER_NS) {
-            successor_drop(session);
-        } else {
-            fab__timer(session->node, successor->begun_ns + SECURE_ANSWER_NS);
-        }
-    }
 }

@@ -121,10 +121,11 @@ uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns)
 static sf_status session_create(struct fab_node *node, const struct fab_peer *peer, uint64_t now_ns,
                                 struct fab__session **out_session)
 {
+    uint32_t *counter = &node->peers[peer->node_id].session_counter;
     struct fab__session *session;
     sf_status st;
 
-    if (node->session_counter == SESSION_COUNTER_MAX) {
+    if (*counter == SESSION_COUNTER_MAX) {
         return SF_LIMIT;
     }
     session = calloc(1, sizeof(*session));
@@ -135,7 +136,7 @@ static sf_status session_create(struct fab_node *node, const struct fab_peer *pe
     session->peer_id = peer->node_id;
     session->peer_epoch = peer->epoch;
     session->mtu_bytes = session->frame_bytes = peer->mtu_bytes;
-    session->number = (uint32_t)node->epoch << FAB__SESSION_EPOCH_SHIFT | ++node->session_counter;
+    session->number = (uint32_t)node->epoch << FAB__SESSION_EPOCH_SHIFT | ++*counter;
     session->steady = peer->steady;
     session->rx_next = 1;
     session->begun_ns = now_ns;
@@ -216,8 +217,8 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause)
     struct fab_node *node = session->node;
     uint16_t id = session->peer_id;
 
-    node->losses[id].count++;
-    node->losses[id].cause = cause;
+    node->peers[id].loss_count++;
+    node->peers[id].loss_cause = cause;
     session_forget(session);
     fab__window_fini(session); /* first: messages that are half sent have blocks in it */
     for (uint32_t i = 0; i < node->ep_used; i++) {
@@ -291,6 +292,16 @@ void fab__sessions_fini(struct fab_node *node)
     node->session_count = 0;
 }
 
+/* Is it the same boot of the same node, over the same link, with the same key? */
+static bool peer_is_same(const struct fab__session *session, const struct fab_peer *peer)
+{
+    struct fab_peer known = peer_of(session);
+
+    return peer->epoch == known.epoch && peer->mtu_bytes == known.mtu_bytes &&
+           peer->steady == known.steady && peer->sealed == known.sealed &&
+           (!peer->sealed || memcmp(peer->key, known.key, sizeof(known.key)) == 0);
+}
+
 sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer, uint64_t now_ns)
 {
     struct fab__session *session;
@@ -302,10 +313,12 @@ sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer, uint6
         return SF_BADARG;
     }
     session = node->sessions[peer->node_id];
-    if (session != NULL && session->peer_epoch == peer->epoch) {
+    if (session != NULL && peer_is_same(session, peer)) {
         return SF_EXISTS;
     }
-    if (session != NULL) {
+    if (session != NULL && session->peer_epoch == peer->epoch) {
+        fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
+    } else if (session != NULL) {
         fab__session_end(session, SF_CAUSE_OF(NODE_LOST));
     }
     st = session_create(node, peer, now_ns, &session);
@@ -368,8 +381,8 @@ uint32_t fab_peer_losses(const struct fab_node *node, uint16_t peer_id, struct s
         *out_cause = SF_CAUSE_OF(NONE);
         return 0;
     }
-    *out_cause = node->losses[peer_id].cause;
-    return node->losses[peer_id].count;
+    *out_cause = node->peers[peer_id].loss_cause;
+    return node->peers[peer_id].loss_count;
 }
 
 /* --- answers -------------------------------------------------------------------------------- */
@@ -439,12 +452,11 @@ static void session_tick(struct fab__session *session, uint64_t now_ns)
     if (now_ns >= session->hello_at_ns) {
         session->hello_due = true;
     }
-    fab__secure_tick(session, now_ns);
     session->starved = false;
     fab__ack_tick(session, now_ns);
     fab__timer(node, silence_deadline(session));
     fab__timer(node, session->resend_at_ns);
-    fab__timer(node, beat_ns);
+    fab__timer(node, session->open ? beat_ns : UINT64_MAX);
     fab__timer(node, session->hello_due ? UINT64_MAX : session->hello_at_ns);
     if (fab__session_pending(session)) {
         fab__ready(session);

@@ -84,7 +84,7 @@ struct fab__secure {
     uint8_t hello[FAB__HELLO_BYTES + FAB__HANDSHAKE_BYTES];
     uint32_t hello_bytes;
     uint8_t answered[FAB__HELLO_BYTES + FAB__HANDSHAKE_BYTES]; /* responder: what hello answers */
-    uint64_t read_next_ns; /* responder: a handshake costs time, so not before */
+    uint64_t read_next_ns; /* a message costs time to read, so not before */
 };
 
 struct fab__session {
@@ -135,7 +135,7 @@ struct fab__session {
     uint64_t ack_at_ns; /* by when one has to go out, if any frame is unacked */
     uint64_t newest_ns; /* arrival of the last frame */
 
-    uint64_t last_sent_ns;
+    uint64_t last_sent_ns; /* of a frame; a hello is none */
     uint64_t begun_ns;
     uint64_t hello_at_ns; /* UINT64_MAX: none to be sent */
     uint64_t hello_wait_ns;
@@ -210,7 +210,6 @@ void fab__secure_fini(struct fab__session *session);
 void fab__secure_hello_take(struct fab__session *session, const struct fab__hello *hello,
                             const uint8_t *bytes, uint32_t length, uint64_t now_ns);
 uint32_t fab__secure_hello_make(struct fab__session *session, uint8_t *bytes);
-void fab__secure_tick(struct fab__session *session, uint64_t now_ns);
 
 /* --- receive.c: frames that come in --------------------------------------------------------- */
 

@@ -303,6 +303,10 @@ static sf_status peer_add(uint16_t at, uint16_t node_id, uint16_t epoch, uint32_
 {
     struct fab_peer peer = {.node_id = node_id, .epoch = epoch, .mtu_bytes = mtu_bytes};
 
+    if (node_id >= 1 && node_id <= net.node_count) {
+        peer.sealed = net_sealed;
+        memcpy(peer.key, net.nodes[node_id].key, sizeof(peer.key));
+    }
     return fab_peer_add(fab(at), &peer, net.now_ns);
 }
 

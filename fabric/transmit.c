@@ -151,6 +151,7 @@ static bool session_tx(struct fab__session *session, struct fab_frame *frame, ui
         return false;
     }
     session->heartbeat_due = false;
+    session->last_sent_ns = now_ns; /* a hello is no heart-beat: strangers can ask for many */
     return true;
 }
 
@@ -168,7 +169,6 @@ bool fab_tx_frame(struct fab_node *node, uint16_t peer_id, struct fab_frame *fra
     if (!session_tx(session, frame, now_ns)) {
         return false;
     }
-    session->last_sent_ns = now_ns;
     session->info.frames_sent++;
     session->info.bytes_sent += frame->length + frame->tail_length;
     return true;

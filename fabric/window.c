@@ -145,6 +145,9 @@ static uint64_t resend_after(const struct fab__session *session)
     if (after < RESEND_NS_MIN) {
         after = RESEND_NS_MIN;
     }
+    if (after > RESEND_NS_MAX) {
+        return RESEND_NS_MAX; /* whatever it is shifted by */
+    }
     after <<= session->backoff;
     return after < RESEND_NS_MAX ? after : RESEND_NS_MAX;
 }

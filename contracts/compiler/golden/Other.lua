@@ -259,9 +259,9 @@ if not _G.sipfabric then
         for word = 0, tvb(1, 1):uint() - 1 do tree:add_le(f.sack, tvb(24 + 8 * word, 8)) end
     end
 
-    -- Who sends this number to that address.
-    local function session_key(address, range)
-        return tostring(address) .. " " .. hex(range)
+    -- Who sends this number to that address: numbers count each peer's sessions.
+    local function session_key(address, peer, range)
+        return tostring(address) .. " " .. tostring(peer) .. " " .. hex(range)
     end
 
     local function show_hello(tvb, pinfo, tree, first)
@@ -279,8 +279,9 @@ if not _G.sipfabric then
         tree:add(f.ciphers, tvb(20, 1))
         if tvb:len() > 24 then tree:add(f.handshake, tvb(24)) end
         if first then -- frames of the session go to who says this hello
-            sessions[session_key(pinfo.src, tvb(12, 4))] = { source = tvb(6, 2):le_uint(),
-                target = tvb(4, 2):le_uint(), sealed = math.floor(flags / 2) % 2 == 1 }
+            sessions[session_key(pinfo.src, pinfo.dst, tvb(12, 4))] = {
+                source = tvb(6, 2):le_uint(), target = tvb(4, 2):le_uint(),
+                sealed = math.floor(flags / 2) % 2 == 1 }
         end
         return "hello, node " .. tvb(4, 2):le_uint() .. " to " .. tvb(6, 2):le_uint()
     end
@@ -311,7 +312,7 @@ if not _G.sipfabric then
             return show_hello(tvb, pinfo, tree, first)
         end
         if first then
-            local key = session_key(pinfo.dst, tvb(4, 4))
+            local key = session_key(pinfo.dst, pinfo.src, tvb(4, 4))
             local sent = key .. " " .. hex(tvb(16, 4))
             known = { session = sessions[key] }
             if kind == 1 then

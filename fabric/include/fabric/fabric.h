@@ -268,8 +268,9 @@ struct fab_peer {
 };
 
 /*
- * A peer may be talked to from now on. EXISTS: there is a session with that epoch. If one with
- * another epoch exists it is ended first (its channels close with NODE_LOST). BADARG, NOMEM.
+ * A peer may be talked to from now on. EXISTS: there is a session with just that peer. One with
+ * another epoch is ended first (its channels close with NODE_LOST), and so is one with another MTU,
+ * key or other option (LINK_LOST). BADARG, NOMEM. LIMIT: 2^18 sessions to that node in this boot.
  * Until it is heard for the first time, a peer has five times peer_timeout_ns. Later boots of a
  * node must have higher epochs: a hello of a higher one ends the session at once, unless it is
  * sealed: then the orchestrator, or silence, tells. TRUST: with that key there is no secret.

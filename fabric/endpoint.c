@@ -230,6 +230,7 @@ void fab__ep_give_up(struct fab_ep *ep, struct sf_cause cause)
     ep->life = FAB__CLOSING;
     fab__queue_drop(ep, &ep->in, cause);
     fab__assembly_drop(ep, cause);
+    ep->arrival_state = ep->state;
     switch (ep->place) {
     case FAB__LOCAL:
         fab__local_peer_close(ep, cause);

@@ -19,7 +19,7 @@
 #include "test_net.h"
 #include "test_victim.h"
 
-#define SEEDS 60u
+#define SEEDS 80u
 #define STEPS 600u
 
 static struct victim victim;
@@ -99,19 +99,31 @@ static struct sf_cause some_cause(void)
     return (struct sf_cause){.kind = (uint8_t)below(14), .fault = (uint8_t)below(14)};
 }
 
-static void lie_msg(struct fab__writer *writer)
+static const struct ct_contract *topic_table(void)
 {
-    const struct ct_contract *table =
-        topic->life == FAB__FREE ? test_carry() : topic->contract->table;
-    struct fab__wire_msg msg = {.target = target_id()};
+    return topic->life == FAB__FREE ? test_carry() : topic->contract->table;
+}
+
+/* Mostly a legal one. */
+static uint8_t tag_choose(void)
+{
+    const struct ct_contract *table = topic_table();
+    uint8_t tag = 0;
 
     for (uint32_t i = 0; i < 20; i++) {
-        msg.tag = (uint8_t)below(table->message_count);
+        tag = (uint8_t)below(table->message_count);
         if (topic->life != FAB__FREE &&
-            ct_step(table, topic->arrival_state, ct_other(topic->side), msg.tag) != CT_ILLEGAL) {
-            break; /* mostly legal ones */
+            ct_step(table, topic->arrival_state, ct_other(topic->side), tag) != CT_ILLEGAL) {
+            break;
         }
     }
+    return tag;
+}
+
+static void lie_msg(struct fab__writer *writer)
+{
+    const struct ct_contract *table = topic_table();
+    struct fab__wire_msg msg = {.target = target_id(), .tag = tag_choose()};
 
     msg.arg_count = table->messages[msg.tag].arg_count;
     for (uint32_t i = 0; i < msg.arg_count; i++) {
@@ -137,6 +149,24 @@ static void lie_msg(struct fab__writer *writer)
     fab__wire_msg_write(writer, &msg);
 }
 
+/* Scalars in their own widths, as the contract says; now and then too short or too long. */
+static void lie_compact(struct fab__writer *writer)
+{
+    uint8_t tag = tag_choose();
+    const struct ct_contract *table = topic_table();
+
+    fab__write_u64(writer, target_id());
+    fab__write_u8(writer, below(50) == 0 ? (uint8_t)below(256) : tag);
+    for (uint32_t i = 0; i < table->messages[tag].arg_count; i++) {
+        const struct ct_arg *arg = &table->messages[tag].args[i];
+        uint32_t bytes = fab__kind_bytes(arg->kind);
+        if (below(30) == 0) {
+            bytes = below(9);
+        }
+        fab__write_le(writer, below(4) == 0 ? UINT64_MAX : below(2), bytes);
+    }
+}
+
 static void lie_open(struct fab__writer *writer)
 {
     bool carry = below(2) == 0;
@@ -147,7 +177,7 @@ static void lie_open(struct fab__writer *writer)
     fab__write_bytes(writer, carry ? "carry" : "work", carry ? 5 : 4);
 }
 
-static void lie_body(struct fab__writer *writer, uint32_t type)
+static void lie_body(struct fab__writer *writer, uint32_t type, uint8_t flags)
 {
     static const uint8_t zeros[600];
 
@@ -156,7 +186,11 @@ static void lie_body(struct fab__writer *writer, uint32_t type)
         lie_open(writer);
         break;
     case FAB__RECORD_MSG:
-        lie_msg(writer);
+        if ((flags & FAB__MSG_COMPACT) != 0) {
+            lie_compact(writer);
+        } else {
+            lie_msg(writer);
+        }
         break;
     case FAB__RECORD_DATA:
         fab__write_u64(writer, target_id());
@@ -187,9 +221,10 @@ static void lies_write(struct fab__writer *writer)
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t type = below(50) == 0 ? below(256) : 1 + below(FAB__RECORD_MOVED_ACK);
-        bool forwarded = type == FAB__RECORD_CLOSE && below(2) == 0;
-        uint32_t begin = fab__record_begin(writer, (enum fab__record_type)type, forwarded);
-        lie_body(writer, type);
+        bool may = type == FAB__RECORD_CLOSE || type == FAB__RECORD_MSG;
+        uint8_t flags = may ? (uint8_t)below(2) : below(100) == 0 ? (uint8_t)below(256) : 0;
+        uint32_t begin = fab__record_begin(writer, (enum fab__record_type)type, flags);
+        lie_body(writer, type, flags);
         (void)fab__record_end(writer, begin);
     }
 }
@@ -202,6 +237,124 @@ static void lie(void)
     topic_choose();
     lies_write(&writer);
     victim_records(&victim, liar, bytes, writer.length);
+}
+
+/* --- frames that lie ------------------------------------------------------------------------ */
+
+/* One that is right in most of its fields; its records are what an honest one might say, or not. */
+static void lie_frame(void)
+{
+    uint16_t from = hostile();
+    const struct fab__session *session = victim.fab->sessions[from];
+    struct fab__header header;
+    uint8_t bytes[2048];
+    struct fab__writer writer = {.bytes = bytes,
+                                 .capacity = VICTIM_MTU - FAB__HEADER_BYTES_MAX - FAB__TAG_BYTES};
+
+    victim_begin(&victim, from);
+    session = victim.fab->sessions[from];
+    header = victim_header(&victim, from, below(3) == 0 ? FAB__FRAME_CONTROL : FAB__FRAME_RECORDS);
+    header.sequence = session->rx_next;
+    header.ack = session->tx_acked;
+    header.hold_us = (uint16_t)below(FAB__HOLD_US_MAX + 1);
+    switch (below(12)) {
+    case 0: /* of the future, or the past */
+        header.ack = session->tx_next + 1 + below(10);
+        break;
+    case 1:
+        header.ack = session->tx_acked - below(300);
+        break;
+    case 2:
+        header.ack = below(UINT32_MAX);
+        break;
+    case 3:
+        header.sequence = session->rx_next + below(300);
+        break;
+    case 4:
+        header.sequence = session->rx_next - below(300);
+        break;
+    case 5:
+        header.sequence = below(UINT32_MAX);
+        break;
+    case 6:
+        header.number = below(2) == 0 ? below(1000) + 1 : header.number + below(3000);
+        break;
+    case 7:
+        header.target_session += below(3) - 1;
+        break;
+    default: /* what is in flight, bit by bit */
+        header.ack += below(session->tx_next - session->tx_acked + 1);
+        header.sequence += below(3);
+        break;
+    }
+    header.sack_words = (uint8_t)below(FAB__SACK_WORDS_MAX + 1);
+    for (uint32_t i = 0; i < header.sack_words; i++) {
+        header.sack[i] = (uint64_t)below(UINT32_MAX) << 32 | below(UINT32_MAX);
+        header.sack[i] &= below(2) == 0 ? UINT64_MAX : header.sack[i] >> below(64);
+    }
+    if (header.kind == FAB__FRAME_RECORDS) {
+        topic_choose();
+        lies_write(&writer);
+    }
+    victim_frame(&victim, from, &header, bytes, writer.length, below(20) != 0);
+}
+
+/* Sessions end and begin at its word, as far as the victim lets them. */
+static void lie_hello(void)
+{
+    uint16_t from = hostile();
+    const struct fab__session *session = victim.fab->sessions[from];
+    struct fab__hello hello = victim_hello_of(&victim, from);
+    uint32_t message = below(3);
+
+    switch (below(10)) {
+    case 0:
+        hello.flags = (uint8_t)below(4);
+        break;
+    case 1:
+        hello.mtu_bytes = (uint16_t)below(UINT16_MAX);
+        break;
+    case 2:
+        hello.source_epoch = (uint16_t)below(4);
+        break;
+    case 3:
+        hello.target_epoch = (uint16_t)below(3);
+        break;
+    case 4:
+        hello.source_session += below(1000);
+        break;
+    case 5:
+        hello.source_session -= below(10);
+        break;
+    case 6:
+        hello.ciphers = (uint8_t)below(256);
+        break;
+    case 7:
+        hello.source_node = (uint16_t)below(5);
+        break;
+    default:
+        break;
+    }
+    if (session != NULL && below(2) == 0) {
+        hello.target_session = session->successor != NULL && below(2) == 0
+                                   ? session->successor->number
+                                   : session->number;
+    } else if (below(3) == 0) {
+        hello.target_session = 0;
+    }
+    if (!victim.sealed[from] && below(10) != 0) {
+        message = VICTIM_NO_MESSAGE;
+    }
+    victim_hello(&victim, from, &hello, (enum victim_message)message);
+    if (below(2) == 0 && victim.fab->sessions[from] != NULL) {
+        struct fab__header header = victim_header(&victim, from, FAB__FRAME_CONTROL);
+        session = victim.fab->sessions[from];
+        if (session->successor != NULL) {
+            header.target_session = session->successor->number;
+            header.ack = 1;
+        }
+        victim_frame(&victim, from, &header, NULL, 0, true);
+    }
 }
 
 /* --- noise ---------------------------------------------------------------------------------- */
@@ -252,10 +405,10 @@ static void run(uint64_t seed, uint64_t *lost)
 {
     print_message("# seed %llu\n", (unsigned long long)seed);
     random_state = seed * 0x9e3779b97f4a7c15ull | 1u;
-    victim_make(&victim);
+    victim_make(&victim, (uint32_t)seed);
     deceived = victim.fab;
     for (uint32_t i = 0; i < STEPS; i++) {
-        switch (below(20)) {
+        switch (below(25)) {
         case 0:
             noise();
             break;
@@ -263,7 +416,19 @@ static void run(uint64_t seed, uint64_t *lost)
             damaged();
             break;
         case 2:
+            lie_hello();
+            break;
         case 3:
+        case 8:
+        case 9:
+        case 10:
+        case 11:
+        case 12:
+            lie_frame();
+            break;
+        case 13:
+            victim.now_ns += below(20) == 0 ? 1ull << below(32) : below(20000000);
+            break;
         case 4:
         case 5:
         case 6:

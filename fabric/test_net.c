@@ -170,6 +170,9 @@ static void frame_push(struct net *net, uint16_t from, uint16_t to, const uint8_
         frame->due_ns += net_below(net, REORDER_NS);
     }
     memcpy(frame->bytes, bytes, length);
+    if (net->damage_percent != 0 && net_below(net, 100) < net->damage_percent) {
+        frame->bytes[net_below(net, length)] ^= (uint8_t)(1u << net_below(net, 8));
+    }
 }
 
 static void node_send(struct net *net, struct net_node *node)
@@ -199,7 +202,7 @@ static void frames_deliver(struct net *net)
 
     for (uint32_t i = 0; i < count; i++) {
         struct net_frame *frame = &net->frames[i];
-        if (frame->due_ns <= net->now_ns) {
+        if (frame->due_ns <= net->now_ns && net->slow[frame->to] <= net->now_ns) {
             fab_rx(net->nodes[frame->to].fab, frame->from, frame->bytes, frame->length,
                    net->now_ns);
         } else {
@@ -218,7 +221,9 @@ void net_run(struct net *net, uint64_t ns)
 
     while (net->now_ns < end_ns) {
         for (uint16_t id = 1; id <= net->node_count; id++) {
-            node_send(net, &net->nodes[id]);
+            if (net->slow[id] <= net->now_ns) {
+                node_send(net, &net->nodes[id]);
+            }
         }
         net->now_ns += STEP_NS;
         frames_deliver(net);

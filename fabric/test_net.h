@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_net.h - a few nodes in one process, joined by a network that can lose, duplicate and
- * reorder frames, all from one seed. Time is a variable.
+ * test_net.h - a few nodes in one process, joined by a network that can lose, duplicate, reorder
+ * and damage frames, all from one seed. Time is a variable.
  */
 #ifndef FABRIC_TEST_NET_H
 #define FABRIC_TEST_NET_H
@@ -50,6 +50,8 @@ struct net {
     uint32_t duplicate_percent;
     uint32_t reorder_percent;
     bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* no frame passes from, to */
+    uint64_t slow[NET_NODES_MAX + 1];               /* that node does not look at its link before */
+    uint32_t damage_percent;                        /* some bit of a frame is turned over */
     /* May change a frame on its way; answers its length. NULL: none does. */
     uint32_t (*tamper)(struct net *net, uint16_t from, uint16_t to, uint8_t *bytes,
                        uint32_t length);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_victim.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define OWNER 5u
+#define MS 1000000ull
 
 static void require(bool condition, const char *text)
 {
@@ -24,42 +26,236 @@ static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
     victim->lost_count++;
 }
 
-/* The hostile node says hello as an honest one would. */
-static void hello_give(struct victim *victim, uint16_t id)
+static void on_random(void *arg, uint8_t *bytes, uint32_t length)
 {
-    const struct fab__session *session = victim->fab->sessions[id];
-    uint8_t bytes[FAB__HELLO_BYTES];
+    struct victim *victim = arg;
+
+    for (uint32_t i = 0; i < length; i++) {
+        victim->random = victim->random * 6364136223846793005ull + 1442695040888963407ull;
+        bytes[i] = (uint8_t)(victim->random >> 56);
+    }
+}
+
+/* --- keys ----------------------------------------------------------------------------------- */
+
+static const struct {
+    uint8_t secret[FAB_KEY_BYTES];
+} nodes[4] = {{{0}}, {{0x11}}, {{0x22}}, {{0x33}}};
+
+static void public_key(uint16_t id, uint8_t key[FAB_KEY_BYTES])
+{
+    require(crypto_scalarmult_base(key, nodes[id].secret) == 0, "a key");
+}
+
+/* What a hostile node and the victim have in common, as the hostile one computes it. */
+static const struct fab__pair *pair_of(uint16_t id)
+{
+    static struct fab__pair pairs[4];
+    static bool made[4];
+    uint8_t key[FAB_KEY_BYTES];
+
+    if (!made[id]) {
+        public_key(VICTIM_ID, key);
+        require(fab__pair_init(&pairs[id], nodes[id].secret, key) == SF_OK, "a pair");
+        made[id] = true;
+    }
+    return &pairs[id];
+}
+
+/* --- hellos --------------------------------------------------------------------------------- */
+
+/* The session, or successor, that a hostile node would talk to by that number. */
+static struct fab__session *session_by_number(const struct victim *victim, uint16_t id,
+                                              uint32_t number)
+{
+    struct fab__session *session = victim->fab->sessions[id];
+
+    if (session != NULL && session->number != number && session->successor != NULL &&
+        session->successor->number == number) {
+        return session->successor;
+    }
+    return session;
+}
+
+struct fab__hello victim_hello_of(struct victim *victim, uint16_t from)
+{
+    const struct fab__session *session = victim->fab->sessions[from];
     struct fab__hello hello = {
+        .flags = victim->sealed[from] ? FAB__HELLO_SEALED : 0,
         .mtu_bytes = VICTIM_MTU,
-        .source_node = id,
+        .source_node = from,
         .target_node = VICTIM_ID,
         .source_epoch = 1,
         .target_epoch = 1,
-        .source_session = victim->session[id],
-        .target_session = session->number,
+        .source_session = ++victim->session[from],
+        .target_session = from > VICTIM_ID && session != NULL ? session->number : 0,
+        .ciphers = victim->sealed[from] ? fab__ciphers_here() : 0,
     };
 
-    fab__hello_write(bytes, &hello);
-    fab_rx(victim->fab, id, bytes, sizeof(bytes), victim->now_ns);
+    if (victim->sealed[from] && from > VICTIM_ID) {
+        hello.flags |= FAB__HELLO_ANSWER;
+    }
+    return hello;
 }
 
-static void peer_begin(struct victim *victim, uint16_t id)
+/* Message 1 of node 1, or node 3's answer to the victim's. False: there is nothing to answer. */
+static bool message_make(struct victim *victim, uint16_t from, const struct fab__hello *hello,
+                         uint8_t *bytes)
 {
-    struct fab_peer peer = {.node_id = id, .epoch = 1, .mtu_bytes = VICTIM_MTU};
+    const struct fab__session *session = session_by_number(victim, from, hello->target_session);
+    struct fab__handshake handshake;
+    uint8_t ephemeral[FAB_KEY_BYTES];
 
-    if (victim->fab->sessions[id] == NULL) {
-        require(fab_peer_add(victim->fab, &peer, victim->now_ns) == SF_OK,
-                "a peer cannot be added again");
+    fab__handshake_begin(&handshake, pair_of(from), from < VICTIM_ID);
+    if (from > VICTIM_ID) {
+        if (session == NULL || session->secure == NULL || session->secure->hello_bytes == 0 ||
+            fab__handshake_read(&handshake, session->secure->hello, FAB__HELLO_BYTES,
+                                session->secure->hello + FAB__HELLO_BYTES) != SF_OK) {
+            return false;
+        }
     }
-    if (!victim->fab->sessions[id]->open) {
-        victim->sequence[id] = 1;
-        victim->session[id] = victim->session[id] == 0 ? 1u << FAB__SESSION_EPOCH_SHIFT | 1u
-                                                       : victim->session[id] + 1;
-        hello_give(victim, id);
-    }
+    on_random(victim, ephemeral, sizeof(ephemeral));
+    require(fab__handshake_write(&handshake, bytes, FAB__HELLO_BYTES, ephemeral,
+                                 bytes + FAB__HELLO_BYTES) == SF_OK,
+            "a message");
+    return true;
 }
 
-void victim_make(struct victim *victim)
+void victim_hello(struct victim *victim, uint16_t from, const struct fab__hello *hello,
+                  enum victim_message message)
+{
+    uint8_t bytes[FAB__HELLO_BYTES + FAB__HANDSHAKE_BYTES] = {0};
+    bool with = message != VICTIM_NO_MESSAGE;
+
+    if (hello->source_session >> FAB__SESSION_EPOCH_SHIFT == 1 &&
+        hello->source_session > victim->session[from]) {
+        victim->session[from] = hello->source_session; /* the next one is higher */
+    }
+    fab__hello_write(bytes, hello);
+    if (message == VICTIM_TRUE_MESSAGE && !message_make(victim, from, hello, bytes)) {
+        return;
+    }
+    victim_bytes(victim, from, bytes, with ? sizeof(bytes) : FAB__HELLO_BYTES);
+}
+
+/* --- frames --------------------------------------------------------------------------------- */
+
+struct fab__header victim_header(const struct victim *victim, uint16_t from, uint8_t kind)
+{
+    const struct fab__session *session = victim->fab->sessions[from];
+
+    return (struct fab__header){
+        .kind = kind,
+        .target_session = session == NULL ? 1 : session->number,
+        .number = victim->number[from] + 1,
+        .sequence = victim->sequence[from],
+        .ack = session == NULL ? 1 : session->tx_next,
+    };
+}
+
+/* The key of a session's other side is the one that this side opens frames with. */
+static void frame_seal(const struct fab__session *session, const struct fab__header *header,
+                       uint8_t *frame, uint32_t length)
+{
+    const struct fab__unsealer *unsealer = &session->secure->unsealer;
+    uint32_t header_bytes = fab__header_bytes(header);
+    uint8_t *text = frame + header_bytes;
+    static struct fab__sealer sealer;
+
+    sealer = (struct fab__sealer){
+        .key = unsealer->keys[unsealer->phase % 3],
+        .phase = unsealer->phase,
+        .number = header->number - 1,
+        .cipher = unsealer->cipher,
+    };
+    (void)!fab__seal(&sealer, header->number, frame, header_bytes, text, length, text);
+}
+
+void victim_frame(struct victim *victim, uint16_t from, const struct fab__header *header,
+                  const uint8_t *bytes, uint32_t length, bool seal)
+{
+    static uint8_t frame[FAB__HEADER_BYTES_MAX + FAB_MTU_BYTES_MAX + FAB__TAG_BYTES];
+    const struct fab__session *session = session_by_number(victim, from, header->target_session);
+    uint32_t header_bytes = fab__header_bytes(header);
+
+    require(length <= FAB_MTU_BYTES_MAX && header->sack_words <= FAB__SACK_WORDS_MAX, "a frame");
+    fab__header_write(frame, header);
+    if (length > 0) {
+        memcpy(frame + header_bytes, bytes, length);
+    }
+    memset(frame + header_bytes + length, 0, FAB__TAG_BYTES);
+    if (session != NULL && session->secure != NULL) {
+        if (seal && session->secure->keyed) {
+            frame_seal(session, header, frame, length);
+        }
+        length += FAB__TAG_BYTES;
+    }
+    victim->number[from] = header->number;
+    victim_bytes(victim, from, frame, header_bytes + length);
+}
+
+/* A frame that acknowledges all the victim has sent. */
+static void frame_give(struct victim *victim, uint16_t from, uint8_t kind, const uint8_t *bytes,
+                       uint32_t length)
+{
+    struct fab__header header = victim_header(victim, from, kind);
+
+    victim->sequence[from] += kind == FAB__FRAME_RECORDS;
+    victim_frame(victim, from, &header, bytes, length, true);
+}
+
+/* --- sessions ------------------------------------------------------------------------------- */
+
+static void peer_add(struct victim *victim, uint16_t id)
+{
+    struct fab_peer peer = {
+        .node_id = id, .epoch = 1, .mtu_bytes = VICTIM_MTU, .sealed = victim->sealed[id]};
+
+    if (peer.sealed) {
+        public_key(id, peer.key);
+    }
+    require(fab_peer_add(victim->fab, &peer, victim->now_ns) == SF_OK,
+            "a peer cannot be added again");
+}
+
+/* The hostile node says hello as an honest one would, and then that it has been heard. */
+static void peer_greet(struct victim *victim, uint16_t id)
+{
+    struct fab__hello hello;
+    uint8_t bytes[VICTIM_MTU];
+
+    victim->sequence[id] = 1;
+    victim->number[id] = 0;
+    victim->now_ns += 11 * MS; /* messages are read in turn */
+    if (victim->sealed[id] && id > VICTIM_ID) {
+        victim->fab->sessions[id]->hello_due = true;
+        (void)fab_tx(victim->fab, id, bytes, sizeof(bytes), victim->now_ns); /* message 1 */
+    }
+    hello = victim_hello_of(victim, id);
+    victim_hello(victim, id, &hello, victim->sealed[id] ? VICTIM_TRUE_MESSAGE : VICTIM_NO_MESSAGE);
+    frame_give(victim, id, FAB__FRAME_CONTROL, NULL, 0);
+}
+
+void victim_begin(struct victim *victim, uint16_t id)
+{
+    if (victim->fab->sessions[id] == NULL) {
+        peer_add(victim, id);
+    }
+    if (victim->fab->sessions[id]->open) {
+        return;
+    }
+    peer_greet(victim, id);
+    if (victim->fab->sessions[id] == NULL || !victim->fab->sessions[id]->open) {
+        /* It has used numbers that leave none above. */
+        fab_peer_remove(victim->fab, id, SF_CAUSE_OF(LINK_LOST));
+        victim->session[id] = 1u << FAB__SESSION_EPOCH_SHIFT;
+        peer_add(victim, id);
+        peer_greet(victim, id);
+    }
+    require(victim->fab->sessions[id]->open, "a hello opens no session");
+}
+
+void victim_make(struct victim *victim, uint32_t sealed)
 {
     struct xh_options heap_options = {.range_bytes = 4u << 20};
     struct fab_options options = {
@@ -68,18 +264,23 @@ void victim_make(struct victim *victim)
         .events = {.session_lost = on_session_lost},
         .events_arg = victim,
         .endpoint_count_max = 128,
+        .secret_key = nodes[VICTIM_ID].secret,
+        .random = on_random,
     };
     struct fab_ep *imp;
     struct fab_ep *exp;
 
-    *victim = (struct victim){.now_ns = 1000000000ull};
+    *victim = (struct victim){.now_ns = 1000000000ull, .random = 1};
+    victim->sealed[1] = (sealed & 1u) != 0;
+    victim->sealed[3] = (sealed & 2u) != 0;
+    victim->session[1] = victim->session[3] = 1u << FAB__SESSION_EPOCH_SHIFT;
     require(xh_heap_create(&heap_options, &victim->heap) == SF_OK, "heap");
     options.heap = victim->heap;
     require(fab_node_create(&options, &victim->fab) == SF_OK, "node");
     require(fab_export_add(victim->fab, "work", test_work(), OWNER) == SF_OK, "export");
     require(fab_export_add(victim->fab, "carry", test_carry(), OWNER) == SF_OK, "export");
-    peer_begin(victim, 1);
-    peer_begin(victim, 3);
+    victim_begin(victim, 1);
+    victim_begin(victim, 3);
     for (uint16_t id = 1; id <= 3; id++) {
         require(fab_open(victim->fab, id, "work", test_work(), &imp) == SF_OK, "open");
         require(fab_open(victim->fab, id, "carry", test_carry(), &imp) == SF_OK, "open");
@@ -100,34 +301,14 @@ void victim_bytes(struct victim *victim, uint16_t from, uint8_t *bytes, uint32_t
     fab_rx(victim->fab, from, bytes, length, victim->now_ns);
 }
 
-/* A frame that acknowledges all the victim has sent. */
-static void frame_give(struct victim *victim, uint16_t from, uint8_t kind, const uint8_t *bytes,
-                       uint32_t length)
-{
-    static uint8_t frame[FAB__HEADER_BYTES + FAB_MTU_BYTES_MAX];
-    const struct fab__session *session = victim->fab->sessions[from];
-    struct fab__header header = {
-        .kind = kind,
-        .target_session = session->number,
-        .number = ++victim->number[from],
-        .sequence = victim->sequence[from],
-        .ack = session->tx_next,
-    };
-
-    victim->sequence[from] += kind == FAB__FRAME_RECORDS;
-    fab__header_write(frame, &header);
-    if (length > 0) {
-        memcpy(frame + FAB__HEADER_BYTES, bytes, length);
-    }
-    victim_bytes(victim, from, frame, FAB__HEADER_BYTES + length);
-}
-
 void victim_records(struct victim *victim, uint16_t from, const uint8_t *bytes, uint32_t length)
 {
-    if (length > 0 && length <= VICTIM_MTU - FAB__HEADER_BYTES) {
-        peer_begin(victim, from);
+    victim_begin(victim, from);
+    if (length > 0 && length <= fab__payload_bytes_max(victim->fab->sessions[from])) {
+        /* The next one in order, whatever other frames have done. */
+        victim->sequence[from] = victim->fab->sessions[from]->rx_next;
         frame_give(victim, from, FAB__FRAME_RECORDS, bytes, length);
-        peer_begin(victim, from);
+        victim_begin(victim, from);
     }
 }
 
@@ -172,7 +353,9 @@ static void hold_send(struct fab_ep *ep, uint32_t what)
     msg.arg_count = ep->plans[msg.tag].arg_count;
     for (uint32_t i = 0; i < msg.arg_count; i++) {
         if (ep->plans[msg.tag].blocks >> i & 1u) {
-            if (xh_alloc(heap, 4 + what % 4000 / 4 * 4, OWNER, &msg.args[i].block) != SF_OK) {
+            uint32_t bytes = 4 + what % 4000 / 4 * 4;
+            bytes *= what / 8 % 4 == 0 ? 64 : 1; /* more than a window, or less than a frame */
+            if (xh_alloc(heap, bytes, OWNER, &msg.args[i].block) != SF_OK) {
                 msg.args[i].block = NULL;
             }
         } else if (ep->plans[msg.tag].eps >> i & 1u) {
@@ -215,26 +398,50 @@ void holders_act(struct fab_node *fab, uint32_t what)
     }
 }
 
-static void drain(struct victim *victim)
+/*
+ * With nothing left to send it must not ask to be called at once. A limit, because a hostile node
+ * that acknowledges could be told something new for ever.
+ */
+void victim_drain(struct victim *victim, enum victim_drain what, uint32_t frames)
 {
     static uint8_t frame[VICTIM_MTU];
-    uint16_t to;
+    uint16_t to = 0;
 
     (void)fab_tick(victim->fab, victim->now_ns);
-    while ((to = fab_tx_pending(victim->fab, victim->now_ns)) != 0) {
-        require(fab_tx(victim->fab, to, frame, sizeof(frame), victim->now_ns) > 0,
-                "a frame was promised");
-        frame_give(victim, to, FAB__FRAME_CONTROL, NULL, 0);
+    while (frames-- > 0 && (to = fab_tx_pending(victim->fab, victim->now_ns)) != 0) {
+        uint32_t length = fab_tx(victim->fab, to, frame, sizeof(frame), victim->now_ns);
+
+        require(length > 0, "a frame was promised");
+        require(length <= victim->fab->sessions[to]->frame_bytes, "a frame is too long");
+        if (what == VICTIM_ACKNOWLEDGE && victim->fab->sessions[to]->open) {
+            frame_give(victim, to, FAB__FRAME_CONTROL, NULL, 0);
+        }
+    }
+    if (fab_tx_pending(victim->fab, victim->now_ns) == 0) {
+        require(fab_tick(victim->fab, victim->now_ns) > victim->now_ns ||
+                    fab_tx_pending(victim->fab, victim->now_ns) != 0,
+                "a node with nothing to do asks for time");
     }
 }
 
 void victim_live(struct victim *victim, uint32_t what)
 {
-    peer_begin(victim, 1);
-    peer_begin(victim, 3);
-    holders_act(victim->fab, what / 3);
-    if (what % 3 == 0) {
-        drain(victim);
+    victim_begin(victim, 1);
+    victim_begin(victim, 3);
+    holders_act(victim->fab, what / 6);
+    switch (what % 6) {
+    case 0:
+    case 1:
+        victim_drain(victim, VICTIM_ACKNOWLEDGE, 1000);
+        break;
+    case 2:
+        victim_drain(victim, VICTIM_LOSE, 1000);
+        break;
+    case 3:
+        victim_drain(victim, VICTIM_LOSE, 1 + what / 6 % 8);
+        break;
+    default:
+        break;
     }
     victim->now_ns += 100000;
 }

@@ -2,10 +2,11 @@
 /*
  * test_victim.h - one real node among two hostile ones.
  *
- * Node 2 is real. Nodes 1 and 3 are only frames that a test makes: they know how to keep a session
- * alive (sequence numbers, acknowledgements), and what they say in it is up to the test. The
- * victim's holders go on receiving, sending and closing meanwhile. Shared by rx_test and the fuzz
- * target.
+ * Node 2 is real. Nodes 1 and 3 are only frames that a test makes: they know how to begin a session
+ * and how to keep it alive, and what they say in it is up to the test. Node 1 calls the victim, the
+ * victim calls node 3. In sealed sessions they have their own keys, so that what they say is read.
+ * The victim's holders go on receiving, sending and closing meanwhile. Shared by rx_test and the
+ * fuzz target.
  */
 #ifndef FABRIC_TEST_VICTIM_H
 #define FABRIC_TEST_VICTIM_H
@@ -21,21 +22,52 @@ struct victim {
     struct xh_heap *heap;
     struct fab_node *fab;
     uint64_t now_ns;
+    bool sealed[4];       /* sessions with each hostile node */
     uint32_t sequence[4]; /* next of each hostile node */
-    uint32_t session[4];  /* its session number */
+    uint32_t session[4];  /* highest session number it has used */
     uint64_t number[4];   /* of its last frame */
     uint32_t lost_count;
+    uint64_t random;
 };
 
-/* The session's numbers are read from the victim, which makes the hostile nodes well informed. */
-void victim_make(struct victim *victim);
+/*
+ * The session's numbers are read from the victim, which makes the hostile nodes well informed.
+ * sealed: bit 0 for node 1, bit 1 for node 3.
+ */
+void victim_make(struct victim *victim, uint32_t sealed);
 /* Ends all sessions, closes all endpoints; aborts if a record or block is left. */
 void victim_end(struct victim *victim);
 /* A frame with these records, next in order, and begins sessions anew that were ended. */
 void victim_records(struct victim *victim, uint16_t from, const uint8_t *bytes, uint32_t length);
 /* Bytes as they are. */
 void victim_bytes(struct victim *victim, uint16_t from, uint8_t *bytes, uint32_t length);
-/* holders_act, and now and then the victim's frames go out (and are acknowledged). */
+
+/* Sessions end; this begins those anew that have. */
+void victim_begin(struct victim *victim, uint16_t id);
+
+/* A header as an honest node would make it, with everything acknowledged. */
+struct fab__header victim_header(const struct victim *victim, uint16_t from, uint8_t kind);
+/* A frame with any header; `seal`: as the session (or its successor) that it is for wants it. */
+void victim_frame(struct victim *victim, uint16_t from, const struct fab__header *header,
+                  const uint8_t *bytes, uint32_t length, bool seal);
+
+/* A hello as an honest node would make it. */
+struct fab__hello victim_hello_of(struct victim *victim, uint16_t from);
+enum victim_message {
+    VICTIM_NO_MESSAGE,
+    VICTIM_TRUE_MESSAGE, /* if there is a sealed session to make it for */
+    VICTIM_FORGED_MESSAGE,
+};
+void victim_hello(struct victim *victim, uint16_t from, const struct fab__hello *hello,
+                  enum victim_message message);
+
+enum victim_drain {
+    VICTIM_ACKNOWLEDGE, /* each frame of the victim */
+    VICTIM_LOSE,        /* them all */
+};
+/* The victim sends what it has to send, at most `frames`. */
+void victim_drain(struct victim *victim, enum victim_drain what, uint32_t frames);
+/* holders_act, and now and then the victim's frames go out. */
 void victim_live(struct victim *victim, uint32_t what);
 /* What holders of endpoints on some node do, chosen by `what`: receive, send, open, close. */
 void holders_act(struct fab_node *fab, uint32_t what);

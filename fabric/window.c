@@ -339,6 +339,7 @@ void fab__window_timeout(struct fab__session *session, uint64_t now_ns)
     if (now_ns < session->resend_at_ns) {
         return;
     }
+    fab__ready(session);
     if (session->probe_next) {
         probe(session);
         resend_timer_set(session, false, now_ns);

@@ -84,7 +84,8 @@ run_one() {
         fi
         ninja -C "$build/fuzz/clang" --quiet "fabric/$1_fuzz" || exit 2
         mkdir -p "$found/$1-seeds"
-        libfuzzer "$1" "$build/fuzz/clang/fabric/$1_fuzz" "$found/$1-seeds" -max_len=4096
+        libfuzzer "$1" "$build/fuzz/clang/fabric/$1_fuzz" "$found/$1-seeds" -max_len=4096 \
+            -len_control=0
         ;;
     parser | canon | table)
         contracts/fuzz/run.sh "$build" "$seconds" "$1_fuzz"

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stream of frames between two nodes while it is full: windows that are used up, frames that
+ * are held, blocks that are under way when their channel or their session ends.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "session.h"
+#include "test_net.h"
+
+#define MS 1000000ull
+#define OWNER 1u
+#define BLOCK_BYTES 300000u
+
+static struct net net;
+
+static int setup(void **state)
+{
+    (void)state;
+    net_sealed = false;
+    net_make(&net, 2, 1);
+    return 0;
+}
+
+static int setup_sealed(void **state)
+{
+    (void)state;
+    net_sealed = true;
+    net_make(&net, 2, 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    net_end(&net);
+    return 0;
+}
+
+static struct fab_node *fab(uint16_t id)
+{
+    return net.nodes[id].fab;
+}
+
+static struct fab_ep *channel_open(struct fab_ep **out_exp)
+{
+    struct fab_ep *imp;
+
+    net.nodes[2].opened_last = NULL;
+    assert_int_equal(fab_open(fab(1), 2, "work", test_work(), &imp), SF_OK);
+    net_run(&net, 50 * MS);
+    *out_exp = net.nodes[2].opened_last;
+    assert_non_null(*out_exp);
+    return imp;
+}
+
+static void block_send(struct fab_ep *imp)
+{
+    struct fab_msg msg = {.tag = WORK_BYTES, .arg_count = 2};
+
+    assert_int_equal(xh_alloc(net.nodes[1].heap, BLOCK_BYTES, OWNER, &msg.args[0].block), SF_OK);
+    memset(msg.args[0].block->data, 0x77, BLOCK_BYTES);
+    assert_int_equal(fab_ep_send(imp, &msg, OWNER), SF_OK);
+}
+
+static void block_expect(struct fab_ep *exp)
+{
+    struct fab_msg msg;
+
+    assert_int_equal(fab_ep_recv(exp, &msg, OWNER), SF_OK);
+    assert_int_equal(msg.args[0].block->bytes, BLOCK_BYTES);
+    for (uint32_t i = 0; i < BLOCK_BYTES; i++) {
+        assert_int_equal(msg.args[0].block->data[i], 0x77);
+    }
+    assert_int_equal(xh_free(net.nodes[2].heap, msg.args[0].block, OWNER), SF_OK);
+}
+
+static void burst_send(struct fab_ep *imp, uint64_t value)
+{
+    struct fab_msg msg = {.tag = WORK_BURST, .arg_count = 1, .args = {{.scalar = value}}};
+
+    assert_int_equal(fab_ep_send(imp, &msg, OWNER), SF_OK);
+}
+
+/* Given up with messages unread, while its CLOSE waits for the window: the audit agrees with it. */
+static void an_endpoint_closes_while_the_window_is_full(void **state)
+{
+    struct fab_ep *exp[2];
+    struct fab_ep *imp[2];
+    struct fab_msg msg;
+
+    (void)state;
+    imp[0] = channel_open(&exp[0]);
+    imp[1] = channel_open(&exp[1]);
+    burst_send(imp[0], 1);
+    burst_send(imp[1], 1);
+    burst_send(imp[1], 2);
+    burst_send(imp[1], 3);
+    net_run(&net, 5 * MS);
+    assert_int_equal(fab_ep_recv(exp[1], &msg, OWNER), SF_OK);
+    assert_int_equal(fab_ep_recv(exp[1], &msg, OWNER), SF_OK);
+    assert_int_equal(fab_ep_recv(exp[1], &msg, OWNER), SF_OK);
+    msg = (struct fab_msg){.tag = WORK_GIVE, .arg_count = 2};
+    assert_int_equal(xh_alloc(net.nodes[2].heap, BLOCK_BYTES, OWNER, &msg.args[1].block), SF_OK);
+    assert_int_equal(fab_ep_send(exp[1], &msg, OWNER), SF_OK);
+    net.cut[1][2] = true;
+    net_run(&net, 5 * MS);
+    fab_ep_close(exp[0], SF_CAUSE_OF(SHUTDOWN));
+    net_audit(&net);
+    net.cut[1][2] = false;
+    net_run(&net, 500 * MS);
+    assert_int_equal(fab_ep_recv(imp[0], &msg, OWNER), SF_CLOSED);
+    assert_int_equal(fab_ep_recv(imp[1], &msg, OWNER), SF_OK);
+    assert_int_equal(xh_free(net.nodes[1].heap, msg.args[1].block, OWNER), SF_OK);
+}
+
+/* At any moment of a block's way, its channel, its session or the other node may end. */
+static void a_block_is_stopped_at_every_frame(void **state)
+{
+    (void)state;
+    for (uint32_t stop = 0; stop < 400; stop += 1 + stop / 8) {
+        for (uint32_t how = 0; how < 4; how++) {
+            struct fab_ep *exp;
+            struct fab_ep *imp = channel_open(&exp);
+            uint8_t bytes[NET_MTU];
+
+            block_send(imp);
+            net.loss_percent = how * 10;
+            for (uint32_t i = 0; i < stop; i++) {
+                uint32_t length = fab_tx(fab(1), 2, bytes, sizeof(bytes), net.now_ns);
+                if (length != 0 && i % 7 != how) {
+                    fab_rx(fab(2), 1, bytes, length, net.now_ns);
+                } else {
+                    net_run(&net, MS);
+                }
+            }
+            net_audit(&net);
+            if (how == 0) {
+                fab_ep_close(exp, SF_CAUSE_OF(SHUTDOWN));
+            } else if (how == 1) {
+                fab_ep_close(imp, SF_CAUSE_OF(SHUTDOWN));
+            } else {
+                fab_peer_remove(fab((uint16_t)(how - 1)), (uint16_t)(4 - how),
+                                SF_CAUSE_OF(LINK_LOST));
+            }
+            net_audit(&net);
+            net.loss_percent = 0;
+            net_introduce(&net, 1, 2);
+            net_run(&net, 600 * MS);
+            if (how != 0) {
+                fab_ep_close(exp, SF_CAUSE_OF(SHUTDOWN));
+            }
+            if (how != 1) {
+                fab_ep_close(imp, SF_CAUSE_OF(SHUTDOWN));
+            }
+            net_run(&net, 600 * MS);
+            assert_int_equal(net_block_count(&net, 1), 0);
+            assert_int_equal(net_block_count(&net, 2), 0);
+            assert_int_equal(net_ep_count(&net, 1), 0);
+            assert_int_equal(net_ep_count(&net, 2), 0);
+            net_introduce(&net, 1, 2);
+            net_run(&net, 600 * MS);
+        }
+    }
+}
+
+/* Many frames behind a hole are held, told in up to four words, and not sent again. */
+static void what_is_held_is_not_sent_again(void **state)
+{
+    struct fab_ep *exp;
+    struct fab_ep *imp = channel_open(&exp);
+    struct fab__session *session = fab(1)->sessions[2];
+    struct fab_peer_info info;
+    uint8_t lost[NET_MTU];
+
+    (void)state;
+    session->congestion.window = FAB__WINDOW;
+    block_send(imp);
+    assert_int_equal(fab_tx(fab(1), 2, lost, sizeof(lost), net.now_ns), NET_MTU);
+    net.cut[2][1] = true;
+    net_run(&net, 5 * MS);
+    assert_int_equal(fab__in_flight(session), FAB__WINDOW);
+    assert_int_equal(fab(2)->sessions[1]->held_count, FAB__WINDOW - 1);
+    net_audit(&net);
+    net.cut[2][1] = false;
+    net_run(&net, 200 * MS);
+    assert_int_equal(fab_peer_query(fab(1), 2, &info), SF_OK);
+    assert_in_range(info.frames_resent, 1, FAB__WINDOW + 1);
+    assert_int_equal(fab(2)->sessions[1]->held_count, 0);
+    block_expect(exp);
+}
+
+/* A node that does not look at its link for a while falls behind, and catches up. */
+static void a_node_that_does_not_look_catches_up(void **state)
+{
+    struct fab_ep *exp;
+    struct fab_ep *imp = channel_open(&exp);
+
+    (void)state;
+    block_send(imp);
+    for (uint32_t i = 0; i < 10; i++) {
+        net_run(&net, 3 * MS);
+        net.slow[2] = net.now_ns + 150 * MS;
+        net_run(&net, 160 * MS);
+    }
+    net_run(&net, 1000 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 0);
+    block_expect(exp);
+}
+
+/* In the clear and sealed. */
+#define NET_TEST(f)                                                                                \
+    cmocka_unit_test_setup_teardown(f, setup, teardown),                                           \
+    {                                                                                              \
+        .name = #f "_sealed", .test_func = f, .setup_func = setup_sealed,                          \
+        .teardown_func = teardown                                                                  \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        NET_TEST(an_endpoint_closes_while_the_window_is_full),
+        NET_TEST(a_block_is_stopped_at_every_frame),
+        NET_TEST(what_is_held_is_not_sent_again),
+        NET_TEST(a_node_that_does_not_look_catches_up),
+    };
+
+    return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
+}

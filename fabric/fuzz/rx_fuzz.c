@@ -7,9 +7,10 @@
  *
  * The first byte says which sessions are sealed. Then the input is a list of steps for one victim
  * among two hostile nodes: a byte that chooses (bit 0 the hostile node) and what that step takes,
- * below. After each step all audits must hold, and at the end nothing may be left.
+ * below; from 192 on, a lie of test_liar.h, whose choices are the next bytes. After each step all
+ * audits must hold, and at the end nothing may be left.
  */
-#include "test_victim.h"
+#include "test_liar.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -21,6 +22,8 @@ struct input {
     size_t at;
 };
 
+static struct input *lies; /* what they are chosen by */
+
 /* The next bytes as a number; zeros after the end. */
 static uint64_t take(struct input *in, uint32_t count)
 {
@@ -30,6 +33,11 @@ static uint64_t take(struct input *in, uint32_t count)
         value |= (uint64_t)in->bytes[in->at++] << 8 * i;
     }
     return value;
+}
+
+static uint32_t lies_below(uint32_t bound)
+{
+    return (uint32_t)(take(lies, bound <= 256 ? 1 : 4) % bound);
 }
 
 /* A byte of length, and then so many bytes; answers how many there are. */
@@ -174,12 +182,38 @@ static void holders(struct input *in)
     }
 }
 
+static void lie(uint32_t choice)
+{
+    switch (choice % 8) {
+    case 0:
+        liar_noise();
+        break;
+    case 1:
+        liar_damaged();
+        break;
+    case 2:
+        liar_hello();
+        break;
+    case 3:
+    case 4:
+        liar_frame();
+        break;
+    default:
+        liar_records();
+        break;
+    }
+}
+
 static void step(struct input *in)
 {
     uint32_t choice = (uint32_t)take(in, 1);
     uint16_t from = (choice & 1u) != 0 ? 1 : 3;
     uint32_t frames;
 
+    if (choice >= 192) {
+        lie(choice);
+        return;
+    }
     switch (choice >> 1 & 15u) {
     case 0:
     case 1:
@@ -225,7 +259,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     struct input in = {.bytes = bytes, .length = length};
 
+    lies = &in;
     victim_make(&victim, (uint32_t)take(&in, 1));
+    liar_begin(&victim, lies_below);
     while (in.at < in.length) {
         step(&in);
         victim_audit(&victim);

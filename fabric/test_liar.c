@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test_liar.h"
+
+static struct victim *victim;
+static struct fab_node *deceived;
+static uint32_t (*below)(uint32_t bound);
+static uint16_t only; /* 0: any of the hostile nodes */
+
+static uint16_t hostile(void)
+{
+    return only != 0 ? only : below(2) == 0 ? 1 : 3;
+}
+
+/* --- records that lie ----------------------------------------------------------------------- */
+
+/* Most lies are told about one endpoint of the victim, by the node that it talks to. */
+static struct fab_ep *topic;
+static uint16_t liar;
+
+static void topic_choose(void)
+{
+    liar = hostile();
+    topic = &deceived->eps[below(deceived->ep_used)];
+    for (uint32_t i = 0; i < 8 && topic->life == FAB__FREE; i++) {
+        topic = &deceived->eps[below(deceived->ep_used)];
+    }
+    if (below(20) != 0 && topic->life != FAB__FREE) {
+        uint16_t node = topic->place == FAB__PENDING && below(2) == 0 ? topic->via_node
+                        : topic->life == FAB__MOVED && below(2) == 0  ? topic->target_node
+                                                                      : topic->peer_node;
+        liar = node == 1 || node == 3 ? node : liar;
+    }
+    liar = only != 0 ? only : liar;
+}
+
+static uint64_t fresh_id(uint16_t node)
+{
+    return (uint64_t)node << FAB__ID_NODE_SHIFT | 1ull << FAB__ID_EPOCH_SHIFT |
+           (1u + below(1u << 20));
+}
+
+static uint64_t target_id(void)
+{
+    return below(20) == 0 ? fresh_id(hostile()) : topic->id;
+}
+
+static uint64_t other_id(void)
+{
+    return below(20) == 0 ? fresh_id(hostile()) : topic->peer_id;
+}
+
+/* For endpoints that arrive: new ones, or ones that come back. */
+static uint64_t some_id(void)
+{
+    const struct fab_ep *ep = &deceived->eps[below(deceived->ep_used)];
+
+    switch (below(8)) {
+    case 0:
+        return ep->life == FAB__MOVED ? ep->id : ep->peer_id;
+    case 1:
+        return ep->peer_id;
+    case 2:
+        return ep->id;
+    default:
+        return fresh_id(hostile());
+    }
+}
+
+static struct sf_cause some_cause(void)
+{
+    return (struct sf_cause){.kind = (uint8_t)below(14), .fault = (uint8_t)below(14)};
+}
+
+static const struct ct_contract *topic_table(void)
+{
+    return topic->life == FAB__FREE ? test_carry() : topic->contract->table;
+}
+
+/* Mostly a legal one. */
+static uint8_t tag_choose(void)
+{
+    const struct ct_contract *table = topic_table();
+    uint8_t tag = 0;
+
+    for (uint32_t i = 0; i < 20; i++) {
+        tag = (uint8_t)below(table->message_count);
+        if (topic->life != FAB__FREE &&
+            ct_step(table, topic->arrival_state, ct_other(topic->side), tag) != CT_ILLEGAL) {
+            break;
+        }
+    }
+    return tag;
+}
+
+static void lie_msg(struct fab__writer *writer)
+{
+    const struct ct_contract *table = topic_table();
+    struct fab__wire_msg msg = {.target = target_id(), .tag = tag_choose()};
+
+    msg.arg_count = table->messages[msg.tag].arg_count;
+    for (uint32_t i = 0; i < msg.arg_count; i++) {
+        const struct ct_arg *arg = &table->messages[msg.tag].args[i];
+        msg.kinds[i] = below(40) == 0 ? (uint8_t)below(CT_ARG_ENDPOINT + 1) : arg->kind;
+        if (msg.kinds[i] == CT_ARG_BLOCK) {
+            msg.args[i].block_bytes = below(10) == 0 ? below(1u << 30) : below(2000) / 4 * 4;
+        } else if (msg.kinds[i] == CT_ARG_ENDPOINT) {
+            msg.args[i].ep = (struct fab__wire_ep){
+                .id = below(10) == 0 ? 0 : some_id(),
+                .peer_id = some_id(),
+                .contract_short_id = test_work()->short_id,
+                .peer_node = (uint16_t)(1 + below(4)),
+                .side = below(10) == 0 ? (uint8_t)below(2) : arg->side,
+                .state = below(10) == 0 ? (uint8_t)below(8) : arg->state,
+                .attached = (uint8_t)below(2),
+                .cause = below(5) == 0 ? some_cause() : (struct sf_cause){0},
+            };
+        } else {
+            msg.args[i].scalar = below(100);
+        }
+    }
+    fab__wire_msg_write(writer, &msg);
+}
+
+/* Scalars in their own widths, as the contract says; now and then too short or too long. */
+static void lie_compact(struct fab__writer *writer)
+{
+    uint8_t tag = tag_choose();
+    const struct ct_contract *table = topic_table();
+
+    fab__write_u64(writer, target_id());
+    fab__write_u8(writer, below(50) == 0 ? (uint8_t)below(256) : tag);
+    for (uint32_t i = 0; i < table->messages[tag].arg_count; i++) {
+        const struct ct_arg *arg = &table->messages[tag].args[i];
+        uint32_t bytes = fab__kind_bytes(arg->kind);
+        if (below(30) == 0) {
+            bytes = below(9);
+        }
+        fab__write_le(writer, below(4) == 0 ? UINT64_MAX : below(2), bytes);
+    }
+}
+
+static void lie_open(struct fab__writer *writer)
+{
+    bool carry = below(2) == 0;
+
+    fab__write_u64(writer, fresh_id(liar));
+    fab__write_u64(writer, below(20) == 0 ? some_id() : fresh_id(liar));
+    fab__write_bytes(writer, carry ? test_carry()->id : test_work()->id, CT_ID_BYTES);
+    fab__write_bytes(writer, carry ? "carry" : "work", carry ? 5 : 4);
+}
+
+static void lie_body(struct fab__writer *writer, uint32_t type, uint8_t flags)
+{
+    static const uint8_t zeros[600];
+
+    switch (type) {
+    case FAB__RECORD_OPEN:
+        lie_open(writer);
+        break;
+    case FAB__RECORD_MSG:
+        if ((flags & FAB__MSG_COMPACT) != 0) {
+            lie_compact(writer);
+        } else {
+            lie_msg(writer);
+        }
+        break;
+    case FAB__RECORD_DATA:
+        fab__write_u64(writer, target_id());
+        fab__write_bytes(writer, zeros, 1 + below(sizeof(zeros)));
+        break;
+    case FAB__RECORD_CLOSE:
+    case FAB__RECORD_ARRIVED:
+        fab__write_u64(writer, target_id());
+        fab__write_cause(writer, below(3) == 0 ? (struct sf_cause){0} : some_cause());
+        break;
+    case FAB__RECORD_PEER_MOVED:
+    case FAB__RECORD_PEER_HERE:
+        fab__write_u64(writer, target_id());
+        fab__write_u64(writer, other_id());
+        if (type == FAB__RECORD_PEER_MOVED) {
+            fab__write_u16(writer, (uint16_t)below(5));
+        }
+        break;
+    default:
+        fab__write_u64(writer, target_id());
+        break;
+    }
+}
+
+static void records_write(struct fab__writer *writer)
+{
+    uint32_t count = 1 + below(2);
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t type = below(50) == 0 ? below(256) : 1 + below(FAB__RECORD_MOVED_ACK);
+        bool may = type == FAB__RECORD_CLOSE || type == FAB__RECORD_MSG;
+        uint8_t flags = may ? (uint8_t)below(2) : below(100) == 0 ? (uint8_t)below(256) : 0;
+        uint32_t begin = fab__record_begin(writer, (enum fab__record_type)type, flags);
+        lie_body(writer, type, flags);
+        (void)fab__record_end(writer, begin);
+    }
+}
+
+void liar_records(void)
+{
+    uint8_t bytes[2048];
+    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+
+    topic_choose();
+    records_write(&writer);
+    victim_records(victim, liar, bytes, writer.length);
+}
+
+/* --- frames that lie ------------------------------------------------------------------------ */
+
+/* One that is right in most of its fields; its records are what an honest one might say, or not. */
+void liar_frame(void)
+{
+    uint16_t from = hostile();
+    const struct fab__session *session = victim->fab->sessions[from];
+    struct fab__header header;
+    uint8_t bytes[2048];
+    struct fab__writer writer = {.bytes = bytes,
+                                 .capacity = VICTIM_MTU - FAB__HEADER_BYTES_MAX - FAB__TAG_BYTES};
+
+    victim_begin(victim, from);
+    session = victim->fab->sessions[from];
+    header = victim_header(victim, from, below(3) == 0 ? FAB__FRAME_CONTROL : FAB__FRAME_RECORDS);
+    header.sequence = session->rx_next;
+    header.ack = session->tx_acked;
+    header.hold_us = (uint16_t)below(FAB__HOLD_US_MAX + 1);
+    switch (below(12)) {
+    case 0: /* of the future, or the past */
+        header.ack = session->tx_next + 1 + below(10);
+        break;
+    case 1:
+        header.ack = session->tx_acked - below(300);
+        break;
+    case 2:
+        header.ack = below(UINT32_MAX);
+        break;
+    case 3:
+        header.sequence = session->rx_next + below(300);
+        break;
+    case 4:
+        header.sequence = session->rx_next - below(300);
+        break;
+    case 5:
+        header.sequence = below(UINT32_MAX);
+        break;
+    case 6:
+        header.number = below(2) == 0 ? below(1000) + 1 : header.number + below(3000);
+        break;
+    case 7:
+        header.target_session += below(3) - 1;
+        break;
+    default: /* what is in flight, bit by bit */
+        header.ack += below(session->tx_next - session->tx_acked + 1);
+        header.sequence += below(3);
+        break;
+    }
+    header.sack_words = (uint8_t)below(FAB__SACK_WORDS_MAX + 1);
+    for (uint32_t i = 0; i < header.sack_words; i++) {
+        header.sack[i] = (uint64_t)below(UINT32_MAX) << 32 | below(UINT32_MAX);
+        header.sack[i] &= below(2) == 0 ? UINT64_MAX : header.sack[i] >> below(64);
+    }
+    if (header.kind == FAB__FRAME_RECORDS) {
+        topic_choose();
+        records_write(&writer);
+    }
+    victim_frame(victim, from, &header, bytes, writer.length, below(20) != 0);
+}
+
+/* Sessions end and begin at its word, as far as the victim lets them. */
+void liar_hello(void)
+{
+    uint16_t from = hostile();
+    const struct fab__session *session = victim->fab->sessions[from];
+    struct fab__hello hello = victim_hello_of(victim, from);
+    uint32_t message = below(3);
+
+    switch (below(10)) {
+    case 0:
+        hello.flags = (uint8_t)below(4);
+        break;
+    case 1:
+        hello.mtu_bytes = (uint16_t)below(UINT16_MAX);
+        break;
+    case 2:
+        hello.source_epoch = (uint16_t)below(4);
+        break;
+    case 3:
+        hello.target_epoch = (uint16_t)below(3);
+        break;
+    case 4:
+        hello.source_session += below(1000);
+        break;
+    case 5:
+        hello.source_session -= below(10);
+        break;
+    case 6:
+        hello.ciphers = (uint8_t)below(256);
+        break;
+    case 7:
+        hello.source_node = (uint16_t)below(5);
+        break;
+    default:
+        break;
+    }
+    if (session != NULL && below(2) == 0) {
+        hello.target_session = session->successor != NULL && below(2) == 0
+                                   ? session->successor->number
+                                   : session->number;
+    } else if (below(3) == 0) {
+        hello.target_session = 0;
+    }
+    if (!victim->sealed[from] && below(10) != 0) {
+        message = VICTIM_NO_MESSAGE;
+    }
+    victim_hello(victim, from, &hello, (enum victim_message)message);
+    if (below(2) == 0 && victim->fab->sessions[from] != NULL) {
+        struct fab__header header = victim_header(victim, from, FAB__FRAME_CONTROL);
+        session = victim->fab->sessions[from];
+        if (session->successor != NULL) {
+            header.target_session = session->successor->number;
+            header.ack = 1;
+        }
+        victim_frame(victim, from, &header, NULL, 0, true);
+    }
+}
+
+/* --- noise ---------------------------------------------------------------------------------- */
+
+void liar_noise(void)
+{
+    uint8_t bytes[200];
+    uint32_t length = below(sizeof(bytes) + 1);
+
+    for (uint32_t i = 0; i < length; i++) {
+        bytes[i] = (uint8_t)below(256);
+    }
+    if (below(2) == 0) {
+        victim_bytes(victim, hostile(), bytes, length);
+    } else {
+        victim_records(victim, hostile(), bytes, length);
+    }
+}
+
+/* A frame of the victim itself, turned round and damaged. */
+void liar_damaged(void)
+{
+    uint8_t bytes[VICTIM_MTU];
+    struct fab__header header = {0};
+    uint16_t from = hostile();
+    uint32_t length = fab_tx(victim->fab, from, bytes, sizeof(bytes), victim->now_ns);
+    uint32_t header_bytes;
+
+    if (length == 0 || !fab__header_read(bytes, length, &header)) {
+        return; /* nothing to say, or a hello */
+    }
+    header_bytes = fab__header_bytes(&header);
+    header.target_session = victim->fab->sessions[from]->number;
+    header.number = ++victim->number[from];
+    header.sequence = victim->sequence[from] + below(3);
+    header.ack = victim->fab->sessions[from]->tx_next - below(2);
+    fab__header_write(bytes, &header);
+    for (uint32_t i = below(4); i > 0; i--) {
+        bytes[below(length)] ^= (uint8_t)(1u << below(8));
+    }
+    victim_bytes(victim, from, bytes, below(10) == 0 ? below(length + 1) : length);
+    victim_records(victim, from, bytes + header_bytes, length - header_bytes);
+}
+
+/* --- who is lied to --------------------------------------------------------------------------- */
+
+void liar_begin(struct victim *to, uint32_t (*random_below)(uint32_t bound))
+{
+    victim = to;
+    deceived = to->fab;
+    below = random_below;
+    only = 0;
+}
+
+void liar_append(struct fab_node *to, uint16_t from, struct fab__writer *writer,
+                 uint32_t (*random_below)(uint32_t bound))
+{
+    deceived = to;
+    below = random_below;
+    only = from;
+    topic_choose();
+    records_write(writer);
+}

@@ -13,10 +13,15 @@
  *   let it hold a whole ring of frames on their way out (SO_SNDBUF), and ask the kernel again for
  *     what it left in the ring: DPDK asks only when there is more to send.
  *
+ * What comes in, the host's own stack sees, too. It would look for somebody at our port, find
+ * nobody, and answer each frame with an ICMP message, on the sender's processor where the interface
+ * is a veth. So we hold that port on that interface, with a filter that takes nothing.
+ *
  * The carrier is the interface's, and says nothing of who listens at the other end.
  */
 #include <errno.h>
 #include <net/if_arp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -134,6 +139,21 @@ static sf_status permission_check(struct dpdk_port *port)
     return SF_OK;
 }
 
+/* Somebody else may have the port already: then it is held. */
+static void port_hold(const struct dpdk_port *port)
+{
+    struct sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog program = {.len = 1, .filter = &nothing};
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(FORMAT_UDP_PORT)};
+
+    if (setsockopt(port->control_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ==
+            0 &&
+        setsockopt(port->control_fd, SOL_SOCKET, SO_BINDTODEVICE, port->interface,
+                   (socklen_t)strlen(port->interface)) == 0) {
+        (void)bind(port->control_fd, (struct sockaddr *)&any, sizeof(any));
+    }
+}
+
 static sf_status interface_check(struct dpdk_port *port, const char *name)
 {
     struct ifreq ask;
@@ -143,7 +163,7 @@ static sf_status interface_check(struct dpdk_port *port, const char *name)
         return dpdk__port_refuse(port, SF_BADARG, "the device is %s", af_packet.device);
     }
     (void)snprintf(port->interface, sizeof(port->interface), "%s", name);
-    port->control_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    port->control_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (port->control_fd < 0) {
         return dpdk__port_refuse(port, SF_IO, "no socket: %s", strerror(errno));
     }
@@ -162,7 +182,13 @@ static sf_status interface_check(struct dpdk_port *port, const char *name)
     if (st == SF_OK) {
         st = mtu_check(port);
     }
-    return st != SF_OK ? st : permission_check(port);
+    if (st == SF_OK) {
+        st = permission_check(port);
+    }
+    if (st == SF_OK) {
+        port_hold(port);
+    }
+    return st;
 }
 
 /* --- DPDK's socket ------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the carrier of a kernel interface does to a link on it; see veth.h. */
+/* What the carrier of a kernel interface does to a link on it, and its host; see veth.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <poll.h>
@@ -115,6 +116,68 @@ static void changes_are_seen_and_counted(void **state)
     end_link(&b);
 }
 
+/* Answers that the stack of this namespace gave to what it had nobody for. */
+static long unreachables(uint16_t node_id)
+{
+    FILE *file;
+    char line[1024];
+    long out = -1;
+
+    assert_true(veth_enter(node_id));
+    file = fopen("/proc/thread-self/net/snmp", "r");
+    assert_non_null(file);
+    while (out < 0 && fgets(line, sizeof(line), file) != NULL) {
+        char names[1024], *left = NULL, *right = NULL;
+        if (strncmp(line, "Icmp:", 5) != 0) {
+            continue;
+        }
+        memcpy(names, line, sizeof(names));
+        assert_non_null(fgets(line, sizeof(line), file));
+        for (char *name = strtok_r(names, " \n", &left), *value = strtok_r(line, " \n", &right);
+             name != NULL && value != NULL;
+             name = strtok_r(NULL, " \n", &left), value = strtok_r(NULL, " \n", &right)) {
+            out = strcmp(name, "OutDestUnreachs") == 0 ? atol(value) : out;
+        }
+    }
+    (void)fclose(file);
+    return out;
+}
+
+static void address_set(uint16_t node_id)
+{
+    uint32_t ipv4 = link_conformance_address(node_id).ipv4;
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "addr replace %u.%u.%u.%u/24 dev fab0", ipv4 >> 24,
+                   ipv4 >> 16 & 255, ipv4 >> 8 & 255, ipv4 & 255);
+    assert_true(veth_ip(node_id, text));
+}
+
+/* Where the address is the host's, too. */
+static void the_host_does_not_answer_our_frames(void **state)
+{
+    struct link a, b;
+
+    (void)state;
+    address_set(A);
+    address_set(B);
+    open_link(&a, A);
+    await(&a, true);
+    send_one(&a, B);
+    (void)usleep(10000);
+    assert_int_equal(unreachables(B), 1); /* nobody is there yet */
+    open_link(&b, B);
+    await(&b, true);
+    for (int i = 0; i < 3; i++) {
+        (void)usleep(1100000); /* such answers are limited to one a second */
+        send_one(&a, B);
+        assert_int_equal(receive(&b), 1);
+    }
+    assert_int_equal(unreachables(B), 1);
+    end_link(&a);
+    end_link(&b);
+}
+
 /* An error the interface left on the socket would wake the sleeper at once, for ever. */
 static void a_sleeper_sleeps_after_the_carrier_was_gone(void **state)
 {
@@ -167,6 +230,7 @@ int main(void)
 {
     static const struct CMUnitTest all[] = {
         cmocka_unit_test(changes_are_seen_and_counted),
+        cmocka_unit_test(the_host_does_not_answer_our_frames),
         cmocka_unit_test(a_sleeper_sleeps_after_the_carrier_was_gone),
         cmocka_unit_test(an_interface_made_anew_is_another_one),
     };

@@ -73,7 +73,7 @@ struct dpdk_port {
     struct rte_intr_handle *rx_interrupt; /* of the receive queue */
     uint32_t ring_frames;
     /* af_packet; descriptors: -1 if there is none */
-    int control_fd; /* ours, to ask the kernel */
+    int control_fd; /* ours, to ask the kernel, and to hold the UDP port */
     int socket_fd;  /* DPDK's packet socket */
     int interface_index;
     char interface[16];

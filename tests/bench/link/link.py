@@ -32,7 +32,8 @@ its share of a core. How much of a core it got is checked between the rounds (`c
 
 Environment: LINK_ROWS, a list with commas, of names (ours, raw, tcp, ...), places (memif, veth) and
 metrics (rtt64, bulk, ...), takes only the rows that match one of each kind that is named;
-LINK_ROUNDS (3). `--list` shows the rows, `--lossy SECONDS` measures TCP on a bad wire (lossy.py).
+LINK_ROUNDS (3). `--list` shows the rows, `--lossy SECONDS` measures ours and TCP on a bad
+wire (lossy.py).
 Output: one JSON object a line on stdout; progress and tables on stderr.
 """
 import argparse
@@ -166,7 +167,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--list", action="store_true", help="show the rows, measure nothing")
-    parser.add_argument("--lossy", metavar="SECONDS", type=int, help="only TCP's goodput on a bad wire")
+    parser.add_argument("--lossy", metavar="SECONDS", type=int, help="only goodput on a bad wire, ours and TCP's")
     args = parser.parse_args()
     # So that what was made is removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -177,6 +178,8 @@ def main():
     if args.lossy is not None:
         if not 1 <= args.lossy <= lossy.SECONDS_MAX:
             parser.error(f"--lossy takes 1 to {lossy.SECONDS_MAX} seconds")
+        for encrypt in ("on", "off"):
+            print(json.dumps(lossy.our_goodput(args.lossy, encrypt)), flush=True)
         for congestion in lossy.congestion_controls():
             print(json.dumps(lossy.tcp_goodput(args.lossy, congestion)), flush=True)
         return 0

@@ -177,6 +177,48 @@ static void two_nodes_always_find_each_other(void **state)
     }
 }
 
+/*
+ * One side begins anew, and its hello overtakes a frame of its session before. Whatever the other
+ * had said to that one, the frame reaches nobody: it would be taken for the first of the new ones.
+ */
+static void a_late_frame_of_an_earlier_session_reaches_nobody(void **state)
+{
+    (void)state;
+    for (uint16_t anew = 1; anew <= 2; anew++) {
+        uint16_t other = (uint16_t)(3 - anew);
+        uint32_t opened = net.nodes[other].opened_count;
+        uint8_t bytes[NET_MTU];
+        uint8_t late[NET_MTU];
+        struct fab_ep *imp;
+        uint32_t length;
+
+        net_run(&net, 50 * MS);
+        begin_anew(other);
+        begin_anew(anew);
+        for (uint32_t turn = 0; turn < 10 && !session(anew)->open; turn++) {
+            give(other, bytes, take(anew, bytes));
+            give(anew, bytes, take(other, bytes));
+            net.now_ns += 25 * MS;
+        }
+        assert_true(session(anew)->open);
+        assert_int_equal(fab_open(fab(anew), other, "work", test_work(), &imp), SF_OK);
+        length = take(anew, late);
+        assert_true(fab_frame_has_records(late, length));
+        begin_anew(anew);
+        net.now_ns += 25 * MS;
+        for (uint32_t turn = 0; turn < 3; turn++) {
+            give(other, bytes, take(anew, bytes));
+            give(other, late, length);
+            give(anew, bytes, take(other, bytes));
+            net.now_ns += 25 * MS;
+        }
+        assert_int_equal(net.nodes[other].opened_count, opened);
+        net_run(&net, 500 * MS);
+        expect_talk(anew);
+        fab_ep_close(imp, SF_CAUSE_OF(SHUTDOWN));
+    }
+}
+
 /* With any two MTUs: no frame is larger than the smaller one, and blocks arrive. */
 static void the_smaller_mtu_counts(void **state)
 {
@@ -479,6 +521,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NET_TEST(beginnings_that_cross_settle),
         cmocka_unit_test(two_nodes_always_find_each_other),
+        CLEAR_TEST(a_late_frame_of_an_earlier_session_reaches_nobody),
         NET_TEST(the_smaller_mtu_counts),
         NET_TEST(a_peer_added_otherwise_begins_anew),
         CLEAR_TEST(waiting_for_an_answer_is_no_work),

@@ -65,6 +65,9 @@ static void run(uint64_t seed, uint64_t *lost)
         case 13:
             victim.now_ns += below(20) == 0 ? 1ull << below(32) : below(20000000);
             break;
+        case 14:
+            victim.lag = below(3) == 0 ? 0 : below(100);
+            break;
         case 4:
         case 5:
         case 6:

@@ -276,8 +276,20 @@ void liar_hello(void)
 {
     uint16_t from = hostile();
     const struct fab__session *session = victim->fab->sessions[from];
-    struct fab__hello hello = victim_hello_of(victim, from);
+    struct fab__hello hello;
     uint32_t message = below(3);
+
+    if (below(8) == 0) {
+        victim_forget(victim, from);
+        session = victim->fab->sessions[from];
+        if (below(2) == 0) {
+            victim_drain(victim, VICTIM_LOSE, 10);
+        }
+    }
+    if (below(2) == 0) {
+        victim->now_ns += 11000000; /* so that a message is read */
+    }
+    hello = victim_hello_of(victim, from);
 
     switch (below(10)) {
     case 0:
@@ -288,6 +300,7 @@ void liar_hello(void)
         break;
     case 2:
         hello.source_epoch = (uint16_t)below(4);
+        hello.source_session = (uint32_t)hello.source_epoch << FAB__SESSION_EPOCH_SHIFT | 1u;
         break;
     case 3:
         hello.target_epoch = (uint16_t)below(3);
@@ -317,7 +330,14 @@ void liar_hello(void)
     if (!victim->sealed[from] && below(10) != 0) {
         message = VICTIM_NO_MESSAGE;
     }
+    if (victim->sealed[from] && from > VICTIM_ID && below(3) == 0) {
+        hello.flags = FAB__HELLO_SEALED; /* wants to be called */
+        message = VICTIM_NO_MESSAGE;
+    }
     victim_hello(victim, from, &hello, (enum victim_message)message);
+    if (below(4) == 0) {
+        victim_hello_again(victim, from);
+    }
     if (below(2) == 0 && victim->fab->sessions[from] != NULL) {
         struct fab__header header = victim_header(victim, from, FAB__FRAME_CONTROL);
         session = victim->fab->sessions[from];

@@ -135,7 +135,17 @@ void victim_hello(struct victim *victim, uint16_t from, const struct fab__hello 
     if (message == VICTIM_TRUE_MESSAGE && !message_make(victim, from, hello, bytes)) {
         return;
     }
-    victim_bytes(victim, from, bytes, with ? sizeof(bytes) : FAB__HELLO_BYTES);
+    victim->said[from].length = with ? sizeof(bytes) : FAB__HELLO_BYTES;
+    memcpy(victim->said[from].bytes, bytes, sizeof(bytes));
+    victim_hello_again(victim, from);
+}
+
+void victim_hello_again(struct victim *victim, uint16_t from)
+{
+    uint8_t bytes[sizeof(victim->said[0].bytes)];
+
+    memcpy(bytes, victim->said[from].bytes, sizeof(bytes));
+    victim_bytes(victim, from, bytes, victim->said[from].length);
 }
 
 /* --- frames --------------------------------------------------------------------------------- */
@@ -143,13 +153,15 @@ void victim_hello(struct victim *victim, uint16_t from, const struct fab__hello 
 struct fab__header victim_header(const struct victim *victim, uint16_t from, uint8_t kind)
 {
     const struct fab__session *session = victim->fab->sessions[from];
+    uint32_t in_flight = session == NULL ? 0 : fab__in_flight(session);
+    uint32_t lag = victim->lag < in_flight ? victim->lag : in_flight;
 
     return (struct fab__header){
         .kind = kind,
         .target_session = session == NULL ? 1 : session->number,
         .number = victim->number[from] + 1,
         .sequence = victim->sequence[from],
-        .ack = session == NULL ? 1 : session->tx_next,
+        .ack = session == NULL ? 1 : session->tx_next - lag,
     };
 }
 
@@ -194,7 +206,7 @@ void victim_frame(struct victim *victim, uint16_t from, const struct fab__header
     victim_bytes(victim, from, frame, header_bytes + length);
 }
 
-/* A frame that acknowledges all the victim has sent. */
+/* As an honest node would make it. */
 static void frame_give(struct victim *victim, uint16_t from, uint8_t kind, const uint8_t *bytes,
                        uint32_t length)
 {
@@ -253,6 +265,12 @@ void victim_begin(struct victim *victim, uint16_t id)
         peer_greet(victim, id);
     }
     require(victim->fab->sessions[id]->open, "a hello opens no session");
+}
+
+void victim_forget(struct victim *victim, uint16_t id)
+{
+    fab_peer_remove(victim->fab, id, SF_CAUSE_OF(LINK_LOST));
+    peer_add(victim, id);
 }
 
 void victim_make(struct victim *victim, uint32_t sealed)
@@ -368,6 +386,30 @@ static void hold_send(struct fab_ep *ep, uint32_t what)
     }
 }
 
+void holders_send_large(struct fab_node *fab, uint32_t what)
+{
+    struct fab_msg msg = {.arg_count = 2};
+    uint32_t bytes = 4 + what % 64 * 4096;
+    struct xh_block *block;
+
+    for (uint32_t i = 0; i < fab->ep_used; i++) {
+        struct fab_ep *ep = &fab->eps[(what + i) % fab->ep_used];
+        bool imp = ep->side == CT_IMP;
+        if (ep->life != FAB__LIVE || ep->in_message || ep->place != FAB__REMOTE ||
+            ep->contract->table != test_work() || ep->state != (imp ? WORK_START : WORK_ASKED) ||
+            fab_ep_readable(ep)) {
+            continue;
+        }
+        if (xh_alloc(fab->heap, bytes, OWNER, &block) != SF_OK) {
+            return;
+        }
+        msg.tag = imp ? WORK_BYTES : WORK_GIVE;
+        msg.args[imp ? 0 : 1].block = block;
+        require(fab_ep_send(ep, &msg, OWNER) == SF_OK, "a message is legal");
+        return;
+    }
+}
+
 /* A channel to one of the others, or between its own. */
 static void hold_open(struct fab_node *fab, uint32_t what)
 {
@@ -428,7 +470,11 @@ void victim_live(struct victim *victim, uint32_t what)
 {
     victim_begin(victim, 1);
     victim_begin(victim, 3);
-    holders_act(victim->fab, what / 6);
+    if (what % 16 == 0) {
+        holders_send_large(victim->fab, what / 16);
+    } else {
+        holders_act(victim->fab, what / 6);
+    }
     switch (what % 6) {
     case 0:
     case 1:

@@ -26,6 +26,11 @@ struct victim {
     uint32_t sequence[4]; /* next of each hostile node */
     uint32_t session[4];  /* highest session number it has used */
     uint64_t number[4];   /* of its last frame */
+    uint32_t lag;         /* so many of the victim's frames an honest header leaves out */
+    struct {
+        uint8_t bytes[FAB__HELLO_BYTES + FAB__HANDSHAKE_BYTES];
+        uint32_t length;
+    } said[4]; /* its last hello */
     uint32_t lost_count;
     uint64_t random;
 };
@@ -45,7 +50,10 @@ void victim_bytes(struct victim *victim, uint16_t from, uint8_t *bytes, uint32_t
 /* Sessions end; this begins those anew that have. */
 void victim_begin(struct victim *victim, uint16_t id);
 
-/* A header as an honest node would make it, with everything acknowledged. */
+/* The session ends, and another one is there, but nobody has said anything in it. */
+void victim_forget(struct victim *victim, uint16_t id);
+
+/* A header as an honest node would make it, with everything acknowledged but the last `lag`. */
 struct fab__header victim_header(const struct victim *victim, uint16_t from, uint8_t kind);
 /* A frame with any header; `seal`: as the session (or its successor) that it is for wants it. */
 void victim_frame(struct victim *victim, uint16_t from, const struct fab__header *header,
@@ -60,6 +68,8 @@ enum victim_message {
 };
 void victim_hello(struct victim *victim, uint16_t from, const struct fab__hello *hello,
                   enum victim_message message);
+/* The last one once more. */
+void victim_hello_again(struct victim *victim, uint16_t from);
 
 enum victim_drain {
     VICTIM_ACKNOWLEDGE, /* each frame of the victim */
@@ -71,6 +81,8 @@ void victim_drain(struct victim *victim, enum victim_drain what, uint32_t frames
 void victim_live(struct victim *victim, uint32_t what);
 /* What holders of endpoints on some node do, chosen by `what`: receive, send, open, close. */
 void holders_act(struct fab_node *fab, uint32_t what);
+/* One of them sends a large block to another node, if any can. */
+void holders_send_large(struct fab_node *fab, uint32_t what);
 /* Aborts with the audit's sentence if the victim is damaged. */
 void victim_audit(struct victim *victim);
 

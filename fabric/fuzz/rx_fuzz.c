@@ -228,7 +228,11 @@ static void step(struct input *in)
         record(in, from);
         break;
     case 6:
-        any_bytes(in, from);
+        if ((choice & 32u) != 0) {
+            any_bytes(in, from);
+        } else {
+            holders_send_large(victim.fab, (uint32_t)take(in, 2));
+        }
         break;
     case 7:
     case 8:
@@ -244,6 +248,7 @@ static void step(struct input *in)
         break;
     case 13:
         frames = (uint32_t)take(in, 1);
+        victim.lag = (uint32_t)take(in, 1);
         victim_drain(&victim, (choice & 32u) != 0 ? VICTIM_LOSE : VICTIM_ACKNOWLEDGE, frames);
         break;
     case 14:

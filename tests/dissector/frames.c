@@ -21,8 +21,8 @@
 #include "fabric/fabric.h"
 
 #define MTU 1024u
-#define STEP_NS 1000000u
-#define ROUNDS 400u
+#define STEP_NS 50000u
+#define ROUNDS 8000u
 #define LOST_FRAME 5u /* of those with records */
 #define PORT 7701u
 #define OWNER XH_OWNER(XH_OWNER_SIP, 1)

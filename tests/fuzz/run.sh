@@ -84,6 +84,9 @@ run_one() {
         fi
         ninja -C "$build/fuzz/clang" --quiet "fabric/$1_fuzz" || exit 2
         mkdir -p "$found/$1-seeds"
+        for i in $(seq 64); do # any bytes get on
+            [ -f "$found/$1-seeds/$i" ] || head -c 4096 /dev/urandom >"$found/$1-seeds/$i"
+        done
         libfuzzer "$1" "$build/fuzz/clang/fabric/$1_fuzz" "$found/$1-seeds" -max_len=4096 \
             -len_control=0
         ;;

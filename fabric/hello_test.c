@@ -177,6 +177,25 @@ static void two_nodes_always_find_each_other(void **state)
     }
 }
 
+/* The caller's first frame opens the other's session; if it is lost, it need not be waited for. */
+static void the_first_frame_may_get_lost(void **state)
+{
+    uint8_t bytes[NET_MTU];
+
+    (void)state;
+    begin_anew(2);
+    begin_anew(1);
+    for (uint32_t turn = 0; turn < 10 && !session(1)->open; turn++) {
+        give(2, bytes, take(1, bytes));
+        give(1, bytes, take(2, bytes));
+        net.now_ns += 25 * MS;
+    }
+    assert_true(session(1)->open);
+    assert_true(take(1, bytes) != 0);
+    net_run(&net, 100 * MS); /* half a heart-beat */
+    assert_true(session(2)->open);
+}
+
 /*
  * One side begins anew, and its hello overtakes a frame of its session before. Whatever the other
  * had said to that one, the frame reaches nobody: it would be taken for the first of the new ones.
@@ -484,6 +503,29 @@ static void who_begins_anew_all_the_time_harms_itself(void **state)
     assert_int_equal(fab(2)->sessions[3]->number, 1u << FAB__SESSION_EPOCH_SHIFT | 1u);
 }
 
+/* Of the 2^18 numbers for sessions to one node the last is used: that node is lost till we boot. */
+static void numbers_that_are_used_up_end_it_for_one_peer(void **state)
+{
+    struct fab_peer third = net_peer(&net, 1);
+    struct fab_peer peer = net_peer(&net, 1);
+
+    (void)state;
+    net_run(&net, 50 * MS);
+    expect_talk(1);
+    fab(2)->peers[1].session_counter = (1u << FAB__SESSION_EPOCH_SHIFT) - 1u;
+    begin_anew(1);
+    net_run(&net, 500 * MS);
+    net_audit(&net);
+    if (session(2) != NULL) { /* sealed: goes on with the one it has, till that is silent */
+        assert_false(session(1)->open);
+        net_run(&net, 3000 * MS);
+    }
+    assert_null(session(2));
+    assert_int_equal(fab_peer_add(fab(2), &peer, net.now_ns), SF_LIMIT);
+    third.node_id = 3;
+    assert_int_equal(fab_peer_add(fab(2), &third, net.now_ns), SF_OK);
+}
+
 /* Reading a message costs multiplications, so a stranger gets one in a while. */
 static void made_up_answers_are_read_in_turn(void **state)
 {
@@ -521,6 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         NET_TEST(beginnings_that_cross_settle),
         cmocka_unit_test(two_nodes_always_find_each_other),
+        NET_TEST(the_first_frame_may_get_lost),
         CLEAR_TEST(a_late_frame_of_an_earlier_session_reaches_nobody),
         NET_TEST(the_smaller_mtu_counts),
         NET_TEST(a_peer_added_otherwise_begins_anew),
@@ -530,6 +573,7 @@ int main(void)
         SEALED_TEST(an_old_call_takes_nobodys_place),
         SEALED_TEST(made_up_hellos_use_up_no_numbers),
         CLEAR_TEST(who_begins_anew_all_the_time_harms_itself),
+        NET_TEST(numbers_that_are_used_up_end_it_for_one_peer),
         SEALED_TEST(made_up_answers_are_read_in_turn),
     };
 

@@ -170,7 +170,9 @@ static bool answered(struct fab__session *session, const struct fab__hello *hell
 
     if (session->open && hello->target_session == session->number &&
         hello->source_session == session->peer_number) {
-        return true; /* once more */
+        session->heartbeat_due = true; /* it has not heard from us yet */
+        fab__ready(session);
+        return true;
     }
     if (of == NULL || hello->target_session != of->number || of->open ||
         !read_may(session, now_ns) ||

@@ -469,27 +469,6 @@ static void small_messages_share_a_frame(void **state)
     assert_int_equal(fab_peer_query(fab(1), 2, &after), SF_OK);
 }
 
-static void the_window_bounds_what_is_in_flight(void **state)
-{
-    struct fab_ep *imp;
-    struct fab_ep *exp;
-    struct fab_msg msg = {.tag = WORK_BYTES, .arg_count = 2};
-    uint8_t bytes[NET_MTU];
-    uint32_t frames = 0;
-
-    (void)state;
-    open_pair(1, 2, false, &imp, &exp);
-    msg.args[0].block = block_make(1, 1u << 20, 1);
-    assert_int_equal(fab_ep_send(imp, &msg, owner_of(1)), SF_OK);
-    while (fab_tx(fab(1), 2, bytes, sizeof(bytes), net.now_ns) != 0) {
-        frames++;
-    }
-    assert_int_equal(frames, FAB__CONGESTION_WINDOW_FIRST);
-    net_run(&net, 100 * MS);
-    assert_int_equal(fab_ep_recv(exp, &msg, owner_of(2)), SF_OK);
-    block_check(2, msg.args[0].block, 1u << 20, 1);
-}
-
 /* --- moves ---------------------------------------------------------------------------------- */
 
 static struct fab_ep *carry_imp(struct fab_ep *from, struct fab_ep *to, struct fab_ep *ep)
@@ -996,7 +975,6 @@ int main(void)
         NET_TEST(sequence_numbers_wrap),
         NET_TEST(one_lost_frame_is_resent_before_its_timer),
         NET_TEST(small_messages_share_a_frame),
-        NET_TEST(the_window_bounds_what_is_in_flight),
         NET_TEST(an_endpoint_goes_round_a_triangle_and_home),
         NET_TEST(messages_before_and_after_a_move_stay_in_order),
         NET_TEST(a_close_that_meets_a_moving_endpoint_is_forwarded),

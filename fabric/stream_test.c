@@ -88,6 +88,23 @@ static void burst_send(struct fab_ep *imp, uint64_t value)
     assert_int_equal(fab_ep_send(imp, &msg, OWNER), SF_OK);
 }
 
+static void the_window_bounds_what_is_in_flight(void **state)
+{
+    struct fab_ep *exp;
+    struct fab_ep *imp = channel_open(&exp);
+    uint8_t bytes[NET_MTU];
+    uint32_t frames = 0;
+
+    (void)state;
+    block_send(imp);
+    while (fab_tx(fab(1), 2, bytes, sizeof(bytes), net.now_ns) != 0) {
+        frames++;
+    }
+    assert_int_equal(frames, FAB__CONGESTION_WINDOW_FIRST);
+    net_run(&net, 200 * MS);
+    block_expect(exp);
+}
+
 /* Given up with messages unread, while its CLOSE waits for the window: the audit agrees with it. */
 static void an_endpoint_closes_while_the_window_is_full(void **state)
 {
@@ -225,6 +242,7 @@ static void a_node_that_does_not_look_catches_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        NET_TEST(the_window_bounds_what_is_in_flight),
         NET_TEST(an_endpoint_closes_while_the_window_is_full),
         NET_TEST(a_block_is_stopped_at_every_frame),
         NET_TEST(what_is_held_is_not_sent_again),

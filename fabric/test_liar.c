@@ -271,17 +271,74 @@ void liar_frame(void)
     victim_frame(victim, from, &header, bytes, writer.length, below(20) != 0);
 }
 
+/* One thing that is not as an honest node would have it. */
+static void hello_change(uint16_t from, struct fab__hello *hello)
+{
+    const struct fab__session *session = victim->fab->sessions[from];
+
+    switch (below(10)) {
+    case 0:
+        hello->flags = (uint8_t)below(4);
+        break;
+    case 1:
+        hello->mtu_bytes = (uint16_t)below(UINT16_MAX);
+        break;
+    case 2:
+        hello->source_epoch = (uint16_t)below(4);
+        hello->source_session = (uint32_t)hello->source_epoch << FAB__SESSION_EPOCH_SHIFT | 1u;
+        break;
+    case 3:
+        hello->target_epoch = (uint16_t)below(3);
+        break;
+    case 4:
+        hello->source_session += below(1000);
+        break;
+    case 5:
+        hello->source_session -= below(10);
+        break;
+    case 6:
+        hello->ciphers = (uint8_t)below(256);
+        break;
+    case 7:
+        hello->source_node = (uint16_t)below(5);
+        break;
+    default:
+        break;
+    }
+    if (session != NULL && below(2) == 0) {
+        hello->target_session = session->successor != NULL && below(2) == 0
+                                    ? session->successor->number
+                                    : session->number;
+    } else if (below(3) == 0) {
+        hello->target_session = 0;
+    }
+}
+
+/* The first frame of a session that may have begun with that. */
+static void frame_first(uint16_t from)
+{
+    const struct fab__session *session = victim->fab->sessions[from];
+    struct fab__header header = victim_header(victim, from, FAB__FRAME_CONTROL);
+
+    if (session == NULL) {
+        return;
+    }
+    if (session->successor != NULL) {
+        header.target_session = session->successor->number;
+        header.ack = 1;
+    }
+    victim_frame(victim, from, &header, NULL, 0, true);
+}
+
 /* Sessions end and begin at its word, as far as the victim lets them. */
 void liar_hello(void)
 {
     uint16_t from = hostile();
-    const struct fab__session *session = victim->fab->sessions[from];
+    enum victim_message message = (enum victim_message)below(3);
     struct fab__hello hello;
-    uint32_t message = below(3);
 
     if (below(8) == 0) {
         victim_forget(victim, from);
-        session = victim->fab->sessions[from];
         if (below(2) == 0) {
             victim_drain(victim, VICTIM_LOSE, 10);
         }
@@ -290,43 +347,7 @@ void liar_hello(void)
         victim->now_ns += 11000000; /* so that a message is read */
     }
     hello = victim_hello_of(victim, from);
-
-    switch (below(10)) {
-    case 0:
-        hello.flags = (uint8_t)below(4);
-        break;
-    case 1:
-        hello.mtu_bytes = (uint16_t)below(UINT16_MAX);
-        break;
-    case 2:
-        hello.source_epoch = (uint16_t)below(4);
-        hello.source_session = (uint32_t)hello.source_epoch << FAB__SESSION_EPOCH_SHIFT | 1u;
-        break;
-    case 3:
-        hello.target_epoch = (uint16_t)below(3);
-        break;
-    case 4:
-        hello.source_session += below(1000);
-        break;
-    case 5:
-        hello.source_session -= below(10);
-        break;
-    case 6:
-        hello.ciphers = (uint8_t)below(256);
-        break;
-    case 7:
-        hello.source_node = (uint16_t)below(5);
-        break;
-    default:
-        break;
-    }
-    if (session != NULL && below(2) == 0) {
-        hello.target_session = session->successor != NULL && below(2) == 0
-                                   ? session->successor->number
-                                   : session->number;
-    } else if (below(3) == 0) {
-        hello.target_session = 0;
-    }
+    hello_change(from, &hello);
     if (!victim->sealed[from] && below(10) != 0) {
         message = VICTIM_NO_MESSAGE;
     }
@@ -334,18 +355,12 @@ void liar_hello(void)
         hello.flags = FAB__HELLO_SEALED; /* wants to be called */
         message = VICTIM_NO_MESSAGE;
     }
-    victim_hello(victim, from, &hello, (enum victim_message)message);
+    victim_hello(victim, from, &hello, message);
     if (below(4) == 0) {
         victim_hello_again(victim, from);
     }
-    if (below(2) == 0 && victim->fab->sessions[from] != NULL) {
-        struct fab__header header = victim_header(victim, from, FAB__FRAME_CONTROL);
-        session = victim->fab->sessions[from];
-        if (session->successor != NULL) {
-            header.target_session = session->successor->number;
-            header.ack = 1;
-        }
-        victim_frame(victim, from, &header, NULL, 0, true);
+    if (below(2) == 0) {
+        frame_first(from);
     }
 }
 

@@ -65,8 +65,10 @@ def interrupt_in_the_middle(mode, root):
         if line.startswith("ok 3"):
             os.killpg(process.pid, signal.SIGINT)
             break
-    process.stdout.read()
+    began = time.monotonic()
+    rest = process.stdout.read()
     code = process.wait()
+    print(f"# ended {time.monotonic() - began:.1f} s after Ctrl-C; steps after it: {rest.count(chr(10) + 'ok ')}")
     return code, left_over(root)
 
 

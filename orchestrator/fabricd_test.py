@@ -123,6 +123,7 @@ def apply_again_changes_nothing(place):
     nodes = place.join()
     place.apply()
     for node in nodes:
+        node.order("beat")  # after it has said what it was told
         node.heard()
     numbers = {sip["name"]: sip["number"] for sip in place.get("sips")}
     out, _ = place.apply()

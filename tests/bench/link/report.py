@@ -38,9 +38,10 @@ def target(rows, row):
         return ">= 4000000 msg/s", None if ours is None else ours >= 4e6
     if row.metric == "bulk":
         return ">= 0.8 x raw", None if None in (ours, raw) else ours >= 0.8 * raw
-    if row.metric == "rtt64_veth":
+    if row.metric in ("rtt64_veth", "rtt64_veth_plain"):
+        # No peer encrypts: like beside like is ours in the clear. Sealed is what a cluster does.
         peers = [figure(other) for other in rows
-                 if other.metric == row.metric and other.name not in ("ours", "raw")]
+                 if other.metric == "rtt64_veth" and other.name not in ("ours", "raw")]
         peers = [value for value in peers if value is not None]
         met = None if ours is None or not peers else ours < min(peers)
         return "< every peer on that veth", met

@@ -67,7 +67,7 @@ static uint32_t take(uint16_t from, uint8_t bytes[NET_MTU])
 
 static void give(uint16_t to, const uint8_t *bytes, uint32_t length)
 {
-    uint8_t copy[NET_MTU];
+    uint8_t copy[NET_MTU] = {0};
 
     memcpy(copy, bytes, length);
     fab_rx(fab(to), (uint16_t)(3 - to), copy, length, net.now_ns);
@@ -115,8 +115,8 @@ static void beginnings_that_cross_settle(void **state)
     (void)state;
     for (uint16_t anew = 1; anew <= 2; anew++) {
         uint16_t other = (uint16_t)(3 - anew);
-        uint8_t early[NET_MTU];
-        uint8_t late[NET_MTU];
+        uint8_t early[NET_MTU] = {0};
+        uint8_t late[NET_MTU] = {0};
         uint32_t length;
         uint32_t lost;
 
@@ -180,7 +180,7 @@ static void two_nodes_always_find_each_other(void **state)
 /* The caller's first frame opens the other's session; if it is lost, it need not be waited for. */
 static void the_first_frame_may_get_lost(void **state)
 {
-    uint8_t bytes[NET_MTU];
+    uint8_t bytes[NET_MTU] = {0};
 
     (void)state;
     begin_anew(2);
@@ -206,8 +206,8 @@ static void a_late_frame_of_an_earlier_session_reaches_nobody(void **state)
     for (uint16_t anew = 1; anew <= 2; anew++) {
         uint16_t other = (uint16_t)(3 - anew);
         uint32_t opened = net.nodes[other].opened_count;
-        uint8_t bytes[NET_MTU];
-        uint8_t late[NET_MTU];
+        uint8_t bytes[NET_MTU] = {0};
+        uint8_t late[NET_MTU] = {0};
         struct fab_ep *imp;
         uint32_t length;
 
@@ -250,7 +250,7 @@ static void the_smaller_mtu_counts(void **state)
         struct fab_msg msg = {.tag = WORK_BYTES, .arg_count = 2};
         struct fab_peer_info info;
         struct fab_ep *imp;
-        uint8_t bytes[NET_MTU];
+        uint8_t bytes[NET_MTU] = {0};
         uint32_t largest = 0;
 
         for (uint16_t id = 1; id <= 2; id++) {
@@ -322,7 +322,7 @@ static void waiting_for_an_answer_is_no_work(void **state)
 {
     struct fab_options options = {.node_id = 3, .epoch = 1, .endpoint_count_max = 4};
     struct fab_peer peer = {.node_id = 1, .epoch = 1, .mtu_bytes = NET_MTU};
-    uint8_t bytes[NET_MTU];
+    uint8_t bytes[NET_MTU] = {0};
     struct fab_node *node;
     uint64_t now_ns = MS;
     uint32_t turns = 0;
@@ -384,7 +384,7 @@ static struct sealed_hello made_up(uint16_t from, uint8_t flags, uint32_t source
 static void a_made_up_call_undoes_no_handshake(void **state)
 {
     struct sealed_hello forged = made_up(1, 0, 1u << FAB__SESSION_EPOCH_SHIFT | 900u, 0, true);
-    uint8_t bytes[NET_MTU];
+    uint8_t bytes[NET_MTU] = {0};
     uint32_t length;
 
     (void)state;
@@ -406,7 +406,7 @@ static void a_made_up_call_undoes_no_handshake(void **state)
 static void a_made_up_call_takes_nobodys_place(void **state)
 {
     struct sealed_hello forged = made_up(1, 0, 1u << FAB__SESSION_EPOCH_SHIFT | 900u, 0, true);
-    uint8_t bytes[NET_MTU];
+    uint8_t bytes[NET_MTU] = {0};
     uint32_t length;
 
     (void)state;
@@ -429,8 +429,8 @@ static void a_made_up_call_takes_nobodys_place(void **state)
 /* Nor does a true one that was recorded: the caller has gone on. */
 static void an_old_call_takes_nobodys_place(void **state)
 {
-    uint8_t old[NET_MTU];
-    uint8_t bytes[NET_MTU];
+    uint8_t old[NET_MTU] = {0};
+    uint8_t bytes[NET_MTU] = {0};
     uint32_t old_length;
     uint32_t length;
 
@@ -529,8 +529,8 @@ static void numbers_that_are_used_up_end_it_for_one_peer(void **state)
 /* Reading a message costs multiplications, so a stranger gets one in a while. */
 static void made_up_answers_are_read_in_turn(void **state)
 {
-    uint8_t call[NET_MTU];
-    uint8_t answer[NET_MTU];
+    uint8_t call[NET_MTU] = {0};
+    uint8_t answer[NET_MTU] = {0};
     uint32_t length;
     struct sealed_hello forged;
 

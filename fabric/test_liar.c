@@ -171,7 +171,7 @@ static void lie_body(struct fab__writer *writer, uint32_t type, uint8_t flags)
     case FAB__RECORD_CLOSE:
     case FAB__RECORD_ARRIVED:
         fab__write_u64(writer, target_id());
-        fab__write_cause(writer, below(3) == 0 ? (struct sf_cause){0} : some_cause());
+        fab__write_cause(writer, below(3) == 0 ? SF_CAUSE_OF(NONE) : some_cause());
         break;
     case FAB__RECORD_PEER_MOVED:
     case FAB__RECORD_PEER_HERE:

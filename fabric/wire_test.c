@@ -143,7 +143,7 @@ static int node_make(void **state)
     struct xh_options heap_options = {.range_bytes = 2u << 20};
     struct fab_options options = {.node_id = 2, .epoch = 3, .endpoint_count_max = 16};
     struct fab_peer peer = {.node_id = 1, .epoch = 7, .mtu_bytes = 1024};
-    uint8_t bytes[1024];
+    uint8_t bytes[1024] = {0};
 
     (void)state;
     assert_int_equal(xh_heap_create(&heap_options, &heap), SF_OK);
@@ -167,7 +167,7 @@ static int node_end(void **state)
 
 static void expect_payload(const uint8_t *golden, uint32_t golden_length)
 {
-    uint8_t bytes[1024];
+    uint8_t bytes[1024] = {0};
     uint32_t length = fab_tx(node, 1, bytes, sizeof(bytes), 0);
 
     assert_true(length > FAB__HEADER_BYTES);
@@ -214,7 +214,7 @@ static void scalars_have_their_own_width(void **state)
     };
     /* clang-format on */
     struct fab_msg msg = {.tag = WORK_ASK, .arg_count = 4};
-    uint8_t bytes[1024];
+    uint8_t bytes[1024] = {0};
     struct fab_ep *imp;
 
     (void)state;
@@ -241,7 +241,7 @@ static void an_endpoint_on_its_way(void **state)
     };
     /* clang-format on */
     struct fab_msg msg = {.tag = CARRY_TAKE_IMP, .arg_count = 2};
-    uint8_t bytes[1024];
+    uint8_t bytes[1024] = {0};
     struct fab_ep *carry;
     struct fab_ep *exp;
 
@@ -274,7 +274,7 @@ static void the_records_of_a_move(void **state)
     static const uint8_t forwarded[] = {4, 1, 12, 0, ID(1), 10, 0, 0, 0};
     /* clang-format on */
     struct fab__session *session = node->sessions[1];
-    uint8_t bytes[1024];
+    uint8_t bytes[1024] = {0};
     struct fab_ep *imp;
 
     (void)state;
@@ -322,7 +322,7 @@ static void the_first_frames_of_a_session(void **state)
     /* clang-format on */
     struct fab_peer peer = {.node_id = 1, .epoch = 7, .mtu_bytes = 1024};
     uint8_t theirs[FAB__HELLO_BYTES];
-    uint8_t bytes[1024];
+    uint8_t bytes[1024] = {0};
 
     (void)state;
     fab_peer_remove(node, 1, SF_CAUSE_OF(LINK_LOST));

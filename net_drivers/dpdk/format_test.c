@@ -119,7 +119,7 @@ static void a_tail_is_summed_wherever_it_begins(void **state)
 /* What a device does with an unsummed packet: adds up from the UDP header on, and inverts. */
 static void a_device_finishes_an_unsummed_packet(void **state)
 {
-    uint8_t whole[FORMAT_UDP_BYTES + PAYLOAD_MAX], packet[FORMAT_UDP_BYTES + PAYLOAD_MAX];
+    uint8_t whole[FORMAT_UDP_BYTES + PAYLOAD_MAX] = {0}, packet[FORMAT_UDP_BYTES + PAYLOAD_MAX];
     struct format_udp to;
     uint32_t ipv4, payload_bytes;
 

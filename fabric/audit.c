@@ -140,6 +140,24 @@ static bool ep_check(const struct fab_ep *ep, struct tally *tally)
            queue_check(ep, &ep->out, 0, tally) && states_check(ep, tally) && place_check(ep, tally);
 }
 
+/* Is there somebody to free the block, part of which is the tail of frame `sequence`, later? */
+static bool tail_is_kept(const struct fab__session *session, uint32_t sequence)
+{
+    const struct xh_block *block = fab__sent_at(session, sequence)->block;
+
+    for (uint32_t s = sequence; s != session->tx_next; s++) {
+        if (fab__sent_at(session, s)->block == block && fab__sent_at(session, s)->last) {
+            return true;
+        }
+    }
+    for (const struct fab_ep *ep = session->ep_first; ep != NULL; ep = ep->queued_next) {
+        if (ep->sending && fab__queue_at(&ep->out, 0)->args[ep->send_arg].block == block) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool window_check(const struct fab__session *session, struct tally *tally)
 {
     uint32_t lost = 0;
@@ -157,6 +175,9 @@ static bool window_check(const struct fab__session *session, struct tally *tally
         }
         if (sent->last && sent->block->owner != fab__session_owner(session)) {
             return fail(tally, "a block in flight is not the session's");
+        }
+        if (sent->block != NULL && !tail_is_kept(session, s)) {
+            return fail(tally, "a block is gone while part of it is in flight");
         }
     }
     return lost == session->lost_count && seen == session->seen_count

@@ -189,6 +189,9 @@ static bool held_check(const struct fab__session *session, struct tally *tally)
 {
     uint32_t held = 0;
 
+    if (session->held_capacity > FAB__WINDOW) {
+        return fail(tally, "a session holds frames beyond the window");
+    }
     for (uint32_t i = 0; i < session->held_capacity; i++) {
         held += session->held[i].buffer != NULL;
     }

@@ -166,7 +166,10 @@ static void a_block_is_stopped_at_every_frame(void **state)
                 fab_peer_remove(fab((uint16_t)(how - 1)), (uint16_t)(4 - how),
                                 SF_CAUSE_OF(LINK_LOST));
             }
-            net_audit(&net);
+            for (uint32_t i = 0; i < 10; i++) {
+                net_audit(&net);
+                net_run(&net, MS / 2);
+            }
             net.loss_percent = 0;
             net_introduce(&net, 1, 2);
             net_run(&net, 600 * MS);

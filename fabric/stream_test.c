@@ -166,9 +166,9 @@ static void a_block_is_stopped_at_every_frame(void **state)
                 fab_peer_remove(fab((uint16_t)(how - 1)), (uint16_t)(4 - how),
                                 SF_CAUSE_OF(LINK_LOST));
             }
-            for (uint32_t i = 0; i < 10; i++) {
+            for (uint32_t i = 0; i < 20; i++) {
                 net_audit(&net);
-                net_run(&net, MS / 2);
+                net_run(&net, MS / 10);
             }
             net.loss_percent = 0;
             net_introduce(&net, 1, 2);

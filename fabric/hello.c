@@ -17,11 +17,6 @@
 /* A session that has just begun does not begin anew: each end is a walk through all endpoints. */
 #define AGAIN_NS 10000000ull
 
-static bool is_caller(const struct fab__session *session)
-{
-    return session->node->node_id < session->peer_id;
-}
-
 void fab__session_opened(struct fab__session *session)
 {
     if (!session->open) {
@@ -67,7 +62,7 @@ static struct fab__session *session_for(struct fab__session *session,
     return fab__session_again(session, now_ns); /* it began anew: so do we */
 }
 
-static void peer_bind(struct fab__session *session, const struct fab__hello *hello)
+void fab__session_bind(struct fab__session *session, const struct fab__hello *hello)
 {
     session->peer_number = hello->source_session;
     session->frame_bytes =
@@ -81,7 +76,7 @@ static void caller_take(struct fab__session *session, const struct fab__hello *h
     if (session->open) {
         session->heartbeat_due |= said_back; /* it has not heard from us yet */
     } else if (said_back) {
-        peer_bind(session, hello);
+        fab__session_bind(session, hello);
         fab__session_opened(session);
     } else {
         session->hello_due = true;
@@ -91,7 +86,7 @@ static void caller_take(struct fab__session *session, const struct fab__hello *h
 static void answerer_take(struct fab__session *session, const struct fab__hello *hello)
 {
     if (session->peer_number == 0) {
-        peer_bind(session, hello);
+        fab__session_bind(session, hello);
     }
     session->hello_due |= !session->open;
 }
@@ -103,11 +98,8 @@ static void plain_take(struct fab__session *session, const struct fab__hello *he
     if (session == NULL) {
         return;
     }
-    session->info.alive = true;
-    session->info.heard_ns = now_ns;
-    session->info.frames_received++;
-    session->info.bytes_received += length;
-    if (is_caller(session)) {
+    fab__session_heard(session, length, now_ns);
+    if (fab__session_calls(session)) {
         caller_take(session, hello);
     } else {
         answerer_take(session, hello);
@@ -115,10 +107,9 @@ static void plain_take(struct fab__session *session, const struct fab__hello *he
     fab__ready(session);
 }
 
-void fab__hello_take(struct fab_node *node, uint16_t peer_id, const uint8_t *bytes, uint32_t length,
+void fab__hello_take(struct fab__session *session, const uint8_t *bytes, uint32_t length,
                      uint64_t now_ns)
 {
-    struct fab__session *session = node->sessions[peer_id];
     struct fab__hello hello;
     bool sealed = session->secure != NULL;
 

@@ -227,15 +227,12 @@ static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t le
         return;
     }
     session = of;
-    fab__session_opened(session);
     if (!session->met) {
         session->met = true;
+        fab__session_opened(session);
         fab__moves_announce(session->node, session->peer_id);
     }
-    session->info.alive = true;
-    session->info.heard_ns = now_ns;
-    session->info.frames_received++;
-    session->info.bytes_received += length;
+    fab__session_heard(session, length, now_ns);
     if (!fab__window_acked(session, &header, now_ns)) {
         session->broken = true;
     } else if (header.kind == FAB__FRAME_RECORDS) {
@@ -259,7 +256,7 @@ void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t le
     }
     node->now_ns = now_ns;
     if (fab__frame_kind(bytes, length) == FAB__FRAME_HELLO) {
-        fab__hello_take(node, peer_id, bytes, length, now_ns);
+        fab__hello_take(session, bytes, length, now_ns);
     } else {
         session_rx(session, bytes, length, now_ns);
     }

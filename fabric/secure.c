@@ -20,11 +20,6 @@
 
 #define SECURE_READ_NS 10000000ull /* between two messages that a peer can make us read */
 
-static bool is_initiator(const struct fab__session *session)
-{
-    return session->node->node_id < session->peer_id;
-}
-
 sf_status fab__secure_init(struct fab__session *session, const uint8_t peer_key[FAB_KEY_BYTES])
 {
     struct fab__secure *secure;
@@ -39,7 +34,7 @@ sf_status fab__secure_init(struct fab__session *session, const uint8_t peer_key[
     }
     session->secure = secure;
     st = fab__pair_init(&secure->pair, session->node->secret_key, peer_key);
-    fab__handshake_begin(&secure->handshake, &secure->pair, is_initiator(session));
+    fab__handshake_begin(&secure->handshake, &secure->pair, fab__session_calls(session));
     return st;
 }
 
@@ -89,10 +84,8 @@ static bool keys_take(struct fab__session *session, const struct fab__hello *hel
     sodium_memzero(rx, sizeof(rx));
     secure->cipher = (uint8_t)cipher;
     secure->keyed = true;
-    session->peer_number = hello->source_session;
+    fab__session_bind(session, hello);
     session->tx_number = 0;
-    session->frame_bytes =
-        hello->mtu_bytes < session->mtu_bytes ? hello->mtu_bytes : session->mtu_bytes;
     return true;
 }
 
@@ -104,14 +97,6 @@ static bool read_may(struct fab__session *session, uint64_t now_ns)
     }
     session->secure->read_next_ns = now_ns + SECURE_READ_NS;
     return true;
-}
-
-static void heard(struct fab__session *session, uint32_t length, uint64_t now_ns)
-{
-    session->info.alive = true;
-    session->info.heard_ns = now_ns;
-    session->info.frames_received++;
-    session->info.bytes_received += length;
 }
 
 static void successor_drop(struct fab__session *session)
@@ -187,7 +172,7 @@ static bool answered(struct fab__session *session, const struct fab__hello *hell
     if (of != session) {
         of = fab__session_succeed(session);
     }
-    heard(of, length, now_ns);
+    fab__session_heard(of, length, now_ns);
     fab__session_opened(of);
     return true;
 }
@@ -273,13 +258,13 @@ void fab__secure_hello_take(struct fab__session *session, const struct fab__hell
     bool taken = false;
 
     if (hello->source_epoch == session->peer_epoch && (has_message || length == FAB__HELLO_BYTES)) {
-        if (is_initiator(session) && is_answer && has_message) {
+        if (fab__session_calls(session) && is_answer && has_message) {
             if (answered(session, hello, bytes, length, now_ns)) {
                 return; /* the session may be another one now */
             }
-        } else if (is_initiator(session) && !is_answer && !has_message) {
+        } else if (fab__session_calls(session) && !is_answer && !has_message) {
             taken = asked(session, hello, now_ns);
-        } else if (!is_initiator(session) && !is_answer && has_message) {
+        } else if (!fab__session_calls(session) && !is_answer && has_message) {
             taken = called(session, hello, bytes, now_ns);
         }
     }
@@ -292,7 +277,7 @@ uint32_t fab__secure_hello_make(struct fab__session *session, uint8_t *bytes)
     struct fab__secure *secure = session->secure;
     struct fab__hello hello;
 
-    if (secure->hello_bytes == 0 && is_initiator(session)) {
+    if (secure->hello_bytes == 0 && fab__session_calls(session)) {
         (void)hello_compose(session, 0, 0);
     }
     if (secure->hello_bytes != 0) {

@@ -191,10 +191,26 @@ void fab__buffer_give(struct fab__session *session, struct fab__buffer *buffer);
 
 /* --- hello.c: how a session begins ---------------------------------------------------------- */
 
-void fab__hello_take(struct fab_node *node, uint16_t peer_id, const uint8_t *bytes, uint32_t length,
+void fab__hello_take(struct fab__session *session, const uint8_t *bytes, uint32_t length,
                      uint64_t now_ns);
 /* Answers its length. */
 uint32_t fab__hello_make(struct fab__session *session, uint8_t *bytes, uint64_t now_ns);
+/* Which of the two begins: the node with the lower id. */
+static inline bool fab__session_calls(const struct fab__session *session)
+{
+    return session->node->node_id < session->peer_id;
+}
+/* A frame of this session has come. */
+static inline void fab__session_heard(struct fab__session *session, uint32_t length,
+                                      uint64_t now_ns)
+{
+    session->info.alive = true;
+    session->info.heard_ns = now_ns;
+    session->info.frames_received++;
+    session->info.bytes_received += length;
+}
+/* The session goes with the peer's session that says this hello. */
+void fab__session_bind(struct fab__session *session, const struct fab__hello *hello);
 /* The peer has used our number. */
 void fab__session_opened(struct fab__session *session);
 /* A hello from the peer of the session, as fab__hello_is_ours wants it. */

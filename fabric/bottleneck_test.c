@@ -85,7 +85,7 @@ static void node_send(uint16_t from)
     uint16_t to;
 
     (void)fab_tick(fab, world.net.now_ns);
-    while ((to = fab_tx_pending(fab, world.net.now_ns)) != 0) {
+    while ((to = fab_tx_pending(fab)) != 0) {
         struct net_frame *frame = ring_push(to == 1 ? &world.there : &world.back);
 
         frame->from = from;

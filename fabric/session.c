@@ -102,9 +102,8 @@ bool fab_tx_waits(const struct fab_node *node)
     return __atomic_load_n(&node->ready_first, __ATOMIC_RELAXED) != NULL;
 }
 
-uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns)
+uint16_t fab_tx_pending(struct fab_node *node)
 {
-    (void)now_ns;
     while (node->ready_first != NULL) {
         struct fab__session *session = node->ready_first;
         ready_pop(node);

@@ -181,7 +181,7 @@ static void node_send(struct net *net, struct net_node *node)
     uint16_t to;
 
     (void)fab_tick(node->fab, net->now_ns);
-    while ((to = fab_tx_pending(node->fab, net->now_ns)) != 0) {
+    while ((to = fab_tx_pending(node->fab)) != 0) {
         uint32_t length = fab_tx(node->fab, to, bytes, sizeof(bytes), net->now_ns);
         assert_true(length > 0 && length <= NET_MTU);
         if (net->tamper != NULL) {

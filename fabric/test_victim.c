@@ -451,7 +451,7 @@ void victim_drain(struct victim *victim, enum victim_drain what, uint32_t frames
     uint16_t to = 0;
 
     (void)fab_tick(victim->fab, victim->now_ns);
-    while (frames-- > 0 && (to = fab_tx_pending(victim->fab, victim->now_ns)) != 0) {
+    while (frames-- > 0 && (to = fab_tx_pending(victim->fab)) != 0) {
         uint32_t length = fab_tx(victim->fab, to, frame, sizeof(frame), victim->now_ns);
 
         require(length > 0, "a frame was promised");
@@ -460,9 +460,9 @@ void victim_drain(struct victim *victim, enum victim_drain what, uint32_t frames
             frame_give(victim, to, FAB__FRAME_CONTROL, NULL, 0);
         }
     }
-    if (fab_tx_pending(victim->fab, victim->now_ns) == 0) {
+    if (fab_tx_pending(victim->fab) == 0) {
         require(fab_tick(victim->fab, victim->now_ns) > victim->now_ns ||
-                    fab_tx_pending(victim->fab, victim->now_ns) != 0,
+                    fab_tx_pending(victim->fab) != 0,
                 "a node with nothing to do asks for time");
     }
 }

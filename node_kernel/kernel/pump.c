@@ -483,7 +483,7 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
     }
     nk_lock(pump->kernel);
     while (count + stuck < TX_FRAMES_TURN && stuck <= pump->peer_count) {
-        uint16_t peer = fab_tx_pending(fabric, now_ns);
+        uint16_t peer = fab_tx_pending(fabric);
 
         if (peer == 0) {
             break;
@@ -588,7 +588,7 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
         bool pending;
 
         nk_lock(pump->kernel);
-        pending = fab_tx_pending(nk_kernel_fabric(pump->kernel), now_ns) != 0;
+        pending = fab_tx_pending(nk_kernel_fabric(pump->kernel)) != 0;
         nk_unlock(pump->kernel);
         if (pending && !pump->tx_stuck) {
             return 0;

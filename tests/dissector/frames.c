@@ -94,7 +94,7 @@ static void pump(void)
     for (uint16_t id = 1; id <= 2; id++) {
         const uint16_t to = (uint16_t)(3 - id);
         (void)fab_tick(nodes[id].fab, now_ns);
-        while (fab_tx_pending(nodes[id].fab, now_ns) != 0) {
+        while (fab_tx_pending(nodes[id].fab) != 0) {
             const uint32_t length = fab_tx(nodes[id].fab, to, bytes, MTU, now_ns);
             put_frame(id, to, bytes, length);
             bool records = fab_frame_has_records(bytes, length);

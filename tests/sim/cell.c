@@ -176,7 +176,7 @@ static uint64_t node_tx(struct cell *cell, struct cell_node *node, uint64_t loca
         if (free_ns > cell->net.now_ns) {
             return free_ns;
         }
-        to = fab_tx_pending(node->fab, local_ns);
+        to = fab_tx_pending(node->fab);
         if (to == 0) {
             return UINT64_MAX;
         }

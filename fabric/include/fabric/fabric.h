@@ -320,7 +320,7 @@ uint32_t fab_tx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_
 /* Is it worth asking fab_tx_pending? For who must not take a lock to ask. */
 bool fab_tx_waits(const struct fab_node *node);
 /* Next peer, in turn, for which fab_tx has something to send; 0: none. */
-uint16_t fab_tx_pending(struct fab_node *node, uint64_t now_ns);
+uint16_t fab_tx_pending(struct fab_node *node);
 
 /*
  * Heart-beats, resends, timeouts. Answers when it wants to be called next (absolute ns). Cheap when

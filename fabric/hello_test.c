@@ -15,38 +15,11 @@
 #include "session.h"
 #include "test_net.h"
 
+#define NODES 2u
+#include "test_case.h"
+
 #define MS 1000000ull
 #define SEEDS 60u
-
-static struct net net;
-
-static int setup(void **state)
-{
-    (void)state;
-    net_sealed = false;
-    net_make(&net, 2, 1);
-    return 0;
-}
-
-static int setup_sealed(void **state)
-{
-    (void)state;
-    net_sealed = true;
-    net_make(&net, 2, 1);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    net_end(&net);
-    return 0;
-}
-
-static struct fab_node *fab(uint16_t id)
-{
-    return net.nodes[id].fab;
-}
 
 static struct fab__session *session(uint16_t id)
 {
@@ -63,14 +36,6 @@ static uint32_t take(uint16_t from, uint8_t bytes[NET_MTU])
 {
     (void)fab_tick(fab(from), net.now_ns);
     return fab_tx(fab(from), (uint16_t)(3 - from), bytes, NET_MTU, net.now_ns);
-}
-
-static void give(uint16_t to, const uint8_t *bytes, uint32_t length)
-{
-    uint8_t copy[NET_MTU] = {0};
-
-    memcpy(copy, bytes, length);
-    fab_rx(fab(to), (uint16_t)(3 - to), copy, length, net.now_ns);
 }
 
 static void peer_add(uint16_t at)

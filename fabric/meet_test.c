@@ -16,30 +16,17 @@
 #include "session.h"
 #include "test_net.h"
 
+#define NODES 3u
+#include "test_case.h"
+
 #define MS 1000000ull
 #define OWNER 7u
 
-static struct net net;
-
-static int setup(void **state)
+static int setup_met(void **state)
 {
-    (void)state;
-    net_sealed = false;
-    net_make(&net, 3, 1);
+    (void)setup(state);
     net_run(&net, 50 * MS);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    net_end(&net);
-    return 0;
-}
-
-static struct fab_node *fab(uint16_t node)
-{
-    return net.nodes[node].fab;
 }
 
 static void cut(uint16_t from, uint16_t to, bool is_cut)
@@ -143,7 +130,7 @@ static void an_end_whose_session_never_opens_closes_at_both_sides(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(sessions_that_both_began_anew_meet, setup, teardown),
+        cmocka_unit_test_setup_teardown(sessions_that_both_began_anew_meet, setup_met, teardown),
         cmocka_unit_test_setup_teardown(an_end_that_came_before_its_session_was_open_is_no_orphan,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(an_end_whose_session_never_opens_closes_at_both_sides,

@@ -14,10 +14,11 @@
 #include "session.h"
 #include "test_net.h"
 
+#define NODES 2u
+#include "test_case.h"
+
 #define MS 1000000ull
 #define CAPTURED_MAX 64u
-
-static struct net net;
 
 /* What went from 1 to 2 and from 2 to 1. */
 static struct {
@@ -39,26 +40,12 @@ static uint32_t capture(struct net *of, uint16_t from, uint16_t to, uint8_t *byt
     return length;
 }
 
-static int setup(void **state)
+static int setup_captured(void **state)
 {
-    (void)state;
-    net_sealed = true;
     captured_count = 0;
-    net_make(&net, 2, 1);
+    (void)setup_sealed(state);
     net.tamper = capture;
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    net_end(&net);
-    return 0;
-}
-
-static struct fab_node *fab(uint16_t id)
-{
-    return net.nodes[id].fab;
 }
 
 static struct fab_peer_info info(uint16_t id)
@@ -67,14 +54,6 @@ static struct fab_peer_info info(uint16_t id)
 
     assert_int_equal(fab_peer_query(fab(id), (uint16_t)(3 - id), &found), SF_OK);
     return found;
-}
-
-static void give(uint16_t to, const uint8_t *bytes, uint32_t length)
-{
-    uint8_t copy[NET_MTU];
-
-    memcpy(copy, bytes, length);
-    fab_rx(fab(to), (uint16_t)(3 - to), copy, length, net.now_ns);
 }
 
 static struct fab_ep *channel_open(struct fab_ep **out_exp)
@@ -259,7 +238,7 @@ static void a_node_without_a_key_seals_nothing(void **state)
     assert_int_equal(fab_peer_add(fab(1), &peer, net.now_ns), SF_TRUST); /* a key of zeros */
 }
 
-#define SEALED_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define SEALED_TEST(f) cmocka_unit_test_setup_teardown(f, setup_captured, teardown)
 
 int main(void)
 {

@@ -15,41 +15,14 @@
 #include "session.h"
 #include "test_net.h"
 
+#define NODES 3u
+#include "test_case.h"
+
 #define MS 1000000ull
-
-static struct net net;
-
-static int setup(void **state)
-{
-    (void)state;
-    net_sealed = false;
-    net_make(&net, 3, 1);
-    return 0;
-}
-
-static int setup_sealed(void **state)
-{
-    (void)state;
-    net_sealed = true;
-    net_make(&net, 3, 1);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    net_end(&net);
-    return 0;
-}
 
 static uint64_t owner_of(uint16_t node)
 {
     return XH_OWNER(XH_OWNER_SIP, node);
-}
-
-static struct fab_node *fab(uint16_t node)
-{
-    return net.nodes[node].fab;
 }
 
 /* A channel from node a to node b; *exp is NULL until frames have moved. */

@@ -14,39 +14,12 @@
 #include "session.h"
 #include "test_net.h"
 
+#define NODES 2u
+#include "test_case.h"
+
 #define MS 1000000ull
 #define OWNER 1u
 #define BLOCK_BYTES 300000u
-
-static struct net net;
-
-static int setup(void **state)
-{
-    (void)state;
-    net_sealed = false;
-    net_make(&net, 2, 1);
-    return 0;
-}
-
-static int setup_sealed(void **state)
-{
-    (void)state;
-    net_sealed = true;
-    net_make(&net, 2, 1);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    net_end(&net);
-    return 0;
-}
-
-static struct fab_node *fab(uint16_t id)
-{
-    return net.nodes[id].fab;
-}
 
 static struct fab_ep *channel_open(struct fab_ep **out_exp)
 {

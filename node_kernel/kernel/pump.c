@@ -322,14 +322,16 @@ uint16_t pump_peer_next(const struct pump *pump, uint16_t node_id)
 /* --- frames -------------------------------------------------------------------------------------
  */
 
-/* Gives a burst to the fabric. A node's frames are taken only from the link it was added on. */
-static void frames_take(struct pump *pump, const struct pump_link *l, struct link_frame frames[],
-                        uint16_t count, uint64_t now_ns)
+/* Gives the burst received to the fabric. A node's frames are taken only from the link it was added
+ * on. */
+static void frames_take(struct pump *pump, uint64_t now_ns)
 {
     struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
+    const struct link_frame *frames = pump->received;
+    const struct pump_link *l = pump->received_on;
 
     nk_lock(pump->kernel);
-    for (uint16_t i = 0; i < count; i++) {
+    for (uint16_t i = 0; i < pump->received_count; i++) {
         uint16_t peer = frames[i].peer;
 
         pump->content_frames += fab_frame_has_records(frames[i].data, frames[i].length);
@@ -362,7 +364,7 @@ static bool pump_rx(struct pump *pump, uint64_t now_ns)
         pump->received_on = l;
         pump->received_count = count;
         if (pump->kernel != NULL) {
-            frames_take(pump, l, pump->received, count, now_ns);
+            frames_take(pump, now_ns);
         } else {
             pump->stats.rx_dropped += count;
         }
@@ -599,8 +601,8 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
     return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
-/* Descriptors to sleep on. False: some link has to be looked at by and by. */
-static bool links_arm(struct pump *pump, struct pollfd *fds, nfds_t *count)
+/* Adds descriptors to sleep on. False: some link has to be looked at by and by. */
+static bool links_arm(struct pump *pump, nfds_t *count)
 {
     bool all = true;
 
@@ -610,7 +612,7 @@ static bool links_arm(struct pump *pump, struct pollfd *fds, nfds_t *count)
 
         l->armed = fd >= 0;
         if (l->armed) {
-            fds[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+            pump->fds[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
         }
         all &= l->armed;
     }
@@ -634,7 +636,7 @@ static void pump_wait(struct pump *pump, nfds_t count, uint64_t ns, uint64_t now
 {
     struct timespec wait;
 
-    if (!links_arm(pump, pump->fds, &count)) {
+    if (!links_arm(pump, &count)) {
         ns = earlier(ns, earlier(pump_sleep_max_ns(pump, now_ns), pump->sleep_ns));
     }
     wait.tv_sec = (time_t)(ns / 1000000000u);
@@ -674,8 +676,6 @@ static void pump_loop(struct pump *pump, uint64_t now_ns)
  */
 static void pump_yield(struct pump *pump, uint64_t now_ns)
 {
-    uint64_t frames = pump->stats.rx_frames;
-
     sched_yield();
     if (node_now_ns() - now_ns < PUMP_YIELD_NS) {
         if (++pump->yields_unused >= YIELDS_UNUSED_MAX) {
@@ -684,7 +684,7 @@ static void pump_yield(struct pump *pump, uint64_t now_ns)
         return;
     }
     pump->yields_unused = 0;
-    if (pump_rx(pump, now_ns) && pump->stats.rx_frames > frames) {
+    if (pump_rx(pump, now_ns)) {
         pump->shared_ns = now_ns + PUMP_SHARED_NS;
     }
 }

@@ -225,13 +225,3 @@ void net_run(struct net *net, uint64_t until_ns)
     }
     net->now_ns = until_ns;
 }
-
-void net_frames(const struct net *net, void (*visit)(void *arg, const struct net_frame *frame),
-                void *arg)
-{
-    for (uint32_t i = 0; i < net->event_count; i++) {
-        if (net->events[i].frame != NULL) {
-            visit(arg, net->events[i].frame);
-        }
-    }
-}

@@ -99,9 +99,6 @@ void net_inject(struct net *net, uint16_t from, uint16_t to, const uint8_t *byte
 void net_wake(struct net *net, uint16_t node, uint64_t at_ns);
 /* Lets everything happen up to and including until_ns; now_ns is that afterwards. */
 void net_run(struct net *net, uint64_t until_ns);
-/* Calls visit for each frame on its way. */
-void net_frames(const struct net *net, void (*visit)(void *arg, const struct net_frame *frame),
-                void *arg);
 
 /* malloc that ends the process when there is no memory: for the simulator's own things. */
 void *sim_alloc(uint64_t count, uint64_t bytes);

@@ -325,6 +325,20 @@ static void stream_written(uv_write_t *request, int status)
     }
 }
 
+Sf__Control__Envelope *control_envelope_copy(const Sf__Control__Envelope *envelope)
+{
+    size_t bytes = sf__control__envelope__get_packed_size(envelope);
+    uint8_t *buffer = malloc(bytes + 1); /* an empty one has no bytes */
+    Sf__Control__Envelope *copy = NULL;
+
+    if (buffer != NULL) {
+        sf__control__envelope__pack(envelope, buffer);
+        copy = sf__control__envelope__unpack(NULL, bytes, buffer);
+        free(buffer);
+    }
+    return copy;
+}
+
 sf_status control_stream_send(struct control_stream *stream, const Sf__Control__Envelope *envelope)
 {
     struct write_request *write;

@@ -190,8 +190,6 @@ struct edge_ends {
 typedef void (*edges_found)(struct daemon *daemon, uint64_t key, sf_status status, const char *text,
                             const struct edge_ends *ends);
 void edges_find(struct daemon *daemon, const char *wanted, edges_found found, uint64_t key);
-/* A message lives only during its event; a copy by packing it. NULL: no memory. */
-Sf__Control__Envelope *envelope_copy(const Sf__Control__Envelope *envelope);
 
 /* --- trace.c ------------------------------------------------------------------------------------
  */

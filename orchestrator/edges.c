@@ -531,20 +531,6 @@ struct gather_ref {
     uint16_t node;
 };
 
-Sf__Control__Envelope *envelope_copy(const Sf__Control__Envelope *reply)
-{
-    size_t bytes = sf__control__envelope__get_packed_size(reply);
-    uint8_t *buffer = malloc(bytes + 1);
-    Sf__Control__Envelope *copy = NULL;
-
-    if (buffer != NULL) {
-        sf__control__envelope__pack(reply, buffer);
-        copy = sf__control__envelope__unpack(NULL, bytes, buffer);
-        free(buffer);
-    }
-    return copy;
-}
-
 static void on_channels(void *arg, sf_status status, const char *text,
                         const Sf__Control__Envelope *reply)
 {
@@ -554,7 +540,7 @@ static void on_channels(void *arg, sf_status status, const char *text,
 
     (void)text;
     if (status == SF_OK && reply->body_case == SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST) {
-        copy = envelope_copy(reply);
+        copy = control_envelope_copy(reply);
     }
     if (copy != NULL) {
         gather->replies[gather->reply_count++] = copy;

@@ -148,7 +148,7 @@ static void on_started(void *arg, sf_status status, const char *text,
         text = "the node gave an answer of another kind";
     }
     if (status == SF_OK) {
-        trace->ends[ref.end].started = envelope_copy(reply);
+        trace->ends[ref.end].started = control_envelope_copy(reply);
         status = trace->ends[ref.end].started != NULL ? SF_OK : SF_NOMEM;
     }
     if (status != SF_OK) {

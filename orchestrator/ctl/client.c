@@ -48,21 +48,6 @@ static void on_connected(void *arg, struct control_stream *stream)
     uv_stop(&client->loop);
 }
 
-/* A message lives only during its event, so the answer is copied by packing it again. */
-static Sf__Control__Envelope *envelope_copy(const Sf__Control__Envelope *envelope)
-{
-    size_t bytes = sf__control__envelope__get_packed_size(envelope);
-    uint8_t *buffer = malloc(bytes > 0 ? bytes : 1);
-    Sf__Control__Envelope *copy = NULL;
-
-    if (buffer != NULL) {
-        sf__control__envelope__pack(envelope, buffer);
-        copy = sf__control__envelope__unpack(NULL, bytes, buffer);
-        free(buffer);
-    }
-    return copy;
-}
-
 static void on_message(void *arg, struct control_stream *stream,
                        const Sf__Control__Envelope *envelope)
 {
@@ -91,7 +76,7 @@ static void on_message(void *arg, struct control_stream *stream,
         }
         return;
     }
-    client->reply = envelope_copy(envelope);
+    client->reply = control_envelope_copy(envelope);
     uv_stop(&client->loop);
 }
 

@@ -2,9 +2,9 @@
 /* trace.c - fabricctl trace. */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "control/stream.h"
 #include "ctl/trace.h"
 
 #define BYTES_DEFAULT 64u
@@ -21,20 +21,6 @@ struct watch {
     bool lines;
     struct pcap pcap;
 };
-
-static Sf__Control__Envelope *copy_of(const Sf__Control__Envelope *envelope)
-{
-    size_t bytes = sf__control__envelope__get_packed_size(envelope);
-    uint8_t *buffer = malloc(bytes + 1);
-    Sf__Control__Envelope *copy = NULL;
-
-    if (buffer != NULL) {
-        sf__control__envelope__pack(envelope, buffer);
-        copy = sf__control__envelope__unpack(NULL, bytes, buffer);
-        free(buffer);
-    }
-    return copy;
-}
 
 /* Between the event before and this one some were dropped. */
 static void tell_dropped(struct watch *watch, uint32_t end, uint64_t number)
@@ -96,7 +82,7 @@ static enum ctl_take take(void *arg, const Sf__Control__Envelope *envelope)
     struct watch *watch = arg;
 
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_TRACE_LIST && watch->list == NULL) {
-        watch->list = copy_of(envelope);
+        watch->list = control_envelope_copy(envelope);
         return CTL_TAKE_PASS;
     }
     if (envelope->body_case != SF__CONTROL__ENVELOPE__BODY_TRACE_EVENTS) {

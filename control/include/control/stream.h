@@ -77,6 +77,9 @@ SF_MUST_CHECK sf_status control_stream_send(struct control_stream *stream,
 /* Bytes queued that the system has not taken yet. */
 uint64_t control_stream_queued(const struct control_stream *stream);
 
+/* A message lives only during its event: one to keep. Free it as unpacked. NULL: no memory. */
+Sf__Control__Envelope *control_envelope_copy(const Sf__Control__Envelope *envelope);
+
 /* Ends the stream at once; what is queued may be lost. No event after this. Takes NULL. */
 void control_stream_close(struct control_stream *stream);
 /* As close, but sends what is queued first. */

@@ -186,21 +186,20 @@ static sf_status node_run(struct node *node, struct agent_options *options, char
     options->events = (struct agent_events){node_joined, node_refused, node_shutdown};
     options->events_arg = node;
     options->booted = node->booted;
-    st = agent_create(options, &node->agent, text, text_capacity);
-    if (st != SF_OK) {
-        pump_destroy(node->pump);
-        return st;
-    }
+    /* First: once the agent says what links it opened, SIGTERM is heard. */
     node_handles_start(node);
-    pump_run(node->pump);
-    agent_destroy(node->agent);
+    st = agent_create(options, &node->agent, text, text_capacity);
+    if (st == SF_OK) {
+        pump_run(node->pump);
+        agent_destroy(node->agent);
+    }
     node_handles_close(node);
     pump_destroy(node->pump);
     /* Lets closing handles finish and the last answer go out; bounded, a peer may not read. */
     for (uint32_t i = 0; i < 100 && uv_run(&node->loop, UV_RUN_NOWAIT) != 0; i++) {
         usleep(1000);
     }
-    return SF_OK;
+    return st;
 }
 
 /* Cores this process may run on, at most NK_WORKERS_MAX. */

@@ -209,6 +209,8 @@ def main():
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the tests print")
     parser.add_argument("suites", nargs="*", metavar="SUITE")
     args = parser.parse_intermixed_args()
+    # Whoever starts us with & in a script has Ctrl-C ignored, and so would have all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return run_tests(args) if args.what == "test" else run_benchmarks(args)
 
 

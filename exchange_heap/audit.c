@@ -12,6 +12,7 @@ struct tally {
     uint64_t bytes;
     uint32_t free_runs;
     uint32_t slabs_open; /* with a free slot */
+    uint32_t warm_runs;
     bool last_was_free;
 };
 
@@ -87,6 +88,10 @@ static bool run_check(const struct xh_heap *heap, uint32_t index, struct tally *
             return fail(tally, "two runs overlap");
         }
     }
+    if (page->kind == XH__PAGE_WARM) {
+        tally->warm_runs++;
+        return true;
+    }
     if (!is_free) {
         return block_check(heap, heap->units[(size_t)index * XH__UNITS_PER_PAGE],
                            (size_t)index * XH__PAGE_BYTES, page->run_pages * XH__PAGE_BYTES, tally);
@@ -114,6 +119,7 @@ static bool range_check(const struct xh_heap *heap, struct tally *tally)
             ok = slab_check(heap, index, tally);
             break;
         case XH__PAGE_RUN:
+        case XH__PAGE_WARM:
         case XH__PAGE_FREE:
             ok = run_check(heap, index, tally);
             step = page->run_pages;
@@ -160,6 +166,31 @@ static bool lists_check(const struct xh_heap *heap, bool bins, uint32_t expected
     return count == expected ? true : fail(tally, "a page is missing from its list");
 }
 
+/* Each warm run is listed once. */
+static bool warm_check(const struct xh_heap *heap, struct tally *tally)
+{
+    uint64_t pages = 0;
+
+    if (heap->warm_count != tally->warm_runs || heap->warm_count > XH__WARM_MAX) {
+        return fail(tally, "a warm run is missing from its list");
+    }
+    for (uint32_t i = 0; i < heap->warm_count; i++) {
+        const struct xh__warm *run = &heap->warm[i];
+
+        if (run->first >= heap->page_count || heap->pages[run->first].kind != XH__PAGE_WARM ||
+            heap->pages[run->first].run_pages != run->pages) {
+            return fail(tally, "the list of warm runs names what is none");
+        }
+        for (uint32_t k = 0; k < i; k++) {
+            if (heap->warm[k].first == run->first) {
+                return fail(tally, "a warm run is listed twice");
+            }
+        }
+        pages += run->pages;
+    }
+    return pages == heap->warm_pages ? true : fail(tally, "the count of warm pages is wrong");
+}
+
 static bool headers_check(const struct xh_heap *heap, struct tally *tally)
 {
     uint64_t count = 0;
@@ -182,7 +213,8 @@ sf_status xh_audit(struct xh_heap *heap, const char **out_text)
 {
     struct tally tally = {0};
     bool ok = range_check(heap, &tally) && lists_check(heap, true, tally.free_runs, &tally) &&
-              lists_check(heap, false, tally.slabs_open, &tally) && headers_check(heap, &tally);
+              lists_check(heap, false, tally.slabs_open, &tally) && warm_check(heap, &tally) &&
+              headers_check(heap, &tally);
 
     if (ok && (tally.blocks != heap->block_count || tally.bytes != heap->bytes_in_use)) {
         ok = fail(&tally, "the counts of blocks or bytes do not add up");

@@ -22,6 +22,7 @@
 #define XH__CLASS_BYTES(c) (XH__UNIT_BYTES << (c))
 #define XH__BIN_COUNT 24u /* free runs of 2^b .. 2^(b+1)-1 pages are in bin b */
 #define XH__RANGE_BYTES_STEP (2u << 20)
+#define XH__WARM_MAX 32u
 #define XH__NONE UINT32_MAX
 
 enum xh__page_kind {
@@ -30,13 +31,15 @@ enum xh__page_kind {
     XH__PAGE_FREE_LAST,  /* last page of a free run of two or more */
     XH__PAGE_SLAB,       /* slots of one size class */
     XH__PAGE_RUN,        /* first page of a block of whole pages */
+    XH__PAGE_WARM,       /* first page of a run that is kept as its last block left it */
 };
 
 struct xh__page {
     uint8_t kind;       /* enum xh__page_kind */
     uint8_t size_class; /* SLAB */
-    uint8_t replaced;   /* RUN: see xh_replaced */
-    uint32_t run_pages; /* FREE, FREE_LAST, RUN: pages of the run */
+    uint8_t replaced;   /* RUN, WARM: see xh_replaced */
+    uint8_t away;       /* RUN: see xh_away */
+    uint32_t run_pages; /* FREE, FREE_LAST, RUN, WARM: pages of the run */
     uint32_t prev;      /* FREE: bin list. SLAB with a free slot: list of its class */
     uint32_t next;
     uint64_t free_slots; /* SLAB: bit i set: slot i is free */
@@ -45,6 +48,11 @@ struct xh__page {
 struct xh__header {
     struct xh_block block; /* first, so that a block pointer is a header pointer */
     uint32_t next;         /* of a freed header: next freed one, 0 ends it */
+};
+
+struct xh__warm {
+    uint32_t first, pages;
+    uint64_t reader; /* xh_block.reader of its last block */
 };
 
 struct xh_heap {
@@ -59,8 +67,12 @@ struct xh_heap {
     struct xh__header *headers;
     uint32_t *units;
     uint32_t bins[XH__BIN_COUNT];
-    uint32_t bin_mask;               /* bit b set: bins[b] is not empty */
-    uint32_t slabs[XH__CLASS_COUNT]; /* slab pages with a free slot */
+    uint32_t bin_mask;                  /* bit b set: bins[b] is not empty */
+    uint32_t slabs[XH__CLASS_COUNT];    /* slab pages with a free slot */
+    struct xh__warm warm[XH__WARM_MAX]; /* the oldest first */
+    uint32_t warm_count;
+    uint32_t warm_pages; /* sum over `warm` */
+    uint32_t cooling;    /* runs that were warm and are about to be free */
     uint64_t block_count;
     uint64_t bytes_in_use;
     uint64_t alloc_count;
@@ -70,8 +82,8 @@ struct xh_heap {
 void xh__pages_init(struct xh_heap *heap);
 uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count);
 void xh__pages_give(struct xh_heap *heap, uint32_t first, uint32_t count);
-/* Before a block is freed, by its owner: what xh_replaced promises. Needs no lock. */
-void xh__run_renew(struct xh_heap *heap, const struct xh_block *block);
+/* Before a run is given back, by whoever has it: what xh_replaced promises. Needs no lock. */
+void xh__run_renew(struct xh_heap *heap, uint32_t first);
 uint32_t xh__bin_of(uint32_t page_count);
 
 /* slab.c: slots of one size class. take answers the slot's offset in the range, or SIZE_MAX. */
@@ -80,5 +92,29 @@ void xh__slab_give(struct xh_heap *heap, uint32_t page, size_t offset);
 /* Gives back slab pages that are empty but kept for speed; answers true if there was one. */
 bool xh__slab_release_empty(struct xh_heap *heap);
 uint64_t xh__slab_all_free(uint32_t size_class);
+
+/* warm.c. Is a run of that many pages worth keeping? */
+bool xh__warm_wants(const struct xh_heap *heap, uint32_t count);
+/* Keeps a run; the oldest ones may have to go: answers how many, for xh__warm_release. */
+uint32_t xh__warm_put(struct xh_heap *heap, uint32_t first, uint64_t reader,
+                      struct xh__warm victims[XH__WARM_MAX]);
+/* A warm run of exactly that many pages: its first page, or XH__NONE. *out_seen, set if there is
+ * one: reader has seen all of its bytes. */
+uint32_t xh__warm_take(struct xh_heap *heap, uint32_t count, uint64_t reader, bool *out_seen);
+/* Renews and gives back what xh__warm_put answered. Not locked. */
+void xh__warm_release(struct xh_heap *heap, const struct xh__warm *victims, uint32_t count);
+void xh__lock_wait(struct xh_heap *heap);
+
+static inline void xh__lock(struct xh_heap *heap)
+{
+    if (__builtin_expect(__atomic_exchange_n(&heap->locked, 1, __ATOMIC_ACQUIRE) != 0, 0)) {
+        xh__lock_wait(heap);
+    }
+}
+
+static inline void xh__unlock(struct xh_heap *heap)
+{
+    __atomic_store_n(&heap->locked, 0, __ATOMIC_RELEASE);
+}
 
 #endif

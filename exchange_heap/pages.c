@@ -132,20 +132,21 @@ uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count)
 }
 
 /* If it fails, for want of mappings, the old pages are as good. */
-void xh__run_renew(struct xh_heap *heap, const struct xh_block *block)
+void xh__run_renew(struct xh_heap *heap, uint32_t first)
 {
-    struct xh__page *page = &heap->pages[(size_t)(block->data - heap->base) / XH__PAGE_BYTES];
+    struct xh__page *page = &heap->pages[first];
 
-    if (page->kind == XH__PAGE_RUN && page->replaced) {
+    if (page->replaced) {
         page->replaced = 0;
-        (void)mmap(block->data, (size_t)page->run_pages * XH__PAGE_BYTES, PROT_READ | PROT_WRITE,
+        (void)mmap(heap->base + (size_t)first * XH__PAGE_BYTES,
+                   (size_t)page->run_pages * XH__PAGE_BYTES, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     }
 }
 
-static const struct xh__page *run_of(const struct xh_heap *heap, const struct xh_block *block)
+static struct xh__page *run_of(const struct xh_heap *heap, const struct xh_block *block)
 {
-    const struct xh__page *page = &heap->pages[(size_t)(block->data - heap->base) / XH__PAGE_BYTES];
+    struct xh__page *page = &heap->pages[(size_t)(block->data - heap->base) / XH__PAGE_BYTES];
 
     return page->kind == XH__PAGE_RUN ? page : NULL;
 }
@@ -157,12 +158,30 @@ size_t xh_room(const struct xh_heap *heap, const struct xh_block *block)
     return page == NULL ? 0 : (size_t)page->run_pages * XH__PAGE_BYTES;
 }
 
-void xh_replaced(struct xh_heap *heap, const struct xh_block *block)
+void xh_replaced(struct xh_heap *heap, struct xh_block *block, uint64_t reader)
+{
+    struct xh__page *page = run_of(heap, block);
+
+    assert(page != NULL);
+    page->replaced = 1;
+    page->away = 0;
+    block->reader = reader;
+}
+
+void xh_away(struct xh_heap *heap, struct xh_block *block)
+{
+    struct xh__page *page = run_of(heap, block);
+
+    assert(page != NULL);
+    page->away = 1;
+    block->reader = 0;
+}
+
+bool xh_stays_warm(const struct xh_heap *heap, const struct xh_block *block)
 {
     const struct xh__page *page = run_of(heap, block);
 
-    assert(page != NULL);
-    heap->pages[page - heap->pages].replaced = 1;
+    return page != NULL && xh__warm_wants(heap, page->run_pages);
 }
 
 void xh__pages_give(struct xh_heap *heap, uint32_t first, uint32_t count)

@@ -42,6 +42,8 @@ static sf_status range_map(struct xh_heap *heap, void *wanted)
         return errno == ENOMEM ? SF_NOMEM : SF_IO;
     }
     heap->base = at;
+    /* Linux joins mappings again that were first touched before they were split. */
+    *(volatile uint8_t *)at = 0;
     return SF_OK;
 }
 
@@ -120,23 +122,18 @@ void xh_heap_destroy(struct xh_heap *heap)
 
 #define SPINS_MAX 100u /* then the holder has probably lost its core */
 
-static inline void heap_lock(struct xh_heap *heap)
+void xh__lock_wait(struct xh_heap *heap)
 {
     uint32_t spins = 0;
 
-    while (__atomic_exchange_n(&heap->locked, 1, __ATOMIC_ACQUIRE) != 0) {
+    do {
         while (__atomic_load_n(&heap->locked, __ATOMIC_RELAXED) != 0) {
             if (++spins % SPINS_MAX == 0) {
                 (void)sched_yield();
             }
             __builtin_ia32_pause();
         }
-    }
-}
-
-static inline void heap_unlock(struct xh_heap *heap)
-{
-    __atomic_store_n(&heap->locked, 0, __ATOMIC_RELEASE);
+    } while (__atomic_exchange_n(&heap->locked, 1, __ATOMIC_ACQUIRE) != 0);
 }
 
 static uint32_t header_index(const struct xh_heap *heap, const struct xh_block *block)
@@ -150,56 +147,83 @@ static uint32_t header_index(const struct xh_heap *heap, const struct xh_block *
 
 /* --- blocks --------------------------------------------------------------------------------- */
 
-static size_t space_take_once(struct xh_heap *heap, uint32_t bytes, uint32_t *out_capacity)
+/* What is to be had. */
+struct space {
+    size_t offset;     /* in the range, or SIZE_MAX */
+    uint32_t capacity; /* bytes */
+    enum xh_pages pages;
+};
+
+static void run_take(struct xh_heap *heap, uint32_t count, uint64_t reader, struct space *space)
 {
+    bool seen = false;
+    uint32_t first = xh__warm_take(heap, count, reader, &seen);
+
+    space->pages = seen ? XH_PAGES_SEEN : XH_PAGES_WARM;
+    if (first == XH__NONE) {
+        space->pages = XH_PAGES_COLD;
+        first = xh__pages_take(heap, count);
+    }
+    if (first != XH__NONE) {
+        heap->pages[first].kind = XH__PAGE_RUN;
+        heap->pages[first].away = 0;
+        heap->pages[first].run_pages = count;
+        space->capacity = count * XH__PAGE_BYTES;
+        space->offset = (size_t)first * XH__PAGE_BYTES;
+    }
+}
+
+static bool space_take(struct xh_heap *heap, uint32_t bytes, uint64_t reader, struct space *space)
+{
+    *space = (struct space){.offset = SIZE_MAX, .pages = XH_PAGES_COLD};
     if (bytes <= XH__CLASS_BYTES(XH__CLASS_COUNT - 1)) {
         uint32_t size_class = 0;
         while (XH__CLASS_BYTES(size_class) < bytes) {
             size_class++;
         }
-        *out_capacity = XH__CLASS_BYTES(size_class);
-        return xh__slab_take(heap, size_class);
+        space->capacity = XH__CLASS_BYTES(size_class);
+        space->offset = xh__slab_take(heap, size_class);
+    } else {
+        run_take(heap, (bytes + XH__PAGE_BYTES - 1) / XH__PAGE_BYTES, reader, space);
     }
-    uint32_t count = (bytes + XH__PAGE_BYTES - 1) / XH__PAGE_BYTES;
-    uint32_t first = xh__pages_take(heap, count);
-    if (first == XH__NONE) {
-        return SIZE_MAX;
-    }
-    heap->pages[first].kind = XH__PAGE_RUN;
-    heap->pages[first].run_pages = count;
-    *out_capacity = count * XH__PAGE_BYTES;
-    return (size_t)first * XH__PAGE_BYTES;
+    return space->offset != SIZE_MAX;
 }
 
-static size_t space_take(struct xh_heap *heap, uint32_t bytes, uint32_t *out_capacity)
+/* Locked, but not all the time. */
+static __attribute__((noinline)) bool space_find(struct xh_heap *heap, uint32_t bytes,
+                                                 uint64_t reader, struct space *space)
 {
-    size_t offset = space_take_once(heap, bytes, out_capacity);
-
-    if (offset == SIZE_MAX && xh__slab_release_empty(heap)) {
-        offset = space_take_once(heap, bytes, out_capacity);
+    if (xh__slab_release_empty(heap) && space_take(heap, bytes, reader, space)) {
+        return true;
     }
-    return offset;
+    while (heap->warm_count > 0 || heap->cooling > 0) {
+        xh__unlock(heap);
+        xh_cool(heap);
+        (void)sched_yield(); /* another thread may be at it, too */
+        xh__lock(heap);
+        if (space_take(heap, bytes, reader, space)) {
+            return true;
+        }
+    }
+    return false;
 }
 
-sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
-                   struct xh_block **out_block)
+sf_status xh_alloc_for(struct xh_heap *heap, uint32_t bytes, uint64_t owner, uint64_t reader,
+                       enum xh_pages *out_pages, struct xh_block **out_block)
 {
     struct xh__header *header;
-    uint32_t capacity = 0;
+    struct space space;
     uint32_t index;
-    size_t offset;
 
     assert(owner != 0);
     if (bytes == 0 || bytes > XH_BLOCK_BYTES_MAX) {
         return SF_BADARG;
     }
-    heap_lock(heap);
-    offset = space_take(heap, bytes, &capacity);
-    if (offset == SIZE_MAX) {
-        heap_unlock(heap);
+    xh__lock(heap);
+    if (!space_take(heap, bytes, reader, &space) && !space_find(heap, bytes, reader, &space)) {
+        xh__unlock(heap);
         return SF_NOMEM;
     }
-    /* There is a header for each unit, so there is one for this block. */
     index = heap->header_free;
     if (index != 0) {
         heap->header_free = heap->headers[index].next;
@@ -208,39 +232,82 @@ sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
     }
     assert(index < heap->header_capacity);
     header = &heap->headers[index];
-    header->block.data = heap->base + offset;
+    header->block.data = heap->base + space.offset;
     header->block.bytes = bytes;
-    header->block.capacity = capacity;
+    header->block.capacity = space.capacity;
     header->block.owner = owner;
     header->block.account = NULL;
-    heap->units[offset / XH__UNIT_BYTES] = index;
+    header->block.reader = 0;
+    heap->units[space.offset / XH__UNIT_BYTES] = index;
     heap->block_count++;
     heap->alloc_count++;
-    heap->bytes_in_use += capacity;
-    heap_unlock(heap);
+    heap->bytes_in_use += space.capacity;
+    xh__unlock(heap);
+    *out_pages = space.pages;
     *out_block = &header->block;
     return SF_OK;
 }
 
-static void block_release(struct xh_heap *heap, struct xh_block *block)
+sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
+                   struct xh_block **out_block)
+{
+    enum xh_pages pages;
+
+    return xh_alloc_for(heap, bytes, owner, 0, &pages, out_block);
+}
+
+static uint32_t page_of(const struct xh_heap *heap, const struct xh_block *block)
+{
+    return (uint32_t)((size_t)(block->data - heap->base) / XH__PAGE_BYTES);
+}
+
+/* All of it but its place. */
+static void header_release(struct xh_heap *heap, struct xh_block *block)
 {
     uint32_t index = header_index(heap, block);
-    size_t offset = (size_t)(block->data - heap->base);
-    uint32_t page = (uint32_t)(offset / XH__PAGE_BYTES);
 
     xh_discharge(block);
-    heap->units[offset / XH__UNIT_BYTES] = 0;
+    heap->units[(size_t)(block->data - heap->base) / XH__UNIT_BYTES] = 0;
     heap->block_count--;
     heap->bytes_in_use -= block->capacity;
+    *block = (struct xh_block){0};
+    heap->headers[index].next = heap->header_free;
+    heap->header_free = index;
+}
+
+/* A run must have been renewed. */
+static void block_release(struct xh_heap *heap, struct xh_block *block)
+{
+    size_t offset = (size_t)(block->data - heap->base);
+    uint32_t page = page_of(heap, block);
+
+    header_release(heap, block);
     if (heap->pages[page].kind == XH__PAGE_SLAB) {
         xh__slab_give(heap, page, offset);
     } else {
         assert(heap->pages[page].kind == XH__PAGE_RUN);
         xh__pages_give(heap, page, heap->pages[page].run_pages);
     }
-    *block = (struct xh_block){0};
-    heap->headers[index].next = heap->header_free;
-    heap->header_free = index;
+}
+
+static void run_free(struct xh_heap *heap, struct xh_block *block)
+{
+    struct xh__warm victims[XH__WARM_MAX];
+    uint32_t page = page_of(heap, block), count;
+    uint64_t reader = block->reader;
+
+    if (heap->pages[page].away || !xh__warm_wants(heap, heap->pages[page].run_pages)) {
+        xh__run_renew(heap, page);
+        xh__lock(heap);
+        block_release(heap, block);
+        xh__unlock(heap);
+        return;
+    }
+    xh__lock(heap);
+    header_release(heap, block);
+    count = xh__warm_put(heap, page, reader, victims);
+    xh__unlock(heap);
+    xh__warm_release(heap, victims, count);
 }
 
 sf_status xh_free(struct xh_heap *heap, struct xh_block *block, uint64_t owner)
@@ -251,10 +318,13 @@ sf_status xh_free(struct xh_heap *heap, struct xh_block *block, uint64_t owner)
     if (owner == 0 || block->owner != owner) {
         return SF_NOTOWNER;
     }
-    xh__run_renew(heap, block);
-    heap_lock(heap);
+    if (heap->pages[page_of(heap, block)].kind == XH__PAGE_RUN) {
+        run_free(heap, block);
+        return SF_OK;
+    }
+    xh__lock(heap);
     block_release(heap, block);
-    heap_unlock(heap);
+    xh__unlock(heap);
     return SF_OK;
 }
 
@@ -273,15 +343,19 @@ uint64_t xh_free_all(struct xh_heap *heap, uint64_t owner)
     uint64_t freed = 0;
 
     assert(owner != 0);
-    heap_lock(heap);
+    xh__lock(heap);
     for (uint32_t index = 1; index < heap->header_used; index++) {
-        if (heap->headers[index].block.owner == owner) {
-            xh__run_renew(heap, &heap->headers[index].block);
-            block_release(heap, &heap->headers[index].block);
+        struct xh_block *block = &heap->headers[index].block;
+
+        if (block->owner == owner) {
+            if (heap->pages[page_of(heap, block)].kind == XH__PAGE_RUN) {
+                xh__run_renew(heap, page_of(heap, block));
+            }
+            block_release(heap, block);
             freed++;
         }
     }
-    heap_unlock(heap);
+    xh__unlock(heap);
     return freed;
 }
 
@@ -335,7 +409,8 @@ void xh_walk(const struct xh_heap *heap, void (*visit)(void *arg, const struct x
             page += heap->pages[page].run_pages;
             break;
         default:
-            assert(heap->pages[page].kind == XH__PAGE_FREE);
+            assert(heap->pages[page].kind == XH__PAGE_FREE ||
+                   heap->pages[page].kind == XH__PAGE_WARM);
             page += heap->pages[page].run_pages;
             break;
         }
@@ -349,5 +424,7 @@ void xh_query(const struct xh_heap *heap, struct xh_stats *out_stats)
         .bytes_in_use = heap->bytes_in_use,
         .bytes_in_range = heap->range_bytes,
         .alloc_count = heap->alloc_count,
+        .warm_count = heap->warm_count,
+        .warm_bytes = (uint64_t)heap->warm_pages * XH__PAGE_BYTES,
     };
 }

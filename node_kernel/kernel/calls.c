@@ -146,13 +146,15 @@ static int64_t call_block_alloc(struct nk_sip *sip, uint32_t bytes)
 {
     struct xh_heap *heap = sip->kernel->heap;
     struct xh_block *block;
+    enum xh_pages pages;
     uint32_t address;
 
     if (bytes == 0 || bytes > sip->window.span_count << NK_SPAN_SHIFT ||
-        !nk__blocks_fit(sip, bytes) || xh_alloc(heap, bytes, sip->owner, &block) != SF_OK) {
+        !nk__blocks_fit(sip, bytes) ||
+        xh_alloc_for(heap, bytes, sip->owner, sip->window.number, &pages, &block) != SF_OK) {
         return 0;
     }
-    address = nk__blocks_fit(sip, block->capacity) ? nk__window_add(sip, block, bytes) : 0;
+    address = nk__blocks_fit(sip, block->capacity) ? nk__handover_alloc(sip, block, pages) : 0;
     if (address == 0) {
         (void)xh_free(heap, block, sip->owner);
         return 0;
@@ -172,6 +174,7 @@ static int64_t call_block_free(struct nk_sip *sip, uint32_t address)
         return -SF_NOTOWNER;
     }
     capacity = block->capacity;
+    nk__handover_free(sip, block, address);
     nk__window_remove(sip, address);
     st = xh_free(sip->kernel->heap, block, sip->owner);
     assert(st == SF_OK);

@@ -16,9 +16,21 @@
  * What travels is block->bytes: the rest of the last page is zeroed first, further pages stay
  * behind, just as if it had been copied.
  *
- * When there is no mapping to be had, the bytes are copied. Mappings do not pile up: a block in a
- * window is one mapping wherever it goes, and a freed block's room gets fresh pages (xh_replaced),
- * which make the heap one mapping again.
+ * A new block takes pages from the heap that are there already (xh.h: warm runs), and a block that
+ * a SIP frees leaves its pages at home for the next: what costs is not the mapping, but each page
+ * that is touched for the first time. A SIP never sees what others left in them: they are cleared
+ * before they enter its window, unless all bytes are known to that very SIP. That is so if the
+ * pages last left its own window, as a whole, and nobody has owned them since who may write: the
+ * block was freed by the SIP or by the message or session that it gave it to. Windows have numbers
+ * for that, which a kernel never uses twice; the SIP's own number may return with another life of
+ * it.
+ *
+ * When there is no mapping to be had, the bytes are copied. Mappings do not pile up: the pages of a
+ * new block are moved into the window from its home even if there are none yet, because Linux then
+ * joins the mapping with those around it when it comes home (it is of one origin with them, and
+ * back at its place), and the heap stays one mapping. A block in a window is one wherever it goes.
+ * What else may have become of a home is undone when it is given back: it gets fresh pages
+ * (xh_replaced).
  *
  * A heap that is registered with a device, which keeps to the physical pages, must not be moved
  * like that: nk_options.copy_blocks.
@@ -38,6 +50,8 @@
  *   straight       25      26      28       28     34     18
  */
 #define MOVE_BYTES_MIN (8u << 10)
+/* Above this, pages that come when they are touched are better than to clear all in one go. */
+#define CLEAR_BYTES_MAX (2u << 20)
 
 static size_t whole_pages(uint32_t bytes)
 {
@@ -72,12 +86,16 @@ static void moved_away(struct nk_sip *sip, const struct xh_block *block, uint32_
         whole_pages(block->bytes) == block->capacity ? NK_MOVED_ALL : NK_MOVED;
 }
 
-static int move_home(const struct nk_sip *sip, struct xh_block *block, uint32_t address)
+static int move_home(struct nk_sip *sip, struct xh_block *block, uint32_t address)
 {
+    int all = whole_pages(block->bytes) == block->capacity;
+
     if (!pages_move(sip->memory + address, block->data, whole_pages(block->bytes), 0)) {
         return 0;
     }
-    xh_replaced(sip->kernel->heap, block);
+    /* In pages that stayed behind there may be anything. */
+    xh_replaced(sip->kernel->heap, block, all ? sip->window.number : 0);
+    moved_away(sip, block, address);
     return 1;
 }
 
@@ -86,7 +104,6 @@ void nk__handover_leave(struct nk_sip *sip, struct xh_block *block, uint32_t add
     if (can_move(sip, block)) {
         tail_wipe(sip->memory + address, block->bytes);
         if (move_home(sip, block, address)) {
-            moved_away(sip, block, address);
             return;
         }
     }
@@ -112,6 +129,56 @@ void nk__handover_back(struct nk_sip *sip, struct xh_block *block, uint32_t addr
 
     if (span->kind == NK_SPAN_RUN && span->moved != 0) { /* else it was copied */
         come_back(sip, block, address, block->data, MREMAP_DONTUNMAP);
+        xh_away(sip->kernel->heap, block);
+    }
+}
+
+/* From the heap to a place of the window. */
+static uint32_t move_in(struct nk_sip *sip, struct xh_block *block)
+{
+    uint32_t address = nk__window_place(sip, block, block->bytes);
+
+    if (address == 0) {
+        return 0;
+    }
+    if (!pages_move(block->data, sip->memory + address, whole_pages(block->bytes),
+                    MREMAP_DONTUNMAP)) {
+        nk__window_remove(sip, address);
+        return 0;
+    }
+    xh_away(sip->kernel->heap, block);
+    return address;
+}
+
+/* Makes the pages at home such that the SIP may see them. */
+static int make_seen(struct xh_block *block, enum xh_pages pages)
+{
+    if (pages == XH_PAGES_SEEN) {
+        return 1;
+    }
+    if (pages == XH_PAGES_WARM && block->capacity <= CLEAR_BYTES_MAX) {
+        memset(block->data, 0, block->capacity);
+        return 1;
+    }
+    return madvise(block->data, block->capacity, MADV_DONTNEED) == 0; /* zero when touched */
+}
+
+uint32_t nk__handover_alloc(struct nk_sip *sip, struct xh_block *block, enum xh_pages pages)
+{
+    if (can_move(sip, block) && make_seen(block, pages)) {
+        uint32_t address = move_in(sip, block);
+
+        if (address != 0) {
+            return address;
+        }
+    }
+    return nk__window_add(sip, block, block->bytes);
+}
+
+void nk__handover_free(struct nk_sip *sip, struct xh_block *block, uint32_t address)
+{
+    if (can_move(sip, block) && xh_stays_warm(sip->kernel->heap, block)) {
+        (void)move_home(sip, block, address);
     }
 }
 
@@ -120,16 +187,11 @@ uint32_t nk__handover_enter(struct nk_sip *sip, struct xh_block *block)
     uint32_t address;
 
     if (can_move(sip, block)) {
-        address = nk__window_place(sip, block, block->bytes);
-        if (address == 0) {
-            return 0;
-        }
         tail_wipe(block->data, block->bytes);
-        if (pages_move(block->data, sip->memory + address, whole_pages(block->bytes),
-                       MREMAP_DONTUNMAP)) {
+        address = move_in(sip, block);
+        if (address != 0) {
             return address;
         }
-        nk__window_remove(sip, address);
     }
     address = nk__window_add(sip, block, block->bytes);
     if (address != 0) {

@@ -130,6 +130,7 @@ struct nk_span {
 };
 
 struct nk_window {
+    uint64_t number; /* no other window of this kernel has or had it; not 0 */
     struct nk_span *spans;
     uint32_t offset;                         /* of the window in the linear memory */
     uint32_t span_count;                     /* that fit it */
@@ -287,8 +288,9 @@ struct nk_kernel {
     struct nk_sip *sips[NK_SIP_BUCKETS]; /* by number */
     uint32_t sip_count;
     struct nk_slots slots[NK_SLOT_CLASS_COUNT];
-    uint32_t slot_count; /* of all classes */
-    uint8_t copy_blocks; /* never move pages */
+    uint32_t slot_count;   /* of all classes */
+    uint64_t window_count; /* since creation; atomic */
+    uint8_t copy_blocks;   /* never move pages */
     struct nk_image *images, *images_refused;
     struct image_trust trust;
     struct nk_service *services;
@@ -467,6 +469,11 @@ uint8_t *nk__memory_slow(struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* The bytes of a block go home, because it is about to be sent, or was not received after all. Only
  * then may the message be published, or nk__window_remove be called. */
 void nk__handover_leave(struct nk_sip *sip, struct xh_block *block, uint32_t address);
+/* A new block, of which the heap said `pages`, gets a place in the window; its bytes are zero, or
+ * what this SIP has seen already. Answers the address, or 0: no room. */
+uint32_t nk__handover_alloc(struct nk_sip *sip, struct xh_block *block, enum xh_pages pages);
+/* A block is about to be freed: its pages go home if the heap can use them. */
+void nk__handover_free(struct nk_sip *sip, struct xh_block *block, uint32_t address);
 /* The message was refused: they come back. */
 void nk__handover_back(struct nk_sip *sip, struct xh_block *block, uint32_t address);
 /* The bytes of a received block enter the window. Answers the address, or 0: no room. */

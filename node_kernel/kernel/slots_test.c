@@ -378,6 +378,14 @@ static uint32_t heap_pieces(void)
     return count;
 }
 
+static uint64_t warm_count(void)
+{
+    struct xh_stats stats;
+
+    xh_query(nk_kernel_heap(world.kernel), &stats);
+    return stats.warm_count;
+}
+
 static void moving_blocks_leaves_nothing_behind(void **state)
 {
     struct usage before, after;
@@ -385,17 +393,128 @@ static void moving_blocks_leaves_nothing_behind(void **state)
     (void)state;
     talks(SMALL, "echo", SMALL, "talkmore");
     talks(SMALL, "echoslow", SMALL, "talkslow");
+    xh_cool(nk_kernel_heap(world.kernel));
     before = usage_now();
     for (uint32_t i = 0; i < 3; i++) {
         talks(SMALL, "echo", SMALL, "talkmore");
         talks(SMALL, "echoslow", SMALL, "talkslow");
     }
+    assert_true(warm_count() > 0);
+    assert_int_equal(heap_pieces(), 1);
+    xh_cool(nk_kernel_heap(world.kernel));
     after = usage_now();
     (void)printf("# mappings %u, then %u; resident %lu KiB, then %lu KiB\n", before.maps,
                  after.maps, before.resident_kib, after.resident_kib);
     assert_true(after.maps <= before.maps);
     assert_int_equal(heap_pieces(), 1); /* as it was made */
     assert_true(after.resident_kib <= before.resident_kib + 512);
+}
+
+/* --- whose bytes are in a new block -------------------------------------------------------------
+ */
+
+static void a_new_block_has_no_byte_of_another_sip(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < IMAGES * IMAGES; i++) {
+        create(1, i / IMAGES, "before", "leave");
+        start(1);
+        run_all();
+        assert_exited(1, 0);
+        assert_true(warm_count() > 3);           /* or it would show nothing */
+        create(1, i % IMAGES, "after", "zeros"); /* the same number: it is another all the same */
+        start(1);
+        run_all();
+        assert_exited(1, 0);
+    }
+    assert_clean(0, 0);
+}
+
+static void sips_that_take_turns_see_their_own_bytes_only(void **state)
+{
+    const uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
+    struct xh_heap *heap = nk_kernel_heap(world.kernel);
+    struct xh_block *block;
+
+    (void)state;
+    assert_int_equal(xh_alloc(heap, 48u << 20, me, &block), SF_OK); /* so that no page is empty */
+    memset(block->data, 0xee, block->capacity);
+    assert_int_equal(xh_free(heap, block, me), SF_OK);
+    for (uint32_t i = 0; i < IMAGES; i++) {
+        const char name[2] = {(char)('a' + i), 0};
+
+        create(1 + i, i, name, "mingle");
+        start(1 + i);
+    }
+    run_all();
+    for (uint32_t i = 0; i < IMAGES; i++) {
+        assert_exited(1 + i, 0);
+    }
+    assert_clean(0, 0);
+}
+
+/* What a service wrote into a SIP's block is not the SIP's, whoever frees it; nor is what it wrote
+ * behind the end of a block that it sent. */
+static void a_new_block_has_no_byte_of_a_service(void **state)
+{
+    const uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
+    struct xh_heap *heap = nk_kernel_heap(world.kernel);
+    struct fab_node *fabric = nk_kernel_fabric(world.kernel);
+    struct fab_msg msg = {.arg_count = 1};
+    const struct ct_contract *contract;
+    struct fab_ep *ep, *ends[2];
+    struct image *image = NULL;
+    uint8_t ping = 0;
+
+    (void)state;
+    assert_int_equal(image_open(images[SMALL].data, images[SMALL].length, &image, NULL, 0), SF_OK);
+    contract = fab_contract_find(fabric, image_contract(image, "ProbeContract")->short_id);
+    image_close(image);
+    while (strcmp(contract->messages[ping].name, "Ping") != 0) {
+        ping++;
+    }
+    create(1, SMALL, "srv", "answer");
+    start(1);
+    assert_int_equal(fab_open(fabric, NODE, "srv.test", contract, &ep), SF_OK);
+    for (uint32_t round = 0; round < 12; round++) {
+        uint32_t bytes = round % 2 == 0 ? 100 : 1 << 16;
+        assert_int_equal(xh_alloc(heap, bytes, me, &msg.args[0].block), SF_OK);
+        memset(msg.args[0].block->data, 0xee, bytes);
+        if (round % 2 != 0) {
+            assert_int_equal(xh_trim(heap, msg.args[0].block, 20000), SF_OK);
+        }
+        msg.tag = ping;
+        assert_int_equal(fab_ep_send(ep, &msg, me), SF_OK);
+        run_all();
+        assert_int_equal(fab_ep_recv(ep, &msg, me), SF_OK);
+        assert_int_equal(msg.args[0].block->bytes, 1 << 16);
+        memset(msg.args[0].block->data, 0xee, 1 << 16);
+        if (round % 3 == 0) {
+            assert_int_equal(xh_free(heap, msg.args[0].block, me), SF_OK);
+        } else { /* it is freed as part of a message that is not received */
+            assert_int_equal(fab_chan_create(fabric, contract, 0, &ends[0], &ends[1]), SF_OK);
+            msg.tag = ping;
+            assert_int_equal(fab_ep_send(ends[0], &msg, me), SF_OK);
+            fab_ep_close(ends[round % 3 - 1], SF_CAUSE_OF(CLOSED_BY_PEER));
+            fab_ep_close(ends[2 - round % 3], SF_CAUSE_OF(CLOSED_BY_PEER));
+        }
+        assert_int_equal(warm_count(), 1);
+    }
+    fab_ep_close(ep, SF_CAUSE_OF(CLOSED_BY_PEER));
+    run_all();
+    assert_exited(1, 0);
+}
+
+static void a_block_with_warm_pages_that_was_freed_is_gone(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < IMAGES; i++) {
+        create(1, i, "before", "leave");
+        start(1);
+        run_all();
+        faults(i, "warmfirst", SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
+        faults(i, "warmlast", SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
+    }
 }
 
 /* A sip with a block on its way to it is stopped; one that sends is. */
@@ -579,6 +698,12 @@ int main(int argc, char **argv)
         TEST(blocks_of_the_heap_come_and_go_whole),
         TEST_COPYING(blocks_of_the_heap_come_and_go_whole),
         TEST(moving_blocks_leaves_nothing_behind),
+        TEST(a_new_block_has_no_byte_of_another_sip),
+        TEST_COPYING(a_new_block_has_no_byte_of_another_sip),
+        TEST(sips_that_take_turns_see_their_own_bytes_only),
+        TEST_COPYING(sips_that_take_turns_see_their_own_bytes_only),
+        TEST(a_new_block_has_no_byte_of_a_service),
+        TEST(a_block_with_warm_pages_that_was_freed_is_gone),
         TEST(ends_in_the_middle_of_a_hand_over_reclaim_it),
         TEST(without_mappings_blocks_wait_or_are_copied),
     };

@@ -508,9 +508,11 @@ int main(int argc, char **argv)
     begin();
     run_until(now() + warm_ms * MS);
     all_stop();
+    xh_cool(nk_kernel_heap(soak.kernel)); /* what is kept on purpose is not counted */
     before = usage_now();
     run_until(soak.begin + soak.seconds * 1000 * MS);
     all_stop();
+    xh_cool(nk_kernel_heap(soak.kernel));
     after = usage_now();
     summary(&before, &after);
     if (after.files > before.files || after.mappings > before.mappings + MAPPINGS_MAX ||

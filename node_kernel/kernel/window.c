@@ -88,6 +88,7 @@ void nk__window_init(struct nk_sip *sip)
 {
     const struct nk_geometry *geometry = &nk__geometry[nk__slot_class(sip->slot_index)];
 
+    sip->window.number = __atomic_add_fetch(&sip->kernel->window_count, 1, __ATOMIC_RELAXED);
     sip->window.offset = geometry->window_offset;
     sip->window.span_count = geometry->window_bytes >> NK_SPAN_SHIFT;
     sip->window.strict = sip->image->image->manifest->strict_blocks != 0;

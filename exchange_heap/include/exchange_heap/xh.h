@@ -11,18 +11,32 @@
  * registered once with a NIC. Block headers live outside the range, out of reach of any SIP or
  * device. Small blocks come from size classes, larger ones from runs of 4 KiB pages.
  *
+ * Warm runs: the place of a freed block of two pages or more is kept for a while with its pages as
+ * they are, at most 32 places and an eighth of the range, for the next block of just as many pages:
+ * pages that are there already cost no page faults. They are neither blocks nor free, so that
+ * nothing may ever rely on what a new block's bytes are; xh_cool, or a heap that is full otherwise,
+ * gives them back.
+ *
+ * Readers: who shows a new block's pages to somebody untrusted must clear them first, unless
+ * whoever it is has seen all their bytes before: it wrote them, they were zero, or they were sent
+ * to it. The heap keeps that (`reader`, a number of the caller's that is never used again for
+ * anybody else) from when a block's pages came home out of one reader's hands (xh_replaced) until
+ * somebody may have written into them. Messages and sessions (the owners) only read the blocks they
+ * are given; those who assemble a message allocate its blocks. All others may write. So giving the
+ * block to any other kind of owner forgets the reader, and so does allocating it.
+ *
  * Owners: a 64-bit number chosen by the caller. 0 is never an owner. The high byte says the kind
  * (enum xh_owner_kind), the rest is the SIP number, endpoint id low bits, or service number.
  *
- * Threads: any may allocate and free (a short spin lock inside). A block is its owner's: giving and
- * trimming it takes no lock, so only one thread may act for an owner at a time. xh_walk, xh_audit,
- * xh_heap_destroy: while all others are quiet.
- * Limits: block size 1..XH_BLOCK_BYTES_MAX; range size given at creation, multiple of 2 MiB.
- * Errors: NOMEM means nothing changed.
+ * Threads: any may allocate, free and cool (a short spin lock inside). A block is its owner's:
+ * giving and trimming it takes no lock, so only one thread may act for an owner at a time. xh_walk,
+ * xh_audit, xh_heap_destroy: while all others are quiet. Limits: block size 1..XH_BLOCK_BYTES_MAX;
+ * range size given at creation, multiple of 2 MiB. Errors: NOMEM means nothing changed.
  */
 #ifndef EXCHANGE_HEAP_XH_H
 #define EXCHANGE_HEAP_XH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,6 +73,7 @@ struct xh_block {
     uint32_t capacity;          /* bytes reserved */
     uint64_t owner;             /* XH_OWNER(...) */
     struct xh_account *account; /* who answers for it while it is under way; or NULL */
+    uint64_t reader;            /* who has seen all bytes of its pages, see above; or 0 */
 };
 
 struct xh_options {
@@ -71,6 +86,15 @@ struct xh_stats {
     uint64_t bytes_in_use; /* sum of capacities */
     uint64_t bytes_in_range;
     uint64_t alloc_count; /* since creation */
+    uint64_t warm_count;  /* runs; they are in none of the counts above */
+    uint64_t warm_bytes;
+};
+
+/* What is known of a new block's pages. */
+enum xh_pages {
+    XH_PAGES_COLD, /* perhaps it has none yet; if it has, they are anybody's */
+    XH_PAGES_WARM, /* they are there, with anybody's bytes */
+    XH_PAGES_SEEN, /* they are there, and the reader has seen all their bytes */
 };
 
 /*
@@ -84,6 +108,10 @@ void xh_heap_destroy(struct xh_heap *heap);
 /* BADARG: bytes is 0 or over XH_BLOCK_BYTES_MAX. NOMEM. The content is not cleared. */
 SF_MUST_CHECK sf_status xh_alloc(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
                                  struct xh_block **out_block);
+/* The same for bytes that will be shown to a reader (not 0), by moving the pages. */
+SF_MUST_CHECK sf_status xh_alloc_for(struct xh_heap *heap, uint32_t bytes, uint64_t owner,
+                                     uint64_t reader, enum xh_pages *out_pages,
+                                     struct xh_block **out_block);
 /* Frees a block that owner owns. NOTOWNER: nothing freed. Takes NULL (OK). */
 sf_status xh_free(struct xh_heap *heap, struct xh_block *block, uint64_t owner);
 /* Gives block from one owner to the next. NOTOWNER: unchanged. */
@@ -93,6 +121,9 @@ SF_MUST_CHECK static inline sf_status xh_give(struct xh_block *block, uint64_t f
         return SF_NOTOWNER;
     }
     block->owner = to;
+    if (to >> 56 != XH_OWNER_MESSAGE && to >> 56 != XH_OWNER_SESSION) {
+        block->reader = 0; /* it may write into it */
+    }
     return SF_OK;
 }
 /* NULL: no memory. */
@@ -128,12 +159,27 @@ SF_MUST_CHECK sf_status xh_trim(struct xh_heap *heap, struct xh_block *block, ui
  * on are the block's alone, in whole pages; 0: it shares its page with others.
  */
 size_t xh_room(const struct xh_heap *heap, const struct xh_block *block);
-/* Its pages were replaced by others. When it is freed, its place gets fresh ones, which gives the
- * memory back and makes the range one mapping again. */
-void xh_replaced(struct xh_heap *heap, const struct xh_block *block);
+/*
+ * Its pages were replaced by others, which may be a mapping of their own. When its place is given
+ * back (xh_free, or later if it stays warm), it gets fresh ones, which gives the memory back and
+ * makes the range one mapping again. reader: who has seen all their bytes, and nobody else's are
+ * among them; 0: nobody.
+ */
+void xh_replaced(struct xh_heap *heap, struct xh_block *block, uint64_t reader);
+/* Its pages were moved away: freed like that, its place is not kept warm. */
+void xh_away(struct xh_heap *heap, struct xh_block *block);
+/* Nobody has seen all its bytes, after all. */
+static inline void xh_forget(struct xh_block *block)
+{
+    block->reader = 0;
+}
+/* Is its place one that can stay warm? */
+bool xh_stays_warm(const struct xh_heap *heap, const struct xh_block *block);
+/* Gives all warm runs back. For when memory is short, and for those who count mappings. */
+void xh_cool(struct xh_heap *heap);
 /*
  * Frees all blocks of an owner; answers how many. Looks at every block there is: for those who keep
- * no list of what they hold.
+ * no list of what they hold. Their places do not stay warm.
  */
 uint64_t xh_free_all(struct xh_heap *heap, uint64_t owner);
 
@@ -142,8 +188,8 @@ void xh_walk(const struct xh_heap *heap, void (*visit)(void *arg, const struct x
              void *arg);
 /*
  * Checks every internal invariant: no two live blocks overlap, every page belongs to at most one
- * class or run, counts add up, no block without owner. OK, or FORMAT with a sentence in
- * out_text (static or inside the heap; valid until the next call).
+ * class or run, warm runs are listed once, counts add up, no block without owner. OK, or FORMAT
+ * with a sentence in out_text (static or inside the heap; valid until the next call).
  */
 SF_MUST_CHECK sf_status xh_audit(struct xh_heap *heap, const char **out_text);
 void xh_query(const struct xh_heap *heap, struct xh_stats *out_stats);

@@ -318,12 +318,165 @@ static int stale_straight(uint32_t bytes)
     return data[bytes - 1];
 }
 
+/* --- whose bytes are in a new block -------------------------------------------------------------
+ */
+
+static const uint32_t warm_sizes[] = {5000,  8191,   8192,    8193,          12288,
+                                      65536, 100000, 1 << 20, (1 << 20) + 1, 3 << 20};
+#define WARM_SIZES (sizeof(warm_sizes) / sizeof(warm_sizes[0]))
+
+/* Up to the end of its last page. */
+static uint32_t page_end(uint32_t bytes)
+{
+    return (bytes + PAGE - 1) & ~(PAGE - 1);
+}
+
+/* Every byte is 0 or this one. */
+static int only_has(const uint8_t *data, uint32_t bytes, uint8_t own)
+{
+    const uint64_t *words = (const uint64_t *)(const void *)data;
+    const uint64_t all = own * 0x0101010101010101ull;
+
+    for (uint32_t i = 0; i < page_end(bytes) / 8; i++) {
+        if (words[i] != 0 && words[i] != all) {
+            for (uint32_t k = 0; k < 8; k++) {
+                if (data[8 * i + k] != 0 && data[8 * i + k] != own) {
+                    return 0;
+                }
+            }
+        }
+    }
+    return 1;
+}
+
+static int give_away(uint8_t *data, uint32_t bytes)
+{
+    struct nk_msg msg = {.tag = ProbeContract_tag_Ping, .arg_count = 1};
+    uint32_t ends[2];
+
+    msg.args[0] = (uint64_t)bytes << 32 | (uint32_t)(uintptr_t)data;
+    return nk_channel((int64_t)ProbeContract_ID, 0, ends) == 0 && nk_send(ends[0], &msg) == 0 &&
+           nk_close(ends[0]) == 0 && nk_close(ends[1]) == 0;
+}
+
+/* Sent, trimmed, and never received; freed; sent whole. Every byte of their pages was written. */
+static int leave(void)
+{
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < WARM_SIZES; i++) {
+            uint8_t *data = nk_block_alloc(warm_sizes[i]);
+
+            CHECK(data != NULL);
+            memset(data, 0xee, page_end(warm_sizes[i]));
+            if (round == 1) {
+                CHECK(nk_block_free(data) == 0);
+            } else {
+                CHECK(give_away(data, round == 2 ? warm_sizes[i] : warm_sizes[i] / 2));
+            }
+        }
+    }
+    return 0;
+}
+
+/* Its first blocks are all zero, to the end of their pages; later ones may have bytes of its own.
+ */
+static int find_zeros(void)
+{
+    uint8_t *first[WARM_SIZES];
+
+    for (uint32_t i = 0; i < WARM_SIZES; i++) {
+        first[i] = nk_block_alloc(warm_sizes[i]);
+        CHECK(first[i] != NULL && only_has(first[i], warm_sizes[i], 0));
+        memset(first[i], 0x33, page_end(warm_sizes[i]));
+    }
+    for (uint32_t i = 0; i < WARM_SIZES; i++) {
+        CHECK(nk_block_free(first[i]) == 0);
+        CHECK(nk_block_free(first[i]) == -SF_NOTOWNER && nk_block_bytes(first[i]) == -SF_NOTOWNER);
+    }
+    for (uint32_t i = 0; i < WARM_SIZES; i++) {
+        first[i] = nk_block_alloc(warm_sizes[i]);
+        CHECK(first[i] != NULL && only_has(first[i], warm_sizes[i], 0x33));
+    }
+    return 0;
+}
+
+/* Several of these run at a time, each with a byte of its own. */
+static int mingle(void)
+{
+    uint8_t own = 0, *held[4] = {NULL};
+    uint32_t sizes[4] = {0};
+    uint32_t random = 0;
+
+    CHECK(nk_entropy(&random, 4) == 0);
+    CHECK(nk_identity(0, (char *)&own, 1) > 0);
+    for (uint32_t step = 0; step < 600; step++) {
+        random = random * 1664525 + 1013904223;
+        uint32_t k = random >> 30, i = (random >> 16 & 0xff) % WARM_SIZES;
+
+        if (held[k] == NULL) {
+            held[k] = nk_block_alloc(warm_sizes[i]);
+            sizes[k] = warm_sizes[i];
+            CHECK(held[k] != NULL);
+            CHECK(only_has(held[k], sizes[k], own));
+            memset(held[k], own, page_end(sizes[k]));
+        } else {
+            CHECK(only_has(held[k], sizes[k], own));
+            if ((random >> 12 & 3) == 0) {
+                CHECK(give_away(held[k], (random >> 8 & 1) ? sizes[k] : 1 + sizes[k] / 2));
+            } else {
+                CHECK(nk_block_free(held[k]) == 0);
+            }
+            held[k] = NULL;
+        }
+        nk_yield();
+    }
+    return 0;
+}
+
+/* Answers every message with a new block of 64 KiB full of 0x44, until a byte is neither that nor
+ * 0. */
+static int answer(void)
+{
+    int32_t handle = nk_accept(NAME("test"), SIP_FOREVER);
+    struct nk_msg msg;
+    int32_t st;
+
+    while ((st = nk_recv((uint32_t)handle, &msg, SIP_FOREVER)) == 0) {
+        uint8_t *data;
+
+        CHECK(nk_block_free((void *)(uintptr_t)(uint32_t)msg.args[0]) == 0);
+        data = nk_block_alloc(1 << 16);
+        CHECK(data != NULL && only_has(data, 1 << 16, 0x44));
+        memset(data, 0x44, 1 << 16);
+        msg.tag = ProbeContract_tag_Pong;
+        msg.args[0] = (uint64_t)(1 << 16) << 32 | (uint32_t)(uintptr_t)data;
+        CHECK(nk_send((uint32_t)handle, &msg) == 0);
+    }
+    return -st == SF_CLOSED ? 0 : 1;
+}
+
+/* Frees a block whose pages came from others, and touches it, or its rest. */
+static int stale_warm(uint32_t at)
+{
+    volatile uint8_t *data = NULL;
+
+    for (uint32_t i = 0; i < 3; i++) {
+        data = nk_block_alloc(MIB + 1);
+        CHECK(data != NULL);
+        data[MIB] = 1;
+        CHECK(nk_block_free((void *)(uintptr_t)data) == 0);
+    }
+    return data[at];
+}
+
 int probe_slots(const char *mode)
 {
     static const struct {
         const char *mode;
         int (*run)(void);
-    } plain[] = {{"grow", grow}, {"dirty", dirty}, {"starve", starve}, {"starveecho", starve_echo}};
+    } plain[] = {
+        {"grow", grow},   {"dirty", dirty},      {"starve", starve}, {"starveecho", starve_echo},
+        {"leave", leave}, {"zeros", find_zeros}, {"mingle", mingle}, {"answer", answer}};
 
     for (uint32_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
         if (strcmp(mode, plain[i].mode) == 0) {
@@ -359,6 +512,9 @@ int probe_slots(const char *mode)
     }
     if (strcmp(mode, "stale64") == 0 || strcmp(mode, "freed64") == 0) {
         return stale(64, mode[0] == 'f');
+    }
+    if (strcmp(mode, "warmfirst") == 0 || strcmp(mode, "warmlast") == 0) {
+        return stale_warm(strcmp(mode, "warmlast") == 0 ? MIB + PAGE - 1 : 0);
     }
     if (strcmp(mode, "stale1m") == 0 || strcmp(mode, "freed1m") == 0) {
         return stale(MIB, mode[0] == 'f');

@@ -318,21 +318,32 @@ static void a_block_that_went_straight_to_another_is_gone(void **state)
     }
 }
 
+static const struct ct_contract *probe_contract(const char *message, uint8_t *out_tag)
+{
+    const struct ct_contract *contract;
+    struct image *image = NULL;
+
+    assert_int_equal(image_open(images[SMALL].data, images[SMALL].length, &image, NULL, 0), SF_OK);
+    contract = fab_contract_find(nk_kernel_fabric(world.kernel),
+                                 image_contract(image, "ProbeContract")->short_id);
+    image_close(image);
+    *out_tag = 0;
+    while (strcmp(contract->messages[*out_tag].name, message) != 0) {
+        ++*out_tag;
+    }
+    return contract;
+}
+
 /* The kernel's own side: what is sent from and to the heap is at home there. */
 static void blocks_of_the_heap_come_and_go_whole(void **state)
 {
     const uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
     struct xh_heap *heap = nk_kernel_heap(world.kernel);
-    const struct ct_contract *contract;
-    struct image *image = NULL;
-    struct fab_msg msg = {.tag = 0, .arg_count = 1};
+    struct fab_msg msg = {.arg_count = 1};
+    const struct ct_contract *contract = probe_contract("Ping", &msg.tag);
     struct fab_ep *ep;
 
     (void)state;
-    assert_int_equal(image_open(images[SMALL].data, images[SMALL].length, &image, NULL, 0), SF_OK);
-    contract = fab_contract_find(nk_kernel_fabric(world.kernel),
-                                 image_contract(image, "ProbeContract")->short_id);
-    image_close(image);
     create(1, SMALL, "srv", "echo");
     start(1);
     assert_int_equal(fab_open(nk_kernel_fabric(world.kernel), NODE, "srv.test", contract, &ep),
@@ -461,18 +472,11 @@ static void a_new_block_has_no_byte_of_a_service(void **state)
     struct xh_heap *heap = nk_kernel_heap(world.kernel);
     struct fab_node *fabric = nk_kernel_fabric(world.kernel);
     struct fab_msg msg = {.arg_count = 1};
-    const struct ct_contract *contract;
+    uint8_t ping;
+    const struct ct_contract *contract = probe_contract("Ping", &ping);
     struct fab_ep *ep, *ends[2];
-    struct image *image = NULL;
-    uint8_t ping = 0;
 
     (void)state;
-    assert_int_equal(image_open(images[SMALL].data, images[SMALL].length, &image, NULL, 0), SF_OK);
-    contract = fab_contract_find(fabric, image_contract(image, "ProbeContract")->short_id);
-    image_close(image);
-    while (strcmp(contract->messages[ping].name, "Ping") != 0) {
-        ping++;
-    }
     create(1, SMALL, "srv", "answer");
     start(1);
     assert_int_equal(fab_open(fabric, NODE, "srv.test", contract, &ep), SF_OK);
@@ -503,6 +507,29 @@ static void a_new_block_has_no_byte_of_a_service(void **state)
     fab_ep_close(ep, SF_CAUSE_OF(CLOSED_BY_PEER));
     run_all();
     assert_exited(1, 0);
+}
+
+static void a_new_block_has_no_byte_of_a_message_that_found_no_room(void **state)
+{
+    const uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
+    struct xh_heap *heap = nk_kernel_heap(world.kernel);
+    struct fab_node *fabric = nk_kernel_fabric(world.kernel);
+    struct fab_msg msg = {.arg_count = 2};
+    const struct ct_contract *contract = probe_contract("Pair", &msg.tag);
+    struct fab_ep *ep;
+
+    (void)state;
+    create(1, SMALL, "srv", "halfpair");
+    start(1);
+    assert_int_equal(fab_open(fabric, NODE, "srv.test", contract, &ep), SF_OK);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(xh_alloc(heap, 1 << 20, me, &msg.args[i].block), SF_OK);
+        memset(msg.args[i].block->data, 0xee, 1 << 20);
+    }
+    assert_int_equal(fab_ep_send(ep, &msg, me), SF_OK);
+    run_all();
+    assert_exited(1, 0);
+    fab_ep_close(ep, SF_CAUSE_OF(CLOSED_BY_PEER));
 }
 
 static void a_block_with_warm_pages_that_was_freed_is_gone(void **state)
@@ -703,6 +730,7 @@ int main(int argc, char **argv)
         TEST(sips_that_take_turns_see_their_own_bytes_only),
         TEST_COPYING(sips_that_take_turns_see_their_own_bytes_only),
         TEST(a_new_block_has_no_byte_of_a_service),
+        TEST(a_new_block_has_no_byte_of_a_message_that_found_no_room),
         TEST(a_block_with_warm_pages_that_was_freed_is_gone),
         TEST(ends_in_the_middle_of_a_hand_over_reclaim_it),
         TEST(without_mappings_blocks_wait_or_are_copied),

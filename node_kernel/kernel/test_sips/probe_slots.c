@@ -455,6 +455,24 @@ static int answer(void)
     return -st == SF_CLOSED ? 0 : 1;
 }
 
+/* Has room for the first block of a pair, not for the second, and gives up. It never had either. */
+static int half_pair(void)
+{
+    int32_t handle = nk_accept(NAME("test"), SIP_FOREVER);
+    struct nk_msg msg;
+    uint8_t *data, *last = NULL;
+
+    while ((data = nk_block_alloc(MIB)) != NULL) {
+        last = data;
+    }
+    CHECK(last != NULL && nk_block_free(last) == 0);
+    CHECK(nk_recv((uint32_t)handle, &msg, SIP_FOREVER) == -SF_NOMEM);
+    CHECK(nk_close((uint32_t)handle) == 0);
+    data = nk_block_alloc(MIB);
+    CHECK(data != NULL && only_has(data, MIB, 0));
+    return 0;
+}
+
 /* Frees a block whose pages came from others, and touches it, or its rest. */
 static int stale_warm(uint32_t at)
 {
@@ -474,9 +492,11 @@ int probe_slots(const char *mode)
     static const struct {
         const char *mode;
         int (*run)(void);
-    } plain[] = {
-        {"grow", grow},   {"dirty", dirty},      {"starve", starve}, {"starveecho", starve_echo},
-        {"leave", leave}, {"zeros", find_zeros}, {"mingle", mingle}, {"answer", answer}};
+    } plain[] = {{"grow", grow},         {"dirty", dirty},
+                 {"starve", starve},     {"starveecho", starve_echo},
+                 {"leave", leave},       {"zeros", find_zeros},
+                 {"mingle", mingle},     {"answer", answer},
+                 {"halfpair", half_pair}};
 
     for (uint32_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
         if (strcmp(mode, plain[i].mode) == 0) {

@@ -515,7 +515,7 @@ static void a_new_block_has_no_byte_of_a_message_that_found_no_room(void **state
     struct xh_heap *heap = nk_kernel_heap(world.kernel);
     struct fab_node *fabric = nk_kernel_fabric(world.kernel);
     struct fab_msg msg = {.arg_count = 2};
-    const struct ct_contract *contract = probe_contract("Pair", &msg.tag);
+    const struct ct_contract *contract = probe_contract("Two", &msg.tag);
     struct fab_ep *ep;
 
     (void)state;

@@ -33,7 +33,8 @@
 #define NK_SLOT_BASE 0x300000000000ull
 #define NK_SLOT_COUNT_MAX (512u << 10) /* small ones per cell: 64 TiB */
 #ifdef NK_SANITIZED_MAP
-#define NK_LARGE_BASE 0x700000000000ull
+/* Over the small ones of the last nodes; at the end of memory the system places what it likes. */
+#define NK_LARGE_BASE 0x680000000000ull
 #else
 #define NK_LARGE_BASE 0x100000000000ull
 #endif

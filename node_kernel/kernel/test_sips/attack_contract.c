@@ -2,13 +2,17 @@
 /* Attacks on contracts: messages that may not be sent. */
 #include "attack.h"
 
-static struct nk_msg good(uint32_t tag, uint32_t block, uint32_t end)
+static struct nk_msg good(uint32_t tag, uint32_t block, uint32_t second, uint32_t end)
 {
     struct nk_msg msg = {.tag = tag};
 
     if (tag == ProbeContract_tag_Ping || tag == ProbeContract_tag_Pong) {
         msg.arg_count = 1;
         msg.args[0] = (uint64_t)64 << 32 | block;
+    } else if (tag == ProbeContract_tag_Two) {
+        msg.arg_count = 2;
+        msg.args[0] = (uint64_t)64 << 32 | block;
+        msg.args[1] = (uint64_t)64 << 32 | second;
     } else if (tag == ProbeContract_tag_Give) {
         msg.arg_count = 1;
         msg.args[0] = end;
@@ -23,7 +27,8 @@ static struct nk_msg good(uint32_t tag, uint32_t block, uint32_t end)
 static bool importer_sends(uint32_t tag)
 {
     return tag == ProbeContract_tag_Ping || tag == ProbeContract_tag_Add ||
-           tag == ProbeContract_tag_Give || tag == ProbeContract_tag_Bye;
+           tag == ProbeContract_tag_Give || tag == ProbeContract_tag_Two ||
+           tag == ProbeContract_tag_Bye;
 }
 
 /* Every message, with the right arguments, in every state: what is legal there, and no more. */
@@ -34,12 +39,13 @@ static void walk(uint32_t side)
     for (; nk_channel((int64_t)ProbeContract_ID, states, a) == 0; states++) {
         attack_close(a);
         for (uint32_t tag = 0; tag < 256; tag++) {
-            uint8_t *data = nk_block_alloc(64);
+            uint8_t *data = nk_block_alloc(64), *more = nk_block_alloc(64);
             struct nk_msg msg;
 
-            CHECK(data != NULL && nk_channel((int64_t)ProbeContract_ID, states, a) == 0);
+            CHECK(data != NULL && more != NULL);
+            CHECK(nk_channel((int64_t)ProbeContract_ID, states, a) == 0);
             attack_channel(b);
-            msg = good(tag, (uint32_t)(uintptr_t)data, b[0]);
+            msg = good(tag, (uint32_t)(uintptr_t)data, (uint32_t)(uintptr_t)more, b[0]);
             int32_t st = nk_send(a[side], &msg);
             CHECK(st == 0 || st == -SF_CONTRACT);
             if (st == 0) {
@@ -51,12 +57,13 @@ static void walk(uint32_t side)
                 CHECK(nk_recv(a[1 - side], &msg, 0) == -SF_TIMEOUT);
             }
             (void)nk_block_free(data);
+            (void)nk_block_free(more);
             (void)nk_close(b[0]);
             CHECK(nk_close(b[1]) == 0);
             attack_close(a);
         }
     }
-    CHECK(states >= 5 && legal == (side == 0 ? 4 : 3));
+    CHECK(states >= 5 && legal == (side == 0 ? 5 : 4));
 }
 
 static int every_message_of_the_importer(void)
@@ -82,12 +89,12 @@ static int lie_to_a_server(void)
 
         CHECK(data != NULL);
         for (uint32_t tag = 0; tag < 64; tag++) {
-            msg = good(tag, (uint32_t)(uintptr_t)data, peer);
+            msg = good(tag, (uint32_t)(uintptr_t)data, 0, peer);
             CHECK(importer_sends(tag) || nk_send(peer, &msg) == -SF_CONTRACT);
         }
         CHECK(attack_send_block(peer, (uint32_t)(uintptr_t)data, 64) == 0);
         for (uint32_t tag = 0; tag < 64; tag++) { /* not its turn */
-            msg = good(tag, 0, 0);
+            msg = good(tag, 0, 0, 0);
             int32_t st = nk_send(peer, &msg); /* the block is not its either */
             CHECK(st == -SF_CONTRACT || st == -SF_NOTOWNER);
         }
@@ -107,7 +114,7 @@ static int wrong_numbers_of_arguments(void)
     attack_channel(ends);
     for (uint32_t tag = 0; tag < 8; tag++) {
         for (uint32_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-            struct nk_msg msg = good(tag, (uint32_t)(uintptr_t)data, 0);
+            struct nk_msg msg = good(tag, (uint32_t)(uintptr_t)data, 0, 0);
 
             if (counts[i] != msg.arg_count) {
                 msg.arg_count = counts[i];
@@ -130,7 +137,7 @@ static int huge_tags(void)
         CHECK(nk_send(ends[0], &msg) == -SF_CONTRACT);
     }
     for (uint32_t tag = 0; tag < 8; tag++) { /* cut to 8 or 16 bits they would be known */
-        struct nk_msg msg = good(tag, 0, 0);
+        struct nk_msg msg = good(tag, 0, 0, 0);
 
         msg.tag = 0x100 | tag;
         CHECK(nk_send(ends[0], &msg) == -SF_CONTRACT);
@@ -228,13 +235,13 @@ static int speak_after_the_end(void)
     attack_channel(ends);
     CHECK(nk_send(ends[0], &msg) == 0 && nk_recv(ends[1], &msg, 0) == 0);
     for (uint32_t tag = 0; tag < 16; tag++) {
-        uint8_t *data = nk_block_alloc(64);
+        uint8_t *data = nk_block_alloc(64), *more = nk_block_alloc(64);
 
         for (uint32_t side = 0; side < 2; side++) {
-            msg = good(tag, (uint32_t)(uintptr_t)data, 0);
+            msg = good(tag, (uint32_t)(uintptr_t)data, (uint32_t)(uintptr_t)more, 0);
             CHECK(nk_send(ends[side], &msg) == -SF_CONTRACT);
         }
-        CHECK(nk_block_free(data) == 0);
+        CHECK(nk_block_free(data) == 0 && nk_block_free(more) == 0);
     }
     return 0;
 }

@@ -17,15 +17,17 @@ import re
 import socket
 import struct
 import subprocess
-import sys
 
 PREFIX = "sfbench"
 SIDES = ("ping", "pong")
 MTUS = (1500, 9000)
 IP_UDP_BYTES = 28
+CLONE_NEWNET = 0x40000000
 SIOCETHTOOL = 0x8946
 # Receive and transmit checksums, scatter-gather, segmentation in both forms, receive merging.
 ETHTOOL_OFF = (0x15, 0x17, 0x19, 0x1F, 0x24, 0x2C)
+
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 class NetsError(RuntimeError):
@@ -54,13 +56,17 @@ def sweep():
             subprocess.run(["ip", "netns", "del", match.group(1)], check=False)
 
 
+def enter(namespace):
+    if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+        raise NetsError(f"setns: {os.strerror(ctypes.get_errno())}")
+
+
 def offloads_off(name):
     """Every frame as long as the wire, with its checksum in it: for relays and netem."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
         for command in ETHTOOL_OFF:
             value = ctypes.create_string_buffer(struct.pack("II", command, 0))
             request = struct.pack("16sP", name.encode(), ctypes.addressof(value)).ljust(40, b"\0")
-            libc = ctypes.CDLL(None, use_errno=True)
             if libc.ioctl(handle.fileno(), SIOCETHTOOL, request) != 0:
                 raise NetsError(f"{name}: offload {command:#x}: {os.strerror(ctypes.get_errno())}")
 
@@ -119,7 +125,14 @@ class Nets:
         return run(*self.command(side, list(words)))
 
     def offloads_off(self, side, device):
-        self.inside(side, sys.executable, os.path.abspath(__file__), "offloads-off", device)
+        """This thread goes in and comes back: a program there would have to be started each time."""
+        with open("/proc/thread-self/ns/net", "rb") as here, \
+                open(f"/run/netns/{self.names[side]}", "rb") as there:
+            enter(there)
+            try:
+                offloads_off(device)
+            finally:
+                enter(here)
 
     @staticmethod
     def device(mtu):
@@ -136,9 +149,3 @@ class Nets:
         return ["--device", self.device(mtu), "--mtu", str(mtu - IP_UDP_BYTES),
                 "--address", self.ip(side, mtu), "--mac", self.mac(side, mtu),
                 "--peer-address", self.ip(other, mtu), "--peer-mac", self.mac(other, mtu)]
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] != "offloads-off":
-        sys.exit(f"usage: {sys.argv[0]} offloads-off INTERFACE")
-    offloads_off(sys.argv[2])

@@ -171,14 +171,18 @@ def module_bytes(path):
     return data
 
 
-def collect_modules(root_folder, version, wanted_file):
-    wanted = [line.split("#")[0].strip() for line in wanted_file.read_text().splitlines()]
+def module_names(wanted_file):
+    names = [line.split("#")[0].strip() for line in wanted_file.read_text().splitlines()]
+    return [name for name in names if name]
+
+
+def collect_modules(root_folder, version, wanted):
     built_in_file = root_folder / "modules.builtin"
     built_in = {module_name(line) for line in built_in_file.read_text().splitlines()}
     dependencies = read_dependencies(root_folder, version)
     files = {}
     order = []
-    for path in load_order([name for name in wanted if name], dependencies, built_in):
+    for path in load_order(wanted, dependencies, built_in):
         name = "lib/modules/" + re.sub(r"\.xz$", "", os.path.basename(path))
         files[name] = module_bytes(root_folder / path)
         order.append("/" + name)
@@ -211,15 +215,21 @@ def stripped(path, work):
     return data
 
 
+def collect_libraries(path):
+    """What an ELF file (a program, or a library) loads before it runs, and the loader itself."""
+    files = {}
+    for library in re.findall(r"(?:=> )?(/\S+) \(0x", run(["ldd", str(path)])):
+        files[library.lstrip("/")] = pathlib.Path(library).read_bytes()
+    return files
+
+
 def collect_init(path, work):
     data = stripped(path, work)
     files = {"init": data}
     loader = elf_interpreter(data)
-    if loader is None:
-        return files
-    for library in re.findall(r"(?:=> )?(/\S+) \(0x", run(["ldd", str(path)])):
-        files[library.lstrip("/")] = pathlib.Path(library).read_bytes()
-    files[loader.lstrip("/")] = pathlib.Path(loader).read_bytes()
+    if loader is not None:
+        files.update(collect_libraries(path))
+        files[loader.lstrip("/")] = pathlib.Path(loader).read_bytes()
     return files
 
 
@@ -235,7 +245,8 @@ def cpio_entry(number, name, mode, data=b"", device=(0, 0)):
     return head + data + b"\0" * (-len(data) % 4)
 
 
-def write_archive(files, target):
+def write_archive(files, target, programs=("init",)):
+    """files: bytes by path; of them, programs (and libraries) may be executed."""
     folders = {"dev", "proc", "sys", "run", "tmp", "etc"}
     for name in files:
         for parent in pathlib.PurePosixPath(name).parents:
@@ -245,7 +256,7 @@ def write_archive(files, target):
     records.append(("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1)))
     records.append(("dev/null", stat.S_IFCHR | 0o666, b"", (1, 3)))
     for name, data in files.items():
-        program = name == "init" or ".so" in name
+        program = name in programs or ".so" in name
         records.append((name, stat.S_IFREG | (0o755 if program else 0o644), data, (0, 0)))
     records.sort(key=lambda record: record[0])
     part = target.with_suffix(".part")
@@ -272,7 +283,7 @@ def main():
         root = unpacked_kernel(options.cache.resolve(), wanted_package(options.packages))
         kernel, folder, version = kernel_of(root)
         files = collect_init(options.init, options.out)
-        files.update(collect_modules(folder, version, options.modules))
+        files.update(collect_modules(folder, version, module_names(options.modules)))
         write_archive(files, options.out / "initramfs.cpio")
         shutil.copyfile(kernel, options.out / "vmlinuz")
     except (ImageError, OSError) as error:

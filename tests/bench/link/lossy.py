@@ -26,13 +26,15 @@ from pairs import cores, json_lines, json_metric, pinned, run_both, run_pair
 BUILD = os.environ.get("SIPFABRIC_BUILD", "build")
 KERNEL = f"{BUILD}/node_kernel/kernel"
 PERMILLE = {"loss": 10, "double": 10, "reorder": 10}
-# netem reorders by sparing some frames the delay that the others get.
-NETEM = ("limit", "10000", "delay", "100us", "loss", "1%", "duplicate", "1%", "reorder", "1%")
+# netem reorders by sparing some frames the delay that the others get: they overtake what was sent
+# within that time.
+NETEM = ("limit", "10000", "delay", "1ms", "loss", "1%", "duplicate", "1%", "reorder", "1%")
 MTU = 1500
 SECONDS_MAX = 30  # of one measurement of a rate
 WIRE_SECONDS_MAX = 3600
 PORT = 7750
 CHANNELS = 8
+BLOCK_BYTES = 131072  # of our goodput: far more than a window on all channels, and seconds see many
 
 
 def netem_there():
@@ -95,12 +97,15 @@ class BadWire:
         self.nets.inside("wire", "ip", "link", "set", "bridge", "up")
 
     def bridge_counts(self):
-        """netem tells its losses only: `there` leaves at the right end, `back` at the left."""
+        """`there` comes in at the left end and leaves at the right. netem tells how many frames it let
+        out and how many it lost; what is more than came in, it doubled. Of reordering it tells nothing."""
         found = {}
-        for way, end in (("there", ENDS[1]), ("back", ENDS[0])):
-            for qdisc in json.loads(self.nets.inside("wire", "tc", "-s", "-j", "qdisc", "show", "dev", end)):
-                if qdisc.get("kind") == "netem":
-                    found[way] = {"frames": qdisc["packets"] + qdisc["drops"], "lost": qdisc["drops"]}
+        for way, entry, end in (("there", *ENDS), ("back", *reversed(ENDS))):
+            link = json.loads(self.nets.inside("wire", "ip", "-s", "-j", "link", "show", "dev", entry))[0]
+            qdiscs = json.loads(self.nets.inside("wire", "tc", "-s", "-j", "qdisc", "show", "dev", end))
+            netem = next(qdisc for qdisc in qdiscs if qdisc["kind"] == "netem")
+            frames, lost = link["stats64"]["rx"]["packets"], netem["drops"]
+            found[way] = {"frames": frames, "lost": lost, "doubled": netem["packets"] + lost - frames}
         return found
 
     def relay_start(self):
@@ -195,10 +200,11 @@ def proof(seconds, encrypt, seed=1, method=None):
 
 
 def our_goodput(seconds, encrypt, seed=1, method=None):
-    """MB/s of 1 MiB blocks, one way, from SIP to SIP, as one row of the link bench."""
+    """MB/s of blocks, one way, from SIP to SIP, as one row of the link bench."""
     with BadWire(seconds_max=seconds + 30, seed=seed, method=method) as wire:
         _, lines = both_nodes(wire, ["--image", f"{KERNEL}/linkbench.sip", "--mode", "bulk", "--channels",
-                                     str(CHANNELS), "--seconds", str(seconds), "--encrypt", encrypt],
+                                     str(CHANNELS), "--bytes", str(BLOCK_BYTES), "--seconds", str(seconds),
+                                     "--encrypt", encrypt],
                               seconds_max=seconds * 1.2 + 20)
     figures = next(line for line in lines if line.get("mode") == "bulk")
     session = next(line for line in lines if line.get("metric") == "session")

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two nodes over a wire that loses, doubles and reorders: everything arrives, once and in order.
 
-usage: lossy_test.py [SECONDS]     of the sealed run (120); the others take a sixth, as far as 5
+usage: lossy_test.py [SECONDS [METHOD]]     of the sealed run (120); the others take a sixth, as far as 5
+METHOD: netem or relay, which says what makes the wire bad (lossy.py); else netem where there is one.
 
 Each node is a process with kernel, main loop, session and af_packet driver (bench_link); the SIPs
 on both know what has to come (proof_sip.c), so what is lost, doubled, reordered or altered above
@@ -23,6 +24,7 @@ from pairs import PairError
 HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 120
 SHORT_SECONDS = max(5, SECONDS // 6)
+METHOD = sys.argv[2] if len(sys.argv) > 2 else None
 GOODPUT_SECONDS = 5
 MESSAGES_MIN = 1000  # each way; a hundredth of what a machine does that is busy with other things
 
@@ -36,7 +38,7 @@ def wire_was_bad(counts):
     for way in ("there", "back"):
         of = counts[way]
         for kind, permille in (("lost", "loss"), ("doubled", "double"), ("reordered", "reorder")):
-            if kind in of:  # netem counts only what it lost
+            if kind in of:  # netem does not count what it reordered
                 wanted = of["frames"] * lossy.PERMILLE[permille] / 1000
                 assert of[kind] > 0 and abs(of[kind] - wanted) < 6 * wanted ** 0.5 + 1, (way, kind, counts)
 
@@ -65,20 +67,21 @@ def tell(found):
 
 
 def sealed_nothing_is_lost_doubled_reordered_or_altered():
-    found = lossy.proof(SECONDS, "on")
+    found = lossy.proof(SECONDS, "on", method=METHOD)
     tell(found)
     check(found, True)
 
 
 def clear_nothing_is_lost_doubled_reordered_or_altered():
-    found = lossy.proof(SHORT_SECONDS, "off", seed=2)
+    found = lossy.proof(SHORT_SECONDS, "off", seed=2, method=METHOD)
     tell(found)
     check(found, False)
 
 
 def goodput_beside_tcp():
-    lines = [lossy.our_goodput(GOODPUT_SECONDS, "on"), lossy.our_goodput(GOODPUT_SECONDS, "off")]
-    lines += [lossy.tcp_goodput(GOODPUT_SECONDS, name) for name in lossy.congestion_controls()]
+    lines = [lossy.our_goodput(GOODPUT_SECONDS, encrypt, method=METHOD) for encrypt in ("on", "off")]
+    lines += [lossy.tcp_goodput(GOODPUT_SECONDS, name, method=METHOD)
+              for name in lossy.congestion_controls()]
     for line in lines:
         note(f"{line['metric']}: {line['value']:.1f} {line['unit']}")
         note(json.dumps(line))
@@ -101,15 +104,17 @@ def is_there(pid):
 def nothing_is_left_when_it_is_ended():
     code = ("import lossy, signal, sys\n"
             "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))\n"
-            "lossy.proof(60, 'on')\n")
+            f"lossy.proof(60, 'on', method={METHOD!r})\n")
     run = subprocess.Popen([sys.executable, "-c", code], cwd=HERE, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
     try:
+        # Both nodes, and the relay if there is one.
+        wanted = 3 if lossy.BadWire(method=METHOD).method == "relay" else 2
         end = time.monotonic() + 30
-        while len(children_of(run.pid)) < 3 and time.monotonic() < end:
+        while len(children_of(run.pid)) < wanted and time.monotonic() < end:
             time.sleep(0.05)
         children = children_of(run.pid)
-        assert len(children) >= 2, children  # both nodes, and the relay if there is one
+        assert len(children) >= 2, children
     finally:
         run.send_signal(signal.SIGTERM)
         run.wait(30)

@@ -94,6 +94,42 @@ static sf_status device_check(const struct node_link *link, char *text, size_t c
                             device);
 }
 
+/* --- a MAC address -------------------------------------------------------------------------------
+ */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return -1;
+}
+
+bool links_mac(const char *text, uint8_t out_mac[6])
+{
+    uint8_t mac[6];
+
+    if (strlen(text) != 17) {
+        return false;
+    }
+    for (int i = 0; i < 6; i++) {
+        int high = hex_digit(text[3 * i]);
+        int low = hex_digit(text[3 * i + 1]);
+        if (high < 0 || low < 0 || (i < 5 && text[3 * i + 2] != ':')) {
+            return false;
+        }
+        mac[i] = (uint8_t)(high << 4 | low);
+    }
+    memcpy(out_mac, mac, sizeof(mac));
+    return true;
+}
+
 /* --- keys: each answers NULL, or what was expected -----------------------------------------------
  */
 
@@ -134,19 +170,12 @@ static const char *take_mtu(struct node_link *link, const char *value)
 static const char *take_mac(struct node_link *link, const char *value)
 {
     static const uint8_t none[6];
-    unsigned int b[6];
-    char end;
 
     if (memcmp(link->mac, none, sizeof(none)) != 0) {
         return "is there twice";
     }
-    if (strlen(value) != 17 || strspn(value, "0123456789abcdefABCDEF:") != 17 ||
-        sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-               &end) != 6) {
+    if (!links_mac(value, link->mac)) {
         return "takes six pairs of hexadecimal digits with colons";
-    }
-    for (int i = 0; i < 6; i++) {
-        link->mac[i] = (uint8_t)b[i];
     }
     if ((link->mac[0] & 1) != 0 || memcmp(link->mac, none, sizeof(none)) == 0) {
         return "takes the address of one device: not zeros, and an even second digit";

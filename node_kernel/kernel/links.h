@@ -44,6 +44,9 @@ SF_MUST_CHECK sf_status links_parse(const char *value, struct node_link *out_lin
 SF_MUST_CHECK sf_status links_check(const struct node_link links[], uint32_t count, char *text,
                                     size_t text_capacity);
 
+/* 52:54:00:78:00:01, capitals too. False: not of that form, and nothing written. */
+bool links_mac(const char *text, uint8_t out_mac[6]);
+
 /* Whether its device is a PCI address. */
 bool links_is_pci(const struct node_link *link);
 uint32_t links_pci_count(const struct node_link links[], uint32_t count);

@@ -142,34 +142,9 @@ static const char *parse_link(struct node_options *options, const char *value)
                : options->wrong;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
-}
-
 static const char *parse_mac(struct node_options *options, const char *value)
 {
-    if (strlen(value) != 17) {
-        return "expected six pairs of hex digits with colons";
-    }
-    for (int i = 0; i < 6; i++) {
-        int high = hex_digit(value[3 * i]);
-        int low = hex_digit(value[3 * i + 1]);
-        if (high < 0 || low < 0 || (i < 5 && value[3 * i + 2] != ':')) {
-            return "expected six pairs of hex digits with colons";
-        }
-        options->mac[i] = (uint8_t)(high << 4 | low);
-    }
-    return NULL;
+    return links_mac(value, options->mac) ? NULL : "expected six pairs of hex digits with colons";
 }
 
 static const char *parse_ip(struct node_options *options, const char *value)

@@ -44,6 +44,9 @@ SF_MUST_CHECK sf_status ether_create(struct link *link, const struct link_config
 SF_MUST_CHECK sf_status ether_start(struct dpdk_port *port, const struct ether_start *how);
 /* Names the port of a PCI device. NOTFOUND, UNSUPPORTED: the text says what to bind or change. */
 SF_MUST_CHECK sf_status ether_pci_find(struct dpdk_port *port, const char *address);
+/* Whether a PCI device's interrupts reach DPDK as messages (MSI, MSI-X): it has them, and is bound
+ * to vfio-pci, which passes them on. */
+bool ether_pci_messages(const char *address);
 /* Stops the port and gives the device up. Copes with a port that was not found or not started. */
 void ether_remove(struct dpdk_port *port);
 /* The op. */

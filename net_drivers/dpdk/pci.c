@@ -12,6 +12,11 @@
 #include "log.h"
 
 #define PCI_ADDRESS_BYTES 12u /* 0000:00:03.0 */
+#define CONFIG_BYTES 256u
+#define CONFIG_CAPABILITIES 0x34u
+#define CAPABILITIES_MAX 48u /* as many have room */
+#define CAPABILITY_MSI 0x05u
+#define CAPABILITY_MSIX 0x11u
 #define VENDOR_VIRTIO 0x1af4u
 #define VIRTIO_MODERN_FIRST 0x1040u
 
@@ -63,6 +68,31 @@ static bool behind_iommu(const char *address)
     }
     (void)snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group/name", address);
     return access(path, F_OK) != 0;
+}
+
+bool ether_pci_messages(const char *address)
+{
+    uint8_t config[CONFIG_BYTES] = {0};
+    char path[96], driver[32];
+    uint32_t at;
+    FILE *file;
+
+    sysfs_driver(address, driver, sizeof(driver));
+    (void)snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", address);
+    file = strcmp(driver, "vfio-pci") == 0 ? fopen(path, "r") : NULL;
+    if (file == NULL) {
+        return false;
+    }
+    (void)!fread(config, 1, sizeof(config), file);
+    (void)fclose(file);
+    at = config[CONFIG_CAPABILITIES] & ~3u;
+    for (uint32_t i = 0; i < CAPABILITIES_MAX && at != 0; i++) {
+        if (config[at] == CAPABILITY_MSI || config[at] == CAPABILITY_MSIX) {
+            return true;
+        }
+        at = config[at + 1] & ~3u;
+    }
+    return false;
 }
 
 static sf_status pci_check(struct dpdk_port *port, const char *address)

@@ -31,6 +31,10 @@
 #define FABRIC_NET 0x0a4e0000u /* 10.78.0.0, of the first link */
 #define FABRIC_NET_STEP 0x00010000u
 #define HEADERS_BYTES 28u /* IPv4 and UDP, in front of a frame's payload */
+#define PCI_CLASS_ETHERNET 0x020000u
+#define VENDOR_VIRTIO 0x1af4u
+#define VIRTIO_FEATURES 64 /* in sysfs a digit each */
+#define VIRTIO_ACCESS_PLATFORM 33
 
 static sf_status failed(char *text, size_t capacity, const char *what, const char *object)
 {
@@ -456,8 +460,52 @@ static bool nic_pci(const char *name, char out_pci[32])
     return found;
 }
 
-static sf_status nic_bind_uio(const char *pci, char *text, size_t text_capacity)
+/* What a virtio device and its driver have agreed on, of which bit 33 says that it goes through the
+ * IOMMU. Its driver is still there when we look. */
+static bool virtio_takes_iommu(const char *pci)
 {
+    char path[PATH_MAX], features[VIRTIO_FEATURES + 2] = "";
+    DIR *folder;
+    struct dirent *entry;
+    bool takes = false;
+
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s", pci);
+    folder = opendir(path);
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (strncmp(entry->d_name, "virtio", 6) == 0) {
+            snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%.32s/features", pci,
+                     entry->d_name);
+            takes = file_read(path, features, sizeof(features)) > VIRTIO_ACCESS_PLATFORM &&
+                    features[VIRTIO_ACCESS_PLATFORM] == '1';
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    return takes;
+}
+
+/* Behind an IOMMU a device needs vfio-pci, which maps memory for it. Virtio devices may go around
+ * it: these hang with vfio-pci. */
+static const char *nic_driver(const char *pci)
+{
+    char path[PATH_MAX], vendor[16] = "";
+
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", pci);
+    if (access(path, F_OK) != 0) {
+        return "uio_pci_generic";
+    }
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", pci);
+    if (file_read(path, vendor, sizeof(vendor)) > 0 && strtoul(vendor, NULL, 16) == VENDOR_VIRTIO &&
+        !virtio_takes_iommu(pci)) {
+        return "uio_pci_generic";
+    }
+    return "vfio-pci";
+}
+
+static sf_status nic_bind(const char *pci, char *text, size_t text_capacity)
+{
+    const char *driver = nic_driver(pci);
     char path[PATH_MAX];
     sf_status st;
 
@@ -469,21 +517,59 @@ static sf_status nic_bind_uio(const char *pci, char *text, size_t text_capacity)
         }
     }
     snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", pci);
-    st = file_write(path, "uio_pci_generic", text, text_capacity);
+    st = file_write(path, driver, text, text_capacity);
     if (st != SF_OK) {
         return st;
     }
-    return file_write("/sys/bus/pci/drivers/uio_pci_generic/bind", pci, text, text_capacity);
+    snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/bind", driver);
+    st = file_write(path, pci, text, text_capacity);
+    if (st == SF_OK) {
+        node_log("PCI device %s is bound to %s", pci, driver);
+    }
+    return st;
 }
 
-/* Puts the device's own name in the place of nic1. nic: interface, "" if there is none. */
-static sf_status nic1_resolve(struct node_link *link, const char *nic, const uint8_t mac[6],
-                              char *text, size_t text_capacity)
+/* A nic that the image has no module for is no interface, and DPDK may drive it all the same: the
+ * first Ethernet controller that is not nic0. */
+static bool nic_pci_other(const uint8_t mac[6], char out_pci[32])
+{
+    char nic0[IFNAMSIZ], nic0_pci[32] = "", path[PATH_MAX], class[16];
+    uint8_t found[6];
+    DIR *folder = opendir("/sys/bus/pci/devices");
+    struct dirent *entry;
+
+    if (nic_find(mac, false, nic0, found)) {
+        (void)nic_pci(nic0, nic0_pci);
+    }
+    out_pci[0] = '\0';
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/class", entry->d_name);
+        if (strlen(entry->d_name) == strlen("0000:00:00.0") &&
+            strcmp(entry->d_name, nic0_pci) != 0 && file_read(path, class, sizeof(class)) > 0 &&
+            strtoul(class, NULL, 16) == PCI_CLASS_ETHERNET &&
+            (out_pci[0] == '\0' || strcmp(entry->d_name, out_pci) < 0)) {
+            snprintf(out_pci, 32, "%.12s", entry->d_name);
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    return out_pci[0] != '\0';
+}
+
+/* Puts the device's own name in the place of nic1. nic, mac: of the interface, "" if there is none;
+ * mac0: of nic0. */
+static sf_status nic1_resolve(struct node_link *link, const uint8_t mac0[6], const char *nic,
+                              const uint8_t mac[6], char *text, size_t text_capacity)
 {
     static const uint8_t none[6];
     char pci[32];
 
     if (strcmp(link->device, LINKS_NIC1) != 0) {
+        return SF_OK;
+    }
+    if (nic[0] == '\0' && strcmp(link->driver, "dpdk") == 0 && nic_pci_other(mac0, pci)) {
+        snprintf(link->device, sizeof(link->device), "%s", pci);
         return SF_OK;
     }
     if (nic[0] == '\0') {
@@ -548,7 +634,7 @@ static sf_status link_prepare(const struct node_link *link, char *text, size_t t
     if (access(path, F_OK) != 0) {
         return failed(text, text_capacity, "fabric.link: PCI device", link->device);
     }
-    return nic_bind_uio(link->device, text, text_capacity);
+    return nic_bind(link->device, text, text_capacity);
 }
 
 sf_status boot_links(struct node_options *options, char *text, size_t text_capacity)
@@ -571,7 +657,7 @@ sf_status boot_links(struct node_options *options, char *text, size_t text_capac
         if (options->links[i].ipv4 == 0) {
             options->links[i].ipv4 = FABRIC_NET + i * FABRIC_NET_STEP + (options->ip & 0xffffu);
         }
-        st = nic1_resolve(&options->links[i], nic, mac, text, text_capacity);
+        st = nic1_resolve(&options->links[i], options->mac, nic, mac, text, text_capacity);
     }
     if (st == SF_OK) { /* again: now they are named by what they are */
         st = links_check(options->links, options->link_count, text, text_capacity);

@@ -96,7 +96,9 @@ struct create_options {
     const char *accel;
     const char *encrypt;
     const char *link_driver; /* NULL: not given */
+    const char *nic;         /* NULL: not given */
     uint32_t mtu_bytes;      /* 0: not given */
+    bool iommu;
     struct ctl_list trust;
     bool allow_unsigned;
     bool hosted;
@@ -120,22 +122,64 @@ static int check_numbers(struct ctl_context *context, const struct create_option
     return CTL_OK;
 }
 
+static bool one_of(const char *word, const char *const words[])
+{
+    while (*words != NULL && strcmp(*words, word) != 0) {
+        words++;
+    }
+    return *words != NULL;
+}
+
+/* What booted nodes talk over: what nic1 is, and what drives it. */
+static int check_nic(struct ctl_context *context, const struct create_options *options,
+                     struct cluster_plan *plan)
+{
+    static const char *const drivers[] = {"virtio", "af_packet", "dpdk", NULL};
+    static const char *const nics[] = {CLUSTER_NIC_DEFAULT, "e1000", "e1000e", "vmxnet3", NULL};
+    const char *driver = options->link_driver != NULL ? options->link_driver : "virtio";
+
+    plan->boot_link = options->link_driver;
+    plan->nic = options->nic != NULL ? options->nic : CLUSTER_NIC_DEFAULT;
+    plan->iommu = options->iommu;
+    if (options->hosted && (options->nic != NULL || options->iommu)) {
+        return ctl_error(context, CTL_USAGE,
+                         "--nic and --iommu are for machines, not for --hosted");
+    }
+    if (options->hosted) {
+        return CTL_OK;
+    }
+    if (!one_of(driver, drivers)) {
+        return ctl_error(context, CTL_USAGE,
+                         "--link-driver %s: virtio, af_packet or dpdk; memif is for --hosted",
+                         driver);
+    }
+    if (!one_of(plan->nic, nics)) {
+        return ctl_error(context, CTL_USAGE,
+                         "--nic %s: " CLUSTER_NIC_DEFAULT ", e1000, e1000e or vmxnet3", plan->nic);
+    }
+    if (strcmp(plan->nic, CLUSTER_NIC_DEFAULT) != 0 && strcmp(driver, "dpdk") != 0) {
+        return ctl_error(context, CTL_USAGE, "--nic %s needs --link-driver dpdk", plan->nic);
+    }
+    return CTL_OK;
+}
+
 /* What nodes talk over, and that it can be had. */
 static int check_links(struct ctl_context *context, const struct create_options *options,
                        struct cluster_plan *plan)
 {
-    bool af_packet = options->link_driver != NULL && strcmp(options->link_driver, "af_packet") == 0;
+    static const char *const hosted_drivers[] = {"memif", "af_packet", NULL};
+    const char *driver = options->link_driver != NULL ? options->link_driver : "";
+    bool af_packet = options->hosted && strcmp(driver, "af_packet") == 0;
+    int code = check_nic(context, options, plan);
 
-    if (options->link_driver != NULL && !af_packet && strcmp(options->link_driver, "memif") != 0) {
-        return ctl_error(context, CTL_USAGE, "--link-driver %s: memif or af_packet",
-                         options->link_driver);
+    if (code != CTL_OK) {
+        return code;
     }
-    if (options->link_driver != NULL && !options->hosted) {
-        return ctl_error(context, CTL_USAGE,
-                         "--link-driver is for --hosted; booted nodes have virtio");
+    if (options->hosted && driver[0] != '\0' && !one_of(driver, hosted_drivers)) {
+        return ctl_error(context, CTL_USAGE, "--link-driver %s: memif or af_packet", driver);
     }
     if (options->mtu_bytes != 0 && !af_packet) {
-        return ctl_error(context, CTL_USAGE, "--mtu is for --link-driver af_packet");
+        return ctl_error(context, CTL_USAGE, "--mtu is for --hosted --link-driver af_packet");
     }
     if (options->mtu_bytes != 0 &&
         (options->mtu_bytes < CLUSTER_MTU_MIN || options->mtu_bytes > CLUSTER_MTU_MAX)) {
@@ -386,6 +430,8 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
         {"--accel", 0, CTL_OPT_TEXT, &options.accel},
         {"--encrypt", 0, CTL_OPT_TEXT, &options.encrypt},
         {"--link-driver", 0, CTL_OPT_TEXT, &options.link_driver},
+        {"--nic", 0, CTL_OPT_TEXT, &options.nic},
+        {"--iommu", 0, CTL_OPT_FLAG, &options.iommu},
         {"--mtu", 0, CTL_OPT_COUNT, &options.mtu_bytes},
         {"--trust", 0, CTL_OPT_LIST, &options.trust},
         {"--allow-unsigned", 0, CTL_OPT_FLAG, &options.allow_unsigned},
@@ -628,8 +674,14 @@ const struct ctl_command ctl_cluster_commands[] = {
             "                        they are QEMU machines that boot over PXE (needs root)\n"
             "  --link-driver DRIVER  hosted nodes talk over memif, which is shared memory, or\n"
             "                        af_packet: veth interfaces on a bridge, in a network\n"
-            "                        namespace of the cluster (needs root) (memif)\n"
-            "  --mtu BYTES           of a frame over af_packet, 512 to 9216 (1472)\n"
+            "                        namespace of the cluster (needs root) (memif);\n"
+            "                        booted ones over virtio, dpdk (any nic) or af_packet\n"
+            "                        (virtio)\n"
+            "  --mtu BYTES           of hosted nodes' frames over af_packet, 512 to 9216 (1472)\n"
+            "  --nic MODEL           fabric nic of a machine, as QEMU names it: virtio-net-pci;\n"
+            "                        with --link-driver dpdk also e1000, e1000e, vmxnet3\n"
+            "                        (virtio-net-pci)\n"
+            "  --iommu               machines have an IOMMU: nodes drive that nic by vfio-pci\n"
             "  --timeout TIME        for all nodes to join (60s)\n"
             "  --keep-on-failure     leave everything as it is when that fails\n"
             "  --memory-mib N        memory of a machine (512)\n"
@@ -639,7 +691,8 @@ const struct ctl_command ctl_cluster_commands[] = {
             "  --image-dir DIR       folder with vmlinuz and initramfs.cpio",
         .examples = "  fabricctl cluster create --nodes 3 --trust release.pub\n"
                     "  fabricctl cluster create --hosted --name try --trust build/sips/dev.pub\n"
-                    "  fabricctl cluster create --hosted --link-driver af_packet --mtu 8972\n",
+                    "  fabricctl cluster create --hosted --link-driver af_packet --mtu 8972\n"
+                    "  fabricctl cluster create --link-driver dpdk --nic e1000e --iommu\n",
         .run = create_cluster,
     },
     {

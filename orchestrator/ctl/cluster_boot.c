@@ -81,7 +81,7 @@ static sf_status write_script(struct cluster_plan *plan, const struct cluster_no
                       "#!ipxe\n"
                       "echo SIPFABRIC-STAGE ipxe-script\n"
                       "kernel http://" CLUSTER_HOST_ADDRESS ":%d/vmlinuz console=ttyS0 panic=-1 %s"
-                      " fabric.controller=%s fabric.token=%s"
+                      " fabric.controller=%s fabric.token=%s%s%s%s%s"
                       " node.name=%s node.ip=10.77.0.%u node.mask=255.255.255.0"
                       " node.gateway=" CLUSTER_HOST_ADDRESS " node.mac=52:54:00:77:00:%02x"
                       " node.uuid=${uuid} || goto failed\n"
@@ -92,6 +92,9 @@ static sf_status write_script(struct cluster_plan *plan, const struct cluster_no
                       "echo SIPFABRIC-STAGE ipxe-failed\n"
                       "reboot\n", /* which ends QEMU (-no-reboot), so that nobody waits in vain */
                       CLUSTER_HTTP_PORT, QUICK_BOOT, plan->controller, plan->cluster->token,
+                      plan->boot_link != NULL ? " fabric.link=" : "",
+                      plan->boot_link != NULL ? plan->boot_link : "",
+                      plan->boot_link != NULL ? ":nic1" : "", plan->iommu ? " intel_iommu=on" : "",
                       node->name, 10 + number, number, CLUSTER_HTTP_PORT);
 }
 
@@ -201,6 +204,21 @@ static void add_identity(const struct cluster *cluster, const struct cluster_nod
     cluster_arg(args, "sipfabric-%s-%s", cluster->name, node->name);
 }
 
+/* An empty romfile, not rombar=0: the latter fails with a second nic. A virtio device goes through
+ * an IOMMU only if it is told to, and can only if it is modern. */
+static void add_nic1(const struct cluster_plan *plan, const struct cluster_node *node,
+                     struct cluster_args *args)
+{
+    bool virtio = strcmp(plan->nic, CLUSTER_NIC_DEFAULT) == 0;
+
+    if (plan->iommu) {
+        cluster_args_add(args, "-device", "intel-iommu,intremap=on,device-iotlb=on");
+    }
+    cluster_args_add(args, "-device");
+    cluster_arg(args, "%s,netdev=n1,mac=52:54:00:78:00:%02x,romfile=%s", plan->nic, node->number,
+                plan->iommu && virtio ? ",disable-legacy=on,iommu_platform=on" : "");
+}
+
 sf_status cluster_boot_node(struct cluster_plan *plan, struct cluster_node *node)
 {
     struct cluster *cluster = plan->cluster;
@@ -211,7 +229,8 @@ sf_status cluster_boot_node(struct cluster_plan *plan, struct cluster_node *node
 
     cluster_args_init(&args);
     cluster_net_enter(cluster, &args);
-    cluster_args_add(&args, "qemu-system-x86_64", "-M", "q35", "-accel",
+    cluster_args_add(&args, "qemu-system-x86_64", "-M",
+                     plan->iommu ? "q35,kernel-irqchip=split" : "q35", "-accel",
                      node->kvm ? "kvm" : "tcg,thread=multi", "-cpu", "max");
     cluster_args_add(&args, "-m");
     cluster_arg(&args, "%u", plan->memory_mib);
@@ -230,9 +249,7 @@ sf_status cluster_boot_node(struct cluster_plan *plan, struct cluster_node *node
                 node->number);
     cluster_args_add(&args, "-netdev");
     cluster_arg(&args, "tap,id=n1,ifname=t%uf,script=no,downscript=no", node->number);
-    cluster_args_add(&args, "-device");
-    /* An empty romfile, not rombar=0: the latter fails with a second nic. */
-    cluster_arg(&args, "virtio-net-pci,netdev=n1,mac=52:54:00:78:00:%02x,romfile=", node->number);
+    add_nic1(plan, node, &args);
 
     /* What a first try with KVM left behind would be read as this one's. */
     unlink(cluster_path(cluster, path, "%s.serial", node->name));

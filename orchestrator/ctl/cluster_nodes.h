@@ -36,6 +36,7 @@
 #define CLUSTER_MTU_MIN 512u
 #define CLUSTER_MTU_DEFAULT 1472u
 #define CLUSTER_MTU_MAX 9216u
+#define CLUSTER_NIC_DEFAULT "virtio-net-pci"
 #define CLUSTER_HEADERS_BYTES 28u /* IPv4 and UDP, in front of it */
 
 enum cluster_accel { CLUSTER_ACCEL_AUTO, CLUSTER_ACCEL_KVM, CLUSTER_ACCEL_TCG };
@@ -75,8 +76,11 @@ struct cluster_plan {
     uint32_t memory_mib;
     uint32_t cpus;
     uint32_t timeout_ms;
-    bool af_packet;     /* hosted nodes talk over it, else over memif */
-    uint32_t mtu_bytes; /* of a frame over it */
+    bool af_packet;        /* hosted nodes talk over it, else over memif */
+    uint32_t mtu_bytes;    /* of a frame over it */
+    const char *boot_link; /* driver of booted nodes' nic1; NULL: what they take by themselves */
+    const char *nic;       /* QEMU's name of what nic1 is */
+    bool iommu;            /* machines have one, and their nic1 is behind it */
     enum cluster_accel accel;
     char image_dir[512]; /* vmlinuz, initramfs.cpio */
     char fabricd[512];   /* programs */

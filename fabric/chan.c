@@ -54,28 +54,37 @@ static uint8_t ep_step(const struct fab_ep *ep, uint8_t state, uint32_t sender, 
     return ep->next[sender][(size_t)state * ep->message_count + tag];
 }
 
+/* What is in the slot after the last of `out` is sent. */
+static inline void away_done(struct fab_ep *ep, const struct fab_msg *msg, uint8_t next)
+{
+    ep->out.count++;
+    fab__meter_sent(ep, msg, next);
+    fab__schedule(ep);
+    ep->state = ep->arrival_state = next;
+    ep->sent++;
+}
+
 /* To a peer that is on another node, not told yet, or gone. */
 static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const struct fab_msg *msg,
                                                      uint64_t owner, uint8_t next)
 {
     const struct fab_plan *plan = &ep->plans[msg->tag];
 
+    struct fab_msg *slot;
+
     if (ep->place == FAB__GONE) {
         fab__msg_drop(ep->node, plan, msg, owner, ep->cause);
-    } else {
-        struct fab_msg *slot;
-        if (fab__queue_full(&ep->out)) {
-            return SF_CONTRACT;
-        }
-        slot = fab__queue_at(&ep->out, ep->out.count);
-        fab__msg_copy(slot, msg);
-        fab__msg_give(plan, msg, owner, fab__ep_owner(ep), true);
-        ep->out.count++;
-        fab__meter_sent(ep, msg, next);
-        fab__schedule(ep);
+        ep->state = ep->arrival_state = next;
+        ep->sent++;
+        return SF_OK;
     }
-    ep->state = ep->arrival_state = next;
-    ep->sent++;
+    if (fab__queue_full(&ep->out)) {
+        return SF_CONTRACT;
+    }
+    slot = fab__queue_at(&ep->out, ep->out.count);
+    fab__msg_copy(slot, msg);
+    fab__msg_give(plan, msg, owner, fab__ep_owner(ep), true);
+    away_done(ep, msg, next);
     return SF_OK;
 }
 
@@ -112,6 +121,33 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
     ep->state = ep->arrival_state = next;
     ep->sent++;
     fab__ep_notify(peer);
+    return SF_OK;
+}
+
+sf_status fab_ep_send_words(struct fab_ep *ep, uint8_t tag, const void *words)
+{
+    const struct fab_plan *plan = &ep->plans[tag];
+    uint8_t next = ep_step(ep, ep->state, ep->side, tag);
+    struct fab_msg *slot;
+
+    assert(ep->life == FAB__LIVE);
+    assert(!ep->in_message);
+    assert(tag < ep->message_count);
+    assert((plan->blocks | plan->eps) == 0);
+    if (__builtin_expect(ep->place != FAB__REMOTE || plan->narrow != 0, 0)) {
+        struct fab_msg msg = {.tag = tag, .arg_count = plan->arg_count};
+
+        fab__words_copy(msg.args, words, plan->arg_count);
+        return fab_ep_send(ep, &msg, 0); /* which has no block to own */
+    }
+    if (__builtin_expect(next == CT_ILLEGAL || fab__queue_full(&ep->out), 0)) {
+        return SF_CONTRACT;
+    }
+    slot = fab__queue_at(&ep->out, ep->out.count);
+    slot->tag = tag;
+    slot->arg_count = plan->arg_count;
+    fab__words_copy(slot->args, words, plan->arg_count);
+    away_done(ep, slot, next);
     return SF_OK;
 }
 

@@ -121,8 +121,9 @@ static void plan_make(struct fab_plan *plan, const struct ct_message *message)
             }
         } else if (kind == CT_ARG_ENDPOINT) {
             plan->eps |= bit;
-        } else if (fab__kind_bytes(kind) < 8) {
-            plan->narrow |= bit;
+        } else {
+            plan->scalar_bytes += (uint8_t)fab__kind_bytes(kind);
+            plan->narrow |= fab__kind_bytes(kind) < 8 ? bit : 0;
         }
     }
     plan->several = __builtin_popcount(plan->blocks | plan->eps) > 1;

@@ -129,7 +129,7 @@ static void fill_advance(struct fab_ep *ep, uint32_t from)
         ep->assembling = false;
         ep->arrival_state = ep->assembly_state;
         ep->in.count++;
-        fab__meter_arrived(ep, msg);
+        fab__meter_arrived(ep, msg, ep->in.count);
         fab__ep_notify(ep);
     }
 }
@@ -200,33 +200,51 @@ static bool on_msg(struct fab__session *session, struct fab__reader *body)
 /* Reads the arguments as the contract declares them; false: they are not that. */
 static bool compact_read(const struct fab_plan *plan, struct fab__reader *body, struct fab_msg *msg)
 {
+    if (body->length - body->offset != plan->scalar_bytes || (plan->blocks | plan->eps) != 0) {
+        return false;
+    }
+    if (plan->narrow == 0) {
+        fab__words_copy(msg->args, body->bytes + body->offset, plan->arg_count);
+        return true;
+    }
     for (uint32_t i = 0; i < plan->arg_count; i++) {
-        if (plan->narrow >> i & 1u) {
-            msg->args[i].scalar = fab__scalar_read(body, plan->kinds[i]);
-            if (!fab__scalar_fits(plan->kinds[i], msg->args[i].scalar)) {
-                return false;
-            }
-        } else {
-            msg->args[i].scalar = fab__read_u64(body);
+        msg->args[i].scalar = fab__scalar_read(body, plan->kinds[i]);
+        if (!fab__scalar_fits(plan->kinds[i], msg->args[i].scalar)) {
+            return false;
         }
     }
-    return !body->failed && body->offset == body->length;
+    return true;
+}
+
+/* To the holder, if he waits for just that: not by way of the queue. */
+static bool compact_pass(struct fab_ep *ep, const struct fab_msg *msg)
+{
+    const struct fab_node *node = ep->node;
+
+    if (ep->in.count != 0 || ep->in_message || node->events.take == NULL ||
+        !node->events.take(node->events_arg, ep, msg)) {
+        return false;
+    }
+    ep->state = ep->arrival_state;
+    ep->received++;
+    return true;
 }
 
 /* A MSG of scalars: it goes straight into its slot. */
 static bool on_compact(struct fab__session *session, struct fab__reader *body)
 {
-    uint64_t target = fab__read_u64(body);
-    uint8_t tag = fab__read_u8(body);
     const struct fab_plan *plan;
     struct fab_msg *msg;
     struct fab_ep *ep;
-    uint8_t next;
+    uint64_t target;
+    uint8_t next, tag;
     bool closed;
 
-    if (body->failed) {
+    if (body->length < FAB__COMPACT_HEAD_BYTES) {
         return false;
     }
+    target = fab__read_u64(body);
+    tag = fab__read_u8(body);
     ep = receiver_find(session, target, &closed);
     if (ep == NULL) {
         return closed;
@@ -240,13 +258,17 @@ static bool on_compact(struct fab__session *session, struct fab__reader *body)
     msg = fab__queue_at(&ep->in, ep->in.count);
     msg->tag = tag;
     msg->arg_count = plan->arg_count;
-    if ((plan->blocks | plan->eps) != 0 || !compact_read(plan, body, msg)) {
+    if (!compact_read(plan, body, msg)) {
         fab__ep_violated(ep, tag);
         return true;
     }
     ep->arrival_state = next;
+    if (compact_pass(ep, msg)) {
+        fab__meter_arrived(ep, msg, 1);
+        return true;
+    }
     ep->in.count++;
-    fab__meter_arrived(ep, msg);
+    fab__meter_arrived(ep, msg, ep->in.count);
     fab__ep_notify(ep);
     return true;
 }
@@ -431,17 +453,24 @@ static bool record_take(struct fab__session *session, uint8_t type, uint8_t flag
 
 void fab__inbox_take(struct fab__session *session, const uint8_t *bytes, uint32_t length)
 {
-    struct fab__reader frame = {.bytes = bytes, .length = length};
+    while (length != 0 && !session->broken) {
+        struct fab__reader head = {.bytes = bytes, .length = FAB__RECORD_HEADER_BYTES};
+        struct fab__reader body = {.bytes = bytes + FAB__RECORD_HEADER_BYTES};
+        uint8_t type, flags;
 
-    while (frame.offset < frame.length && !session->broken) {
-        uint8_t type = fab__read_u8(&frame);
-        uint8_t flags = fab__read_u8(&frame);
-        uint16_t body_bytes = fab__read_u16(&frame);
-        struct fab__reader body = {.length = body_bytes};
-
-        body.bytes = fab__read_bytes(&frame, body_bytes);
-        if (body.bytes == NULL || !record_take(session, type, flags, &body)) {
+        if (length < FAB__RECORD_HEADER_BYTES) {
             session->broken = true;
+            return;
         }
+        type = fab__read_u8(&head);
+        flags = fab__read_u8(&head);
+        body.length = fab__read_u16(&head);
+        length -= FAB__RECORD_HEADER_BYTES;
+        if (length < body.length || !record_take(session, type, flags, &body)) {
+            session->broken = true;
+            return;
+        }
+        bytes = body.bytes + body.length;
+        length -= body.length;
     }
 }

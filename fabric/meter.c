@@ -8,12 +8,8 @@
 /* Arguments as they travel: scalars in their widths, blocks in their lengths. */
 static uint64_t message_bytes(const struct fab_plan *plan, const struct fab_msg *msg)
 {
-    uint64_t bytes =
-        8u * (plan->arg_count - (uint32_t)__builtin_popcount(plan->blocks | plan->eps));
+    uint64_t bytes = plan->scalar_bytes;
 
-    for (uint32_t left = plan->narrow; left != 0; left &= left - 1) {
-        bytes -= 8u - fab__kind_bytes(plan->kinds[__builtin_ctz(left)]);
-    }
     for (uint32_t left = plan->blocks; left != 0; left &= left - 1) {
         const struct xh_block *block = msg->args[__builtin_ctz(left)].block;
 
@@ -70,7 +66,7 @@ void fab__meter_left(struct fab_ep *ep)
     }
 }
 
-void fab__meter_arrived(struct fab_ep *ep, const struct fab_msg *msg)
+void fab__meter_arrived(struct fab_ep *ep, const struct fab_msg *msg, uint8_t waiting)
 {
     struct fab__session *session = ep->node->sessions[ep->peer_node];
     struct fab__meter *meter = meter_of(ep);
@@ -84,8 +80,8 @@ void fab__meter_arrived(struct fab_ep *ep, const struct fab_msg *msg)
     }
     bytes = message_bytes(&ep->plans[msg->tag], msg);
     meter->bytes_received += bytes;
-    if (ep->in.count > meter->in_high) {
-        meter->in_high = ep->in.count;
+    if (waiting > meter->in_high) {
+        meter->in_high = waiting;
     }
     if (meter->left_ns != 0) {
         fab_histogram_add(&meter->latency, ep->node->now_ns - meter->left_ns);

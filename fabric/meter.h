@@ -32,8 +32,8 @@ struct fab__meter {
 void fab__meter_sent(struct fab_ep *ep, const struct fab_msg *msg, uint8_t next);
 /* Its record is in a frame. */
 void fab__meter_left(struct fab_ep *ep);
-/* A message is complete in ep's `in`. */
-void fab__meter_arrived(struct fab_ep *ep, const struct fab_msg *msg);
+/* A message has arrived whole; so many wait now, with it. */
+void fab__meter_arrived(struct fab_ep *ep, const struct fab_msg *msg, uint8_t waiting);
 /* Something else has happened; nothing, if there is no meter. */
 void fab__meter_note(struct fab_ep *ep, enum fab_ep_event_kind kind, uint8_t tag);
 

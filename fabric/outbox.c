@@ -203,20 +203,26 @@ static void msg_endpoints_leave(struct fab_ep *ep, const struct fab_plan *plan, 
 static bool compact_write(struct fab_ep *ep, const struct fab_plan *plan, struct fab_msg *msg,
                           struct fab__writer *writer)
 {
-    uint32_t begin = fab__record_begin(writer, FAB__RECORD_MSG, FAB__MSG_COMPACT);
+    uint32_t body_bytes = FAB__COMPACT_HEAD_BYTES + plan->scalar_bytes;
+    uint32_t bytes = FAB__RECORD_HEADER_BYTES + body_bytes;
+    struct fab__writer record = {.bytes = writer->bytes + writer->length, .capacity = bytes};
 
-    fab__write_u64(writer, ep->peer_id);
-    fab__write_u8(writer, msg->tag);
-    for (uint32_t i = 0; i < plan->arg_count; i++) {
-        if (plan->narrow >> i & 1u) {
-            fab__write_le(writer, msg->args[i].scalar, fab__kind_bytes(plan->kinds[i]));
-        } else {
-            fab__write_u64(writer, msg->args[i].scalar);
-        }
-    }
-    if (!fab__record_end(writer, begin)) {
+    if (writer->capacity - writer->length < bytes) {
         return false;
     }
+    fab__write_u8(&record, FAB__RECORD_MSG);
+    fab__write_u8(&record, FAB__MSG_COMPACT);
+    fab__write_u16(&record, (uint16_t)body_bytes);
+    fab__write_u64(&record, ep->peer_id);
+    fab__write_u8(&record, msg->tag);
+    if (plan->narrow == 0) {
+        fab__words_copy(record.bytes + record.length, msg->args, plan->arg_count);
+    } else {
+        for (uint32_t i = 0; i < plan->arg_count; i++) {
+            fab__write_le(&record, msg->args[i].scalar, fab__kind_bytes(plan->kinds[i]));
+        }
+    }
+    writer->length += bytes;
     fab__queue_pop(&ep->out);
     fab__meter_left(ep);
     return true;

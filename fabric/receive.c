@@ -136,6 +136,7 @@ void fab__ack_write(struct fab__session *session, struct fab__header *header, ui
     if (session->held_count != 0) {
         uint32_t bits = session->held_end - session->rx_next - 1;
         uint32_t words = (bits + 63) / 64;
+        memset(header->sack, 0, sizeof(header->sack));
         for (uint32_t i = 0; i < bits && i / 64 < words_max; i++) {
             if (held_at(session, session->rx_next + 1 + i)->buffer != NULL) {
                 header->sack[i / 64] |= 1ull << i % 64;
@@ -214,7 +215,7 @@ static struct fab__session *session_for(struct fab__session *session,
 static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t length,
                        uint64_t now_ns)
 {
-    struct fab__header header = {0};
+    struct fab__header header;
     struct fab__session *of;
 
     if (!fab__header_read(bytes, length, &header)) {

@@ -26,13 +26,12 @@ bool fab__session_pending(const struct fab__session *session)
 struct fab__header fab__session_header(struct fab__session *session, uint8_t kind,
                                        uint32_t sack_words_max, uint64_t now_ns)
 {
-    struct fab__header header = {
-        .kind = kind,
-        .target_session = session->peer_number,
-        .number = ++session->tx_number,
-        .sequence = session->tx_next,
-    };
+    struct fab__header header; /* sack: as many words as there are */
 
+    header.kind = kind;
+    header.target_session = session->peer_number;
+    header.number = ++session->tx_number;
+    header.sequence = session->tx_next;
     fab__ack_write(session, &header, sack_words_max, now_ns);
     return header;
 }

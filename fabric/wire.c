@@ -46,9 +46,9 @@ void fab__header_write(uint8_t *bytes, const struct fab__header *header)
 
 bool fab__header_read(const uint8_t *bytes, uint32_t length, struct fab__header *out_header)
 {
-    struct fab__reader reader = {.bytes = bytes, .length = length, .offset = 1};
+    struct fab__reader reader = {.bytes = bytes, .length = FAB__HEADER_BYTES, .offset = 1};
 
-    out_header->kind = fab__frame_kind(bytes, length);
+    out_header->kind = fab__frame_kind(bytes, length); /* there are so many bytes at least */
     if (out_header->kind > FAB__FRAME_RECORDS) {
         return false;
     }
@@ -59,13 +59,14 @@ bool fab__header_read(const uint8_t *bytes, uint32_t length, struct fab__header 
     out_header->sequence = fab__read_u32(&reader);
     out_header->ack = fab__read_u32(&reader);
     if (out_header->sack_words > FAB__SACK_WORDS_MAX || out_header->target_session == 0 ||
-        out_header->number == 0) {
+        out_header->number == 0 || length < fab__header_bytes(out_header)) {
         return false;
     }
+    reader.length = length;
     for (uint32_t i = 0; i < out_header->sack_words; i++) {
         out_header->sack[i] = fab__read_u64(&reader);
     }
-    return !reader.failed;
+    return true;
 }
 
 void fab__hello_write(uint8_t bytes[FAB__HELLO_BYTES], const struct fab__hello *hello)

@@ -20,6 +20,7 @@
 #define FAB__HELLO_BYTES 24u
 #define FAB__RECORD_HEADER_BYTES 4u
 #define FAB__DATA_HEADER_BYTES (FAB__RECORD_HEADER_BYTES + 8u)
+#define FAB__COMPACT_HEAD_BYTES 9u /* of a body: target, tag */
 #define FAB__HOLD_US_MAX 65535u
 
 enum fab__frame_kind {
@@ -185,6 +186,20 @@ static inline uint64_t fab__read_u64(struct fab__reader *reader)
 
 struct sf_cause fab__read_cause(struct fab__reader *reader);
 
+/* So many numbers of 8 bytes, little endian on both sides. */
+static inline void fab__words_copy(void *to, const void *from, uint32_t count)
+{
+    uint32_t pairs = count / 2;
+
+    for (uint32_t i = 0; i < pairs; i++) {
+        memcpy((uint8_t *)to + 16u * i, (const uint8_t *)from + 16u * i, 16);
+    }
+    if (count % 2 != 0) {
+        memcpy((uint8_t *)to + 16u * pairs, (const uint8_t *)from + 16u * pairs, 8);
+    }
+}
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arguments are copied as they are");
+
 /* --- frames --------------------------------------------------------------------------------- */
 
 static inline uint32_t fab__header_bytes(const struct fab__header *header)
@@ -200,7 +215,8 @@ static inline uint8_t fab__frame_kind(const uint8_t *bytes, uint32_t length)
 }
 
 void fab__header_write(uint8_t *bytes, const struct fab__header *header);
-/* False: not a CONTROL or RECORDS frame of this version. Its payload is what follows. */
+/* False: not a CONTROL or RECORDS frame of this version. Its payload is what follows. Words of
+ * selective acknowledgement that are not there are left as they were. */
 bool fab__header_read(const uint8_t *bytes, uint32_t length, struct fab__header *out_header);
 
 void fab__hello_write(uint8_t bytes[FAB__HELLO_BYTES], const struct fab__hello *hello);

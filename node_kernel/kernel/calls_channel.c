@@ -17,6 +17,19 @@
 /* A message where the SIP put it: at any address. */
 typedef struct nk_msg nk_msg_unaligned __attribute__((aligned(1)));
 
+/* Arguments as they are, two at a time. */
+static inline void args_copy(nk_msg_unaligned *out, const struct fab_msg *msg)
+{
+    uint32_t count = msg->arg_count, i;
+
+    for (i = 0; i + 1 < count; i += 2) {
+        memcpy(&out->args[i], &msg->args[i], 2 * sizeof(msg->args[0]));
+    }
+    if (i < count) {
+        out->args[i] = msg->args[i].scalar;
+    }
+}
+
 /* --- sending ------------------------------------------------------------------------------------
  */
 
@@ -262,7 +275,22 @@ static inline void straight_done(struct nk_port *mate, uint8_t tag)
     if (__builtin_expect(to->timer_index != 0, 0)) {
         nk__timer_remove(to);
     }
-    nk__wake_next(to);
+}
+
+bool nk__arrive(struct nk_port *port, const struct fab_msg *msg)
+{
+    nk_msg_unaligned *out;
+
+    if (!mate_waits(port) || port->trace != 0 || !nk__mine(port->sip->worker)) {
+        return false;
+    }
+    out = (nk_msg_unaligned *)port->sip->wait_out;
+    out->tag = msg->tag;
+    out->arg_count = msg->arg_count;
+    args_copy(out, msg);
+    straight_done(port, msg->tag);
+    nk__wake(port->sip);
+    return true;
 }
 
 /*
@@ -303,9 +331,7 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     }
     out->tag = msg->tag;
     out->arg_count = msg->arg_count;
-    for (uint32_t i = 0; i < msg->arg_count; i++) {
-        out->args[i] = msg->args[i].scalar;
-    }
+    args_copy(out, msg);
     if (address != 0) {
         uint32_t i = (uint32_t)__builtin_ctz(port->plans[msg->tag].blocks);
 
@@ -318,6 +344,7 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
         parcel_leave(sip, parcel, &block->capacity);
     }
     straight_done(mate, msg->tag);
+    nk__wake_next(to);
     return SF_OK;
 }
 
@@ -374,6 +401,7 @@ static int send_simple(struct nk_sip *sip, struct nk_port *port, const nk_msg_un
         nk__window_remove(sip, from);
     }
     straight_done(mate, (uint8_t)tag);
+    nk__wake_next(to);
     return 1;
 }
 
@@ -419,22 +447,17 @@ static __attribute__((noinline)) int64_t send_scalars(struct nk_sip *sip, struct
                                                       const nk_msg_unaligned *in)
 {
     struct nk_kernel *kernel = sip->kernel;
-    struct fab_msg msg;
+    uint8_t tag = (uint8_t)in->tag;
     sf_status st;
 
-    msg.tag = (uint8_t)in->tag;
-    msg.arg_count = (uint8_t)in->arg_count;
-    for (uint32_t i = 0; i < msg.arg_count; i++) {
-        msg.args[i].scalar = in->args[i];
-    }
     nk__lock(kernel);
-    st = fab_ep_send(port->ep, &msg, sip->owner);
+    st = fab_ep_send_words(port->ep, tag, in->args);
     nk__port_leaves(port, kernel);
     nk__unlock(kernel);
     if (__builtin_expect(st != SF_OK, 0)) {
-        return nk__send_refused(sip, port, msg.tag, st);
+        return nk__send_refused(sip, port, tag, st);
     }
-    nk__note_sent(&port->notes, msg.tag);
+    nk__note_sent(&port->notes, tag);
     sip->worker->messages++;
     return SF_OK;
 }
@@ -550,9 +573,7 @@ static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const st
     if ((plan->blocks | plan->eps) == 0) {
         out->tag = msg->tag;
         out->arg_count = msg->arg_count;
-        for (uint32_t i = 0; i < msg->arg_count; i++) {
-            out->args[i] = msg->args[i].scalar;
-        }
+        args_copy(out, msg);
         return SF_OK;
     }
 

@@ -552,6 +552,9 @@ static inline int nk__port_readable(const struct nk_port *port)
     return port->stash != NULL || fab_ep_readable(port->ep);
 }
 int64_t nk__recv_finish(struct nk_sip *sip);
+/* A message of scalars from another node: into the memory of the SIP that waits for it at this
+ * port. False: nothing has changed; it has to be queued. Locked. */
+bool nk__arrive(struct nk_port *port, const struct fab_msg *msg);
 /* Receives if there is something; AGAIN if not. */
 sf_status nk__recv_now(struct nk_sip *sip, struct nk_port *port, uint8_t *out);
 /* Something came to a port with `waiting` set. Locked, or on the worker of its SIP. */

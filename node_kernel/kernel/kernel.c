@@ -42,6 +42,14 @@ static void on_ready(void *arg, struct fab_ep *ep)
     }
 }
 
+static bool on_take(void *arg, struct fab_ep *ep, const struct fab_msg *msg)
+{
+    struct nk_port *port = fab_ep_holder(ep);
+
+    (void)arg;
+    return port != NULL && port->waiting != 0 && nk__arrive(port, msg);
+}
+
 void nk__refuse(struct nk_kernel *kernel, struct fab_ep *ep)
 {
     if (kernel->refused_count == kernel->refused_capacity) {
@@ -110,7 +118,10 @@ static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options
         .node_id = options->node_id,
         .epoch = options->epoch,
         .heap = kernel->heap,
-        .events = {.ready = on_ready, .opened = on_opened, .session_lost = on_session_lost},
+        .events = {.ready = on_ready,
+                   .take = on_take,
+                   .opened = on_opened,
+                   .session_lost = on_session_lost},
         .events_arg = kernel,
         .secret_key = options->secret_key,
         .random = on_random,

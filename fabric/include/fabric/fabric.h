@@ -71,13 +71,14 @@ struct fab_msg {
 /* What a message carries, in a form that is quick to go through. */
 struct fab_plan {
     uint8_t arg_count;
-    uint8_t narrow;   /* bit i: argument i is a scalar with fewer than 64 bits */
-    uint8_t blocks;   /* bit i: argument i is a block */
-    uint8_t eps;      /* bit i: argument i is an endpoint */
-    uint8_t optional; /* bit i: argument i may be absent */
-    uint8_t plain;    /* bit i: argument i is a block of scalars */
-    bool simple;      /* 64-bit scalars, and at most one block, of scalars */
-    bool several;     /* more than one block or endpoint */
+    uint8_t narrow;       /* bit i: argument i is a scalar with fewer than 64 bits */
+    uint8_t blocks;       /* bit i: argument i is a block */
+    uint8_t eps;          /* bit i: argument i is an endpoint */
+    uint8_t optional;     /* bit i: argument i may be absent */
+    uint8_t plain;        /* bit i: argument i is a block of scalars */
+    bool simple;          /* 64-bit scalars, and at most one block, of scalars */
+    bool several;         /* more than one block or endpoint */
+    uint8_t scalar_bytes; /* of all scalars, in their widths */
     uint8_t kinds[CT_ARGS_MAX];
     uint8_t grains[CT_ARGS_MAX]; /* plain: bytes of an element, less one; a mask */
 };
@@ -85,6 +86,10 @@ struct fab_plan {
 struct fab_events {
     /* A message arrived, or the channel closed: the holder should try to receive. */
     void (*ready)(void *arg, struct fab_ep *ep);
+    /* A message of scalars has come from another node, and nothing is queued before it. True: the
+     * holder has taken it, as fab_ep_recv would have; the state steps once this returns. False:
+     * `ready` follows. May be NULL. */
+    bool (*take)(void *arg, struct fab_ep *ep, const struct fab_msg *msg);
     /* A channel was opened to an export; exp is held by the export's owner from now on. */
     void (*opened)(void *arg, uint64_t export_owner, const char *export_name, struct fab_ep *exp);
     /* A session is gone (heart-beats missing, epoch changed, or protocol broken). */
@@ -138,6 +143,12 @@ SF_MUST_CHECK sf_status fab_chan_create(struct fab_node *node, const struct ct_c
  * Blocks must be owned by `owner`, and nothing can be given twice; NOTOWNER otherwise.
  */
 SF_MUST_CHECK sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner);
+
+/*
+ * fab_ep_send of a message of scalars alone, whose tag the caller has checked: words are its
+ * arguments, 8 bytes each, at any address.
+ */
+SF_MUST_CHECK sf_status fab_ep_send_words(struct fab_ep *ep, uint8_t tag, const void *words);
 
 /*
  * Receives. Blocks in *out_msg now belong to `owner`. AGAIN: nothing there. CLOSED: closed and

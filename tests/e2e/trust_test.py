@@ -186,7 +186,8 @@ def unsigned_images_only_when_said_and_shown(place):
     expect("any " in out and "ours" in out, out)
     out, _ = place.ctl("logs", "node/node1")
     expect("warning: images that no trusted key has signed are taken, too" in out, out)
-    place.refused(["signature: it is not the signature that key"], "web.sip", place.good["web.sip"][:-1] + b"\0")
+    web = place.good["web.sip"]
+    place.refused(["signature: it is not the signature that key"], "web.sip", web[:-1] + bytes([web[-1] ^ 1]))
     place.refused(["'web.sip' was built and signed as 'hello', not as 'web'"], "web.sip",
                   strip(place.good["hello.sip"]))
     for name in ("hello.sip", "hello-client.sip"):

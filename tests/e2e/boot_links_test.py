@@ -11,14 +11,13 @@ import json
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from staging import BUILD, SOURCE, expect
+from staging import BUILD, SOURCE, expect, run_cases
 
 PATIENCE_SECONDS = 30
 PAGES = 20
@@ -85,9 +84,12 @@ class Place:
         return done.stdout if done.returncode == 0 else None
 
     def destroy(self):
-        run(self.fabricctl, "cluster", "destroy", env=self.env)
+        self.end()
         expect(not os.path.exists(f"/run/netns/sipfabric-{self.name}"), "the namespace is left")
         expect(not os.path.exists(f"/run/sipfabric/{self.name}"), "the state folder is left")
+
+    def end(self):
+        run(self.fabricctl, "cluster", "destroy", env=self.env)
 
 
 def nodes_say(place, driver, device):
@@ -147,7 +149,7 @@ def way(title, options, driver, device, bound):
                 expect(binding == ([bound] if bound else []), f"{node} is bound to {binding}: {log[-2000:]}")
         finally:
             place.destroy()
-    case.title = title
+    case.__name__ = title
     return case
 
 
@@ -165,27 +167,11 @@ CASES = [
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.geteuid() != 0:
         print("1..0 # skip booting machines needs root")
         return 0
-    chosen = [case for case in CASES if len(sys.argv) < 3 or sys.argv[2] in case.title]
-    print(f"1..{len(chosen)}", flush=True)
-    place = Place(sys.argv[1])
-    failed = 0
-    try:
-        for number, case in enumerate(chosen, start=1):
-            began = time.monotonic()
-            try:
-                case(place)
-                print(f"ok {number} - {case.title}  ({time.monotonic() - began:.1f} s)", flush=True)
-            except (AssertionError, KeyError, OSError, ValueError, subprocess.SubprocessError) as error:
-                failed += 1
-                print(f"not ok {number} - {case.title}")
-                print("\n".join("# " + line for line in str(error).splitlines()), flush=True)
-    finally:
-        run(place.fabricctl, "cluster", "destroy", env=place.env)
-    return 1 if failed else 0
+    chosen = [case for case in CASES if len(sys.argv) < 3 or sys.argv[2] in case.__name__]
+    return run_cases(lambda: Place(sys.argv[1]), chosen)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from staging import BUILD, SOURCE, expect, ordinary_user
+from staging import BUILD, SOURCE, expect, ordinary_user, run_cases
 
 PATIENCE_SECONDS = 10
 MTU = 8972
@@ -201,26 +201,10 @@ CASES = [
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.geteuid() != 0:
         print("1..0 # skip network namespaces and packet sockets need root")
         return 0
-    print(f"1..{len(CASES)}", flush=True)
-    place = Place()
-    failed = 0
-    try:
-        for number, function in enumerate(CASES, start=1):
-            began = time.monotonic()
-            try:
-                function(place)
-                print(f"ok {number} - {function.__name__}  ({time.monotonic() - began:.1f} s)", flush=True)
-            except (AssertionError, KeyError, OSError, ValueError, subprocess.SubprocessError) as error:
-                failed += 1
-                print(f"not ok {number} - {function.__name__}")
-                print("\n".join("# " + line for line in str(error).splitlines()), flush=True)
-    finally:
-        place.end()
-    return 1 if failed else 0
+    return run_cases(Place, CASES)
 
 
 if __name__ == "__main__":

@@ -223,9 +223,10 @@ def collect_libraries(path):
     return files
 
 
-def collect_init(path, work):
+def collect_program(path, name, work):
+    """A program, as `name` in the image, and all that it loads."""
     data = stripped(path, work)
-    files = {"init": data}
+    files = {name.lstrip("/"): data}
     loader = elf_interpreter(data)
     if loader is not None:
         files.update(collect_libraries(path))
@@ -282,7 +283,7 @@ def main():
         options.out.mkdir(parents=True, exist_ok=True)
         root = unpacked_kernel(options.cache.resolve(), wanted_package(options.packages))
         kernel, folder, version = kernel_of(root)
-        files = collect_init(options.init, options.out)
+        files = collect_program(options.init, "init", options.out)
         files.update(collect_modules(folder, version, module_names(options.modules)))
         write_archive(files, options.out / "initramfs.cpio")
         shutil.copyfile(kernel, options.out / "vmlinuz")

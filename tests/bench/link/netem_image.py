@@ -64,16 +64,6 @@ def python_files(work):
     return files
 
 
-def with_libraries(path, name, work):
-    data = build_image.stripped(path, work)
-    files = {name.lstrip("/"): data}
-    loader = build_image.elf_interpreter(data)
-    if loader is not None:
-        files.update(build_image.collect_libraries(path))
-        files[loader.lstrip("/")] = pathlib.Path(loader).read_bytes()
-    return files
-
-
 def program_files(work):
     files, programs = {}, []
     paths = [(PYTHON, PYTHON)]
@@ -89,7 +79,7 @@ def program_files(work):
         else:
             files[target.lstrip("/")] = (BUILD / name).read_bytes()
     for path, target in paths:
-        files.update(with_libraries(path, target, work))
+        files.update(build_image.collect_program(path, target, work))
         programs.append(target.lstrip("/"))
     return files, programs
 

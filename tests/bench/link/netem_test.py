@@ -10,7 +10,6 @@ netem on both of its ports are in that machine; everything runs in real time but
 so rates compare only with each other. What the test prints in the machine is what it prints here;
 none of its cases may be missing or skipped, and the machine must power itself off.
 """
-import ctypes
 import os
 import pathlib
 import re
@@ -23,16 +22,12 @@ import threading
 sys.dont_write_bytecode = True
 import netem_guest
 import netem_image
+from pairs import die_with_parent
 
 SECONDS_MAX = 400  # it takes 200 where the processors are not busy otherwise
 MEMORY_MIB = 2048
 CASES = 4  # of lossy_test.py
 CASE_LINE = re.compile(r"(not ok|ok) (\d+) - ([^#]*[^# ])( # .*)?")
-PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start(kernel, initramfs, seconds):

@@ -45,13 +45,13 @@ def pinned(core, words):
     return ["taskset", "-c", str(core), *words]
 
 
-def _die_with_parent():
+def die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _start(words, env, stdout, stderr):
     return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True,
-                            env=dict(os.environ, **env), preexec_fn=_die_with_parent)
+                            env=dict(os.environ, **env), preexec_fn=die_with_parent)
 
 
 def _tail(file):

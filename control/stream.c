@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/copy.h"
+
 #define HEAD_BYTES 4u
 #define READ_BYTES_MIN (16u << 10)
 #define TEXT_BYTES 128u
@@ -327,16 +329,7 @@ static void stream_written(uv_write_t *request, int status)
 
 Sf__Control__Envelope *control_envelope_copy(const Sf__Control__Envelope *envelope)
 {
-    size_t bytes = sf__control__envelope__get_packed_size(envelope);
-    uint8_t *buffer = malloc(bytes + 1); /* an empty one has no bytes */
-    Sf__Control__Envelope *copy = NULL;
-
-    if (buffer != NULL) {
-        sf__control__envelope__pack(envelope, buffer);
-        copy = sf__control__envelope__unpack(NULL, bytes, buffer);
-        free(buffer);
-    }
-    return copy;
+    return (Sf__Control__Envelope *)control_copy(&envelope->base);
 }
 
 sf_status control_stream_send(struct control_stream *stream, const Sf__Control__Envelope *envelope)

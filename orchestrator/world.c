@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/copy.h"
+
 /* Appends one pointer to a list. False: no memory, list as it was. */
 static bool list_add(void ***list, uint32_t *count, void *item)
 {
@@ -337,16 +339,7 @@ const struct world_ports *world_ports_of(const struct world *world,
 
 Sf__Control__Graph *world_graph_copy(const Sf__Control__Graph *graph)
 {
-    size_t bytes = sf__control__graph__get_packed_size(graph);
-    uint8_t *buffer = malloc(bytes > 0 ? bytes : 1);
-    Sf__Control__Graph *copy = NULL;
-
-    if (buffer != NULL) {
-        sf__control__graph__pack(graph, buffer);
-        copy = sf__control__graph__unpack(NULL, bytes, buffer);
-        free(buffer);
-    }
-    return copy;
+    return (Sf__Control__Graph *)control_copy(&graph->base);
 }
 
 struct world_graph *world_graph_find(const struct world *world, const char *name)

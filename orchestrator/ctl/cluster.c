@@ -122,14 +122,6 @@ static int check_numbers(struct ctl_context *context, const struct create_option
     return CTL_OK;
 }
 
-static bool one_of(const char *word, const char *const words[])
-{
-    while (*words != NULL && strcmp(*words, word) != 0) {
-        words++;
-    }
-    return *words != NULL;
-}
-
 /* What booted nodes talk over: what nic1 is, and what drives it. */
 static int check_nic(struct ctl_context *context, const struct create_options *options,
                      struct cluster_plan *plan)
@@ -148,12 +140,12 @@ static int check_nic(struct ctl_context *context, const struct create_options *o
     if (options->hosted) {
         return CTL_OK;
     }
-    if (!one_of(driver, drivers)) {
+    if (!ctl_one_of(driver, drivers)) {
         return ctl_error(context, CTL_USAGE,
                          "--link-driver %s: virtio, af_packet or dpdk; memif is for --hosted",
                          driver);
     }
-    if (!one_of(plan->nic, nics)) {
+    if (!ctl_one_of(plan->nic, nics)) {
         return ctl_error(context, CTL_USAGE,
                          "--nic %s: " CLUSTER_NIC_DEFAULT ", e1000, e1000e or vmxnet3", plan->nic);
     }
@@ -175,7 +167,7 @@ static int check_links(struct ctl_context *context, const struct create_options 
     if (code != CTL_OK) {
         return code;
     }
-    if (options->hosted && driver[0] != '\0' && !one_of(driver, hosted_drivers)) {
+    if (options->hosted && driver[0] != '\0' && !ctl_one_of(driver, hosted_drivers)) {
         return ctl_error(context, CTL_USAGE, "--link-driver %s: memif or af_packet", driver);
     }
     if (options->mtu_bytes != 0 && !af_packet) {

@@ -145,6 +145,9 @@ int ctl_watch_interrupts(struct ctl_client *client);
 /* Waits; CTL_OK, or CTL_INTERRUPTED. */
 int ctl_sleep(struct ctl_client *client, uint32_t milliseconds);
 
+/* Is the word in a list that ends with NULL? */
+bool ctl_one_of(const char *word, const char *const words[]);
+
 /* --- saying things -------------------------------------------------------------------------------
  */
 

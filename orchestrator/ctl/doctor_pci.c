@@ -298,16 +298,6 @@ struct nic {
     bool bifurcated; /* DPDK works beside the kernel's driver */
 };
 
-static bool is_one_of(const char *name, const char *const *list)
-{
-    for (; *list != NULL; list++) {
-        if (strcmp(name, *list) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The interface is below the device, or below its device on the virtio bus. */
 static void nic_interface(const struct doctor *doctor, struct nic *nic)
 {
@@ -350,8 +340,8 @@ static bool nic_read(const struct doctor *doctor, const char *pci, struct nic *o
     (void)doctor_link_name(doctor, out_nic->bound, sizeof(out_nic->bound),
                            "/sys/bus/pci/devices/%s/driver", pci);
     out_nic->driver_bit = out_nic->vendor == VENDOR_VIRTIO ? DOCTOR_VIRTIO : DOCTOR_DPDK;
-    out_nic->ready = is_one_of(out_nic->bound, handed);
-    out_nic->bifurcated = is_one_of(out_nic->bound, bifurcated);
+    out_nic->ready = ctl_one_of(out_nic->bound, handed);
+    out_nic->bifurcated = ctl_one_of(out_nic->bound, bifurcated);
     nic_interface(doctor, out_nic);
     return true;
 }

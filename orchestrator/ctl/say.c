@@ -74,6 +74,14 @@ void ctl_note(const char *format, ...)
     fputc('\n', stderr);
 }
 
+bool ctl_one_of(const char *word, const char *const words[])
+{
+    while (*words != NULL && strcmp(*words, word) != 0) {
+        words++;
+    }
+    return *words != NULL;
+}
+
 static bool parse_number(const char *text, uint64_t max, uint64_t *out_number, const char **out_end)
 {
     char *end;

@@ -69,7 +69,6 @@ static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const st
                                                      uint64_t owner, uint8_t next)
 {
     const struct fab_plan *plan = &ep->plans[msg->tag];
-
     struct fab_msg *slot;
 
     if (ep->place == FAB__GONE) {
@@ -127,8 +126,8 @@ sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t own
 sf_status fab_ep_send_words(struct fab_ep *ep, uint8_t tag, const void *words)
 {
     const struct fab_plan *plan = &ep->plans[tag];
-    uint8_t next = ep_step(ep, ep->state, ep->side, tag);
     struct fab_msg *slot;
+    uint8_t next;
 
     assert(ep->life == FAB__LIVE);
     assert(!ep->in_message);
@@ -137,16 +136,17 @@ sf_status fab_ep_send_words(struct fab_ep *ep, uint8_t tag, const void *words)
     if (__builtin_expect(ep->place != FAB__REMOTE || plan->narrow != 0, 0)) {
         struct fab_msg msg = {.tag = tag, .arg_count = plan->arg_count};
 
-        fab__words_copy(msg.args, words, plan->arg_count);
+        fab_words_copy(msg.args, words, plan->arg_count);
         return fab_ep_send(ep, &msg, 0); /* which has no block to own */
     }
+    next = ep_step(ep, ep->state, ep->side, tag);
     if (__builtin_expect(next == CT_ILLEGAL || fab__queue_full(&ep->out), 0)) {
         return SF_CONTRACT;
     }
     slot = fab__queue_at(&ep->out, ep->out.count);
     slot->tag = tag;
     slot->arg_count = plan->arg_count;
-    fab__words_copy(slot->args, words, plan->arg_count);
+    fab_words_copy(slot->args, words, plan->arg_count);
     away_done(ep, slot, next);
     return SF_OK;
 }

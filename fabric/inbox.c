@@ -204,7 +204,7 @@ static bool compact_read(const struct fab_plan *plan, struct fab__reader *body, 
         return false;
     }
     if (plan->narrow == 0) {
-        fab__words_copy(msg->args, body->bytes + body->offset, plan->arg_count);
+        fab_words_copy(msg->args, body->bytes + body->offset, plan->arg_count);
         return true;
     }
     for (uint32_t i = 0; i < plan->arg_count; i++) {

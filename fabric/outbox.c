@@ -216,7 +216,7 @@ static bool compact_write(struct fab_ep *ep, const struct fab_plan *plan, struct
     fab__write_u64(&record, ep->peer_id);
     fab__write_u8(&record, msg->tag);
     if (plan->narrow == 0) {
-        fab__words_copy(record.bytes + record.length, msg->args, plan->arg_count);
+        fab_words_copy(record.bytes + record.length, msg->args, plan->arg_count);
     } else {
         for (uint32_t i = 0; i < plan->arg_count; i++) {
             fab__write_le(&record, msg->args[i].scalar, fab__kind_bytes(plan->kinds[i]));

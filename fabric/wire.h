@@ -186,18 +186,6 @@ static inline uint64_t fab__read_u64(struct fab__reader *reader)
 
 struct sf_cause fab__read_cause(struct fab__reader *reader);
 
-/* So many numbers of 8 bytes, little endian on both sides. */
-static inline void fab__words_copy(void *to, const void *from, uint32_t count)
-{
-    uint32_t pairs = count / 2;
-
-    for (uint32_t i = 0; i < pairs; i++) {
-        memcpy((uint8_t *)to + 16u * i, (const uint8_t *)from + 16u * i, 16);
-    }
-    if (count % 2 != 0) {
-        memcpy((uint8_t *)to + 16u * pairs, (const uint8_t *)from + 16u * pairs, 8);
-    }
-}
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arguments are copied as they are");
 
 /* --- frames --------------------------------------------------------------------------------- */

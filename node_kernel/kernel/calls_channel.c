@@ -17,19 +17,6 @@
 /* A message where the SIP put it: at any address. */
 typedef struct nk_msg nk_msg_unaligned __attribute__((aligned(1)));
 
-/* Arguments as they are, two at a time. */
-static inline void args_copy(nk_msg_unaligned *out, const struct fab_msg *msg)
-{
-    uint32_t count = msg->arg_count, i;
-
-    for (i = 0; i + 1 < count; i += 2) {
-        memcpy(&out->args[i], &msg->args[i], 2 * sizeof(msg->args[0]));
-    }
-    if (i < count) {
-        out->args[i] = msg->args[i].scalar;
-    }
-}
-
 /* --- sending ------------------------------------------------------------------------------------
  */
 
@@ -287,7 +274,7 @@ bool nk__arrive(struct nk_port *port, const struct fab_msg *msg)
     out = (nk_msg_unaligned *)port->sip->wait_out;
     out->tag = msg->tag;
     out->arg_count = msg->arg_count;
-    args_copy(out, msg);
+    fab_words_copy(out->args, msg->args, msg->arg_count);
     straight_done(port, msg->tag);
     nk__wake(port->sip);
     return true;
@@ -331,7 +318,7 @@ static sf_status send_straight(struct nk_sip *sip, struct nk_port *port, const s
     }
     out->tag = msg->tag;
     out->arg_count = msg->arg_count;
-    args_copy(out, msg);
+    fab_words_copy(out->args, msg->args, msg->arg_count);
     if (address != 0) {
         uint32_t i = (uint32_t)__builtin_ctz(port->plans[msg->tag].blocks);
 
@@ -573,7 +560,7 @@ static sf_status unpack(struct nk_sip *sip, const struct nk_port *port, const st
     if ((plan->blocks | plan->eps) == 0) {
         out->tag = msg->tag;
         out->arg_count = msg->arg_count;
-        args_copy(out, msg);
+        fab_words_copy(out->args, msg->args, msg->arg_count);
         return SF_OK;
     }
 

@@ -40,6 +40,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "contracts/table.h"
@@ -143,6 +144,19 @@ SF_MUST_CHECK sf_status fab_chan_create(struct fab_node *node, const struct ct_c
  * Blocks must be owned by `owner`, and nothing can be given twice; NOTOWNER otherwise.
  */
 SF_MUST_CHECK sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner);
+
+/* So many arguments, 8 bytes each, at any addresses: two at a time. */
+static inline void fab_words_copy(void *to, const void *from, uint32_t count)
+{
+    uint32_t pairs = count / 2;
+
+    for (uint32_t i = 0; i < pairs; i++) {
+        memcpy((uint8_t *)to + 16u * i, (const uint8_t *)from + 16u * i, 16);
+    }
+    if (count % 2 != 0) {
+        memcpy((uint8_t *)to + 16u * pairs, (const uint8_t *)from + 16u * pairs, 8);
+    }
+}
 
 /*
  * fab_ep_send of a message of scalars alone, whose tag the caller has checked: words are its

@@ -5,7 +5,7 @@
  * Why: what `tc netem` does, for kernels without it, and with the same faults on every run: each
  * direction draws from its own seed.
  *
- * Model: a frame that comes in at one interface leaves at the other. Of --permille each:
+ * Model: a frame that comes in at one interface leaves at the other. Of 1,000 frames so many each:
  *   loss     it does not leave;
  *   double   it leaves twice;
  *   reorder  it waits until REORDER_FRAMES later ones have left, or REORDER_MS have passed.
@@ -74,13 +74,13 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* xorshift64* */
-static bool drawn(struct way *way, uint32_t permille)
+/* A number below 1,000. xorshift64* */
+static uint32_t draw(struct way *way)
 {
     way->random ^= way->random >> 12;
     way->random ^= way->random << 25;
     way->random ^= way->random >> 27;
-    return (way->random * 0x2545f4914f6cdd1du >> 33) % 1000 < permille;
+    return (uint32_t)((way->random * 0x2545f4914f6cdd1du >> 33) % 1000);
 }
 
 static int interface_open(const char *name)
@@ -126,12 +126,14 @@ static void release(struct way *way, uint64_t ms)
 
 static void forward(struct way *way, const uint8_t *bytes, uint32_t size, uint64_t ms)
 {
+    uint32_t lot = draw(way); /* one for all: at most one of them befalls a frame */
+
     way->seen++;
-    if (drawn(way, loss)) {
+    if (lot < loss) {
         way->lost++;
         return;
     }
-    if (way->held < WAITING_MAX && drawn(way, reorder)) {
+    if (lot < loss + reorder && way->held < WAITING_MAX) {
         struct waiting *waiting = &way->waiting[way->held++];
 
         waiting->size = size;
@@ -142,7 +144,7 @@ static void forward(struct way *way, const uint8_t *bytes, uint32_t size, uint64
         return;
     }
     leave(way, bytes, size);
-    if (drawn(way, doubles)) {
+    if (lot >= 1000 - doubles) {
         leave(way, bytes, size);
         way->doubled++;
     }
@@ -246,7 +248,8 @@ int main(int argc, char **argv)
     seed = strtoul(words['s'], NULL, 10);
     seconds = strtoul(words['t'], NULL, 10);
     if (optind != argc || *words['l'] == '\0' || *words['r'] == '\0' || loss > 1000 ||
-        doubles > 1000 || reorder > 1000 || seconds == 0 || seconds > SECONDS_MAX) {
+        doubles > 1000 || reorder > 1000 || loss + doubles + reorder > 1000 || seconds == 0 ||
+        seconds > SECONDS_MAX) {
         usage();
     }
     figures_start("bad_wire");

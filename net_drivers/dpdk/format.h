@@ -59,14 +59,18 @@ bool format_udp_read(const uint8_t *packet, uint32_t packet_bytes, const struct 
 #define FORMAT_POINT_MAGIC 0x5346u
 
 /* One store, one load: these are in the way of every frame. */
+static inline uint64_t format_point(uint16_t source, uint16_t destination, uint32_t payload_bytes)
+{
+    assert(payload_bytes <= FORMAT_POINT_PAYLOAD_MAX);
+    return __builtin_bswap64((uint64_t)FORMAT_POINT_MAGIC << 48 | (uint64_t)source << 32 |
+                             (uint64_t)destination << 16 | payload_bytes);
+}
+
 static inline void format_point_write(uint8_t *packet, uint16_t source, uint16_t destination,
                                       uint32_t payload_bytes)
 {
-    uint64_t fields = (uint64_t)FORMAT_POINT_MAGIC << 48 | (uint64_t)source << 32 |
-                      (uint64_t)destination << 16 | payload_bytes;
+    uint64_t fields = format_point(source, destination, payload_bytes);
 
-    assert(payload_bytes <= FORMAT_POINT_PAYLOAD_MAX);
-    fields = __builtin_bswap64(fields);
     memcpy(packet, &fields, sizeof(fields));
 }
 

@@ -190,10 +190,10 @@ static sf_status device_create(struct dpdk_port *port, const struct link_config 
     char arguments[256];
 
     (void)snprintf(port->device, sizeof(port->device), "net_memif%u", number++);
-    (void)snprintf(arguments, sizeof(arguments),
-                   "role=%s,id=0,socket=%s,socket-abstract=no,bsize=%u,rsize=%u",
-                   config->server ? "server" : "client", config->device,
-                   port->mtu_bytes + port->header_bytes, MEMIF_RING_LOG2);
+    (void)snprintf(
+        arguments, sizeof(arguments), "role=%s,id=0,socket=%s,socket-abstract=no,bsize=%u,rsize=%u",
+        config->server ? "server" : "client", config->device,
+        RTE_ALIGN_CEIL(port->mtu_bytes + port->header_bytes, RTE_CACHE_LINE_SIZE), MEMIF_RING_LOG2);
     dpdk__log_catch();
     if (rte_vdev_init(port->device, arguments) != 0) {
         port->device[0] = '\0';

@@ -53,7 +53,7 @@ struct dpdk_port {
     bool tx_unsummed; /* the device makes UDP checksums */
     bool rx_summed;   /* the device checks them, and says of each packet whether it did */
     uint32_t header_bytes, mtu_bytes;
-    uint32_t tx_calls; /* of tx_burst */
+    uint32_t tx_calls, rx_calls; /* of tx_burst, rx_burst */
     struct dpdk_peers peers;
     struct link_stats stats;
     struct rte_mempool *pool;

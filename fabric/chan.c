@@ -46,14 +46,6 @@ sf_status fab_chan_create(struct fab_node *node, const struct ct_contract *contr
 
 /* --- sending -------------------------------------------------------------------------------- */
 
-static uint8_t ep_step(const struct fab_ep *ep, uint8_t state, uint32_t sender, uint32_t tag)
-{
-    if (tag >= ep->message_count) {
-        return CT_ILLEGAL;
-    }
-    return ep->next[sender][(size_t)state * ep->message_count + tag];
-}
-
 /* What is in the slot after the last of `out` is sent. */
 static inline void away_done(struct fab_ep *ep, const struct fab_msg *msg, uint8_t next)
 {
@@ -89,7 +81,7 @@ static __attribute__((noinline)) sf_status send_away(struct fab_ep *ep, const st
 
 sf_status fab_ep_send(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner)
 {
-    uint8_t next = ep_step(ep, ep->state, ep->side, msg->tag);
+    uint8_t next = fab__ep_step(ep, ep->state, ep->side, msg->tag);
     struct fab_ep *peer = ep->peer;
     const struct fab_plan *plan;
     sf_status st;
@@ -139,7 +131,7 @@ sf_status fab_ep_send_words(struct fab_ep *ep, uint8_t tag, const void *words)
         fab_words_copy(msg.args, words, plan->arg_count);
         return fab_ep_send(ep, &msg, 0); /* which has no block to own */
     }
-    next = ep_step(ep, ep->state, ep->side, tag);
+    next = fab__ep_step(ep, ep->state, ep->side, tag);
     if (__builtin_expect(next == CT_ILLEGAL || fab__queue_full(&ep->out), 0)) {
         return SF_CONTRACT;
     }
@@ -162,7 +154,7 @@ static inline void pass_step(struct fab_ep *ep, struct fab_ep *peer, uint8_t nex
 
 bool fab_ep_pass_simple(struct fab_ep *ep, uint8_t tag)
 {
-    uint8_t next = ep_step(ep, ep->state, ep->side, tag);
+    uint8_t next = fab__ep_step(ep, ep->state, ep->side, tag);
     struct fab_ep *peer = ep->peer;
 
     assert(ep->life == FAB__LIVE);
@@ -176,7 +168,7 @@ bool fab_ep_pass_simple(struct fab_ep *ep, uint8_t tag)
 sf_status fab_ep_pass(struct fab_ep *ep, const struct fab_msg *msg, uint64_t owner,
                       uint64_t to_owner)
 {
-    uint8_t next = ep_step(ep, ep->state, ep->side, msg->tag);
+    uint8_t next = fab__ep_step(ep, ep->state, ep->side, msg->tag);
     struct fab_ep *peer = ep->peer;
     const struct fab_plan *plan;
     sf_status st;
@@ -222,7 +214,7 @@ static inline sf_status ep_recv(struct fab_ep *ep, struct fab_msg *out_msg, uint
     if (plain && __builtin_expect(plan->eps != 0, 0)) {
         return SF_UNSUPPORTED;
     }
-    next = ep_step(ep, ep->state, ct_other(ep->side), msg->tag);
+    next = fab__ep_step(ep, ep->state, ct_other(ep->side), msg->tag);
     assert(next != CT_ILLEGAL);
     fab__msg_copy(out_msg, msg);
     fab__msg_give(plan, msg, fab__ep_owner(ep), owner, false);

@@ -21,6 +21,16 @@ uint64_t fab__id_next(struct fab_node *node);
 struct fab_ep *fab__ep_first(const struct fab_node *node, uint64_t id);
 struct fab_ep *fab__ep_next(const struct fab_ep *ep);
 
+/* ct_step with what the record has at hand. */
+static inline uint8_t fab__ep_step(const struct fab_ep *ep, uint8_t state, uint32_t sender,
+                                   uint32_t tag)
+{
+    if (tag >= ep->message_count) {
+        return CT_ILLEGAL;
+    }
+    return ep->next[sender][(size_t)state * ep->message_count + tag];
+}
+
 /* Tells the holder that there is something to receive. */
 static inline void fab__ep_notify(struct fab_ep *ep)
 {

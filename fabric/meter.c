@@ -54,27 +54,19 @@ void fab__meter_sent(struct fab_ep *ep, const struct fab_msg *msg, uint8_t next)
     note(meter, ep, FAB_EP_SENT, msg->tag, next, bytes);
 }
 
-void fab__meter_left(struct fab_ep *ep)
+void fab__meter_left(struct fab_ep *ep, struct fab__session *session)
 {
-    struct fab__session *session = ep->node->sessions[ep->peer_node];
-
     if (ep->meter != NULL) {
         ep->meter->left_ns = ep->node->now_ns;
     }
-    if (session != NULL) {
-        session->info.messages_sent++;
-    }
+    session->info.messages_sent++;
 }
 
 void fab__meter_arrived(struct fab_ep *ep, const struct fab_msg *msg, uint8_t waiting)
 {
-    struct fab__session *session = ep->node->sessions[ep->peer_node];
     struct fab__meter *meter = meter_of(ep);
     uint64_t bytes;
 
-    if (session != NULL) {
-        session->info.messages_received++;
-    }
     if (meter == NULL) {
         return;
     }

@@ -30,8 +30,8 @@ struct fab__meter {
 
 /* ep has put a message into its `out`, and is in state `next`. */
 void fab__meter_sent(struct fab_ep *ep, const struct fab_msg *msg, uint8_t next);
-/* Its record is in a frame. */
-void fab__meter_left(struct fab_ep *ep);
+/* Its record is in a frame of that session. */
+void fab__meter_left(struct fab_ep *ep, struct fab__session *session);
 /* A message has arrived whole; so many wait now, with it. */
 void fab__meter_arrived(struct fab_ep *ep, const struct fab_msg *msg, uint8_t waiting);
 /* Something else has happened; nothing, if there is no meter. */

@@ -141,7 +141,7 @@ struct fab_node {
     uint16_t node_id;
     uint16_t epoch;
 
-    struct fab_ep *eps; /* endpoint_count_max records */
+    struct fab_ep *eps; /* endpoint_count_max records; they stay where they are */
     uint32_t ep_count_max;
     uint32_t ep_used; /* records ever used */
     struct fab_ep *ep_free;
@@ -157,8 +157,9 @@ struct fab_node {
     uint32_t session_count;
     struct fab__session *ready_first; /* sessions that may have something to send, in turn */
     struct fab__session *ready_last;
-    uint64_t tick_ns; /* nothing is due before; may be early */
-    uint64_t now_ns;  /* as last told */
+    struct fab__session *late; /* has an acknowledgement to be gone through; or NULL */
+    uint64_t tick_ns;          /* nothing is due before; may be early */
+    uint64_t now_ns;           /* as last told */
 
     /* By id, whether there is a session or not. */
     struct {

@@ -200,35 +200,38 @@ static void msg_endpoints_leave(struct fab_ep *ep, const struct fab_plan *plan, 
     (FAB__RECORD_HEADER_BYTES + 10u + CT_ARGS_MAX * (1u + FAB__WIRE_EP_BYTES))
 
 /* Scalars only: no kinds, which the contract tells. */
-static bool compact_write(struct fab_ep *ep, const struct fab_plan *plan, struct fab_msg *msg,
+static bool compact_write(struct fab_ep *ep, struct fab__session *session,
+                          const struct fab_plan *plan, const struct fab_msg *msg,
                           struct fab__writer *writer)
 {
     uint32_t body_bytes = FAB__COMPACT_HEAD_BYTES + plan->scalar_bytes;
     uint32_t bytes = FAB__RECORD_HEADER_BYTES + body_bytes;
-    struct fab__writer record = {.bytes = writer->bytes + writer->length, .capacity = bytes};
+    struct fab__writer head = {.bytes = writer->bytes + writer->length,
+                               .capacity = FAB__RECORD_HEADER_BYTES + FAB__COMPACT_HEAD_BYTES};
 
     if (writer->capacity - writer->length < bytes) {
         return false;
     }
-    fab__write_u8(&record, FAB__RECORD_MSG);
-    fab__write_u8(&record, FAB__MSG_COMPACT);
-    fab__write_u16(&record, (uint16_t)body_bytes);
-    fab__write_u64(&record, ep->peer_id);
-    fab__write_u8(&record, msg->tag);
+    fab__write_u8(&head, FAB__RECORD_MSG);
+    fab__write_u8(&head, FAB__MSG_COMPACT);
+    fab__write_u16(&head, (uint16_t)body_bytes);
+    fab__write_u64(&head, ep->peer_id);
+    fab__write_u8(&head, msg->tag);
     if (plan->narrow == 0) {
-        fab_words_copy(record.bytes + record.length, msg->args, plan->arg_count);
+        fab_words_copy(head.bytes + head.length, msg->args, plan->arg_count);
     } else {
+        head.capacity = bytes;
         for (uint32_t i = 0; i < plan->arg_count; i++) {
-            fab__write_le(&record, msg->args[i].scalar, fab__kind_bytes(plan->kinds[i]));
+            fab__write_le(&head, msg->args[i].scalar, fab__kind_bytes(plan->kinds[i]));
         }
     }
     writer->length += bytes;
     fab__queue_pop(&ep->out);
-    fab__meter_left(ep);
+    fab__meter_left(ep, session);
     return true;
 }
 
-static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
+static bool msg_write(struct fab_ep *ep, struct fab__session *session, struct fab__writer *writer)
 {
     struct fab_msg *msg = fab__queue_at(&ep->out, 0);
     const struct fab_plan *plan = &ep->plans[msg->tag];
@@ -236,7 +239,7 @@ static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
     uint32_t begin;
 
     if ((plan->blocks | plan->eps) == 0) {
-        return compact_write(ep, plan, msg, writer);
+        return compact_write(ep, session, plan, msg, writer);
     }
     /* Endpoints cannot be taken back once they left, so there must be room before. */
     if (plan->eps != 0 && writer->capacity - writer->length < MSG_RECORD_BYTES_MAX) {
@@ -262,7 +265,7 @@ static bool msg_write(struct fab_ep *ep, struct fab__writer *writer)
         assert(plan->eps == 0);
         return false;
     }
-    fab__meter_left(ep);
+    fab__meter_left(ep, session);
     send_advance(ep, plan, msg, 0);
     return true;
 }
@@ -336,7 +339,7 @@ static bool turn_write(struct fab_ep *ep, struct fab__session *session, struct f
         return here_write(ep, writer);
     }
     if (ep->out.count != 0) {
-        return ep->sending ? data_write(ep, session, sent, writer) : msg_write(ep, writer);
+        return ep->sending ? data_write(ep, session, sent, writer) : msg_write(ep, session, writer);
     }
     if ((ep->owes & (FAB__OWES_CLOSE | FAB__OWES_FORWARD)) != 0) {
         return close_write(ep, session, writer);
@@ -378,15 +381,17 @@ static void records_write(struct fab__session *session, struct fab__sent *sent,
         /* To the end of the ring, unless it is done, or gone. */
         if (session->ep_first == ep) {
             fab__unschedule(ep);
-            fab__schedule(ep);
+            if (has_work(ep)) {
+                fab__schedule(ep);
+            }
         }
     }
 }
 
-void fab__outbox_write(struct fab__session *session, struct fab__sent *sent)
+void fab__outbox_write(struct fab__session *session, struct fab__sent *sent, uint8_t *payload)
 {
     struct fab__writer writer = {
-        .bytes = sent->buffer->bytes,
+        .bytes = payload,
         .capacity = fab__payload_bytes_max(session),
     };
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
  */
 #define ACK_WAIT_NS 100000ull
 #define ACK_FRAMES 2u
+#define LATE_FRAMES_MAX 2u
 
 /* --- what came too early -------------------------------------------------------------------- */
 
@@ -128,10 +130,8 @@ void fab__ack_tick(struct fab__session *session, uint64_t now_ns)
 void fab__ack_write(struct fab__session *session, struct fab__header *header, uint32_t words_max,
                     uint64_t now_ns)
 {
-    uint64_t hold_us = (now_ns - session->newest_ns) / 1000;
-
     header->ack = session->rx_next;
-    header->hold_us = (uint16_t)(hold_us < FAB__HOLD_US_MAX ? hold_us : FAB__HOLD_US_MAX);
+    header->hold_us = fab__hold_us(session, now_ns);
     header->sack_words = 0;
     if (session->held_count != 0) {
         uint32_t bits = session->held_end - session->rx_next - 1;
@@ -147,8 +147,51 @@ void fab__ack_write(struct fab__session *session, struct fab__header *header, ui
             return; /* told in part: the rest follows by itself */
         }
     }
-    session->ack_due = false;
-    session->unacked = 0;
+    fab__ack_written(session);
+}
+
+/*
+ * Of a frame with records. What it acknowledges can wait until what these records are answered with
+ * is on its way, as long as nothing depends on it: no frame is missing, and few are in flight.
+ */
+static bool acked(struct fab__session *session, const struct fab__header *header, uint64_t now_ns)
+{
+    uint32_t in_flight = fab__in_flight(session);
+
+    if (header->sack_words != 0 || in_flight > LATE_FRAMES_MAX ||
+        header->ack - session->tx_acked > in_flight ||
+        (session->lost_count | session->seen_count) != 0) {
+        return fab__window_acked(session, header, now_ns);
+    }
+    session->late_ack = header->ack;
+    session->late_hold_us = header->hold_us;
+    session->node->late = session;
+    return true;
+}
+
+void fab__late_take(struct fab_node *node)
+{
+    struct fab__session *session = node->late;
+    struct fab__header header = {.ack = session->late_ack, .hold_us = session->late_hold_us};
+    bool sound;
+
+    node->late = NULL;
+    sound = fab__window_acked(session, &header, session->newest_ns);
+    assert(sound); /* acked() has looked at it */
+    (void)sound;
+    if (!session->ready && fab__session_pending(session)) {
+        fab__ready(session);
+    }
+}
+
+bool fab_settles(const struct fab_node *node)
+{
+    return __atomic_load_n(&node->late, __ATOMIC_RELAXED) != NULL;
+}
+
+void fab_settle(struct fab_node *node)
+{
+    fab__settle(node);
 }
 
 /* --- frames --------------------------------------------------------------------------------- */
@@ -234,7 +277,8 @@ static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t le
         fab__moves_announce(session->node, session->peer_id);
     }
     fab__session_heard(session, length, now_ns);
-    if (!fab__window_acked(session, &header, now_ns)) {
+    if (!(header.kind == FAB__FRAME_RECORDS ? acked(session, &header, now_ns)
+                                            : fab__window_acked(session, &header, now_ns))) {
         session->broken = true;
     } else if (header.kind == FAB__FRAME_RECORDS) {
         frame_take(session, header.sequence, bytes + fab__header_bytes(&header),
@@ -242,7 +286,7 @@ static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t le
     }
     if (session->broken) {
         fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
-    } else if (!session->ready && fab__session_pending(session)) {
+    } else if (!session->ready && session->node->late != session && fab__session_pending(session)) {
         fab__ready(session);
     }
 }
@@ -256,6 +300,7 @@ void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t le
         return;
     }
     node->now_ns = now_ns;
+    fab__settle(node);
     if (fab__frame_kind(bytes, length) == FAB__FRAME_HELLO) {
         fab__hello_take(session, bytes, length, now_ns);
     } else {

@@ -173,6 +173,9 @@ static void session_forget(struct fab__session *session)
 {
     struct fab_node *node = session->node;
 
+    if (node->late == session) {
+        node->late = NULL;
+    }
     ready_forget(session);
     node->sessions[session->peer_id] = NULL;
     for (uint32_t i = 0; i < node->session_count; i++) {
@@ -348,6 +351,13 @@ static const char *cipher_name(uint8_t cipher)
                                                     : "";
 }
 
+/* Frames not acknowledged, as far as has come. */
+static uint32_t in_flight_now(const struct fab__session *session)
+{
+    return session->node->late == session ? session->tx_next - session->late_ack
+                                          : fab__in_flight(session);
+}
+
 sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
                          struct fab_peer_info *out_info)
 {
@@ -358,11 +368,11 @@ sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
     }
     *out_info = session->info;
     out_info->rtt_ns = session->rtt_ns;
-    out_info->drained = fab__in_flight(session) == 0 && fab__outbox_empty(session);
+    out_info->drained = in_flight_now(session) == 0 && fab__outbox_empty(session);
     out_info->mtu_bytes = session->frame_bytes;
     out_info->sealed = session->secure != NULL;
     out_info->cipher = session->secure == NULL ? "none" : cipher_name(session->secure->cipher);
-    out_info->in_flight = fab__in_flight(session);
+    out_info->in_flight = in_flight_now(session);
     out_info->window =
         session->congestion.window < FAB__WINDOW ? session->congestion.window : FAB__WINDOW;
     out_info->lost_frames = session->lost_count;
@@ -470,6 +480,7 @@ uint64_t fab_next(const struct fab_node *node)
 uint64_t fab_tick(struct fab_node *node, uint64_t now_ns)
 {
     node->now_ns = now_ns;
+    fab__settle(node);
     if (now_ns < node->tick_ns) {
         return node->tick_ns;
     }

@@ -134,6 +134,9 @@ struct fab__session {
     uint32_t unacked;   /* frames received since an acknowledgement went out */
     uint64_t ack_at_ns; /* by when one has to go out, if any frame is unacked */
     uint64_t newest_ns; /* arrival of the last frame */
+    /* The node's `late`: what came with that frame. */
+    uint32_t late_ack;
+    uint16_t late_hold_us;
 
     uint64_t last_sent_ns; /* of a frame; a hello is none */
     uint64_t begun_ns;
@@ -146,7 +149,8 @@ struct fab__session {
     struct fab__session *ready_next; /* the node's ring */
     bool ready;
 
-    struct fab_ep *ep_first; /* endpoints with something to send, in turn */
+    struct fab_ep *ep_last_in; /* the last one that a message came for, or any other; or NULL */
+    struct fab_ep *ep_first;   /* endpoints with something to send, in turn */
     struct fab_ep *ep_last;
     struct fab__reply *replies; /* ring */
     uint32_t reply_head;
@@ -232,6 +236,26 @@ uint32_t fab__secure_hello_make(struct fab__session *session, uint8_t *bytes);
 /* Writes what was received into a header: ack, selective ack in at most words_max words, hold. */
 void fab__ack_write(struct fab__session *session, struct fab__header *header, uint32_t words_max,
                     uint64_t now_ns);
+static inline uint16_t fab__hold_us(const struct fab__session *session, uint64_t now_ns)
+{
+    uint64_t hold_us = (now_ns - session->newest_ns) / 1000;
+
+    return (uint16_t)(hold_us < FAB__HOLD_US_MAX ? hold_us : FAB__HOLD_US_MAX);
+}
+/* All that was received is acknowledged. */
+static inline void fab__ack_written(struct fab__session *session)
+{
+    session->ack_due = false;
+    session->unacked = 0;
+}
+/* Goes through the acknowledgement that was put off, if there is one. */
+void fab__late_take(struct fab_node *node);
+static inline void fab__settle(struct fab_node *node)
+{
+    if (node->late != NULL) {
+        fab__late_take(node);
+    }
+}
 /* Its time has come, or sets a timer. */
 void fab__ack_tick(struct fab__session *session, uint64_t now_ns);
 void fab__held_fini(struct fab__session *session);
@@ -239,8 +263,9 @@ void fab__held_fini(struct fab__session *session);
 /* --- transmit.c: frames that go out --------------------------------------------------------- */
 
 bool fab__session_pending(const struct fab__session *session);
-struct fab__header fab__session_header(struct fab__session *session, uint8_t kind,
-                                       uint32_t sack_words_max, uint64_t now_ns);
+/* Of the next frame. By pointer: a copy has to wait for what was written piece by piece. */
+void fab__session_header(struct fab__session *session, uint8_t kind, uint32_t sack_words_max,
+                         uint64_t now_ns, struct fab__header *out_header);
 
 /* --- window.c: what was sent ---------------------------------------------------------------- */
 
@@ -288,8 +313,8 @@ struct fab__session *fab__work_session(const struct fab_ep *ep);
 void fab__schedule(struct fab_ep *ep);
 void fab__unschedule(struct fab_ep *ep);
 bool fab__outbox_empty(const struct fab__session *session);
-/* Fills a new frame's payload. */
-void fab__outbox_write(struct fab__session *session, struct fab__sent *sent);
+/* Writes a new frame's payload, but for its tail, and says in sent what is in it. */
+void fab__outbox_write(struct fab__session *session, struct fab__sent *sent, uint8_t *payload);
 
 /* --- inbox.c: records that come in ---------------------------------------------------------- */
 

@@ -674,11 +674,12 @@ static void losing_the_node_an_endpoint_came_from_closes_it(void **state)
 static void forge(uint16_t from, uint16_t to, const struct fab__writer *records)
 {
     struct fab__session *session = fab(from)->sessions[to];
-    struct fab__header header = fab__session_header(session, FAB__FRAME_RECORDS, 0, net.now_ns);
+    struct fab__header header = {0};
     uint32_t length = FAB__HEADER_BYTES + records->length;
     uint8_t bytes[NET_MTU];
 
     assert_int_equal(fab__in_flight(session), 0);
+    fab__session_header(session, FAB__FRAME_RECORDS, 0, net.now_ns, &header);
     session->tx_next++;
     session->tx_acked++;
     fab__header_write(bytes, &header);

@@ -207,6 +207,106 @@ static void a_node_that_does_not_look_catches_up(void **state)
     block_expect(exp);
 }
 
+/* --- answers first -------------------------------------------------------------------------- */
+
+static bool takes;
+static uint32_t offered;
+static struct fab_msg taken;
+
+static bool on_take(void *arg, struct fab_ep *ep, const struct fab_msg *msg)
+{
+    (void)arg;
+    (void)ep;
+    offered++;
+    if (takes) {
+        taken = *msg;
+    }
+    return takes;
+}
+
+static void scalars_are_offered_to_the_holder_before_they_are_queued(void **state)
+{
+    struct fab_ep *exp;
+    struct fab_ep *imp = channel_open(&exp);
+    struct fab_ep_info info;
+    struct fab_msg msg;
+
+    (void)state;
+    fab(2)->events.take = on_take;
+    offered = 0;
+    takes = true;
+    burst_send(imp, 5);
+    net_run(&net, 5 * MS);
+    assert_int_equal(offered, 1);
+    assert_int_equal(taken.tag, WORK_BURST);
+    assert_int_equal(taken.args[0].scalar, 5);
+    assert_int_equal(fab_ep_recv(exp, &msg, OWNER), SF_AGAIN);
+    fab_ep_query(exp, &info);
+    assert_int_equal(info.received, 1);
+    assert_int_equal(info.state, WORK_BURST1);
+    assert_int_equal(info.queued, 0);
+    takes = false;
+    burst_send(imp, 6);
+    net_run(&net, 5 * MS);
+    assert_int_equal(offered, 2);
+    burst_send(imp, 7); /* not before the one that is queued */
+    net_run(&net, 5 * MS);
+    assert_int_equal(offered, 2);
+    for (uint64_t value = 6; value <= 7; value++) {
+        assert_int_equal(fab_ep_recv(exp, &msg, OWNER), SF_OK);
+        assert_int_equal(msg.args[0].scalar, value);
+    }
+    net_audit(&net);
+}
+
+/* One frame from a node to the other. */
+static void frame_pass(uint16_t from, uint16_t to)
+{
+    uint8_t bytes[NET_MTU];
+    uint32_t length = fab_tx(fab(from), to, bytes, sizeof(bytes), net.now_ns);
+
+    assert_true(length > 0);
+    fab_rx(fab(to), from, bytes, length, net.now_ns);
+}
+
+static void an_acknowledgement_waits_until_the_answer_is_out(void **state)
+{
+    const struct fab_msg answer = {.tag = WORK_ANSWER, .arg_count = 1, .args = {{.scalar = 9}}};
+    struct fab_ep *exp;
+    struct fab_ep *imp = channel_open(&exp);
+    struct fab__session *session = fab(1)->sessions[2];
+    struct fab_peer_info info;
+    struct fab_msg msg;
+
+    (void)state;
+    net_run(&net, 50 * MS);
+    assert_int_equal(fab__in_flight(session), 0);
+    for (uint64_t value = 1; value <= 3; value++) {
+        burst_send(imp, value);
+    }
+    frame_pass(1, 2);
+    for (uint64_t value = 1; value <= 3; value++) {
+        assert_int_equal(fab_ep_recv(exp, &msg, OWNER), SF_OK);
+    }
+    assert_int_equal(fab_ep_send(exp, &answer, OWNER), SF_OK);
+    assert_false(fab_settles(fab(1)));
+    frame_pass(2, 1);
+    assert_true(fab_settles(fab(1)));
+    assert_int_equal(fab_peer_query(fab(1), 2, &info), SF_OK); /* which knows of it */
+    assert_int_equal(info.in_flight, 0);
+    assert_int_equal(fab_ep_recv(imp, &msg, OWNER), SF_OK);
+    burst_send(imp, 4);
+    frame_pass(1, 2);
+    assert_int_equal(fab__in_flight(session), 2);
+    fab_settle(fab(1));
+    assert_false(fab_settles(fab(1)));
+    assert_int_equal(fab__in_flight(session), 1);
+    net_audit(&net);
+    net_run(&net, 50 * MS);
+    assert_int_equal(fab__in_flight(session), 0);
+    assert_int_equal(session->info.frames_resent, 0);
+}
+
 /* In the clear and sealed. */
 #define NET_TEST(f)                                                                                \
     cmocka_unit_test_setup_teardown(f, setup, teardown),                                           \
@@ -223,6 +323,8 @@ int main(void)
         NET_TEST(a_block_is_stopped_at_every_frame),
         NET_TEST(what_is_held_is_not_sent_again),
         NET_TEST(a_node_that_does_not_look_catches_up),
+        NET_TEST(scalars_are_offered_to_the_holder_before_they_are_queued),
+        NET_TEST(an_acknowledgement_waits_until_the_answer_is_out),
     };
 
     return cmocka_run_group_tests_name("stream", tests, NULL, NULL);

@@ -23,32 +23,38 @@ bool fab__session_pending(const struct fab__session *session)
                                (session->lost_count != 0 || frame_new_possible(session)))));
 }
 
-struct fab__header fab__session_header(struct fab__session *session, uint8_t kind,
-                                       uint32_t sack_words_max, uint64_t now_ns)
+void fab__session_header(struct fab__session *session, uint8_t kind, uint32_t sack_words_max,
+                         uint64_t now_ns, struct fab__header *out_header)
 {
-    struct fab__header header; /* sack: as many words as there are */
-
-    header.kind = kind;
-    header.target_session = session->peer_number;
-    header.number = ++session->tx_number;
-    header.sequence = session->tx_next;
-    fab__ack_write(session, &header, sack_words_max, now_ns);
-    return header;
+    out_header->kind = kind;
+    out_header->target_session = session->peer_number;
+    out_header->number = ++session->tx_number;
+    out_header->sequence = session->tx_next;
+    fab__ack_write(session, out_header, sack_words_max, now_ns);
 }
 
-/* A slot filled with records, or NULL. */
-static struct fab__sent *frame_new(struct fab__session *session, uint32_t *out_sequence)
+/*
+ * A slot filled with records, or NULL. If the header's length is known before, they are in the
+ * frame, too: whoever sends it reads it sooner than the slot, and need not wait for another copy.
+ */
+static struct fab__sent *frame_new(struct fab__session *session, struct fab_frame *frame,
+                                   uint32_t *out_sequence)
 {
     struct fab__sent *sent = fab__window_new(session);
+    uint8_t *payload = frame->bytes + FAB__HEADER_BYTES;
 
     if (sent == NULL) {
         session->starved = true;
         fab__timer(session->node, session->node->now_ns + session->node->heartbeat_ns / 16);
         return NULL;
     }
-    fab__outbox_write(session, sent);
+    fab__outbox_write(session, sent, session->held_count == 0 ? payload : sent->buffer->bytes);
     if (sent->length == 0) {
         return NULL; /* the buffer stays with the slot */
+    }
+    if (session->held_count == 0) {
+        memcpy(sent->buffer->bytes, payload, sent->length);
+        frame->length = FAB__HEADER_BYTES + sent->length;
     }
     *out_sequence = session->tx_next;
     fab__window_push(session);
@@ -56,7 +62,8 @@ static struct fab__sent *frame_new(struct fab__session *session, uint32_t *out_s
 }
 
 /* The frame to send next that is in sequence, or NULL. */
-static struct fab__sent *frame_choose(struct fab__session *session, uint32_t *out_sequence)
+static struct fab__sent *frame_choose(struct fab__session *session, struct fab_frame *frame,
+                                      uint32_t *out_sequence)
 {
     struct fab__sent *sent;
 
@@ -68,14 +75,13 @@ static struct fab__sent *frame_choose(struct fab__session *session, uint32_t *ou
         session->info.frames_resent++;
         return sent;
     }
-    return frame_new_possible(session) ? frame_new(session, out_sequence) : NULL;
+    return frame_new_possible(session) ? frame_new(session, frame, out_sequence) : NULL;
 }
 
 /* Seals the payload where it stands; a tail comes into the frame. */
-static void frame_seal(struct fab__session *session, struct fab_frame *frame,
-                       const struct fab__header *header)
+static void frame_seal(struct fab__session *session, struct fab_frame *frame, uint64_t number,
+                       uint32_t header_bytes)
 {
-    uint32_t header_bytes = fab__header_bytes(header);
     uint8_t *payload = frame->bytes + header_bytes;
     sf_status st;
 
@@ -85,7 +91,7 @@ static void frame_seal(struct fab__session *session, struct fab_frame *frame,
         frame->tail = NULL;
         frame->tail_length = 0;
     }
-    st = fab__seal(&session->secure->sealer, header->number, frame->bytes, header_bytes, payload,
+    st = fab__seal(&session->secure->sealer, number, frame->bytes, header_bytes, payload,
                    frame->length - header_bytes, payload);
     assert(st == SF_OK); /* numbers only grow, and 2^64 frames take centuries */
     (void)st;
@@ -98,31 +104,46 @@ static void frame_write(struct fab__session *session, const struct fab__sent *se
     uint32_t payload_bytes = sent->length + sent->tail_length;
     uint32_t room = fab__payload_bytes_max(session) - payload_bytes;
     uint32_t words_max = room / 8 < FAB__SACK_WORDS_MAX ? room / 8 : FAB__SACK_WORDS_MAX;
-    struct fab__header header = fab__session_header(session, FAB__FRAME_RECORDS, words_max, now_ns);
-    uint32_t header_bytes = fab__header_bytes(&header);
+    struct fab__header header;
+    uint32_t header_bytes = FAB__HEADER_BYTES;
 
-    header.sequence = sequence;
-    fab__header_write(frame->bytes, &header);
-    memcpy(frame->bytes + header_bytes, sent->buffer->bytes, sent->length);
-    frame->length = header_bytes + sent->length;
+    if (session->held_count == 0) { /* in registers all the way */
+        fab__header_put(frame->bytes,
+                        &(struct fab__header){.kind = FAB__FRAME_RECORDS,
+                                              .hold_us = fab__hold_us(session, now_ns),
+                                              .target_session = session->peer_number,
+                                              .number = header.number = ++session->tx_number,
+                                              .sequence = sequence,
+                                              .ack = session->rx_next});
+        fab__ack_written(session);
+    } else {
+        fab__session_header(session, FAB__FRAME_RECORDS, words_max, now_ns, &header);
+        header_bytes = fab__header_bytes(&header);
+        header.sequence = sequence;
+        fab__header_write(frame->bytes, &header);
+    }
+    if (frame->length == 0) { /* else they are there already */
+        memcpy(frame->bytes + header_bytes, sent->buffer->bytes, sent->length);
+        frame->length = header_bytes + sent->length;
+    }
     if (sent->block != NULL) {
         frame->tail = sent->block->data + sent->tail_offset;
         frame->tail_length = sent->tail_length;
     }
     if (session->secure != NULL) {
-        frame_seal(session, frame, &header);
+        frame_seal(session, frame, header.number, header_bytes);
     }
 }
 
 static void control_write(struct fab__session *session, struct fab_frame *frame, uint64_t now_ns)
 {
-    struct fab__header header =
-        fab__session_header(session, FAB__FRAME_CONTROL, FAB__SACK_WORDS_MAX, now_ns);
+    struct fab__header header;
 
+    fab__session_header(session, FAB__FRAME_CONTROL, FAB__SACK_WORDS_MAX, now_ns, &header);
     fab__header_write(frame->bytes, &header);
     frame->length = fab__header_bytes(&header);
     if (session->secure != NULL) {
-        frame_seal(session, frame, &header);
+        frame_seal(session, frame, header.number, frame->length);
     }
 }
 
@@ -140,7 +161,7 @@ static bool session_tx(struct fab__session *session, struct fab_frame *frame, ui
     if (!session->open) {
         return false;
     }
-    sent = frame_choose(session, &sequence);
+    sent = frame_choose(session, frame, &sequence);
     if (sent != NULL) {
         frame_write(session, sent, sequence, frame, now_ns);
         fab__window_sent(session, sent, now_ns);

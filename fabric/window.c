@@ -339,6 +339,10 @@ void fab__window_timeout(struct fab__session *session, uint64_t now_ns)
     if (now_ns < session->resend_at_ns) {
         return;
     }
+    fab__settle(session->node);
+    if (now_ns < session->resend_at_ns) {
+        return;
+    }
     fab__ready(session);
     if (session->probe_next) {
         probe(session);
@@ -386,6 +390,9 @@ void fab__window_sent(struct fab__session *session, struct fab__sent *sent, uint
     session->probe_due = false;
     if (session->resend_at_ns == UINT64_MAX) {
         resend_timer_set(session, true, now_ns);
+    }
+    if (!fab__window_open(session)) {
+        fab__settle(session->node); /* it may be open */
     }
     fab__congestion_sent(&session->congestion, !fab__window_open(session));
 }

@@ -29,15 +29,10 @@ struct sf_cause fab__read_cause(struct fab__reader *reader)
 
 void fab__header_write(uint8_t *bytes, const struct fab__header *header)
 {
-    struct fab__writer writer = {.bytes = bytes, .capacity = FAB__HEADER_BYTES_MAX};
+    struct fab__writer writer = {
+        .bytes = bytes, .capacity = FAB__HEADER_BYTES_MAX, .length = FAB__HEADER_BYTES};
 
-    fab__write_u8(&writer, (uint8_t)(FAB__WIRE_VERSION << 4 | header->kind));
-    fab__write_u8(&writer, header->sack_words);
-    fab__write_u16(&writer, header->hold_us);
-    fab__write_u32(&writer, header->target_session);
-    fab__write_u64(&writer, header->number);
-    fab__write_u32(&writer, header->sequence);
-    fab__write_u32(&writer, header->ack);
+    fab__header_put(bytes, header);
     for (uint32_t i = 0; i < header->sack_words; i++) {
         fab__write_u64(&writer, header->sack[i]);
     }

@@ -202,6 +202,22 @@ static inline uint8_t fab__frame_kind(const uint8_t *bytes, uint32_t length)
                                                                              : UINT8_MAX;
 }
 
+/* All but selective acknowledgement, in two stores: a driver that copies the frame next has to wait
+ * for bytes that were written one by one. */
+static inline void fab__header_put(uint8_t *bytes, const struct fab__header *header)
+{
+    typedef uint64_t words __attribute__((vector_size(16)));
+    uint64_t first = (uint64_t)(FAB__WIRE_VERSION << 4 | header->kind) |
+                     (uint64_t)header->sack_words << 8 | (uint64_t)header->hold_us << 16 |
+                     (uint64_t)header->target_session << 32;
+    words rest = {header->number, header->sequence | (uint64_t)header->ack << 32};
+
+    first = htole64(first);
+    memcpy(bytes, &first, sizeof(first));
+    memcpy(bytes + sizeof(first), &rest, sizeof(rest));
+    _Static_assert(sizeof(first) + sizeof(rest) == FAB__HEADER_BYTES, "all of it");
+}
+
 void fab__header_write(uint8_t *bytes, const struct fab__header *header);
 /* False: not a CONTROL or RECORDS frame of this version. Its payload is what follows. Words of
  * selective acknowledgement that are not there are left as they were. */

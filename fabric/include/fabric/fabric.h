@@ -317,6 +317,14 @@ void fab_peer_remove(struct fab_node *node, uint16_t peer_id, struct sf_cause ca
 void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
             uint64_t now_ns);
 
+/*
+ * fab_rx may put off what a frame acknowledges, so that an answer is not kept waiting for it; other
+ * calls do it before they need it. For who has sent the answer, and has time. May be asked without
+ * the lock: is there any?
+ */
+bool fab_settles(const struct fab_node *node);
+void fab_settle(struct fab_node *node);
+
 /* Has it records in it, as far as can be seen from outside? For who counts what a link carries. */
 static inline bool fab_frame_has_records(const uint8_t *bytes, uint32_t length)
 {

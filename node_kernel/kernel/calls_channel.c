@@ -429,6 +429,15 @@ static __attribute__((noinline)) int64_t send_any(struct nk_sip *sip, struct nk_
     return SF_OK;
 }
 
+/* After what was sent last, is it the other side's turn, and nobody else's here? */
+static inline int is_turn_over(const struct nk_port *port)
+{
+    const struct nk_worker *worker = port->sip->worker;
+
+    return port->contract->states[fab_ep_state(port->ep)].sender != port->side &&
+           worker->ready == 0 && worker->index == 0;
+}
+
 /* What comes most between nodes: scalars only. The caller has checked tag and count. */
 static __attribute__((noinline)) int64_t send_scalars(struct nk_sip *sip, struct nk_port *port,
                                                       const nk_msg_unaligned *in)
@@ -446,6 +455,9 @@ static __attribute__((noinline)) int64_t send_scalars(struct nk_sip *sip, struct
     }
     nk__note_sent(&port->notes, tag);
     sip->worker->messages++;
+    if (kernel->said != NULL && is_turn_over(port)) {
+        kernel->said(kernel->said_arg);
+    }
     return SF_OK;
 }
 

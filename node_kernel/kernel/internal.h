@@ -303,6 +303,8 @@ struct nk_kernel {
 
     struct nk_events events;
     void *events_arg;
+    void (*said)(void *arg); /* nk_when_said; or NULL */
+    void *said_arg;
     char node_name[64];
     uint8_t allow_native;
     uint8_t has_gate, has_signals, has_tick;

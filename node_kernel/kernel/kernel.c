@@ -92,6 +92,12 @@ static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
     }
 }
 
+void nk_when_said(struct nk_kernel *kernel, void (*said)(void *arg), void *arg)
+{
+    kernel->said = said;
+    kernel->said_arg = arg;
+}
+
 /* --- life ----------------------------------------------------------------------------------------
  */
 

@@ -180,6 +180,14 @@ bool nk_run(struct nk_kernel *kernel, uint32_t budget, uint64_t now_ns);
 uint64_t nk_next_deadline(const struct nk_kernel *kernel);
 
 /*
+ * `said` is called when a SIP of worker 0 has sent a message of scalars to another node, its
+ * contract gives the turn to the other side, and no other SIP is ready: whoever moves frames may do
+ * so at once, while the SIP goes on to wait for the answer. It runs inside nk_run, and must call
+ * nothing of the core but nk_lock and nk_unlock. NULL: nobody.
+ */
+void nk_when_said(struct nk_kernel *kernel, void (*said)(void *arg), void *arg);
+
+/*
  * Sleeping: the thread of worker 0 calls nk_sleep_begin; if that is true, it may sleep until
  * nk_kernel_fd is readable or nk_next_deadline, and calls nk_sleep_end afterwards.
  */

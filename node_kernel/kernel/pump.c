@@ -13,7 +13,7 @@
 
 #define RUN_BUDGET 64u      /* resumptions of SIPs a turn */
 #define TX_FRAMES_TURN 256u /* frames pulled from the fabric a turn, over all links */
-#define IDLE_POLLS 3u
+#define IDLE_POLLS 7u
 #define LOCK_FRAMES 8u /* received with the lock held at a stretch */
 #define SLEEP_FIRST_NS 50000u
 #define YIELDS_UNUSED_MAX 8u
@@ -53,10 +53,15 @@ struct pump {
     uint32_t yields_unused;                /* in a row: nobody else ran */
     uint64_t content_frames;               /* in and out, that were more than a header */
     bool running;
-    bool unsent;   /* frames wait for a driver */
-    bool tx_stuck; /* a driver had no room in the last turn: spinning would not make any */
+    bool unsent;       /* frames wait for a driver */
+    uint32_t tx_count; /* frames pulled from the fabric in the last turn that looked */
+    bool tx_early;     /* this turn has sent before its end */
+    uint64_t turn_ns;  /* time of this turn */
+    bool tx_stuck;     /* a driver had no room in the last turn: spinning would not make any */
     struct pump_stats stats;
 };
+
+static void on_said(void *arg);
 
 /* --- links --------------------------------------------------------------------------------------
  */
@@ -300,7 +305,13 @@ void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel)
             link_close(pump, pump->links[i - 1]);
         }
     }
+    if (pump->kernel != NULL) {
+        nk_when_said(pump->kernel, NULL, NULL);
+    }
     pump->kernel = kernel;
+    if (kernel != NULL) {
+        nk_when_said(kernel, on_said, pump);
+    }
 }
 
 const char *pump_peer_driver(const struct pump *pump, uint16_t node_id)
@@ -477,6 +488,7 @@ static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t pee
 static bool pump_tx(struct pump *pump, uint64_t now_ns)
 {
     struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
+    struct pump_link *first = NULL;
     uint32_t stuck = 0;
     uint32_t count = 0;
 
@@ -491,7 +503,12 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
             break;
         }
         if (pump_tx_one(pump, fabric, peer, now_ns)) {
-            count++;
+            if (++count == 1 && pump->tx_count == 1 && pump->peer_links[peer] != NULL) {
+                first = pump->peer_links[peer]; /* likely the only one: off with it */
+                nk_unlock(pump->kernel);
+                (void)link_flush(pump, first);
+                nk_lock(pump->kernel);
+            }
         } else {
             stuck++;
         }
@@ -508,8 +525,24 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
             link_lend(l, 1); /* now, not when the next message waits for it */
         }
     }
+    if (first != NULL) {
+        link_lend(first, 1);
+    }
     pump->tx_stuck = stuck > 0;
+    pump->tx_count = count;
     return count > 0;
+}
+
+/* A SIP waits for an answer now. If that is all this turn is about, the frame need not wait for its
+ * end; if there tends to be more, frames are better filled. */
+static void on_said(void *arg)
+{
+    struct pump *pump = arg;
+
+    if (pump->tx_count <= 1 && !pump->tx_early) {
+        pump->tx_early = true;
+        (void)pump_tx(pump, pump->turn_ns);
+    }
 }
 
 /* --- turns and sleeps ---------------------------------------------------------------------------
@@ -538,6 +571,8 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
     uint64_t content = pump->content_frames;
     bool any = pump_rx(pump, now_ns);
 
+    pump->turn_ns = now_ns;
+    pump->tx_early = false;
     /* While nothing happens, most of the time is spent looking for the frame that ends that. */
     for (uint32_t i = 0; !any && pump->idle_ns != 0 && i < IDLE_POLLS; i++) {
         any = pump_rx(pump, now_ns);
@@ -552,6 +587,11 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
             (void)pump_tick(pump, now_ns);
         }
         any |= pump_tx(pump, now_ns);
+        if (fab_settles(nk_kernel_fabric(pump->kernel))) {
+            nk_lock(pump->kernel);
+            fab_settle(nk_kernel_fabric(pump->kernel));
+            nk_unlock(pump->kernel);
+        }
     }
     frames_give_back(pump);
     return any && (!pump_quiet(pump, now_ns) || pump->content_frames != content);

@@ -281,8 +281,20 @@ static bool refused_close(struct nk_kernel *kernel)
     return any;
 }
 
+/* Is there any of what chores() looks after? */
+static inline bool chores_wait(const struct nk_worker *worker)
+{
+    const struct nk_kernel *kernel = worker->kernel;
+
+    return worker->dead != NULL || __atomic_load_n(&worker->attention, __ATOMIC_RELAXED) != 0 ||
+           (worker->index == 0 && (__atomic_load_n(&kernel->refused_count, __ATOMIC_RELAXED) != 0 ||
+                                   __atomic_load_n(&kernel->service_ready.next, __ATOMIC_RELAXED) !=
+                                       &kernel->service_ready ||
+                                   __atomic_load_n(&kernel->notes, __ATOMIC_RELAXED) != NULL));
+}
+
 /* Looks at what others want; finishes dead SIPs; tells services. False: nothing to do. */
-static bool chores(struct nk_worker *worker)
+static __attribute__((noinline)) bool chores(struct nk_worker *worker)
 {
     struct nk_kernel *kernel = worker->kernel;
 
@@ -330,7 +342,7 @@ bool nk__worker_run(struct nk_worker *worker, uint32_t budget, uint64_t now_ns)
     nk__cpu.restored = NULL;
     timers_fire(worker, now_ns);
     while (nk__cpu.budget > 0) {
-        if (chores(worker)) {
+        if (__builtin_expect(chores_wait(worker), 0) && chores(worker)) {
             nk__cpu.budget--;
         } else if ((worker->index > 0 &&
                     __atomic_load_n(&worker->kernel->pause, __ATOMIC_RELAXED) != 0) ||

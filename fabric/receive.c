@@ -165,6 +165,7 @@ static bool acked(struct fab__session *session, const struct fab__header *header
     }
     session->late_ack = header->ack;
     session->late_hold_us = header->hold_us;
+    session->late_ns = now_ns;
     session->node->late = session;
     return true;
 }
@@ -176,7 +177,7 @@ void fab__late_take(struct fab_node *node)
     bool sound;
 
     node->late = NULL;
-    sound = fab__window_acked(session, &header, session->newest_ns);
+    sound = fab__window_acked(session, &header, session->late_ns);
     assert(sound); /* acked() has looked at it */
     (void)sound;
     if (!session->ready && fab__session_pending(session)) {

@@ -137,6 +137,7 @@ struct fab__session {
     /* The node's `late`: what came with that frame. */
     uint32_t late_ack;
     uint16_t late_hold_us;
+    uint64_t late_ns;
 
     uint64_t last_sent_ns; /* of a frame; a hello is none */
     uint64_t begun_ns;

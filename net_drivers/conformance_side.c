@@ -121,7 +121,7 @@ static bool step_receive(struct side *side)
     const struct link_ops *ops = side->link.ops;
     struct link_frame frames[LINK_BURST_MAX];
     uint32_t wanted = side->order.receive_count - side->answer.received;
-    uint16_t count = ops->rx_burst(&side->link, frames,
+    uint16_t count = ops->rx_burst(&side->link, 0, frames,
                                    (uint16_t)(wanted < LINK_BURST_MAX ? wanted : LINK_BURST_MAX));
 
     for (uint16_t i = 0; i < count; i++) {
@@ -158,7 +158,7 @@ static bool step_send(struct side *side)
             lengths[i] = frames[i].tail_length;
         }
     }
-    taken = ops->tx_burst(&side->link, frames, count);
+    taken = ops->tx_burst(&side->link, 0, frames, count);
     tails_spoil(taken, lengths);
     if (side->answer.sent == 0) {
         side->answer.taken_first = taken;
@@ -182,7 +182,7 @@ static bool step_echo(struct side *side)
     const struct link_ops *ops = side->link.ops;
     struct link_frame frames[LINK_BURST_MAX];
     uint32_t left = side->order.receive_count - side->answer.received;
-    uint16_t count = ops->rx_burst(&side->link, frames,
+    uint16_t count = ops->rx_burst(&side->link, 0, frames,
                                    (uint16_t)(left < LINK_BURST_MAX ? left : LINK_BURST_MAX));
     uint32_t lengths[LINK_BURST_MAX] = {0};
     uint16_t sent = 0;
@@ -192,7 +192,7 @@ static bool step_echo(struct side *side)
         lengths[i] = frames[i].tail_length;
     }
     for (uint32_t tries = 0; sent < count && tries < ECHO_TRIES_MAX; tries++) {
-        uint16_t taken = ops->tx_burst(&side->link, frames + sent, (uint16_t)(count - sent));
+        uint16_t taken = ops->tx_burst(&side->link, 0, frames + sent, (uint16_t)(count - sent));
 
         sent = (uint16_t)(sent + taken);
         tails_spoil(sent, lengths);
@@ -224,7 +224,7 @@ static bool step_ping(struct side *side)
         if (side->link.ops->frame_alloc(&side->link, side->ping, 1) == 1) {
             frame_fill(&side->ping[0], answer->sent, 100);
             side->ping[0].peer = side->order.peer;
-            answer->sent += side->link.ops->tx_burst(&side->link, side->ping, 1);
+            answer->sent += side->link.ops->tx_burst(&side->link, 0, side->ping, 1);
         }
         return false;
     }
@@ -236,12 +236,12 @@ static bool step_ping(struct side *side)
 static bool step_pong(struct side *side)
 {
     const struct link_ops *ops = side->link.ops;
-    struct pollfd wait = {.fd = ops->wait_fd(&side->link, true), .events = POLLIN};
+    struct pollfd wait = {.fd = ops->wait_fd(&side->link, 0, true), .events = POLLIN};
 
     if (wait.fd >= 0) {
         side->answer.slept++;
         side->answer.overslept += poll(&wait, 1, OVERSLEPT_MS) == 0;
-        (void)ops->wait_fd(&side->link, false);
+        (void)ops->wait_fd(&side->link, 0, false);
     }
     return step_echo(side);
 }
@@ -318,7 +318,7 @@ static bool step_send_too_large(struct side *side)
         frame.tail_length = frame.capacity + 1 - frame.length;
     }
     frame.peer = side->order.peer;
-    side->answer.taken_first = ops->tx_burst(&side->link, &frame, 1);
+    side->answer.taken_first = ops->tx_burst(&side->link, 0, &frame, 1);
     ops->frame_free(&side->link, &frame, 1 - side->answer.taken_first);
     return true;
 }

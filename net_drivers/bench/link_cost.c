@@ -95,8 +95,8 @@ static void both_up(struct link *a, struct link *b)
         bool up_b = b->ops->is_up(b);
 
         if (up_a && up_b) {
-            (void)a->ops->rx_burst(a, none, 1);
-            (void)b->ops->rx_burst(b, none, 1);
+            (void)a->ops->rx_burst(a, 0, none, 1);
+            (void)b->ops->rx_burst(b, 0, none, 1);
             return;
         }
         (void)usleep(1000);
@@ -126,17 +126,17 @@ static void turn(struct run *run, struct link *from, struct link *to, uint32_t a
         out[i].peer = from->ops == to->ops && from < to ? 2 : 1;
     }
     t[2] = stamp();
-    if (from->ops->tx_burst(from, out, burst) != burst) {
+    if (from->ops->tx_burst(from, 0, out, burst) != burst) {
         give_up("a burst was not taken");
     }
     t[3] = stamp();
-    if (to->ops->rx_burst(to, in, burst) != burst) {
+    if (to->ops->rx_burst(to, 0, in, burst) != burst) {
         give_up("a burst did not arrive");
     }
     t[4] = stamp();
     to->ops->frame_free(to, in, burst);
     t[5] = stamp();
-    (void)to->ops->rx_burst(to, in, burst);
+    (void)to->ops->rx_burst(to, 0, in, burst);
     t[6] = stamp();
     run->cycles[CALL_ALLOC][at] = ticks(run, t[0], t[1]);
     run->cycles[CALL_TX][at] = ticks(run, t[2], t[3]);

@@ -17,6 +17,9 @@
  * nobody, and answer each frame with an ICMP message, on the sender's processor where the interface
  * is a veth. So we hold that port on that interface, with a filter that takes nothing.
  *
+ * Queues: a socket each. They are a fanout group: the kernel chooses the socket by a hash of a
+ * frame's addresses, the same for both directions of a pair of nodes.
+ *
  * The carrier is the interface's, and says nothing of who listens at the other end.
  */
 #include <errno.h>
@@ -228,18 +231,21 @@ static void descriptors_note(const struct dpdk_port *port, struct descriptors *a
     }
 }
 
-static int descriptors_new(const struct dpdk_port *port, const struct descriptors *all)
+/* DPDK opens one socket a queue, in their order, each on the lowest free descriptor. */
+static bool descriptors_new(struct dpdk_port *port, const struct descriptors *all)
 {
+    uint16_t queue = 0;
+
     for (int i = 0; i < DESCRIPTORS_SEARCHED && all->first >= 0; i++) {
-        if (!all->known[i] && socket_is_ours(port, all->first + i)) {
-            return all->first + i;
+        if (queue < port->queue_count && !all->known[i] && socket_is_ours(port, all->first + i)) {
+            port->queues[queue++].socket_fd = all->first + i;
         }
     }
-    return -1;
+    return queue == port->queue_count;
 }
 
 /* All but UDP over IPv4 without options to our port is not even put into the ring. */
-static sf_status socket_filter(struct dpdk_port *port)
+static sf_status socket_filter(struct dpdk_port *port, int fd)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12), /* Ethernet's type */
@@ -254,22 +260,46 @@ static sf_status socket_filter(struct dpdk_port *port)
     struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
     int yes = 1;
 
-    if (setsockopt(port->socket_fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0) {
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0) {
         return dpdk__port_refuse(port, SF_IO, "the kernel takes no socket filter: %s",
                                  strerror(errno));
     }
     /* Kernels before 4.20 do not know this; then the filter and our checks have more to do. */
-    (void)setsockopt(port->socket_fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof(yes));
+    (void)setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof(yes));
     return SF_OK;
 }
 
 /* The kernel leaves frames in the ring that would be more than the socket may hold. */
-static void socket_widen(struct dpdk_port *port, uint32_t ring_bytes)
+static void socket_widen(int fd, uint32_t ring_bytes)
 {
     int bytes = (int)ring_bytes;
 
-    if (setsockopt(port->socket_fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) != 0) {
-        (void)setsockopt(port->socket_fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) != 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    }
+}
+
+/* Else whoever sleeps on the socket would wake for that again and again. */
+static void queues_forget_error(const struct dpdk_port *port)
+{
+    for (uint16_t i = 0; i < port->queue_count; i++) {
+        int error;
+        socklen_t bytes = sizeof(error);
+
+        (void)getsockopt(port->queues[i].socket_fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
+    }
+}
+
+static void queues_kick(const struct dpdk_port *port)
+{
+    for (uint16_t i = 0; i < port->queue_count; i++) {
+        struct dpdk_queue *queue = &port->queues[i];
+        uint64_t sent = __atomic_load_n(&queue->stats.tx_frames, __ATOMIC_RELAXED);
+
+        if (queue->tx_kicked != sent) {
+            queue->tx_kicked = sent;
+            (void)sendto(queue->socket_fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+        }
     }
 }
 
@@ -278,7 +308,7 @@ static void packet_look(struct dpdk_port *port)
     struct ifreq ask;
     bool up;
 
-    port->look_next = rte_rdtsc() + port->look_ticks;
+    __atomic_store_n(&port->look_next, rte_rdtsc() + port->look_ticks, __ATOMIC_RELAXED);
     if (!port->running) {
         dpdk__port_carrier(port, false);
         return;
@@ -286,39 +316,42 @@ static void packet_look(struct dpdk_port *port)
     up = interface_ask(port, SIOCGIFFLAGS, &ask) && (ask.ifr_flags & IFF_UP) != 0 &&
          (ask.ifr_flags & IFF_RUNNING) != 0;
     if (!port->up) {
-        int error;
-        socklen_t bytes = sizeof(error);
-
-        /* Else whoever sleeps on the socket would wake for that again and again. */
-        (void)getsockopt(port->socket_fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
+        queues_forget_error(port);
         /* An interface that was removed and made anew is another one. */
-        up = up && socket_is_ours(port, port->socket_fd);
+        up = up && socket_is_ours(port, port->queues[0].socket_fd);
     }
     dpdk__port_carrier(port, up);
-    if (up && port->tx_kicked != port->stats.tx_frames) {
-        port->tx_kicked = port->stats.tx_frames;
-        (void)sendto(port->socket_fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
+    if (up) {
+        queues_kick(port);
     }
 }
 
 /* The kernel forgets what it has told. */
 static void packet_stats_read(struct dpdk_port *port)
 {
-    struct tpacket_stats lost = {0};
-    socklen_t bytes = sizeof(lost);
+    for (uint16_t i = 0; i < port->queue_count; i++) {
+        struct tpacket_stats lost = {0};
+        socklen_t bytes = sizeof(lost);
+        int fd = port->queues[i].socket_fd;
 
-    if (port->socket_fd >= 0 &&
-        getsockopt(port->socket_fd, SOL_PACKET, PACKET_STATISTICS, &lost, &bytes) == 0) {
-        port->stats.rx_missed += lost.tp_drops;
+        if (fd >= 0 && getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &lost, &bytes) == 0) {
+            port->stats.rx_missed += lost.tp_drops;
+        }
     }
 }
 
 /* The kernel makes the socket readable while the ring holds a frame, armed or not. */
-static int af_packet_wait_fd(struct link *link, bool arm)
+static int af_packet_wait_fd(struct link *link, uint16_t queue, bool arm)
 {
     const struct dpdk_port *port = link->impl;
+    struct dpdk_queue *q = &port->queues[queue];
+    int fd = -1;
 
-    return arm && port->running && port->up && !port->closed ? port->socket_fd : -1;
+    if (arm && dpdk__queue_enter(port, q)) {
+        fd = port->running && port->up && !port->closed ? q->socket_fd : -1;
+        dpdk__queue_leave(port, q);
+    }
+    return fd;
 }
 
 /* --- open ---------------------------------------------------------------------------------------
@@ -328,30 +361,34 @@ static sf_status device_create(struct dpdk_port *port, bool large)
 {
     static uint32_t number;
     struct descriptors before;
-    char arguments[128];
-    sf_status st;
+    char arguments[160];
+    sf_status st = SF_OK;
 
     (void)snprintf(port->device, sizeof(port->device), "net_af_packet%u", number++);
     (void)snprintf(
-        arguments, sizeof(arguments), "iface=%s,blocksz=%u,framesz=%u,framecnt=%u,qdisc_bypass=1",
-        port->interface, large ? BLOCK_LARGE_BYTES : BLOCK_SMALL_BYTES,
+        arguments, sizeof(arguments),
+        "iface=%s,qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u,qdisc_bypass=1", port->interface,
+        port->queue_count, large ? BLOCK_LARGE_BYTES : BLOCK_SMALL_BYTES,
         large ? FRAME_LARGE_BYTES : FRAME_SMALL_BYTES, large ? FRAMES_LARGE : FRAMES_SMALL);
     descriptors_note(port, &before);
     dpdk__log_catch();
     if (rte_vdev_init(port->device, arguments) != 0 ||
         rte_eth_dev_get_port_by_name(port->device, &port->number) != 0) {
         port->device[0] = '\0';
-        return dpdk__port_fail(port, SF_IO,
-                               "cannot make the device (the rings are 4 to 11 MB of locked memory: "
-                               "without CAP_IPC_LOCK, look at ulimit -l)");
+        return dpdk__port_fail(
+            port, SF_IO,
+            "cannot make the device (the rings are 4 to 11 MB of locked memory a queue: "
+            "without CAP_IPC_LOCK, look at ulimit -l)");
     }
     (void)dpdk__log_caught();
-    port->socket_fd = descriptors_new(port, &before);
-    if (port->socket_fd < 0) {
-        return dpdk__port_refuse(port, SF_IO, "DPDK's packet socket is not to be found");
+    if (!descriptors_new(port, &before)) {
+        return dpdk__port_refuse(port, SF_IO, "DPDK's packet sockets are not to be found");
     }
-    st = socket_filter(port);
-    socket_widen(port, large ? FRAME_LARGE_BYTES * FRAMES_LARGE : FRAME_SMALL_BYTES * FRAMES_SMALL);
+    for (uint16_t i = 0; st == SF_OK && i < port->queue_count; i++) {
+        st = socket_filter(port, port->queues[i].socket_fd);
+        socket_widen(port->queues[i].socket_fd,
+                     large ? FRAME_LARGE_BYTES * FRAMES_LARGE : FRAME_SMALL_BYTES * FRAMES_SMALL);
+    }
     return st;
 }
 
@@ -373,8 +410,8 @@ static sf_status port_open(struct dpdk_port *port, const struct link_config *con
     return st != SF_OK ? st : ether_start(port, &start);
 }
 
-static sf_status af_packet_open(struct link *link, const struct link_config *config,
-                                const char **out_text)
+static sf_status af_packet_open_locked(struct link *link, const struct link_config *config,
+                                       const char **out_text)
 {
     sf_status st = ether_create(link, config, &af_packet, out_text);
     struct dpdk_port *port = link->impl;
@@ -388,6 +425,17 @@ static sf_status af_packet_open(struct link *link, const struct link_config *con
     if (st != SF_OK) {
         ether_remove(port);
     }
+    return st;
+}
+
+static sf_status af_packet_open(struct link *link, const struct link_config *config,
+                                const char **out_text)
+{
+    sf_status st;
+
+    dpdk__control_lock();
+    st = af_packet_open_locked(link, config, out_text);
+    dpdk__control_unlock();
     return st;
 }
 

@@ -65,7 +65,7 @@ static void send_one(struct link *link, uint16_t peer)
     memset(frame.data, 7, 50);
     frame.length = 50;
     frame.peer = peer;
-    assert_int_equal(link->ops->tx_burst(link, &frame, 1), 1);
+    assert_int_equal(link->ops->tx_burst(link, 0, &frame, 1), 1);
 }
 
 static uint32_t receive(struct link *link)
@@ -74,7 +74,7 @@ static uint32_t receive(struct link *link)
     uint32_t count = 0;
 
     for (int i = 0; i < 100; i++) {
-        if (link->ops->rx_burst(link, &frame, 1) == 1) {
+        if (link->ops->rx_burst(link, 0, &frame, 1) == 1) {
             link->ops->frame_free(link, &frame, 1);
             count++;
         }
@@ -100,7 +100,7 @@ static void changes_are_seen_and_counted(void **state)
         await(&a, false);
         await(&b, false);
         send_one(&a, B);
-        assert_int_equal(a.ops->wait_fd(&a, true), -1);
+        assert_int_equal(a.ops->wait_fd(&a, 0, true), -1);
         assert_true(veth_ip(whose, "link set fab0 up"));
         await(&a, true);
         await(&b, true);
@@ -194,13 +194,13 @@ static void a_sleeper_sleeps_after_the_carrier_was_gone(void **state)
     assert_true(veth_ip(A, "link set fab0 up"));
     await(&a, true);
     await(&b, true);
-    wait.fd = a.ops->wait_fd(&a, true);
+    wait.fd = a.ops->wait_fd(&a, 0, true);
     assert_true(wait.fd >= 0);
     assert_int_equal(poll(&wait, 1, 50), 0);
     send_one(&b, A);
     assert_int_equal(poll(&wait, 1, 2000), 1);
     assert_int_equal(wait.revents, POLLIN);
-    assert_int_equal(a.ops->wait_fd(&a, false), -1);
+    assert_int_equal(a.ops->wait_fd(&a, 0, false), -1);
     assert_int_equal(receive(&a), 1);
     end_link(&a);
     end_link(&b);

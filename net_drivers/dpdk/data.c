@@ -70,10 +70,10 @@ void dpdk__frame_free(struct link *link, struct link_frame frames[], uint16_t co
  * before their tx_burst returns (memif, af_packet): their free takes one of the two references to
  * the segment, ours is left, and no pool ever sees it.
  */
-static void tail_chain(struct dpdk_port *port, struct rte_mbuf *mbuf,
+static void tail_chain(struct dpdk_queue *queue, struct rte_mbuf *mbuf,
                        const struct link_frame *frame, uint16_t index)
 {
-    struct rte_mbuf *segment = &port->tails[index].segment;
+    struct rte_mbuf *segment = &queue->tails[index].segment;
 
     segment->buf_addr = (void *)(uintptr_t)frame->tail;
     segment->buf_len = (uint16_t)frame->tail_length;
@@ -131,7 +131,7 @@ static void header_write(const struct dpdk_port *port, const struct dpdk_peer *p
 
     if (likely(!port->udp)) {
         point_write(port, frame, packet, payload_bytes);
-    } else if (port->tx_unsummed) {
+    } else if (__atomic_load_n(&port->tx_unsummed, __ATOMIC_RELAXED)) {
         format_udp_write_unsummed(&peer->to, packet, payload_bytes);
         mbuf->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
         mbuf->l2_len = RTE_ETHER_HDR_LEN;
@@ -146,9 +146,10 @@ static void header_write(const struct dpdk_port *port, const struct dpdk_peer *p
  * the frame says: a received frame that is sent on has it elsewhere than one from frame_alloc, with
  * just the room of the header it came with in front. index: of the packet in the burst.
  */
-static bool frame_wrap(struct dpdk_port *port, const struct link_frame *frame, uint16_t index)
+static bool frame_wrap(const struct dpdk_port *port, struct dpdk_queue *queue,
+                       const struct link_frame *frame, uint16_t index)
 {
-    const struct dpdk_peer *peer = dpdk__peer_of_node(&port->peers, frame->peer);
+    const struct dpdk_peer *peer = dpdk__peer_of_node(&port->peers, &queue->last, frame->peer);
     struct rte_mbuf *mbuf = frame->driver;
     uint8_t *packet;
 
@@ -164,8 +165,8 @@ static bool frame_wrap(struct dpdk_port *port, const struct link_frame *frame, u
     mbuf->ol_flags = 0; /* what the device said of it when it came */
     header_write(port, peer, frame, mbuf, packet);
     if (frame->tail_length != 0) {
-        if (port->tails != NULL) {
-            tail_chain(port, mbuf, frame, index);
+        if (queue->tails != NULL) {
+            tail_chain(queue, mbuf, frame, index);
         } else {
             tail_copy(mbuf, frame);
         }
@@ -173,17 +174,26 @@ static bool frame_wrap(struct dpdk_port *port, const struct link_frame *frame, u
     return true;
 }
 
-static uint16_t packets_send(struct dpdk_port *port, struct rte_mbuf *packets[], uint16_t count)
+static uint16_t packets_send(struct dpdk_port *port, const struct dpdk_queue *queue,
+                             struct rte_mbuf *packets[], uint16_t count)
 {
-    if (port->tx_unsummed) {
+    if (__atomic_load_n(&port->tx_unsummed, __ATOMIC_RELAXED)) {
         /* For devices that want the packet or its descriptor changed first. */
-        uint16_t good = rte_eth_tx_prepare(port->number, 0, packets, count);
+        uint16_t good = rte_eth_tx_prepare(port->number, queue->index, packets, count);
 
-        /* It cannot do what it said it can: from now on we do. The caller comes again. */
-        port->tx_unsummed = good == count;
+        if (good < count) {
+            /* It cannot do what it said it can: from now on we do. The caller comes again. */
+            __atomic_store_n(&port->tx_unsummed, false, __ATOMIC_RELAXED);
+        }
         count = good;
     }
-    return rte_eth_tx_burst(port->number, 0, packets, count);
+    return rte_eth_tx_burst(port->number, queue->index, packets, count);
+}
+
+/* Written by whoever has the queue, read by anybody. */
+static void stat_add(uint64_t *stat, uint64_t count)
+{
+    __atomic_store_n(stat, *stat + count, __ATOMIC_RELAXED);
 }
 
 /* A burst under way. Frames to nobody are not in packets. */
@@ -193,7 +203,7 @@ struct burst {
 };
 
 /* Frames in front of the first packet the device did not take: sent, or dropped. */
-static void burst_settle(struct dpdk_port *port, struct link_frame frames[], uint16_t taken,
+static void burst_settle(struct dpdk_queue *queue, struct link_frame frames[], uint16_t taken,
                          const struct burst *burst, uint16_t sent)
 {
     uint64_t bytes = 0;
@@ -209,43 +219,35 @@ static void burst_settle(struct dpdk_port *port, struct link_frame frames[], uin
         frames[i].driver = NULL;
         frames[i].data = NULL;
     }
-    port->stats.tx_frames += sent;
-    port->stats.tx_bytes += bytes;
-    port->stats.tx_dropped += taken - sent;
+    stat_add(&queue->stats.tx_frames, sent);
+    stat_add(&queue->stats.tx_bytes, bytes);
+    stat_add(&queue->stats.tx_dropped, taken - sent);
 }
 
 static void look_if_due(struct dpdk_port *port)
 {
-    if (unlikely(rte_rdtsc() >= port->look_next)) {
-        port->look(port);
+    if (unlikely(rte_rdtsc() >= __atomic_load_n(&port->look_next, __ATOMIC_RELAXED))) {
+        dpdk__look_try(port);
     }
 }
 
-uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t count)
+/* As dpdk__tx_burst, of a queue that was entered. */
+static uint16_t frames_send(struct dpdk_port *port, struct dpdk_queue *queue,
+                            struct link_frame frames[], uint16_t count)
 {
-    struct dpdk_port *port = link->impl;
     struct burst burst;
     uint16_t sent = 0;
     uint16_t n = 0;
     uint16_t i;
 
-    assert(count <= LINK_BURST_MAX);
-    if (port->closed) {
-        return 0;
-    }
-    /* Reading the time stamp is a good part of what we add to a frame. Whoever sends also receives,
-     * and looks then. */
-    if (unlikely(++port->tx_calls % TX_CALLS_A_LOOK == 0)) {
-        look_if_due(port);
-    }
     for (i = 0; i < count && likely(frame_fits(port, &frames[i])); i++) {
-        if (likely(port->up) && likely(frame_wrap(port, &frames[i], n))) {
+        if (likely(port->up) && likely(frame_wrap(port, queue, &frames[i], n))) {
             burst.packets[n] = frames[i].driver;
             burst.indexes[n++] = i;
         }
     }
     if (n != 0) {
-        sent = packets_send(port, burst.packets, n);
+        sent = packets_send(port, queue, burst.packets, n);
     }
     if (unlikely(sent < n)) {
         i = burst.indexes[sent];
@@ -253,8 +255,31 @@ uint16_t dpdk__tx_burst(struct link *link, struct link_frame frames[], uint16_t 
             tail_unchain(burst.packets[k]);
         }
     }
-    burst_settle(port, frames, i, &burst, sent);
+    burst_settle(queue, frames, i, &burst, sent);
     return i;
+}
+
+uint16_t dpdk__tx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
+                        uint16_t count)
+{
+    struct dpdk_port *port = link->impl;
+    struct dpdk_queue *q = &port->queues[queue];
+    uint16_t taken = 0;
+
+    assert(queue < port->queue_count);
+    assert(count <= LINK_BURST_MAX);
+    /* Reading the time stamp is a good part of what we add to a frame. Whoever sends also receives,
+     * and looks then. */
+    if (unlikely(++q->tx_calls % TX_CALLS_A_LOOK == 0)) {
+        look_if_due(port);
+    }
+    if (likely(dpdk__queue_enter(port, q))) {
+        if (likely(!port->closed)) {
+            taken = frames_send(port, q, frames, count);
+        }
+        dpdk__queue_leave(port, q);
+    }
+    return taken;
 }
 
 /* Only a plain "good" counts: a device may also say nothing, bad, or that there was no checksum. */
@@ -265,7 +290,8 @@ static bool sum_is_known(const struct dpdk_port *port, const struct rte_mbuf *mb
 }
 
 /* False: not a frame to us from a peer we know. */
-static bool frame_unwrap(struct dpdk_port *port, struct rte_mbuf *mbuf, struct link_frame *frame)
+static bool frame_unwrap(const struct dpdk_port *port, struct dpdk_queue *queue,
+                         struct rte_mbuf *mbuf, struct link_frame *frame)
 {
     const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
     const struct dpdk_peer *peer;
@@ -280,12 +306,12 @@ static bool frame_unwrap(struct dpdk_port *port, struct rte_mbuf *mbuf, struct l
                              &payload_bytes)) {
             return false;
         }
-        peer = dpdk__peer_of_ipv4(&port->peers, ipv4);
+        peer = dpdk__peer_of_ipv4(&port->peers, &queue->last, ipv4);
     } else {
         if (!format_point_read(packet, mbuf->data_len, port->node_id, &source, &payload_bytes)) {
             return false;
         }
-        peer = dpdk__peer_of_node(&port->peers, source);
+        peer = dpdk__peer_of_node(&port->peers, &queue->last, source);
     }
     if (peer == NULL || payload_bytes > port->mtu_bytes) {
         return false;
@@ -300,39 +326,50 @@ static bool frame_unwrap(struct dpdk_port *port, struct rte_mbuf *mbuf, struct l
     return true;
 }
 
-uint16_t dpdk__rx_burst(struct link *link, struct link_frame frames[], uint16_t count)
+/* As dpdk__rx_burst, of a queue that was entered. */
+static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *queue,
+                               struct link_frame frames[], uint16_t count)
 {
-    struct dpdk_port *port = link->impl;
     struct rte_mbuf *packets[LINK_BURST_MAX];
-    uint16_t packet_count;
+    uint16_t packet_count = rte_eth_rx_burst(port->number, queue->index, packets, count);
     uint64_t bytes = 0;
     uint16_t got = 0;
 
-    assert(count <= LINK_BURST_MAX);
-    if (port->closed) {
-        return 0;
-    }
-    if (!port->running || unlikely(++port->rx_calls % RX_CALLS_A_LOOK == 0)) {
-        look_if_due(port);
-        if (!port->running) {
-            return 0;
-        }
-    }
-    packet_count = rte_eth_rx_burst(port->number, 0, packets, count);
     if (packet_count == 0) {
         return 0;
     }
     for (uint16_t i = 0; i < packet_count; i++) {
-        if (likely(frame_unwrap(port, packets[i], &frames[got]))) {
+        if (likely(frame_unwrap(port, queue, packets[i], &frames[got]))) {
             bytes += frames[got].length;
             got++;
         } else {
             rte_pktmbuf_free(packets[i]);
         }
     }
-    port->stats.rx_frames += got;
-    port->stats.rx_bytes += bytes;
-    port->stats.rx_rejected += packet_count - got;
+    stat_add(&queue->stats.rx_frames, got);
+    stat_add(&queue->stats.rx_bytes, bytes);
+    stat_add(&queue->stats.rx_rejected, packet_count - got);
+    return got;
+}
+
+uint16_t dpdk__rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
+                        uint16_t count)
+{
+    struct dpdk_port *port = link->impl;
+    struct dpdk_queue *q = &port->queues[queue];
+    uint16_t got = 0;
+
+    assert(queue < port->queue_count);
+    assert(count <= LINK_BURST_MAX);
+    if (unlikely(!port->running || ++q->rx_calls % RX_CALLS_A_LOOK == 0)) {
+        look_if_due(port);
+    }
+    if (likely(dpdk__queue_enter(port, q))) {
+        if (likely(port->running && !port->closed)) {
+            got = frames_receive(port, q, frames, count);
+        }
+        dpdk__queue_leave(port, q);
+    }
     return got;
 }
 

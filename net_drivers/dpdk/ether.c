@@ -13,7 +13,7 @@ static void ether_look(struct dpdk_port *port)
 {
     struct rte_eth_link state = {0};
 
-    port->look_next = rte_rdtsc() + port->look_ticks;
+    __atomic_store_n(&port->look_next, rte_rdtsc() + port->look_ticks, __ATOMIC_RELAXED);
     dpdk__port_carrier(port, port->running && rte_eth_link_get_nowait(port->number, &state) == 0 &&
                                  state.link_status == RTE_ETH_LINK_UP);
 }
@@ -95,13 +95,32 @@ static void abilities_take(struct dpdk_port *port, const struct rte_eth_dev_info
         (strncmp(port->device, "net_", 4) == 0 || ether_pci_messages(port->device));
 }
 
+/*
+ * As many queues as wanted, if the device has them. One that spreads what comes by a hash of the
+ * addresses is told to; others have ways of their own (the sockets of af_packet, a virtual
+ * machine's host), or use one queue for all.
+ */
+static void queues_settle(struct dpdk_port *port, const struct rte_eth_dev_info *info,
+                          struct rte_eth_conf *conf)
+{
+    uint64_t hashes = RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_IPV4;
+    uint16_t most = RTE_MIN(info->max_rx_queues, info->max_tx_queues);
+
+    port->queue_count = RTE_MAX(RTE_MIN(port->queue_count, most), 1);
+    hashes &= info->flow_type_rss_offloads;
+    if (port->queue_count > 1 && hashes != 0) {
+        conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf->rx_adv_conf.rss_conf.rss_hf = hashes;
+    }
+}
+
 static sf_status port_configure(struct dpdk_port *port, const struct ether_start *how)
 {
     uint16_t frames[2] = {how->ring_frames, how->ring_frames};
     struct rte_eth_conf conf = {0};
     struct rte_eth_dev_info info;
 
-    if (!how->any_device) {
+    if (!how->any_device && port->queue_count == 1) {
         return dpdk__port_configure(port, &conf, how->ring_frames, how->ring_frames);
     }
     dpdk__log_catch();
@@ -110,13 +129,18 @@ static sf_status port_configure(struct dpdk_port *port, const struct ether_start
         return dpdk__port_fail(port, SF_IO, "the device says nothing of itself");
     }
     (void)dpdk__log_caught();
-    abilities_take(port, &info, &conf);
+    if (how->any_device) {
+        abilities_take(port, &info, &conf);
+    }
+    queues_settle(port, &info, &conf);
     return dpdk__port_configure(port, &conf, frames[0], frames[1]);
 }
 
 sf_status ether_start(struct dpdk_port *port, const struct ether_start *how)
 {
-    sf_status st = dpdk__port_pool(port, how->pool_frames, how->pool_packet_bytes);
+    uint32_t queues = how->kept ? port->queue_count : 1u;
+    sf_status st =
+        dpdk__port_pool(port, queues * (how->pool_frames + 1) - 1, how->pool_packet_bytes);
 
     if (st == SF_OK) {
         st = port_configure(port, how);
@@ -155,11 +179,19 @@ void ether_remove(struct dpdk_port *port)
     }
     (void)dpdk__log_caught();
     port->running = false;
-    port->socket_fd = -1;
+    for (uint16_t i = 0; i < port->queue_count; i++) {
+        port->queues[i].socket_fd = -1;
+    }
     port->device[0] = '\0';
 }
 
 void ether_stop(struct link *link)
 {
-    ether_remove(link->impl);
+    struct dpdk_port *port = link->impl;
+
+    dpdk__control_lock();
+    dpdk__queues_hold(port);
+    ether_remove(port);
+    dpdk__queues_release(port);
+    dpdk__control_unlock();
 }

@@ -29,12 +29,13 @@ struct ether_kind {
 };
 
 struct ether_start {
-    uint32_t pool_frames;
+    uint32_t pool_frames;       /* kept: for each queue */
     uint32_t pool_packet_bytes; /* largest packet a pool frame takes */
     uint16_t ring_frames;       /* of each queue */
     /* Of a device we know nothing of: its limits are asked for, the MTU is set, and what it can do
      * (checksums, interrupts for the carrier) is used. */
     bool any_device;
+    bool kept; /* packets are in the device's rings, so each queue takes more of them */
 };
 
 /* Makes the port object of a link, the configuration checked. Fini copes with a failure. */

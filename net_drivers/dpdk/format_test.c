@@ -209,6 +209,7 @@ static void cut_and_random_packets_are_never_frames(void **state)
 static void a_thousand_peers_are_found_by_id_and_by_address(void **state)
 {
     struct dpdk_peers peers = {0};
+    struct dpdk_peer_last last;
 
     (void)state;
     assert_int_equal(dpdk__peers_init(&peers, DPDK_PEERS_MAX), SF_OK);
@@ -225,9 +226,10 @@ static void a_thousand_peers_are_found_by_id_and_by_address(void **state)
         dpdk__peers_remove(&peers, (uint16_t)(i * 61 + 1));
     }
     dpdk__peers_remove(&peers, 65535);
+    dpdk__peer_forget(&last);
     for (uint32_t i = 0; i < DPDK_PEERS_MAX; i++) {
-        const struct dpdk_peer *by_node = dpdk__peer_of_node(&peers, (uint16_t)(i * 61 + 1));
-        const struct dpdk_peer *by_ipv4 = dpdk__peer_of_ipv4(&peers, 0x0a4e0000u + i * 256);
+        const struct dpdk_peer *by_node = dpdk__peer_of_node(&peers, &last, (uint16_t)(i * 61 + 1));
+        const struct dpdk_peer *by_ipv4 = dpdk__peer_of_ipv4(&peers, &last, 0x0a4e0000u + i * 256);
 
         assert_ptr_equal(by_node, by_ipv4);
         if (i % 2 == 0) {

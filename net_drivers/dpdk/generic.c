@@ -58,13 +58,14 @@ static sf_status virtual_make(struct dpdk_port *port, const char *device)
     return SF_OK;
 }
 
-static sf_status generic_open(struct link *link, const struct link_config *config,
-                              const char **out_text)
+static sf_status generic_open_locked(struct link *link, const struct link_config *config,
+                                     const char **out_text)
 {
     struct ether_start start = {
         .pool_frames = POOL_FRAMES,
         .ring_frames = RING_FRAMES,
         .any_device = true,
+        .kept = true,
     };
     sf_status st = ether_create(link, config, &generic, out_text);
     struct dpdk_port *port = link->impl;
@@ -83,6 +84,17 @@ static sf_status generic_open(struct link *link, const struct link_config *confi
     if (st != SF_OK) {
         ether_remove(port);
     }
+    return st;
+}
+
+static sf_status generic_open(struct link *link, const struct link_config *config,
+                              const char **out_text)
+{
+    sf_status st;
+
+    dpdk__control_lock();
+    st = generic_open_locked(link, config, out_text);
+    dpdk__control_unlock();
     return st;
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* rte_intr_fd_get is new in this version of DPDK. */
+#define ALLOW_EXPERIMENTAL_API
 /*
  * memif.c - shared memory between two processes of one machine, by DPDK's net_memif.
  *
@@ -8,8 +10,11 @@
  * starts its port again and again, RETRY_MICROSECONDS apart, until there is a control connection,
  * and anew when it was lost.
  *
- * The control connection is served on the caller's thread (intr.h), at most every
- * LOOK_MICROSECONDS, from is_up and the bursts: nothing changes behind a burst's back.
+ * The control connection is served on a caller's thread (intr.h), at most every LOOK_MICROSECONDS,
+ * from is_up and the bursts, while no other burst is under way: nothing changes behind its back.
+ *
+ * Queues: what is sent on queue i arrives on queue i. Both sides must have the same number; a link
+ * whose sides differ does not come up.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -71,10 +76,19 @@ static void sigpipe_restore(const sigset_t *before, bool was_pending)
     (void)pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
+/*
+ * With as many queues at the other side: a ring that the other one did not bring would be another
+ * queue's. Rings come with a descriptor each.
+ */
 static bool carrier(const struct dpdk_port *port)
 {
     struct rte_eth_link state = {0};
 
+    for (uint16_t i = 1; i < port->queue_count; i++) {
+        if (rte_intr_fd_get(port->queues[i].rx_interrupt) < 0) {
+            return false;
+        }
+    }
     return rte_eth_link_get_nowait(port->number, &state) == 0 &&
            state.link_status == RTE_ETH_LINK_UP;
 }
@@ -100,10 +114,11 @@ static void memif_look(struct dpdk_port *port)
     sigset_t signals;
     bool was_pending;
 
-    port->look_next = now + dpdk__ticks(LOOK_MICROSECONDS);
+    __atomic_store_n(&port->look_next, now + dpdk__ticks(LOOK_MICROSECONDS), __ATOMIC_RELAXED);
     if (port->up && !dpdk__intr_ready(&port->intr)) {
         return;
     }
+    dpdk__queues_hold(port);
     dpdk__log_catch();
     was_pending = sigpipe_block(&signals);
     dpdk__intr_enter(&port->intr);
@@ -116,6 +131,7 @@ static void memif_look(struct dpdk_port *port)
     sigpipe_restore(&signals, was_pending);
     (void)dpdk__log_caught();
     dpdk__port_carrier(port, port->running && carrier(port));
+    dpdk__queues_release(port);
 }
 
 /* DPDK's argument parser has no quoting, its socket check wants a folder. */
@@ -251,8 +267,8 @@ static void device_remove(struct dpdk_port *port)
     port->device[0] = '\0';
 }
 
-static sf_status open_as(struct link *link, const struct link_config *config, bool udp,
-                         const char **out_text)
+static sf_status open_locked(struct link *link, const struct link_config *config, bool udp,
+                             const char **out_text)
 {
     sf_status st = dpdk__port_create(link, config, "memif", out_text);
     struct dpdk_port *port = link->impl;
@@ -284,6 +300,17 @@ static sf_status open_as(struct link *link, const struct link_config *config, bo
     return st;
 }
 
+static sf_status open_as(struct link *link, const struct link_config *config, bool udp,
+                         const char **out_text)
+{
+    sf_status st;
+
+    dpdk__control_lock();
+    st = open_locked(link, config, udp, out_text);
+    dpdk__control_unlock();
+    return st;
+}
+
 static sf_status memif_open(struct link *link, const struct link_config *config,
                             const char **out_text)
 {
@@ -298,7 +325,13 @@ static sf_status memif_udp_open(struct link *link, const struct link_config *con
 
 static void memif_stop(struct link *link)
 {
-    device_remove(link->impl);
+    struct dpdk_port *port = link->impl;
+
+    dpdk__control_lock();
+    dpdk__queues_hold(port);
+    device_remove(port);
+    dpdk__queues_release(port);
+    dpdk__control_unlock();
 }
 
 #define MEMIF_OPS(driver_name, open_function)                                                      \

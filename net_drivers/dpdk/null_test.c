@@ -61,8 +61,8 @@ static void frames_are_taken_and_what_comes_is_rejected(void **state)
             frames[k].length = frames[k].capacity;
             frames[k].peer = 2;
         }
-        assert_int_equal(link.ops->tx_burst(&link, frames, LINK_BURST_MAX), LINK_BURST_MAX);
-        assert_int_equal(link.ops->rx_burst(&link, frames, LINK_BURST_MAX), 0);
+        assert_int_equal(link.ops->tx_burst(&link, 0, frames, LINK_BURST_MAX), LINK_BURST_MAX);
+        assert_int_equal(link.ops->rx_burst(&link, 0, frames, LINK_BURST_MAX), 0);
     }
     link.ops->stats(&link, &stats);
     assert_int_equal(stats.tx_frames, 1000 * LINK_BURST_MAX);

@@ -8,12 +8,9 @@
 #define PLACES (2u * DPDK_PEERS_MAX)
 #define NODE_IDS 65536u
 
-static void last_forget(struct dpdk_peers *peers)
+void dpdk__peer_forget(struct dpdk_peer_last *last)
 {
-    peers->last_node = NULL;
-    peers->last_ipv4 = NULL;
-    peers->last_node_key = UINT32_MAX;
-    peers->last_ipv4_key = UINT64_MAX;
+    *last = (struct dpdk_peer_last){.node_key = UINT32_MAX, .ipv4_key = UINT64_MAX};
 }
 
 sf_status dpdk__peers_init(struct dpdk_peers *peers, uint32_t count_max)
@@ -23,7 +20,6 @@ sf_status dpdk__peers_init(struct dpdk_peers *peers, uint32_t count_max)
 
     peers->count = 0;
     peers->count_max = count_max;
-    last_forget(peers);
     peers->items = calloc(count_max, sizeof(*peers->items));
     peers->by_node = calloc(NODE_IDS, sizeof(*peers->by_node));
     peers->by_ipv4 = calloc(PLACES, sizeof(*peers->by_ipv4));
@@ -59,8 +55,11 @@ static void place_take(struct dpdk_peers *peers, uint32_t index)
 
 sf_status dpdk__peers_add(struct dpdk_peers *peers, const struct dpdk_peer *peer)
 {
-    if (dpdk__peer_of_node(peers, peer->node_id) != NULL ||
-        dpdk__peer_of_ipv4(peers, peer->ipv4) != NULL) {
+    struct dpdk_peer_last last;
+
+    dpdk__peer_forget(&last);
+    if (dpdk__peer_seek_node(peers, &last, peer->node_id) != NULL ||
+        dpdk__peer_seek_ipv4(peers, &last, peer->ipv4) != NULL) {
         return SF_EXISTS;
     }
     if (peers->count == peers->count_max) {
@@ -80,7 +79,6 @@ void dpdk__peers_remove(struct dpdk_peers *peers, uint16_t node_id)
     if (index-- == 0) {
         return;
     }
-    last_forget(peers);
     peers->by_node[node_id] = 0;
     peers->count--;
     if (index != peers->count) {
@@ -93,19 +91,21 @@ void dpdk__peers_remove(struct dpdk_peers *peers, uint16_t node_id)
     }
 }
 
-const struct dpdk_peer *dpdk__peer_seek_node(struct dpdk_peers *peers, uint16_t node_id)
+const struct dpdk_peer *dpdk__peer_seek_node(const struct dpdk_peers *peers,
+                                             struct dpdk_peer_last *last, uint16_t node_id)
 {
     uint32_t index = peers->by_node[node_id];
 
     if (index == 0) {
         return NULL;
     }
-    peers->last_node = &peers->items[index - 1];
-    peers->last_node_key = node_id;
-    return peers->last_node;
+    last->node = &peers->items[index - 1];
+    last->node_key = node_id;
+    return last->node;
 }
 
-const struct dpdk_peer *dpdk__peer_seek_ipv4(struct dpdk_peers *peers, uint32_t ipv4)
+const struct dpdk_peer *dpdk__peer_seek_ipv4(const struct dpdk_peers *peers,
+                                             struct dpdk_peer_last *last, uint32_t ipv4)
 {
     for (uint32_t place = place_first(ipv4);; place = (place + 1) % PLACES) {
         uint32_t index = peers->by_ipv4[place];
@@ -114,9 +114,9 @@ const struct dpdk_peer *dpdk__peer_seek_ipv4(struct dpdk_peers *peers, uint32_t 
             return NULL;
         }
         if (peers->items[index - 1].ipv4 == ipv4) {
-            peers->last_ipv4 = &peers->items[index - 1];
-            peers->last_ipv4_key = ipv4;
-            return peers->last_ipv4;
+            last->ipv4 = &peers->items[index - 1];
+            last->ipv4_key = ipv4;
+            return last->ipv4;
         }
     }
 }

@@ -10,6 +10,7 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_lcore.h>
 
 #include "link/dpdk.h"
 #include "log.h"
@@ -206,6 +207,22 @@ sf_status link_dpdk_start(const struct link_dpdk_options *options, const char **
     }
     started = true;
     return SF_OK;
+}
+
+/* A pool's cache goes with the lcore id that a thread gets here; without one, it goes to the pool.
+ */
+void link_dpdk_thread_begin(void)
+{
+    if (started && rte_lcore_id() == LCORE_ID_ANY) {
+        (void)rte_thread_register();
+    }
+}
+
+void link_dpdk_thread_end(void)
+{
+    if (started && rte_lcore_id() != LCORE_ID_ANY) {
+        rte_thread_unregister();
+    }
 }
 
 void link_dpdk_stop(void)

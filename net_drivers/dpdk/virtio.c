@@ -21,10 +21,11 @@ static const struct ether_start start = {
     .pool_frames = 1023,
     .pool_packet_bytes = ETHER_IP_BYTES_STANDARD + ETHER_FRAME_BYTES,
     .ring_frames = 256,
+    .kept = true,
 };
 
-static sf_status virtio_open(struct link *link, const struct link_config *config,
-                             const char **out_text)
+static sf_status virtio_open_locked(struct link *link, const struct link_config *config,
+                                    const char **out_text)
 {
     sf_status st = ether_create(link, config, &virtio, out_text);
     struct dpdk_port *port = link->impl;
@@ -38,6 +39,17 @@ static sf_status virtio_open(struct link *link, const struct link_config *config
             ether_remove(port);
         }
     }
+    return st;
+}
+
+static sf_status virtio_open(struct link *link, const struct link_config *config,
+                             const char **out_text)
+{
+    sf_status st;
+
+    dpdk__control_lock();
+    st = virtio_open_locked(link, config, out_text);
+    dpdk__control_unlock();
     return st;
 }
 

@@ -30,15 +30,15 @@ void wait_register(void)
     registered = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
 }
 
-/* The ring we receive from; NULL: not to be found. */
-static struct ring *ring_find(const struct dpdk_port *port)
+/* The ring we receive from; NULL: not to be found. All of the client's come first. */
+static struct ring *ring_find(const struct dpdk_port *port, const struct dpdk_queue *queue)
 {
     size_t ring_bytes = RING_HEAD_BYTES + RING_SLOT_BYTES * (size_t)port->ring_frames;
-    size_t offset = port->server ? 0 : ring_bytes;
+    size_t offset = (queue->index + (port->server ? 0u : port->queue_count)) * ring_bytes;
     struct ring *ring;
 
     if (!port->running || !port->up || port->intr.shared == NULL ||
-        port->intr.shared_bytes < 2 * ring_bytes) {
+        port->intr.shared_bytes < 2 * port->queue_count * ring_bytes) {
         return NULL;
     }
     ring = (struct ring *)(void *)((uint8_t *)port->intr.shared + offset);
@@ -58,39 +58,53 @@ static bool ring_is_empty(const struct dpdk_port *port, const struct ring *ring)
     return (uint16_t)(head - ahead) == tail;
 }
 
-static void disarm(struct dpdk_port *port, struct ring *ring)
+static void disarm(const struct dpdk_queue *queue, struct ring *ring)
 {
     uint64_t count;
 
     __atomic_store_n(&ring->flags, (uint16_t)RING_FLAG_MASK_INTERRUPT, __ATOMIC_RELAXED);
     /* DPDK made it so that this does not block. */
-    if (read(rte_intr_fd_get(port->rx_interrupt), &count, sizeof(count)) < 0) {
+    if (read(rte_intr_fd_get(queue->rx_interrupt), &count, sizeof(count)) < 0) {
         return; /* nobody rang */
     }
 }
 
-int wait_memif_fd(struct link *link, bool arm)
+/* Of a queue that was entered. */
+static int queue_wait(const struct dpdk_port *port, const struct dpdk_queue *queue, bool arm)
 {
-    struct dpdk_port *port = link->impl;
-    struct ring *ring = ring_find(port);
+    struct ring *ring = ring_find(port, queue);
     int fd;
 
-    if (ring == NULL || !registered || port->rx_interrupt == NULL || port->closed) {
+    if (ring == NULL || !registered || queue->rx_interrupt == NULL || port->closed) {
         return -1;
     }
-    fd = rte_intr_fd_get(port->rx_interrupt);
+    fd = rte_intr_fd_get(queue->rx_interrupt);
     if (fd < 0) {
         return -1;
     }
     if (!arm) {
-        disarm(port, ring);
+        disarm(queue, ring);
         return -1;
     }
     __atomic_store_n(&ring->flags, (uint16_t)0, __ATOMIC_RELAXED);
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0 ||
         !ring_is_empty(port, ring)) {
-        disarm(port, ring);
+        disarm(queue, ring);
         return -1;
+    }
+    return fd;
+}
+
+/* If the control side holds the queue, what was armed may stay so: the sender rings in vain. */
+int wait_memif_fd(struct link *link, uint16_t queue, bool arm)
+{
+    const struct dpdk_port *port = link->impl;
+    struct dpdk_queue *q = &port->queues[queue];
+    int fd = -1;
+
+    if (dpdk__queue_enter(port, q)) {
+        fd = queue_wait(port, q, arm);
+        dpdk__queue_leave(port, q);
     }
     return fd;
 }

@@ -10,7 +10,8 @@
  * Model: armed, the flag is clear and the ring was empty after that; a barrier on all processors in
  * between (membarrier) makes sure that a sender that did not see the flag clear has sent before we
  * looked. Both processes register for that barrier when they open a memif link.
- * Errors: what does not look as it must (no cookie, another size) answers -1: poll.
+ * Threads: as a burst's. Errors: what does not look as it must (no cookie, another size) answers
+ * -1: poll.
  */
 #ifndef DPDK_WAIT_H
 #define DPDK_WAIT_H
@@ -20,6 +21,6 @@
 /* Once a process; again does no harm. */
 void wait_register(void);
 /* The op; memif only. */
-int wait_memif_fd(struct link *link, bool arm);
+int wait_memif_fd(struct link *link, uint16_t queue, bool arm);
 
 #endif

@@ -244,6 +244,7 @@ static void loop_query(const struct link *link, struct link_caps *out_caps)
         .mtu_bytes = loop->pool.bytes,
         .burst_max = LINK_BURST_MAX,
         .many_peers = false,
+        .queues = 1,
     };
 }
 
@@ -299,12 +300,15 @@ static bool frame_fits(const struct loop *loop, const struct link_frame *frame)
            frame->tail_length <= loop->pool.bytes - frame->length;
 }
 
-static uint16_t loop_tx_burst(struct link *link, struct link_frame frames[], uint16_t count)
+static uint16_t loop_tx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
+                              uint16_t count)
 {
     struct loop *loop = link->impl;
     bool up = loop_is_up(link);
     uint16_t taken;
 
+    assert(queue == 0);
+    (void)queue;
     if (loop->closed) {
         return 0;
     }
@@ -328,12 +332,15 @@ static uint16_t loop_tx_burst(struct link *link, struct link_frame frames[], uin
     return taken;
 }
 
-static uint16_t loop_rx_burst(struct link *link, struct link_frame frames[], uint16_t count)
+static uint16_t loop_rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
+                              uint16_t count)
 {
     struct loop *loop = link->impl;
     struct loop_ring *ring;
     uint16_t got = 0;
 
+    assert(queue == 0);
+    (void)queue;
     if (loop->closed || loop->wire == NULL) {
         return 0;
     }

@@ -105,6 +105,8 @@ static sf_status sim_open(struct link *link, const struct link_config *config,
     sim->reorder_ppm = config->reorder_ppm;
     sim->opened = true;
     inner_config.device = config->device + driver_bytes + 1;
+    inner_config.shared = false; /* what is held back is nobody's queue */
+    inner_config.queues = 1;
     return sim->inner.ops->open(&sim->inner, &inner_config, out_text);
 }
 
@@ -129,7 +131,7 @@ static bool sim_is_up(struct link *link)
     return sim->inner.ops->is_up(&sim->inner);
 }
 
-static int sim_wait_fd(struct link *link, bool arm)
+static int sim_wait_fd(struct link *link, uint16_t queue, bool arm)
 {
     struct sim *sim = link->impl;
 
@@ -137,7 +139,7 @@ static int sim_wait_fd(struct link *link, bool arm)
     if (sim->inner.ops->wait_fd == NULL || (arm && sim->held_count != 0)) {
         return -1;
     }
-    return sim->inner.ops->wait_fd(&sim->inner, arm);
+    return sim->inner.ops->wait_fd(&sim->inner, queue, arm);
 }
 
 static void held_drop(struct sim *sim)
@@ -212,7 +214,7 @@ static void sim_frame_free(struct link *link, struct link_frame frames[], uint16
 /* A frame the inner driver does not take now is lost: the caller was told it has gone. */
 static void send_or_lose(struct sim *sim, struct link_frame *frame)
 {
-    if (sim->inner.ops->tx_burst(&sim->inner, frame, 1) != 1) {
+    if (sim->inner.ops->tx_burst(&sim->inner, 0, frame, 1) != 1) {
         sim->inner.ops->frame_free(&sim->inner, frame, 1);
         sim->lost++;
     }
@@ -314,19 +316,22 @@ static bool tx_one(struct sim *sim, struct link_frame *frame, uint32_t mtu_bytes
     if (sim->held_count < SIM_HELD_MAX && happens(sim, sim->reorder_ppm) && hold(sim, frame)) {
         return true;
     }
-    if (sim->inner.ops->tx_burst(&sim->inner, frame, 1) != 1) {
+    if (sim->inner.ops->tx_burst(&sim->inner, 0, frame, 1) != 1) {
         return false;
     }
     held_frame_passed(sim);
     return true;
 }
 
-static uint16_t sim_tx_burst(struct link *link, struct link_frame frames[], uint16_t count)
+static uint16_t sim_tx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
+                             uint16_t count)
 {
     struct sim *sim = link->impl;
     struct link_caps caps;
     uint16_t taken = 0;
 
+    assert(queue == 0);
+    (void)queue;
     if (sim->closed) {
         return 0;
     }
@@ -337,12 +342,13 @@ static uint16_t sim_tx_burst(struct link *link, struct link_frame frames[], uint
     return taken;
 }
 
-static uint16_t sim_rx_burst(struct link *link, struct link_frame frames[], uint16_t count)
+static uint16_t sim_rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
+                             uint16_t count)
 {
     struct sim *sim = link->impl;
 
     held_polled(sim);
-    return sim->inner.ops->rx_burst(&sim->inner, frames, count);
+    return sim->inner.ops->rx_burst(&sim->inner, queue, frames, count);
 }
 
 struct link *sim__inner(struct link *link)

@@ -42,7 +42,7 @@ static void side_end(struct link *link)
 static void receive(struct link *link, struct run *run)
 {
     struct link_frame frames[LINK_BURST_MAX];
-    uint16_t count = link->ops->rx_burst(link, frames, LINK_BURST_MAX);
+    uint16_t count = link->ops->rx_burst(link, 0, frames, LINK_BURST_MAX);
 
     for (uint16_t i = 0; i < count; i++) {
         assert_int_equal(frames[i].length, sizeof(uint32_t));
@@ -89,13 +89,13 @@ static void run_faults(struct run *run, const struct link_config *faults)
             frame.tail = tail;
             frame.tail_length = sizeof(tail);
         }
-        assert_int_equal(a.ops->tx_burst(&a, &frame, 1), 1);
+        assert_int_equal(a.ops->tx_burst(&a, 0, &frame, 1), 1);
         memset(tail, 0xee, sizeof(tail));
         receive(&b, run);
     }
     /* The sender goes on polling: what was held back comes late, but it comes. */
     for (int i = 0; i < 100; i++) {
-        assert_int_equal(a.ops->rx_burst(&a, &frame, 1), 0);
+        assert_int_equal(a.ops->rx_burst(&a, 0, &frame, 1), 0);
         receive(&b, run);
     }
     side_end(&a);

@@ -368,7 +368,7 @@ static bool pump_rx(struct pump *pump, uint64_t now_ns)
         uint16_t count;
 
         frames_give_back(pump);
-        count = l->link.ops->rx_burst(&l->link, pump->received, l->caps.burst_max);
+        count = l->link.ops->rx_burst(&l->link, 0, pump->received, l->caps.burst_max);
         if (count == 0) {
             continue;
         }
@@ -393,7 +393,7 @@ static bool link_flush(struct pump *pump, struct pump_link *l)
     if (l->filled == 0) {
         return true;
     }
-    taken = l->link.ops->tx_burst(&l->link, l->frames, l->filled);
+    taken = l->link.ops->tx_burst(&l->link, 0, l->frames, l->filled);
     assert(taken <= l->filled);
     pump->stats.tx_frames += taken;
     l->filled -= taken;
@@ -648,7 +648,7 @@ static bool links_arm(struct pump *pump, nfds_t *count)
 
     for (uint32_t i = 0; i < pump->link_count; i++) {
         struct pump_link *l = pump->links[i];
-        int fd = l->link.ops->wait_fd != NULL ? l->link.ops->wait_fd(&l->link, true) : -1;
+        int fd = l->link.ops->wait_fd != NULL ? l->link.ops->wait_fd(&l->link, 0, true) : -1;
 
         l->armed = fd >= 0;
         if (l->armed) {
@@ -665,7 +665,7 @@ static void links_disarm(struct pump *pump)
         struct pump_link *l = pump->links[i];
 
         if (l->armed) {
-            (void)l->link.ops->wait_fd(&l->link, false);
+            (void)l->link.ops->wait_fd(&l->link, 0, false);
             l->armed = false;
         }
     }

@@ -2,9 +2,10 @@
 /*
  * dpdk.h - what has to be done once per process before any DPDK link is opened.
  *
- * Threads: call from the thread that will use the links; it becomes the main lcore. It keeps its
- * name, signal mask, handlers and processors. EAL's own threads run with signals blocked.
- * Address space: EAL reserves ranges from 4 GiB upwards, below 1 TiB.
+ * Threads: call from the thread that will open the links; it becomes the main lcore. It keeps its
+ * name, signal mask, handlers and processors. EAL's own threads run with signals blocked. Others
+ * that use queues of shared links may say so; it makes taking and giving back frames cheaper for
+ * them. Address space: EAL reserves ranges from 4 GiB upwards, below 1 TiB.
  */
 #ifndef LINK_DPDK_H
 #define LINK_DPDK_H
@@ -31,6 +32,10 @@ struct link_dpdk_options {
  */
 SF_MUST_CHECK sf_status link_dpdk_start(const struct link_dpdk_options *options,
                                         const char **out_text);
+/* From and to here, this thread uses queues of links. Any thread but the main one; at most some 100
+ * at a time get what it is good for, and nothing is lost for the others. */
+void link_dpdk_thread_begin(void);
+void link_dpdk_thread_end(void);
 /* After the last link's fini. DPDK cannot be started again in this process. */
 void link_dpdk_stop(void);
 

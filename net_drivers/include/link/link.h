@@ -17,10 +17,23 @@
  * tx_burst has taken the frame, not longer. A frame whose length is more than its capacity, or
  * whose length and tail_length together are more than the MTU, is not taken. Peers: frames are
  * addressed by node id. peer_add tells the driver how to reach a node; a received frame's peer is
- * set by the driver from where it came from (LINK_PEER_UNKNOWN: drop it). Threads: all ops from one
- * thread; the core holds no lock while calling. Errors: an op answers what it saw; only the first
- * one to see a failure logs it. Untrusted: everything received. A driver checks its own
- * encapsulation and drops (and counts) what does not parse.
+ * set by the driver from where it came from (LINK_PEER_UNKNOWN: drop it).
+ *
+ * Queues: a link has 1..LINK_QUEUES_MAX of them, numbered from 0: what it was asked for, or less
+ * (query says). Each has a way out and a way in of its own. Frames sent on one queue stay in their
+ * order. The queue on which a frame arrives is the driver's choice: the one it was sent on (memif),
+ * or one for each pair of nodes, by a hash of their addresses (Ethernet); so what one node sends on
+ * one queue arrives on one queue, in order.
+ *
+ * Threads: all ops from one thread, unless the link was opened `shared` and says that it is. Then
+ *   tx_burst, rx_burst and wait_fd of a queue come from one thread at a time, those of other queues
+ *     from other threads at the same time;
+ *   frame_alloc and frame_free from any thread (Ownership: a frame is no queue's);
+ *   all others from one thread, at the same time as any burst. peer_remove and stop wait for the
+ *     bursts under way; after stop, bursts answer 0 until fini, before which the caller ends them.
+ * The core holds no lock while calling. Errors: an op answers what it saw; only the first one to
+ * see a failure logs it. Untrusted: everything received. A driver checks its own encapsulation and
+ * drops (and counts) what does not parse.
  */
 #ifndef LINK_LINK_H
 #define LINK_LINK_H
@@ -33,6 +46,7 @@
 
 #define LINK_PEER_UNKNOWN 0u
 #define LINK_BURST_MAX 32u
+#define LINK_QUEUES_MAX 16u
 
 struct link;
 
@@ -57,6 +71,8 @@ struct link_caps {
     uint32_t mtu_bytes; /* largest payload of one frame */
     uint16_t burst_max; /* the core never asks for more frames in one burst */
     bool many_peers;    /* false: point to point */
+    bool shared;        /* its queues may be used by threads of their own */
+    uint16_t queues;    /* 1..LINK_QUEUES_MAX, not more than it was asked for */
     uint8_t mac[6];     /* ours, also if the configuration left it to the device; zeros: none */
 };
 
@@ -76,6 +92,8 @@ struct link_config {
     uint32_t ipv4;      /* ours, host byte order */
     uint32_t mtu_bytes; /* wanted payload; 0: the driver's default */
     bool server;        /* memif, loop: which of the two sides */
+    bool shared;        /* see Threads; wanted */
+    uint16_t queues;    /* wanted; 0: 1. More than one: shared must be set. memif: as the peer's */
     uint64_t seed;      /* sim: faults */
     uint32_t loss_ppm, duplicate_ppm, reorder_ppm; /* sim: parts per million */
 };
@@ -89,11 +107,12 @@ struct link_ops {
     bool (*is_up)(struct link *link); /* carrier; a frame sent while down is lost */
     /*
      * Optional (may be NULL): for a caller that wants to sleep. arm: answers a descriptor, the
-     * link's, that is readable once a frame has come; -1: there may be one now, or this link cannot
-     * tell at the moment, so go on polling. After an arm that answered a descriptor, call without
-     * arm before the next burst (answers -1). Changes of the carrier do not wake.
+     * link's, that is readable once a frame has come on that queue; -1: there may be one now, or
+     * this link cannot tell at the moment, so go on polling. After an arm that answered a
+     * descriptor, call without arm before the next burst (answers -1). Changes of the carrier do
+     * not wake.
      */
-    int (*wait_fd)(struct link *link, bool arm);
+    int (*wait_fd)(struct link *link, uint16_t queue, bool arm);
     void (*close)(struct link *link);
     void (*stop)(struct link *link);
     void (*fini)(struct link *link);
@@ -103,8 +122,10 @@ struct link_ops {
     uint16_t (*frame_alloc)(struct link *link, struct link_frame frames[], uint16_t count);
     void (*frame_free)(struct link *link, struct link_frame frames[], uint16_t count);
     /* Answers how many frames, from index 0, the driver took; the rest stay the caller's. */
-    uint16_t (*tx_burst)(struct link *link, struct link_frame frames[], uint16_t count);
-    uint16_t (*rx_burst)(struct link *link, struct link_frame frames[], uint16_t count);
+    uint16_t (*tx_burst)(struct link *link, uint16_t queue, struct link_frame frames[],
+                         uint16_t count);
+    uint16_t (*rx_burst)(struct link *link, uint16_t queue, struct link_frame frames[],
+                         uint16_t count);
 };
 
 struct link {

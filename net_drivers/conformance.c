@@ -24,6 +24,7 @@
 struct bench {
     const struct link_conformance *driver;
     bool nobody;
+    uint16_t queues; /* 0: not shared */
     char folder[64];
     struct side a, b;
 };
@@ -63,7 +64,12 @@ static struct side_order order_open(const struct side *side)
 
     open.node_id = side == &bench.a ? A : B;
     open.server = side == &bench.a;
-    (void)snprintf(open.device, sizeof(open.device), bench.driver->device, bench.folder);
+    open.queues = bench.queues;
+    if (bench.queues > 0 && bench.driver->device_queues != NULL) {
+        (void)snprintf(open.device, sizeof(open.device), bench.driver->device_queues, bench.queues);
+    } else {
+        (void)snprintf(open.device, sizeof(open.device), bench.driver->device, bench.folder);
+    }
     return open;
 }
 
@@ -249,17 +255,20 @@ static void a_sleeping_side_wakes_for_every_frame(void **state)
 {
     struct side_order ping = order(SIDE_PING);
     struct side_order pong = order(SIDE_PONG);
+    uint16_t queues = bench.queues > 1 ? bench.queues : 1;
 
     (void)state;
     open_both();
     traffic(1, 1);
-    for (int i = 0; i < 2; i++) {
-        struct side *sleeper = i == 0 ? &bench.b : &bench.a;
-        struct side *caller = i == 0 ? &bench.a : &bench.b;
+    for (uint16_t i = 0; i < 2 * queues; i++) {
+        struct side *sleeper = i % 2 == 0 ? &bench.b : &bench.a;
+        struct side *caller = i % 2 == 0 ? &bench.a : &bench.b;
 
-        ping.peer = i == 0 ? B : A;
+        ping.queue = pong.queue = i / 2;
+
+        ping.peer = i % 2 == 0 ? B : A;
         ping.send_count = PINGS;
-        pong.peer = i == 0 ? A : B;
+        pong.peer = i % 2 == 0 ? A : B;
         pong.receive_count = PINGS;
         ping.timeout_ms = pong.timeout_ms = 30000;
         sides_do(caller, &ping, sleeper, &pong);
@@ -514,9 +523,11 @@ static void a_flood_is_lost_in_part_and_does_no_harm(void **state)
         if (bench.driver->counts_missed) {
             assert_int_equal(answer.received + missed, sent);
         }
-        assert_int_equal(answer.number_first, 0);
         assert_int_equal(answer.damage_count, 0);
-        assert_int_equal(answer.disorder_count, 0);
+        if (bench.queues <= 1 || !bench.driver->queues_spill) {
+            assert_int_equal(answer.number_first, 0);
+            assert_int_equal(answer.disorder_count, 0);
+        }
         traffic(33, 500);
     }
 }
@@ -690,6 +701,118 @@ static void it_links_within_5_s_in_10_of_10_starts(void **state)
     }
 }
 
+/* --- of several queues
+ * --------------------------------------------------------------------------*/
+
+static struct side_order order_queues(uint16_t peer, uint32_t number, uint32_t count)
+{
+    struct side_order queues = order(SIDE_QUEUES);
+
+    queues.peer = peer;
+    queues.number = number;
+    queues.send_count = count;
+    queues.receive_count = count * bench.queues;
+    queues.timeout_ms = 10000;
+    return queues;
+}
+
+static void queues_received(const struct side *side, uint32_t count)
+{
+    assert_int_equal(side->answer.received, count * bench.queues);
+    assert_int_equal(side->answer.damage_count, 0);
+    assert_int_equal(side->answer.disorder_count, 0);
+    assert_int_equal(side->answer.stranger_count, 0);
+    for (uint16_t i = 0; i < bench.queues && bench.driver->queues_join; i++) {
+        assert_int_equal(side->answer.queue_received[i], count);
+    }
+}
+
+static void queues_traffic(uint32_t rounds)
+{
+    uint32_t count = bench.driver->lossy ? ROUND_FRAMES_MAX / bench.queues : 2000;
+
+    for (uint32_t i = 0; i < rounds; i++) {
+        struct side_order order_a = order_queues(B, i * count, count);
+        struct side_order order_b = order_queues(A, i * count, count);
+
+        sides_do(&bench.a, &order_a, &bench.b, &order_b);
+        queues_received(&bench.a, count);
+        queues_received(&bench.b, count);
+    }
+}
+
+static void each_queue_can_have_a_thread(void **state)
+{
+    struct side_answer answer;
+
+    (void)state;
+    open_both();
+    answer = do_simple(&bench.a, SIDE_QUERY);
+    assert_true(answer.caps.shared);
+    assert_int_equal(answer.caps.queues, bench.queues);
+    queues_traffic(10);
+    answer = do_simple(&bench.a, SIDE_QUERY);
+    assert_int_equal(answer.stats.tx_frames, answer.stats.rx_frames);
+    assert_true(answer.stats.rx_frames >= 10u * bench.queues);
+}
+
+/* Also what the other side sees of it, while its threads go on. */
+static void a_link_is_stopped_while_its_queues_are_used(void **state)
+{
+    (void)state;
+    open_both();
+    for (uint32_t i = 0; i < 6; i++) {
+        struct side *stops = i % 2 == 0 ? &bench.a : &bench.b;
+        struct side *stays = i % 2 == 0 ? &bench.b : &bench.a;
+        struct side_order cut = order_queues(i % 2 == 0 ? B : A, 0, 0);
+        struct side_order goes_on = order_queues(i % 2 == 0 ? A : B, 0, 1000000);
+
+        cut.cut = true;
+        goes_on.timeout_ms = 120;
+        cut.length = goes_on.length = 300;
+        sides_do(stops, &cut, stays, &goes_on);
+        assert_int_equal(stops->answer.damage_count + stays->answer.damage_count, 0);
+        assert_int_equal(stops->answer.stranger_count + stays->answer.stranger_count, 0);
+        (void)do_simple(stops, SIDE_FINI);
+        if (!bench.driver->blind) {
+            wait_for(stays, false);
+        }
+        open_side(stops);
+        wait_for(stops, true);
+        wait_for(stays, true);
+        (void)drain(stays);
+        (void)drain(stops);
+        queues_traffic(1);
+    }
+}
+
+/* One that would have a queue without a ring must not come up. */
+static void sides_that_differ_do_not_meet(void **state)
+{
+    struct side_order open_a = order_open(&bench.a);
+    struct side_order open_b = order_open(&bench.b);
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        open_a.queues = (uint16_t)(bench.queues - i);
+        open_b.queues = (uint16_t)(bench.queues - 1 + i);
+        do_ok(&bench.a, &open_a);
+        do_ok(&bench.b, &open_b);
+        peer_add(&bench.a);
+        peer_add(&bench.b);
+        for (int wait = 0; wait < 300; wait++) {
+            struct side_order look = order(SIDE_WAIT);
+
+            assert_false(side_do(&bench.a, &look).up && side_do(&bench.b, &look).up);
+            (void)usleep(1000);
+        }
+        close_side(&bench.a);
+        close_side(&bench.b);
+    }
+    open_both();
+    queues_traffic(1);
+}
+
 /* --- running them
  * -------------------------------------------------------------------------------*/
 
@@ -718,6 +841,8 @@ enum needs {
     FLOW_CONTROL = 2, /* the driver is not lossy */
     LOSSY = 4,
     WAIT = 8, /* the driver has wait_fd, and the sides are processes */
+    QUEUES = 16,
+    JOINED = 32, /* queues are joined one to one */
 };
 
 struct test {
@@ -754,6 +879,9 @@ static const struct test tests[] = {
     CASE(a_failed_open_says_why_and_leaves_nothing, 0),
     CASE(a_crashed_side_can_come_back, PROCESSES),
     CASE(it_links_within_5_s_in_10_of_10_starts, PROCESSES),
+    CASE(each_queue_can_have_a_thread, QUEUES),
+    CASE(a_link_is_stopped_while_its_queues_are_used, QUEUES),
+    CASE(sides_that_differ_do_not_meet, QUEUES | JOINED),
 };
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
 
@@ -767,6 +895,8 @@ static size_t tests_choose(const struct link_conformance *driver, struct CMUnitT
     if (ops != NULL && ops->wait_fd != NULL && driver->processes) {
         has |= WAIT;
     }
+    has |= bench.queues > 1 ? QUEUES : 0;
+    has |= driver->queues_join ? JOINED : 0;
     for (size_t i = 0; i < TESTS; i++) {
         if ((tests[i].needs & ~has) == 0) {
             out_units[count++] = tests[i].unit;
@@ -778,8 +908,12 @@ static size_t tests_choose(const struct link_conformance *driver, struct CMUnitT
 static int options_read(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--queues") == 0 && i + 1 < argc) {
+            bench.queues = (uint16_t)atoi(argv[++i]);
+            continue;
+        }
         if (strcmp(argv[i], "--as-nobody") != 0) {
-            (void)fprintf(stderr, "usage: %s [--as-nobody]\n", argv[0]);
+            (void)fprintf(stderr, "usage: %s [--as-nobody] [--queues N]\n", argv[0]);
             return 2;
         }
         if (geteuid() != 0) {
@@ -794,9 +928,9 @@ static int options_read(int argc, char **argv)
 int link_conformance_run(const struct link_conformance *driver, int argc, char **argv)
 {
     struct CMUnitTest units[TESTS];
-    size_t count = tests_choose(driver, units);
     const char *skip_text;
     int result = options_read(argc, argv);
+    size_t count = tests_choose(driver, units);
 
     if (result != 0) {
         return result == 1 ? 0 : result;

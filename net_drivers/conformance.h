@@ -10,6 +10,7 @@
  * in a process of its own that is started anew for every test.
  *
  * Options of the program: --as-nobody runs the sides as user and group 65534 (needs root).
+ * --queues N opens all links with N queues; more tests then.
  */
 #ifndef NET_DRIVERS_CONFORMANCE_H
 #define NET_DRIVERS_CONFORMANCE_H
@@ -31,6 +32,12 @@ struct link_conformance {
     const struct link_ops *ops; /* NULL: the driver of that name */
     const char *device;         /* %s: the scratch folder; the same for both sides */
     bool processes;
+    /* Device for links of several queues, with one %u for their number; NULL: as device. */
+    const char *device_queues;
+    /* What is sent on a queue arrives on the queue of that number. */
+    bool queues_join;
+    /* lossy: what a full queue does not take comes on another one, before or after the rest. */
+    bool queues_spill;
     /* Up says that there is a carrier, not that the other side's process is there. */
     bool blind;
     /* No flow control: what comes while a side does not receive is lost past some 500 frames. */

@@ -47,7 +47,7 @@ static uint8_t pattern(uint32_t number, uint32_t i)
     return (uint8_t)(number * 131u + i * 7u + (i >> 8));
 }
 
-static void frame_fill(struct link_frame *frame, uint32_t number, uint32_t length)
+void side_frame_fill(struct link_frame *frame, uint32_t number, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++) {
         frame->data[i] = pattern(number, i);
@@ -59,7 +59,7 @@ static void frame_fill(struct link_frame *frame, uint32_t number, uint32_t lengt
 }
 
 /* Lengths of a run of frames: all sizes, large and small mixed. */
-static uint32_t length_of(const struct side_order *order, uint32_t number, uint32_t mtu_bytes)
+uint32_t side_length_of(const struct side_order *order, uint32_t number, uint32_t mtu_bytes)
 {
     return order->length != 0 ? order->length : 4u + number * 2654435761u % (mtu_bytes - 3u);
 }
@@ -87,22 +87,26 @@ static void tails_spoil(uint32_t count, const uint32_t lengths[])
     }
 }
 
+bool side_frame_damaged(const struct link_frame *frame, uint32_t *out_number)
+{
+    if (frame->length < sizeof(*out_number)) {
+        return true;
+    }
+    memcpy(out_number, frame->data, sizeof(*out_number));
+    for (uint32_t i = sizeof(*out_number); i < frame->length; i++) {
+        if (frame->data[i] != pattern(*out_number, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void frame_check(struct side *side, const struct link_frame *frame)
 {
     struct side_answer *answer = &side->answer;
     uint32_t number = 0;
 
-    if (frame->length < sizeof(number)) {
-        answer->damage_count++;
-        return;
-    }
-    memcpy(&number, frame->data, sizeof(number));
-    for (uint32_t i = sizeof(number); i < frame->length; i++) {
-        if (frame->data[i] != pattern(number, i)) {
-            answer->damage_count++;
-            break;
-        }
-    }
+    answer->damage_count += side_frame_damaged(frame, &number);
     if (answer->received == 0) {
         answer->number_first = number;
     } else if (number != side->number_next) {
@@ -116,13 +120,23 @@ static void frame_check(struct side *side, const struct link_frame *frame)
 /* --- steps: true when the order is done
  * ---------------------------------------------------------*/
 
+/* A burst of whatever queue has one. */
+static uint16_t receive(struct side *side, struct link_frame frames[], uint32_t wanted)
+{
+    uint16_t most = (uint16_t)(wanted < LINK_BURST_MAX ? wanted : LINK_BURST_MAX);
+    uint16_t count = 0;
+
+    for (uint16_t queue = 0; queue < side->queues && count == 0; queue++) {
+        count = side->link.ops->rx_burst(&side->link, queue, frames, most);
+    }
+    return count;
+}
+
 static bool step_receive(struct side *side)
 {
     const struct link_ops *ops = side->link.ops;
     struct link_frame frames[LINK_BURST_MAX];
-    uint32_t wanted = side->order.receive_count - side->answer.received;
-    uint16_t count = ops->rx_burst(&side->link, 0, frames,
-                                   (uint16_t)(wanted < LINK_BURST_MAX ? wanted : LINK_BURST_MAX));
+    uint16_t count = receive(side, frames, side->order.receive_count - side->answer.received);
 
     for (uint16_t i = 0; i < count; i++) {
         frame_check(side, &frames[i]);
@@ -151,14 +165,14 @@ static bool step_send(struct side *side)
         uint32_t index = side->answer.sent + i;
         uint32_t number = order->number + index - (order->mixed ? side_to_nobody(index) : 0);
 
-        frame_fill(&frames[i], number, length_of(order, number, frames[i].capacity));
+        side_frame_fill(&frames[i], number, side_length_of(order, number, frames[i].capacity));
         frames[i].peer = order->mixed && index % 7 == 1 ? NODE_NOBODY : order->peer;
         if (order->tails) {
             frame_cut(&frames[i], number, i);
             lengths[i] = frames[i].tail_length;
         }
     }
-    taken = ops->tx_burst(&side->link, 0, frames, count);
+    taken = ops->tx_burst(&side->link, side->order.queue, frames, count);
     tails_spoil(taken, lengths);
     if (side->answer.sent == 0) {
         side->answer.taken_first = taken;
@@ -181,9 +195,7 @@ static bool step_echo(struct side *side)
 {
     const struct link_ops *ops = side->link.ops;
     struct link_frame frames[LINK_BURST_MAX];
-    uint32_t left = side->order.receive_count - side->answer.received;
-    uint16_t count = ops->rx_burst(&side->link, 0, frames,
-                                   (uint16_t)(left < LINK_BURST_MAX ? left : LINK_BURST_MAX));
+    uint16_t count = receive(side, frames, side->order.receive_count - side->answer.received);
     uint32_t lengths[LINK_BURST_MAX] = {0};
     uint16_t sent = 0;
 
@@ -192,7 +204,8 @@ static bool step_echo(struct side *side)
         lengths[i] = frames[i].tail_length;
     }
     for (uint32_t tries = 0; sent < count && tries < ECHO_TRIES_MAX; tries++) {
-        uint16_t taken = ops->tx_burst(&side->link, 0, frames + sent, (uint16_t)(count - sent));
+        uint16_t taken =
+            ops->tx_burst(&side->link, side->order.queue, frames + sent, (uint16_t)(count - sent));
 
         sent = (uint16_t)(sent + taken);
         tails_spoil(sent, lengths);
@@ -222,9 +235,9 @@ static bool step_ping(struct side *side)
     if (answer->sent == answer->received) {
         ping_pause(answer->sent);
         if (side->link.ops->frame_alloc(&side->link, side->ping, 1) == 1) {
-            frame_fill(&side->ping[0], answer->sent, 100);
+            side_frame_fill(&side->ping[0], answer->sent, 100);
             side->ping[0].peer = side->order.peer;
-            answer->sent += side->link.ops->tx_burst(&side->link, 0, side->ping, 1);
+            answer->sent += side->link.ops->tx_burst(&side->link, side->order.queue, side->ping, 1);
         }
         return false;
     }
@@ -233,15 +246,26 @@ static bool step_ping(struct side *side)
     return answer->received == side->order.send_count;
 }
 
+/* Sleeps if every queue can wake it. */
 static bool step_pong(struct side *side)
 {
     const struct link_ops *ops = side->link.ops;
-    struct pollfd wait = {.fd = ops->wait_fd(&side->link, 0, true), .events = POLLIN};
+    struct pollfd waits[LINK_QUEUES_MAX];
+    bool all = true;
 
-    if (wait.fd >= 0) {
+    for (uint16_t queue = 0; queue < side->queues; queue++) {
+        waits[queue] =
+            (struct pollfd){.fd = ops->wait_fd(&side->link, queue, true), .events = POLLIN};
+        all = all && waits[queue].fd >= 0;
+    }
+    if (all) {
         side->answer.slept++;
-        side->answer.overslept += poll(&wait, 1, OVERSLEPT_MS) == 0;
-        (void)ops->wait_fd(&side->link, 0, false);
+        side->answer.overslept += poll(waits, side->queues, OVERSLEPT_MS) == 0;
+    }
+    for (uint16_t queue = 0; queue < side->queues; queue++) {
+        if (waits[queue].fd >= 0) {
+            (void)ops->wait_fd(&side->link, queue, false);
+        }
     }
     return step_echo(side);
 }
@@ -263,6 +287,8 @@ static bool step_open(struct side *side)
         .ipv4 = address.ipv4,
         .mtu_bytes = order->mtu_bytes,
         .server = order->server,
+        .shared = order->queues > 0,
+        .queues = order->queues,
         .seed = 1,
     };
     const char *text = "";
@@ -282,6 +308,12 @@ static bool step_open(struct side *side)
         side->opened = true;
         side->answer.status = side->link.ops->open(&side->link, &config, &text);
         side->usable = side->answer.status == SF_OK;
+    }
+    if (side->usable) {
+        struct link_caps caps;
+
+        side->link.ops->query(&side->link, &caps);
+        side->queues = caps.queues;
     }
     (void)snprintf(side->answer.text, sizeof(side->answer.text), "%s", text);
     return true;
@@ -310,7 +342,7 @@ static bool step_send_too_large(struct side *side)
     if (ops->frame_alloc(&side->link, &frame, 1) != 1) {
         return false;
     }
-    frame_fill(&frame, 0, frame.capacity);
+    side_frame_fill(&frame, 0, frame.capacity);
     frame.length = frame.capacity + 1;
     if (side->order.tails) {
         frame.length = side->order.length;
@@ -318,7 +350,7 @@ static bool step_send_too_large(struct side *side)
         frame.tail_length = frame.capacity + 1 - frame.length;
     }
     frame.peer = side->order.peer;
-    side->answer.taken_first = ops->tx_burst(&side->link, 0, &frame, 1);
+    side->answer.taken_first = ops->tx_burst(&side->link, side->order.queue, &frame, 1);
     ops->frame_free(&side->link, &frame, 1 - side->answer.taken_first);
     return true;
 }
@@ -405,6 +437,7 @@ static bool order_step(struct side *side)
         [SIDE_FLOOD] = step_send,
         [SIDE_PING] = step_ping,
         [SIDE_PONG] = step_pong,
+        [SIDE_QUEUES] = side_queues_step,
         [SIDE_SEND_TOO_LARGE] = step_send_too_large,
         [SIDE_GARBAGE] = step_garbage,
         [SIDE_HOLD] = step_hold,

@@ -6,7 +6,8 @@
  * block, so that two sides of one process can take turns. A side in a process looks at its link
  * while it waits for orders. Between tests nothing of a side is left.
  *
- * Frames carry their number and a pattern made from it, so the receiver checks every byte.
+ * Frames carry their number and a pattern made from it, so the receiver checks every byte. With
+ * several queues, a side sends on the queue it is told and receives on all.
  * Limits: an order ends at its time-out at the latest.
  */
 #ifndef NET_DRIVERS_CONFORMANCE_SIDE_H
@@ -18,6 +19,7 @@
 
 #define SIDE_RECEIVE_ALL UINT32_MAX
 #define SIDE_HELD_MAX 8192u
+#define SIDE_FLOW 1000000u
 
 enum side_op {
     SIDE_OPEN,     /* device, node_id, server, mtu_bytes */
@@ -29,6 +31,14 @@ enum side_op {
     SIDE_ECHO,    /* sends receive_count frames back as they came, in their own memory */
     SIDE_PING,    /* sends a frame, waits for one, pauses a little; send_count times */
     SIDE_PONG,    /* sleeps until there are frames and sends them back, until receive_count */
+    /*
+     * A thread a queue, all at once: each sends send_count frames on its queue and receives what
+     * comes on it, until there were receive_count on all together, while the side's own thread uses
+     * the rest of the link. Frames of queue q have the numbers from q * SIDE_FLOW. cut: they send
+     * without end, and after some time the side closes and stops the link under them. Blocks: only
+     * for sides in processes.
+     */
+    SIDE_QUEUES,
     SIDE_SEND_TOO_LARGE, /* with tails: the tail makes it too large */
     SIDE_GARBAGE,        /* of that kind */
     SIDE_HOLD,           /* takes all frames there are; answers how many */
@@ -44,8 +54,11 @@ struct side_order {
     char device[160];
     uint16_t node_id, peer;
     bool server, up;
-    bool mixed; /* some go to nobody, see side_to_nobody */
-    bool tails; /* payloads are cut in two; what a taken tail was in is overwritten at once */
+    bool cut;
+    uint16_t queue;  /* to send on */
+    uint16_t queues; /* to open with */
+    bool mixed;      /* some go to nobody, see side_to_nobody */
+    bool tails;      /* payloads are cut in two; what a taken tail was in is overwritten at once */
     uint32_t mtu_bytes, send_count, receive_count, length, number, kind, timeout_ms;
 };
 
@@ -57,6 +70,7 @@ struct side_answer {
     uint32_t sent, received, held;
     uint32_t taken_first; /* of the first burst */
     uint32_t number_first, disorder_count, damage_count, stranger_count;
+    uint32_t queue_received[LINK_QUEUES_MAX];
     struct link_stats stats;
     struct link_caps caps;
 };
@@ -66,6 +80,7 @@ struct side {
     struct link link;
     bool opened, started;
     bool usable; /* open answered OK: more than fini may be called */
+    uint16_t queues;
     struct link_frame *held;
     uint32_t held_count;
     /* the order under way */
@@ -78,6 +93,14 @@ struct side {
     pid_t pid; /* 0: in this process */
     int fd;
 };
+
+/* Parts of the above that are told apart for SIDE_QUEUES: the frame of a number, and what is wrong
+ * with the bytes of one that came. */
+void side_frame_fill(struct link_frame *frame, uint32_t number, uint32_t length);
+bool side_frame_damaged(const struct link_frame *frame, uint32_t *out_number);
+uint32_t side_length_of(const struct side_order *order, uint32_t number, uint32_t mtu_bytes);
+/* The order SIDE_QUEUES. */
+bool side_queues_step(struct side *side);
 
 /* Starts a process if the driver wants one, for that node. nobody: as user 65534. */
 void side_init(struct side *side, const struct link_conformance *driver, uint16_t node_id,

@@ -37,6 +37,7 @@ static const struct link_conformance af_packet = {
     .processes = true,
     .blind = true,
     .lossy = true,
+    .queues_spill = true,
     .counts_missed = true,
     .begin = begin,
     .enter = veth_enter,

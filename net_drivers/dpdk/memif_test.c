@@ -52,6 +52,7 @@ static const struct link_conformance memif = {
     .name = "memif",
     .device = "%s/link.sock",
     .processes = true,
+    .queues_join = true,
     .start = start,
     .garbage = garbage,
     .garbage_count = sizeof(bad) / sizeof(bad[0]),

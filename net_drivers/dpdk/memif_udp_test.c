@@ -20,6 +20,7 @@ static const struct link_conformance memif_udp = {
     .ops = &dpdk__memif_udp_ops,
     .device = "%s/link.sock",
     .processes = true,
+    .queues_join = true,
     .start = start,
     .garbage = udp_garbage,
     .garbage_count = UDP_GARBAGE_KINDS,

@@ -23,7 +23,8 @@
  * (query says). Each has a way out and a way in of its own. Frames sent on one queue stay in their
  * order. The queue on which a frame arrives is the driver's choice: the one it was sent on (memif),
  * or one for each pair of nodes, by a hash of their addresses (Ethernet); so what one node sends on
- * one queue arrives on one queue, in order.
+ * one queue arrives on one queue, in order; but for af_packet, where what a full queue does not
+ * take comes on another one.
  *
  * Threads: all ops from one thread, unless the link was opened `shared` and says that it is. Then
  *   tx_burst, rx_burst and wait_fd of a queue come from one thread at a time, those of other queues

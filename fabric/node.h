@@ -155,8 +155,11 @@ struct fab_node {
     struct fab__session *sessions[FAB_NODES_MAX];
     uint16_t session_ids[FAB_NODES_MAX]; /* of the session_count that exist, in no order */
     uint32_t session_count;
-    struct fab__session *ready_first; /* sessions that may have something to send, in turn */
-    struct fab__session *ready_last;
+    /* Sessions that may have something to send, in turn. */
+    struct fab__ready {
+        struct fab__session *first;
+        struct fab__session *last;
+    } ready[FAB_LANES_MAX];
     struct fab__session *late; /* has an acknowledgement to be gone through; or NULL */
     uint64_t tick_ns;          /* nothing is due before; may be early */
     uint64_t now_ns;           /* as last told */

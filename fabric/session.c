@@ -47,6 +47,21 @@ static void buffers_trim(struct fab__session *session)
 
 /* --- the node's ring ------------------------------------------------------------------------ */
 
+/* To the end. */
+static void ready_put(struct fab__session *session)
+{
+    struct fab__ready *ring = &session->node->ready[session->lane];
+
+    session->ready = true;
+    session->ready_next = NULL;
+    if (ring->last != NULL) {
+        ring->last->ready_next = session;
+    } else {
+        ring->first = session;
+    }
+    ring->last = session;
+}
+
 void fab__ready(struct fab__session *session)
 {
     struct fab_node *node = session->node;
@@ -54,65 +69,89 @@ void fab__ready(struct fab__session *session)
     if (session->ready) {
         return;
     }
-    session->ready = true;
-    session->ready_next = NULL;
-    if (node->ready_last != NULL) {
-        node->ready_last->ready_next = session;
-    } else {
-        node->ready_first = session;
+    ready_put(session);
+    if (node->events.waiting != NULL) {
+        node->events.waiting(node->events_arg, session->lane);
     }
-    node->ready_last = session;
 }
 
-static void ready_pop(struct fab_node *node)
+static void ready_pop(struct fab__ready *ring)
 {
-    struct fab__session *session = node->ready_first;
+    struct fab__session *session = ring->first;
 
-    node->ready_first = session->ready_next;
-    if (node->ready_first == NULL) {
-        node->ready_last = NULL;
+    ring->first = session->ready_next;
+    if (ring->first == NULL) {
+        ring->last = NULL;
     }
     session->ready = false;
 }
 
 static void ready_forget(struct fab__session *session)
 {
-    struct fab_node *node = session->node;
+    struct fab__ready *ring = &session->node->ready[session->lane];
     struct fab__session *prev = NULL;
 
     if (!session->ready) {
         return;
     }
-    for (struct fab__session *at = node->ready_first; at != session; at = at->ready_next) {
+    for (struct fab__session *at = ring->first; at != session; at = at->ready_next) {
         prev = at;
     }
     if (prev == NULL) {
-        ready_pop(node);
+        ready_pop(ring);
         return;
     }
     prev->ready_next = session->ready_next;
-    if (node->ready_last == session) {
-        node->ready_last = prev;
+    if (ring->last == session) {
+        ring->last = prev;
     }
     session->ready = false;
 }
 
-bool fab_tx_waits(const struct fab_node *node)
+static void session_lane(struct fab__session *session, uint8_t lane)
 {
-    return __atomic_load_n(&node->ready_first, __ATOMIC_RELAXED) != NULL;
+    bool ready = session->ready;
+
+    if (session->successor != NULL) {
+        session->successor->lane = lane; /* it is in no ring before it has succeeded */
+    }
+    if (session->lane != lane) {
+        ready_forget(session);
+        session->lane = lane;
+        if (ready) {
+            fab__ready(session);
+        }
+    }
 }
 
-uint16_t fab_tx_pending(struct fab_node *node)
+bool fab_lane_waits(const struct fab_node *node, uint32_t lane)
 {
-    while (node->ready_first != NULL) {
-        struct fab__session *session = node->ready_first;
-        ready_pop(node);
+    return __atomic_load_n(&node->ready[lane].first, __ATOMIC_RELAXED) != NULL;
+}
+
+uint16_t fab_lane_pending(struct fab_node *node, uint32_t lane)
+{
+    struct fab__ready *ring = &node->ready[lane];
+
+    while (ring->first != NULL) {
+        struct fab__session *session = ring->first;
+        ready_pop(ring);
         if (fab__session_pending(session)) {
-            fab__ready(session); /* to the end: it was its turn */
+            ready_put(session); /* it was its turn */
             return session->peer_id;
         }
     }
     return 0;
+}
+
+bool fab_tx_waits(const struct fab_node *node)
+{
+    return fab_lane_waits(node, 0);
+}
+
+uint16_t fab_tx_pending(struct fab_node *node)
+{
+    return fab_lane_pending(node, 0);
 }
 
 /* --- beginning and end ---------------------------------------------------------------------- */
@@ -137,6 +176,7 @@ static sf_status session_create(struct fab_node *node, const struct fab_peer *pe
     session->mtu_bytes = session->frame_bytes = peer->mtu_bytes;
     session->number = (uint32_t)node->epoch << FAB__SESSION_EPOCH_SHIFT | ++*counter;
     session->steady = peer->steady;
+    session->lane = peer->lane;
     session->rx_next = 1;
     session->begun_ns = now_ns;
     session->last_sent_ns = now_ns;
@@ -240,6 +280,7 @@ static struct fab_peer peer_of(const struct fab__session *session)
         .epoch = session->peer_epoch,
         .mtu_bytes = session->mtu_bytes,
         .steady = session->steady,
+        .lane = session->lane,
         .sealed = session->secure != NULL,
     };
 
@@ -311,11 +352,12 @@ sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer, uint6
 
     if (peer->node_id == 0 || peer->node_id >= FAB_NODES_MAX || peer->node_id == node->node_id ||
         peer->epoch == 0 || peer->epoch > FAB__EPOCH_MAX || peer->mtu_bytes < FAB_MTU_BYTES_MIN ||
-        peer->mtu_bytes > FAB_MTU_BYTES_MAX) {
+        peer->mtu_bytes > FAB_MTU_BYTES_MAX || peer->lane >= FAB_LANES_MAX) {
         return SF_BADARG;
     }
     session = node->sessions[peer->node_id];
     if (session != NULL && peer_is_same(session, peer)) {
+        session_lane(session, peer->lane);
         return SF_EXISTS;
     }
     if (session != NULL && session->peer_epoch == peer->epoch) {

@@ -149,6 +149,7 @@ struct fab__session {
 
     struct fab__session *ready_next; /* the node's ring */
     bool ready;
+    uint8_t lane;
 
     struct fab_ep *ep_last_in; /* the last one that a message came for, or any other; or NULL */
     struct fab_ep *ep_first;   /* endpoints with something to send, in turn */

@@ -43,6 +43,13 @@ static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
     node->lost_cause = cause;
 }
 
+static void on_waiting(void *arg, uint32_t lane)
+{
+    struct net_node *node = arg;
+
+    node->waiting_count[lane]++;
+}
+
 /* Not of the net's own random numbers, so that a seed means the same sealed or not. */
 static void on_random(void *arg, uint8_t *bytes, uint32_t length)
 {
@@ -61,7 +68,7 @@ static void node_make(struct net *net, uint16_t id, uint16_t epoch)
     struct fab_options options = {
         .node_id = id,
         .epoch = epoch,
-        .events = {.opened = on_opened, .session_lost = on_session_lost},
+        .events = {.opened = on_opened, .session_lost = on_session_lost, .waiting = on_waiting},
         .events_arg = node,
         .endpoint_count_max = 512,
     };
@@ -175,13 +182,12 @@ static void frame_push(struct net *net, uint16_t from, uint16_t to, const uint8_
     }
 }
 
-static void node_send(struct net *net, struct net_node *node)
+static void lane_send(struct net *net, struct net_node *node, uint32_t lane)
 {
     static uint8_t bytes[NET_MTU];
     uint16_t to;
 
-    (void)fab_tick(node->fab, net->now_ns);
-    while ((to = fab_tx_pending(node->fab)) != 0) {
+    while ((to = fab_lane_pending(node->fab, lane)) != 0) {
         uint32_t length = fab_tx(node->fab, to, bytes, sizeof(bytes), net->now_ns);
         assert_true(length > 0 && length <= NET_MTU);
         if (net->tamper != NULL) {
@@ -191,6 +197,14 @@ static void node_send(struct net *net, struct net_node *node)
         if (net_below(net, 100) < net->duplicate_percent) {
             frame_push(net, node->id, to, bytes, length);
         }
+    }
+}
+
+static void node_send(struct net *net, struct net_node *node)
+{
+    (void)fab_tick(node->fab, net->now_ns);
+    for (uint32_t lane = 0; lane < FAB_LANES_MAX; lane++) {
+        lane_send(net, node, lane);
     }
 }
 

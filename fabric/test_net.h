@@ -28,6 +28,7 @@ struct net_node {
     uint32_t lost_count;
     uint16_t lost_last;
     struct sf_cause lost_cause;
+    uint32_t waiting_count[FAB_LANES_MAX]; /* events */
 };
 
 struct net_frame {

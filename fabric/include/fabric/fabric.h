@@ -26,6 +26,10 @@
  * its peer is on a third node, that node is told (PEER_MOVED), and a tombstone forwards control
  * records until that is acknowledged.
  *
+ * Lanes: a caller with several threads that send gives each a lane, and each session one of them
+ * (fab_peer.lane). A lane's thread asks for frames of its own sessions only, so those of one
+ * session leave in their order. One lane, 0, is enough for one thread.
+ *
  * Threads: no lock inside. One thread at a time may use a fab_node, with one exception: sending on
  * and receiving from endpoints whose peer is on this node (fab_ep_local_peer), messages that carry
  * no endpoint, touches those two records, their queues, and the blocks in the message, and nothing
@@ -54,6 +58,7 @@
 #define FAB_MTU_BYTES_MAX 9216u
 #define FAB_MESSAGE_BLOCK_BYTES_MAX XH_BLOCK_BYTES_MAX
 #define FAB_KEY_BYTES 32u
+#define FAB_LANES_MAX 64u
 
 struct fab_node;
 struct fab_ep;
@@ -95,6 +100,8 @@ struct fab_events {
     void (*opened)(void *arg, uint64_t export_owner, const char *export_name, struct fab_ep *exp);
     /* A session is gone (heart-beats missing, epoch changed, or protocol broken). */
     void (*session_lost)(void *arg, uint16_t peer_id, struct sf_cause cause);
+    /* Optional. A session of that lane may have something to send that had nothing. */
+    void (*waiting)(void *arg, uint32_t lane);
 };
 
 struct fab_options {
@@ -290,16 +297,17 @@ struct fab_peer {
                            losing them: no congestion control */
     bool sealed;        /* encrypted and authenticated, or not at all: nothing else is accepted */
     uint8_t key[FAB_KEY_BYTES]; /* sealed: the peer's public key */
+    uint8_t lane;               /* of the session, less than FAB_LANES_MAX */
 };
 
 /*
- * A peer may be talked to from now on. EXISTS: there is a session with just that peer. One with
- * another epoch is ended first (its channels close with NODE_LOST), and so is one with another MTU,
- * key or other option (LINK_LOST). BADARG, NOMEM. LIMIT: 2^18 sessions to that node in this boot.
- * Until it is heard for the first time, a peer has five times peer_timeout_ns. Later boots of a
- * node must have higher epochs: a hello of a higher one ends the session at once, unless it is
- * sealed: then the orchestrator, or silence, tells. TRUST: with that key there is no secret.
- * UNSUPPORTED: sealed, and the node has no secret key.
+ * A peer may be talked to from now on. EXISTS: there is a session with just that peer (it is of
+ * that lane now). One with another epoch is ended first (its channels close with NODE_LOST), and so
+ * is one with another MTU, key or other option (LINK_LOST). BADARG, NOMEM. LIMIT: 2^18 sessions to
+ * that node in this boot. Until it is heard for the first time, a peer has five times
+ * peer_timeout_ns. Later boots of a node must have higher epochs: a hello of a higher one ends the
+ * session at once, unless it is sealed: then the orchestrator, or silence, tells. TRUST: with that
+ * key there is no secret. UNSUPPORTED: sealed, and the node has no secret key.
  *
  * Memory: 2 KiB, sealed 5 KiB, and a buffer of mtu_bytes for each frame in flight or held for its
  * order, at most 256 each way; they are given back when the session is quiet.
@@ -354,6 +362,9 @@ uint32_t fab_tx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_
 bool fab_tx_waits(const struct fab_node *node);
 /* Next peer, in turn, for which fab_tx has something to send; 0: none. */
 uint16_t fab_tx_pending(struct fab_node *node);
+/* The same two for any lane; those are lane 0's. */
+bool fab_lane_waits(const struct fab_node *node, uint32_t lane);
+uint16_t fab_lane_pending(struct fab_node *node, uint32_t lane);
 
 /*
  * Heart-beats, resends, timeouts. Answers when it wants to be called next (absolute ns). Cheap when

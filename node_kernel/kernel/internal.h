@@ -309,6 +309,8 @@ struct nk_kernel {
     uint8_t allow_native;
     uint8_t has_gate, has_signals, has_tick;
 
+    const struct nk_poller *poller; /* or NULL; changed while the others stand still */
+    void *poller_arg;
     struct nk_trace *traces[NK_TRACES_MAX]; /* changed while the others stand still */
     uint32_t trace_count;
 };

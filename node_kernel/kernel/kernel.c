@@ -87,8 +87,23 @@ static void on_session_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
 {
     struct nk_kernel *kernel = arg;
 
-    if (kernel->events.session_lost != NULL) {
+    if (kernel->events.session_lost == NULL) {
+        return;
+    }
+    if (nk__mine(kernel->workers[0])) {
         kernel->events.session_lost(kernel->events_arg, peer_id, cause);
+    } else {
+        nk__note_lost(kernel, peer_id, cause);
+    }
+}
+
+/* The worker may sleep, or be about to. */
+static void on_waiting(void *arg, uint32_t lane)
+{
+    struct nk_kernel *kernel = arg;
+
+    if (lane < kernel->worker_count && !nk__mine(kernel->workers[lane])) {
+        nk__attend(kernel->workers[lane]);
     }
 }
 
@@ -127,7 +142,8 @@ static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options
         .events = {.ready = on_ready,
                    .take = on_take,
                    .opened = on_opened,
-                   .session_lost = on_session_lost},
+                   .session_lost = on_session_lost,
+                   .waiting = kernel->worker_count > 1 ? on_waiting : NULL},
         .events_arg = kernel,
         .secret_key = options->secret_key,
         .random = on_random,

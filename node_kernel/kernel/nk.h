@@ -24,13 +24,14 @@
  *
  * Time: nk_run is given the time (CLOCK_MONOTONIC, as SIPs see it); between calls nothing happens
  * on worker 0. Before its thread sleeps it says so (nk_sleep_begin), so that others wake it.
- * Callbacks: all on worker 0's thread. `log` is called while a SIP runs and must not call the core;
- * what SIPs of other workers say comes with the next nk_run. `ended` may, except nk_run and
- * nk_kernel_destroy. Link: into executables that are not PIE (-no-pie), because PIEs
- * live where slots do. Threads: all functions from one thread, the one that called nk_kernel_create
- * (it owns the signal alternate stack). The fabric and its endpoints may be used under nk_lock, or
- * after nk_pause. Errors: `text` buffers (may be NULL) get a sentence for
- * people: what, which object, why. Limits: NK_HANDLES_MAX endpoints a SIP; slot_count SIPs.
+ * Callbacks: all on worker 0's thread, but those of a poller. `log` is called while a SIP runs and
+ * must not call the core; what SIPs of other workers say comes with the next nk_run. `ended` may,
+ * except nk_run and nk_kernel_destroy. Link: into executables that are not PIE (-no-pie), because
+ * PIEs live where slots do. Threads: all functions from one thread, the one that called
+ * nk_kernel_create (it owns the signal alternate stack), but nk_lock and nk_unlock from a poller's
+ * callbacks, too. The fabric and its endpoints may be used under nk_lock, or after nk_pause.
+ * Errors: `text` buffers (may be NULL) get a sentence for people: what, which object, why. Limits:
+ * NK_HANDLES_MAX endpoints a SIP; slot_count SIPs.
  */
 #ifndef KERNEL_NK_H
 #define KERNEL_NK_H
@@ -194,6 +195,27 @@ void nk_when_said(struct nk_kernel *kernel, void (*said)(void *arg), void *arg);
 int nk_kernel_fd(const struct nk_kernel *kernel);
 bool nk_sleep_begin(struct nk_kernel *kernel);
 void nk_sleep_end(struct nk_kernel *kernel);
+
+/*
+ * What the other workers look after beside SIPs (links: queues.h). Worker 0 has its caller for
+ * that. All are called on the thread of the worker that is named, between two SIPs, and not while
+ * it stands still (nk_pause). A session's lane in the fabric is the worker that sends for it: it is
+ * woken when there is something.
+ */
+struct nk_poller {
+    /* Around all calls on that thread; may come after the poller was taken away. */
+    void (*thread_begin)(void);
+    void (*thread_end)(void);
+    /* Never blocks. True: there may be more to do soon. */
+    bool (*poll)(void *arg, uint32_t worker, uint64_t now_ns);
+    /* Sleeps until wake_fd is readable, what it polls has something, or the deadline
+     * (CLOCK_MONOTONIC; UINT64_MAX: none). */
+    void (*sleep)(void *arg, uint32_t worker, int wake_fd, uint64_t deadline_ns);
+};
+/* NULL takes it away: on return nobody is in it, nor comes. IO: no descriptors. Not from inside
+ * nk_run. */
+SF_MUST_CHECK sf_status nk_poller_set(struct nk_kernel *kernel, const struct nk_poller *poller,
+                                      void *arg);
 
 /*
  * Around calls of the fabric (nk_kernel_fabric), from the thread of worker 0. Short: other workers

@@ -183,7 +183,9 @@ void nk__inbox_drain(struct nk_worker *worker)
 struct nk_note {
     struct nk_note *next;
     uint64_t sip;
-    struct nk_sip_end end; /* name NULL: a log line */
+    struct nk_sip_end end; /* name NULL: a log line, or a session lost */
+    uint16_t peer_id;      /* of that session, or 0 */
+    struct sf_cause cause;
     char name[IMAGE_NAME_BYTES_MAX + 1];
     uint32_t bytes;
     char text[]; /* the line, or the report with its final zero */
@@ -202,9 +204,9 @@ static struct nk_note *note_make(const struct nk_sip *sip, const char *text, siz
     return note;
 }
 
-static void note_post(struct nk_kernel *kernel, struct nk_note *note)
+/* Locked. */
+static void note_put(struct nk_kernel *kernel, struct nk_note *note)
 {
-    nk__lock(kernel);
     if (note == NULL || (note->end.name == NULL && kernel->note_count >= NOTES_MAX)) {
         kernel->notes_lost++;
         free(note);
@@ -214,7 +216,24 @@ static void note_post(struct nk_kernel *kernel, struct nk_note *note)
         kernel->note_count++;
         nk__attend(kernel->workers[0]);
     }
+}
+
+static void note_post(struct nk_kernel *kernel, struct nk_note *note)
+{
+    nk__lock(kernel);
+    note_put(kernel, note);
     nk__unlock(kernel);
+}
+
+void nk__note_lost(struct nk_kernel *kernel, uint16_t peer_id, struct sf_cause cause)
+{
+    struct nk_note *note = calloc(1, sizeof(*note) + 1);
+
+    if (note != NULL) {
+        note->peer_id = peer_id;
+        note->cause = cause;
+    }
+    note_put(kernel, note);
 }
 
 void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes)
@@ -289,7 +308,9 @@ bool nk__notes_deliver(struct nk_kernel *kernel)
     while (note != NULL) {
         struct nk_note *next = note->next;
 
-        if (note->end.name != NULL) {
+        if (note->peer_id != 0) {
+            kernel->events.session_lost(kernel->events_arg, note->peer_id, note->cause);
+        } else if (note->end.name != NULL) {
             kernel->events.ended(kernel->events_arg, &note->end);
         } else {
             kernel->events.log(kernel->events_arg, note->sip, note->text, note->bytes);
@@ -360,6 +381,56 @@ void nk_resume(struct nk_kernel *kernel)
 /* --- threads ------------------------------------------------------------------------------------
  */
 
+static bool worker_poll(struct nk_worker *worker, uint64_t now_ns)
+{
+    const struct nk_kernel *kernel = worker->kernel;
+    const struct nk_poller *poller = kernel->poller;
+
+    if (poller != worker->polled) {
+        if (worker->polled != NULL) {
+            worker->polled->thread_end();
+        }
+        if (poller != NULL) {
+            poller->thread_begin();
+        }
+        worker->polled = poller;
+    }
+    return poller != NULL && poller->poll(kernel->poller_arg, worker->index, now_ns);
+}
+
+/* Until the descriptor is readable, or the deadline. */
+static void fd_wait(int fd, uint64_t deadline_ns)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    uint64_t now_ns = nk__now();
+    uint64_t ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    struct timespec limit = {.tv_sec = (time_t)(ns / 1000000000u),
+                             .tv_nsec = (long)(ns % 1000000000u)};
+
+    (void)ppoll(&wait, 1, deadline_ns == UINT64_MAX ? NULL : &limit, NULL);
+}
+
+/* After sleep_announce. */
+static void worker_sleep(struct nk_worker *worker, uint64_t deadline_ns)
+{
+    const struct nk_kernel *kernel = worker->kernel;
+    uint64_t count;
+
+    if (worker->wake_fd < 0) {
+        futex_wait(&worker->asleep, 1, deadline_ns);
+        __atomic_store_n(&worker->asleep, 0, __ATOMIC_SEQ_CST);
+        return;
+    }
+    if (kernel->poller != NULL) {
+        kernel->poller->sleep(kernel->poller_arg, worker->index, worker->wake_fd, deadline_ns);
+    } else {
+        fd_wait(worker->wake_fd, deadline_ns);
+    }
+    if (__atomic_exchange_n(&worker->asleep, 0, __ATOMIC_SEQ_CST) == 0) {
+        (void)!read(worker->wake_fd, &count, sizeof(count)); /* it was woken; EAGAIN: not yet */
+    }
+}
+
 /* Nothing was ready: spins, then sleeps until somebody posts or a timer is due. */
 static void worker_idle(struct nk_worker *worker, uint64_t now_ns)
 {
@@ -375,14 +446,16 @@ static void worker_idle(struct nk_worker *worker, uint64_t now_ns)
             __builtin_ia32_pause();
         }
         now_ns = nk__now();
+        if (worker_poll(worker, now_ns)) {
+            return;
+        }
     }
     if (now_ns >= deadline) {
         return;
     }
     __atomic_fetch_or(&kernel->hungry, 1ull << worker->index, __ATOMIC_RELAXED);
     if (sleep_announce(worker)) {
-        futex_wait(&worker->asleep, 1, deadline);
-        __atomic_store_n(&worker->asleep, 0, __ATOMIC_SEQ_CST);
+        worker_sleep(worker, deadline);
     }
     __atomic_fetch_and(&kernel->hungry, ~(1ull << worker->index), __ATOMIC_RELAXED);
 }
@@ -407,16 +480,42 @@ static void *worker_main(void *arg)
     }
     while (!__atomic_load_n(&kernel->quit, __ATOMIC_ACQUIRE)) {
         uint64_t now_ns;
+        bool any;
 
         worker_park(worker);
         now_ns = nk__now();
-        if (!nk__worker_run(worker, RUN_BUDGET, now_ns)) {
+        any = worker_poll(worker, now_ns);
+        if (!nk__worker_run(worker, RUN_BUDGET, now_ns) && !any) {
             worker_idle(worker, now_ns);
         }
+    }
+    if (worker->polled != NULL) {
+        worker->polled->thread_end();
     }
     nk__tick_remove();
     nk__signals_remove();
     return NULL;
+}
+
+sf_status nk_poller_set(struct nk_kernel *kernel, const struct nk_poller *poller, void *arg)
+{
+    sf_status st = SF_OK;
+
+    nk_pause(kernel);
+    for (uint32_t i = 1; poller != NULL && i < kernel->worker_count; i++) {
+        struct nk_worker *worker = kernel->workers[i];
+
+        if (worker->wake_fd < 0) {
+            worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        }
+        st = worker->wake_fd < 0 ? SF_IO : st;
+    }
+    if (st == SF_OK) {
+        kernel->poller = poller;
+        kernel->poller_arg = arg;
+    }
+    nk_resume(kernel);
+    return st;
 }
 
 sf_status nk__workers_init(struct nk_kernel *kernel, const struct nk_options *options)

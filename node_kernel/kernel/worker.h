@@ -22,7 +22,8 @@
  *
  * Attention: a worker looks at its inbox, and at what else others want of it, between two SIPs, if
  * `attention` is set. A worker that has nothing to do spins for NK_SPIN_NS, then sleeps (the
- * others) or lets the pump sleep (worker 0: nk_sleep_begin); whoever posts wakes it.
+ * others) or lets the pump sleep (worker 0: nk_sleep_begin); whoever posts wakes it. Between SIPs
+ * and while it spins it also calls the poller, if there is one, which then sleeps for it, too.
  *
  * Pause: worker 0 can make the others stand still between two SIPs (nk_pause). It may then touch
  * everything: ends SIPs of other workers, audits.
@@ -96,6 +97,7 @@ struct nk_worker {
     pthread_t thread;
     pid_t tid;
     uint8_t has_thread;
+    const struct nk_poller *polled; /* whose thread_begin was called; or NULL */
 
     /* Anybody's: atomic, or under the lock. */
     uint32_t attention __attribute__((aligned(64)));
@@ -104,7 +106,7 @@ struct nk_worker {
     uint32_t started;     /* 1: its thread is up; 2: could not */
     uint32_t sip_count;   /* locked: SIPs that are its own */
     struct nk_sip *inbox; /* locked; latest first */
-    int wake_fd;          /* worker 0: eventfd the pump sleeps on; -1: none */
+    int wake_fd; /* eventfd it sleeps on: worker 0, and all once there was a poller; or -1 */
 };
 
 /* A SIP's log line or end, on its way from another worker to worker 0, which tells the agent. */
@@ -146,6 +148,8 @@ void nk__inbox_drain(struct nk_worker *worker);
 /* Worker 0 of a kernel. */
 void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes);
 void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end);
+/* Locked. */
+void nk__note_lost(struct nk_kernel *kernel, uint16_t peer_id, struct sf_cause cause);
 bool nk__notes_deliver(struct nk_kernel *kernel);
 
 /* --- balance.c --- */

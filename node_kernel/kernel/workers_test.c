@@ -3,6 +3,8 @@
  * The core with three workers: argv[1] is probe.sip. What sip_test.c shows of one worker must hold
  * across workers; then what only several have: placing, moving, standing still, sleeping.
  */
+#include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -435,6 +437,125 @@ static void idle_workers_use_no_processor_time(void **state)
     run_until_ended(2);
 }
 
+/* --- a poller -----------------------------------------------------------------------------------
+ */
+
+static struct polled {
+    uint32_t polls[WORKERS], sleeps[WORKERS], wakes[WORKERS]; /* atomic */
+    uint32_t begins, ends;                                    /* of threads; atomic */
+} polled;
+
+static uint32_t count_of(const uint32_t *count)
+{
+    return __atomic_load_n(count, __ATOMIC_SEQ_CST);
+}
+
+static void count_up(uint32_t *count)
+{
+    (void)__atomic_add_fetch(count, 1, __ATOMIC_SEQ_CST);
+}
+
+static void on_begin(void)
+{
+    count_up(&polled.begins);
+}
+
+static void on_end(void)
+{
+    count_up(&polled.ends);
+}
+
+static bool on_poll(void *arg, uint32_t worker, uint64_t now_ns)
+{
+    assert_ptr_equal(arg, &polled);
+    (void)now_ns;
+    count_up(&polled.polls[worker]);
+    return false;
+}
+
+static void on_sleep(void *arg, uint32_t worker, int wake_fd, uint64_t deadline_ns)
+{
+    struct pollfd wait = {.fd = wake_fd, .events = POLLIN};
+
+    (void)arg;
+    (void)deadline_ns;
+    count_up(&polled.sleeps[worker]);
+    (void)poll(&wait, 1, -1);
+    count_up(&polled.wakes[worker]);
+}
+
+static const struct nk_poller poller = {on_begin, on_end, on_poll, on_sleep};
+
+static void await_more(const uint32_t *count, uint32_t than)
+{
+    uint64_t end = now() + 5000000000ull;
+
+    while (count_of(count) <= than) {
+        assert_true(now() < end);
+        run_ms(1);
+    }
+}
+
+/* Pauses, what others post, and the fabric: a sleep with no end but those. */
+static void a_poller_polls_and_sleeps_for_all_but_the_first(void **state)
+{
+    struct fab_peer peer = {.node_id = 9, .epoch = 1, .mtu_bytes = 1024, .lane = 2};
+    uint32_t before;
+
+    (void)state;
+    memset(&polled, 0, sizeof(polled));
+    assert_int_equal(nk_poller_set(world.kernel, &poller, &polled), SF_OK);
+    for (uint32_t i = 1; i < WORKERS; i++) {
+        await_more(&polled.polls[i], 10);
+        await_more(&polled.sleeps[i], 0);
+    }
+    for (uint32_t round = 0; round < 50; round++) {
+        nk_pause(world.kernel);
+        before = count_of(&polled.polls[1]) + count_of(&polled.polls[2]);
+        (void)sched_yield();
+        assert_int_equal(count_of(&polled.polls[1]) + count_of(&polled.polls[2]), before);
+        nk_resume(world.kernel);
+    }
+    create(1, "s", "server", 2);
+    create(2, "c", "client", 3);
+    wire(2, "s.test");
+    start(1);
+    start(2);
+    run_until_ended(2);
+    run_ms(5);
+    before = count_of(&polled.wakes[2]);
+    nk_lock(world.kernel);
+    assert_int_equal(fab_peer_add(nk_kernel_fabric(world.kernel), &peer, now()), SF_OK);
+    nk_unlock(world.kernel);
+    await_more(&polled.wakes[2], before);
+    assert_int_equal(count_of(&polled.polls[0]), 0);
+    assert_int_equal(count_of(&polled.begins), WORKERS - 1);
+}
+
+static void a_poller_that_was_taken_away_is_left_alone(void **state)
+{
+    struct polled last;
+
+    (void)state;
+    memset(&polled, 0, sizeof(polled));
+    for (uint32_t round = 0; round < 50; round++) {
+        assert_int_equal(nk_poller_set(world.kernel, &poller, &polled), SF_OK);
+        await_more(&polled.polls[1 + round % 2], round);
+        assert_int_equal(nk_poller_set(world.kernel, NULL, NULL), SF_OK);
+        last = polled;
+        run_ms(1);
+        assert_memory_equal(last.polls, polled.polls, sizeof(last.polls));
+        assert_memory_equal(last.wakes, polled.wakes, sizeof(last.wakes));
+    }
+    create(1, "s", "server", 2);
+    create(2, "c", "client", 3);
+    wire(2, "s.test");
+    start(1);
+    start(2);
+    run_until_ended(2);
+    await_more(&polled.ends, count_of(&polled.begins) - 1);
+}
+
 static void in_world(void **state)
 {
     world_make(&probe_world);
@@ -462,6 +583,8 @@ int main(int argc, char **argv)
         TEST(a_share_is_kept),
         TEST(audits_hold_in_the_middle_of_everything),
         TEST(idle_workers_use_no_processor_time),
+        TEST(a_poller_polls_and_sleeps_for_all_but_the_first),
+        TEST(a_poller_that_was_taken_away_is_left_alone),
     };
 
     if (argc != 2) {

@@ -290,6 +290,11 @@ void fab_ep_query(const struct fab_ep *ep, struct fab_ep_info *out_info)
     }
 }
 
+uint16_t fab_node_id(const struct fab_node *node)
+{
+    return node->node_id;
+}
+
 uint64_t fab_node_now(const struct fab_node *node)
 {
     return node->now_ns;

@@ -81,6 +81,8 @@ static sf_status link_open(struct agent *agent, const Sf__Control__Envelope *env
     config.name = name;
     config.device = open->info->device;
     config.mtu_bytes = open->info->mtu_bytes;
+    /* One queue: a session uses one, and such a link has one session. Any worker may have it. */
+    config.shared = agent->options.worker_count > 1;
     return pump_link_open(agent->options.pump, open->link, open->info->driver, &config, text,
                           AGENT_TEXT_BYTES);
 }

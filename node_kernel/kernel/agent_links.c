@@ -17,6 +17,9 @@ sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacit
 
         snprintf(name, sizeof(name), "%.10s%u", own->driver, i + 1);
         memcpy(config.mac, own->mac, sizeof(config.mac));
+        config.shared = agent->options.worker_count > 1;
+        config.queues =
+            (uint16_t)agent->options.worker_count; /* at most LINK_QUEUES_MAX are made */
         st = pump_link_open(agent->options.pump, i + 1, own->driver, &config, text, text_capacity);
         if (st != SF_OK) {
             return st;

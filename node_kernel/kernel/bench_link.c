@@ -6,15 +6,20 @@
  *                   [--mode rtt64|echo|msgs64|bulk|proof] [--count N] [--bytes N] [--channels N]
  *                   [--seconds N] [--core N] [--mtu BYTES] [--address IPV4 --peer-address IPV4]
  *                   [--mac MAC --peer-mac MAC] [--encrypt on|off] [--counters] [--watch MS]
+ *                   [--workers N] [--queues N] [--pairs N] [--cut MS]
+ *                   [--beside DEVICE]
  *
- * A node kernel with one worker and the real main loop, without a controller: node 1 serves, node 2
- * measures, prints one JSON object, and ends; then node 1 ends, too. Either may start first.
+ * A node kernel with one worker (--workers) and the real main loop, without a controller: node 1
+ * serves, node 2 measures, prints one JSON object, and ends; then node 1 ends, too. Either may
+ * start first.
  *
  * Mode bulk may be bounded by --seconds instead of --count. Mode proof (both nodes must be told;
  * image linkproof.sip) runs for --seconds: both nodes say what they sent and took, in the metric
  * "proof", and fail if anything did not come as it was sent, or if the session was lost.
  * --counters: at the end one more object, metric "session", with what the session counted. --watch:
- * that every so many milliseconds on stderr.
+ * that every so many milliseconds on stderr. --pairs: so many SIPs on each node, each on the next
+ * worker, and each client with a server of its own. --queues: of the link. --cut: node 2 removes
+ * the other node and the link after so many milliseconds, in the middle of all, and both end well.
  */
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -37,13 +42,15 @@
 #define SECONDS_MAX 60u
 #define FLUSH_MS 1000u /* until the other node has everything */
 #define CHANNELS_MAX 8u
+#define PAIRS_MAX 16u
 
 struct bench {
     uint16_t node_id;
-    const char *driver, *device, *image, *mode;
+    const char *driver, *device, *image, *mode, *beside;
     char count[16], bytes[16], channels[16], seconds[16];
     int core;
-    uint32_t mtu_bytes, watch_ms;
+    uint32_t mtu_bytes, watch_ms, workers, pairs, cut_ms;
+    uint16_t queues;
     bool sealed, counters;
     struct link_peer us, peer;
 };
@@ -55,13 +62,18 @@ static struct bench bench = {.node_id = 0,
                              .bytes = "1048576",
                              .channels = "1",
                              .seconds = "0",
+                             .workers = 1,
+                             .pairs = 1,
+                             .queues = 1,
                              .core = -1};
 /* Secrets are not what is measured here. */
 static const uint8_t keys[3][FAB_KEY_BYTES] = {{0}, {1, 2, 3}, {4, 5, 6}};
 static struct pump *pump;
 static struct nk_kernel *kernel;
-static bool met;        /* the other node was heard */
-static bool over;       /* our SIP has ended, or we end it: what follows is no failure */
+static bool met;       /* the other node was heard */
+static bool over;      /* our SIP has ended, or we end it: what follows is no failure */
+static uint32_t ended; /* SIPs */
+static uv_timer_t cut;
 static uv_timer_t tick; /* as a node has its controller's socket: something that libuv waits for */
 static int answer;
 
@@ -130,13 +142,15 @@ static void on_log(void *arg, uint64_t sip, const char *text, uint32_t bytes)
 static void on_ended(void *arg, const struct nk_sip_end *end)
 {
     (void)arg;
-    if (!over && (end->how != NK_END_EXITED || end->exit_code != 0)) {
+    if (!over && bench.cut_ms == 0 && (end->how != NK_END_EXITED || end->exit_code != 0)) {
         (void)fprintf(stderr, "bench_link: node %u: the SIP ended, exit code %d\n%s\n",
                       bench.node_id, end->exit_code, end->report == NULL ? "" : end->report);
         answer = 1;
     }
-    over = true;
-    pump_stop(pump);
+    if (++ended == bench.pairs) {
+        over = true;
+        pump_stop(pump);
+    }
 }
 
 static void on_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
@@ -146,7 +160,7 @@ static void on_lost(void *arg, uint16_t peer_id, struct sf_cause cause)
     if (met) {
         pump_stop(pump);
     }
-    if (bench.node_id == 2 || (strcmp(bench.mode, "proof") == 0 && !over)) {
+    if (bench.cut_ms == 0 && (bench.node_id == 2 || (strcmp(bench.mode, "proof") == 0 && !over))) {
         (void)fprintf(stderr, "bench_link: node %u: the session is lost, cause %u\n", bench.node_id,
                       cause.kind);
         answer = 1;
@@ -178,12 +192,35 @@ static void counters_print(FILE *out)
     (void)fflush(out);
 }
 
+static void frames_print(void)
+{
+    struct pump_stats stats;
+
+    pump_query(pump, &stats);
+    (void)printf("{\"metric\":\"frames\",\"node\":%u,\"rx\":%lu,\"tx\":%lu,\"others_rx\":%lu,"
+                 "\"others_tx\":%lu,\"rx_dropped\":%lu,\"tx_dropped\":%lu}\n",
+                 bench.node_id, stats.rx_frames, stats.tx_frames, stats.others_rx_frames,
+                 stats.others_tx_frames, stats.rx_dropped, stats.tx_dropped);
+    (void)fflush(stdout);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     (void)timer;
     if (bench.watch_ms != 0) {
+        nk_pause(kernel);
         counters_print(stderr);
+        nk_resume(kernel);
     }
+}
+
+/* What was under way is lost, and SIPs see it. */
+static void on_cut(uv_timer_t *timer)
+{
+    (void)timer;
+    over = true;
+    pump_peer_remove(pump, bench.peer.node_id, SF_CAUSE_OF(LINK_LOST));
+    pump_stop(pump);
 }
 
 /* --- the node ----------------------------------------------------------------------------------
@@ -212,8 +249,8 @@ static void kernel_start(void)
                                  .node_id = bench.node_id,
                                  .epoch = 1,
                                  .trust = &image_trust_anyone,
-                                 .worker_count = 1,
-                                 .slot_count = 4,
+                                 .worker_count = bench.workers,
+                                 .slot_count = PAIRS_MAX,
                                  .secret_key = keys[bench.node_id],
                                  .events = {on_log, on_ended, on_lost}};
     char text[256] = "";
@@ -235,9 +272,19 @@ static void link_open(void)
         .mtu_bytes = bench.mtu_bytes,
         .server = bench.node_id == 1,
         .ipv4 = bench.us.ipv4,
+        .shared = bench.workers > 1,
+        .queues = bench.queues,
     };
     char text[512] = "";
 
+    if (bench.beside != NULL) {
+        struct link_config beside = config;
+
+        beside.device = bench.beside;
+        if (pump_link_open(pump, 2, bench.driver, &beside, text, sizeof(text)) != SF_OK) {
+            fail("no link beside", text);
+        }
+    }
     memcpy(config.mac, bench.us.mac, sizeof(config.mac));
     bench.peer.node_id = session.node_id;
     (void)crypto_scalarmult_base(session.key, keys[session.node_id]);
@@ -254,46 +301,75 @@ static void peer_wait(void)
 
     while (!met) {
         struct fab_peer_info info;
+        sf_status st;
+
         pump_turn(pump);
-        if (fab_peer_query(nk_kernel_fabric(kernel), bench.peer.node_id, &info) != SF_OK ||
-            node_now_ns() > end_ns) {
+        nk_lock(kernel);
+        st = fab_peer_query(nk_kernel_fabric(kernel), bench.peer.node_id, &info);
+        nk_unlock(kernel);
+        if (st != SF_OK || node_now_ns() > end_ns) {
             fail("the other node did not come", "");
         }
         met = info.alive;
     }
 }
 
-static void sip_start(const uint8_t *digest)
+static void sip_make(const uint8_t *digest, uint32_t index)
 {
     struct nk_config config[] = {{"mode", bench.node_id == 1 ? "serve" : bench.mode},
                                  {"count", bench.count},
                                  {"bytes", bench.bytes},
                                  {"channels", bench.channels},
                                  {"seconds", bench.seconds}};
-    struct nk_sip_options sip = {.number = bench.node_id,
-                                 .name = bench.node_id == 1 ? "server" : "client",
+    char name[24];
+    struct nk_sip_options sip = {.number = index + 1,
+                                 .name = name,
                                  .image_digest = digest,
                                  .config = config,
-                                 .config_count = sizeof(config) / sizeof(config[0])};
+                                 .config_count = sizeof(config) / sizeof(config[0]),
+                                 .worker = bench.workers > 1 ? 1 + index % bench.workers : 0};
     char text[256] = "";
 
+    (void)snprintf(name, sizeof(name), "%s%u", bench.node_id == 1 ? "server" : "client", index);
     if (nk_sip_create(kernel, &sip, text, sizeof(text)) != SF_OK) {
         fail("no SIP", text);
     }
-    if (bench.node_id == 2) {
-        peer_wait();
-        for (int i = 0; i < atoi(bench.channels) && i < (int)CHANNELS_MAX; i++) {
-            char import[3] = {'c', (char)('0' + i), 0};
-            if (nk_sip_wire(kernel, 2, import, 1, "server.bench", text, sizeof(text)) != SF_OK) {
-                fail("no channel", text);
-            }
+}
+
+static void sip_wire(uint32_t index)
+{
+    char export_name[32];
+    char text[256] = "";
+
+    (void)snprintf(export_name, sizeof(export_name), "server%u.bench", index);
+    for (int i = 0; i < atoi(bench.channels) && i < (int)CHANNELS_MAX; i++) {
+        char import[3] = {'c', (char)('0' + i), 0};
+        if (nk_sip_wire(kernel, index + 1, import, 1, export_name, text, sizeof(text)) != SF_OK) {
+            fail("no channel", text);
         }
     }
-    if (nk_sip_start(kernel, bench.node_id) != SF_OK) {
-        fail("the SIP does not start", "");
+}
+
+static void sips_start(const uint8_t *digest)
+{
+    for (uint32_t i = 0; i < bench.pairs; i++) {
+        sip_make(digest, i);
+    }
+    if (bench.node_id == 2) {
+        peer_wait();
+    }
+    for (uint32_t i = 0; i < bench.pairs; i++) {
+        if (bench.node_id == 2) {
+            sip_wire(i);
+        }
+        if (nk_sip_start(kernel, i + 1) != SF_OK) {
+            fail("the SIP does not start", "");
+        }
     }
     if (bench.node_id == 1) {
         peer_wait();
+    } else if (bench.cut_ms != 0) {
+        (void)uv_timer_start(&cut, on_cut, bench.cut_ms, 0);
     }
 }
 
@@ -332,7 +408,8 @@ static const struct option options[] = {
     {"mtu", 1, NULL, 'M'},     {"address", 1, NULL, 'a'},  {"peer-address", 1, NULL, 'A'},
     {"encrypt", 1, NULL, 'e'}, {"mac", 1, NULL, 'h'},      {"peer-mac", 1, NULL, 'H'},
     {"seconds", 1, NULL, 's'}, {"watch", 1, NULL, 'w'},    {"counters", 0, NULL, 'x'},
-    {NULL, 0, NULL, 0},
+    {"workers", 1, NULL, 'W'}, {"queues", 1, NULL, 'q'},   {"pairs", 1, NULL, 'p'},
+    {"cut", 1, NULL, 'u'},     {"beside", 1, NULL, 'B'},   {NULL, 0, NULL, 0},
 };
 
 /* Where we are and where the other node is. False: none of these options. */
@@ -362,6 +439,40 @@ static bool option_place(int option)
         return true;
     case 'H':
         mac_read(optarg, bench.peer.mac);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* A number of 1 to most. */
+static uint32_t number_read(const char *text, uint32_t most)
+{
+    int number = atoi(text);
+
+    if (number < 1 || (uint32_t)number > most) {
+        fail("out of range", text);
+    }
+    return (uint32_t)number;
+}
+
+static bool option_many(int option)
+{
+    switch (option) {
+    case 'W':
+        bench.workers = number_read(optarg, NK_WORKERS_MAX);
+        return true;
+    case 'q':
+        bench.queues = (uint16_t)number_read(optarg, LINK_QUEUES_MAX);
+        return true;
+    case 'p':
+        bench.pairs = number_read(optarg, PAIRS_MAX);
+        return true;
+    case 'B':
+        bench.beside = optarg;
+        return true;
+    case 'u':
+        bench.cut_ms = number_read(optarg, 60000);
         return true;
     default:
         return false;
@@ -411,7 +522,7 @@ static void options_read(int argc, char **argv)
     int option;
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (!option_place(option) && !option_work(option)) {
+        if (!option_place(option) && !option_work(option) && !option_many(option)) {
             exit(2);
         }
     }
@@ -453,15 +564,19 @@ int main(int argc, char **argv)
         fail("no memory", "");
     }
     (void)uv_timer_init(&loop, &tick);
+    (void)uv_timer_init(&loop, &cut);
     (void)uv_timer_start(&tick, on_tick, bench.watch_ms != 0 ? bench.watch_ms : 1000,
                          bench.watch_ms != 0 ? bench.watch_ms : 1000);
     kernel_start();
     image_add(digest);
     link_open();
-    sip_start(digest);
+    sips_start(digest);
     pump_run(pump);
     if (bench.counters) {
+        nk_pause(kernel);
         counters_print(stdout);
+        nk_resume(kernel);
+        frames_print();
     }
     over = true;
     nk_kernel_stop(kernel);

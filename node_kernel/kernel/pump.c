@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "log.h"
+#include "queues.h"
 
 #define RUN_BUDGET 64u      /* resumptions of SIPs a turn */
 #define TX_FRAMES_TURN 256u /* frames pulled from the fabric a turn, over all links */
@@ -30,12 +31,15 @@ struct pump_link {
     /* Frames lent by the driver: [0, filled) wait for tx_burst, [filled, lent) are empty. */
     struct link_frame frames[LINK_BURST_MAX];
     uint16_t filled, lent;
-    bool armed; /* its descriptor is slept on */
+    bool armed;                 /* its descriptor is slept on */
+    struct queues_link *spread; /* its queues are several workers'; NULL: all ours */
+    uint16_t polled;            /* queues from 0 that are ours; we send on queue 0 */
 };
 
 struct pump {
     uv_loop_t *loop;
     struct nk_kernel *kernel;
+    struct queues *queues; /* NULL: there are no other workers */
     struct pump_link *links[PUMP_LINKS_MAX];
     uint32_t link_count;
     struct pump_link *peer_links[FAB_NODES_MAX]; /* NULL: not a peer */
@@ -76,11 +80,23 @@ static struct pump_link *link_by_number(struct pump *pump, uint32_t number)
     return NULL;
 }
 
+/* Locks. The time is not before what other workers have told the fabric. */
+static uint64_t pump_lock(struct pump *pump, uint64_t now_ns)
+{
+    nk_lock(pump->kernel);
+    return pump->queues == NULL ? now_ns : queues_now(nk_kernel_fabric(pump->kernel), now_ns);
+}
+
 static void peer_forget(struct pump *pump, uint16_t node_id)
 {
     struct pump_link *l = pump->peer_links[node_id];
 
     if (l != NULL) {
+        if (pump->queues != NULL) {
+            nk_lock(pump->kernel);
+            (void)queues_peer(pump->queues, node_id, NULL);
+            nk_unlock(pump->kernel);
+        }
         l->link.ops->peer_remove(&l->link, node_id);
         assert(l->peer_count > 0);
         l->peer_count--;
@@ -101,6 +117,24 @@ static void frames_give_back(struct pump *pump)
     }
 }
 
+/* Other workers get their queues of it, if there are any. */
+static void link_spread(struct pump *pump, struct pump_link *l)
+{
+    l->polled = l->caps.queues;
+    if (pump->queues != NULL && queues_add(pump->queues, &l->link, &l->spread) == SF_OK) {
+        l->polled = queues_here(l->spread);
+    }
+}
+
+static void link_gather(struct pump *pump, struct pump_link *l)
+{
+    if (l->spread != NULL) {
+        queues_remove(pump->queues, l->spread);
+        l->spread = NULL;
+        l->polled = l->caps.queues;
+    }
+}
+
 static void link_close(struct pump *pump, struct pump_link *l)
 {
     uint32_t at = 0;
@@ -110,6 +144,7 @@ static void link_close(struct pump *pump, struct pump_link *l)
             peer_forget(pump, (uint16_t)id);
         }
     }
+    link_gather(pump, l);
     frames_give_back(pump);
     if (l->lent > 0) {
         l->link.ops->frame_free(&l->link, l->frames, l->lent);
@@ -175,6 +210,7 @@ static sf_status link_make(struct pump *pump, uint32_t number, const char *drive
     snprintf(l->device, sizeof(l->device), "%s", config->device);
     l->config = *config;
     l->number = number;
+    link_spread(pump, l);
     pump->links[pump->link_count++] = l;
     return SF_OK;
 }
@@ -214,6 +250,7 @@ void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pum
             .mtu_bytes = l->caps.mtu_bytes,
             .up = l->link.ops->is_up(&l->link),
             .many_peers = l->caps.many_peers,
+            .queues = l->caps.queues,
             .peer = !l->caps.many_peers && l->peer_count > 0 ? l->peer : 0,
         };
         struct link_stats stats;
@@ -235,6 +272,7 @@ sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
 {
     struct pump_link *l = link_by_number(pump, link_number);
     struct fab_peer named = *session;
+    uint64_t now_ns;
     sf_status st;
 
     assert(peer->node_id == session->node_id);
@@ -264,8 +302,9 @@ sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
     l->peer = peer->node_id;
     named.mtu_bytes = l->caps.mtu_bytes < FAB_MTU_BYTES_MAX ? l->caps.mtu_bytes : FAB_MTU_BYTES_MAX;
     named.steady = !l->caps.many_peers;
-    nk_lock(pump->kernel);
-    st = fab_peer_add(nk_kernel_fabric(pump->kernel), &named, node_now_ns());
+    now_ns = pump_lock(pump, node_now_ns());
+    named.lane = pump->queues == NULL ? 0 : queues_peer(pump->queues, peer->node_id, l->spread);
+    st = fab_peer_add(nk_kernel_fabric(pump->kernel), &named, now_ns);
     nk_unlock(pump->kernel);
     if (st != SF_OK && st != SF_EXISTS) {
         snprintf(text, text_capacity, "the fabric does not take node %u: %s", peer->node_id,
@@ -295,22 +334,44 @@ void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause
     }
 }
 
+/* Whoever cannot have help does it alone. */
+static void kernel_spread(struct pump *pump)
+{
+    struct nk_stats stats;
+
+    nk_query(pump->kernel, &stats);
+    if (stats.worker_count == 1) {
+        return;
+    }
+    if (queues_create(pump->kernel, &pump->queues) != SF_OK) {
+        node_log("links: no memory or descriptors for more than one worker");
+        return;
+    }
+    for (uint32_t i = 0; i < pump->link_count; i++) {
+        link_spread(pump, pump->links[i]);
+    }
+}
+
 void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel)
 {
     for (uint32_t id = 1; id < FAB_NODES_MAX; id++) {
         peer_forget(pump, (uint16_t)id);
     }
-    for (uint32_t i = pump->link_count; kernel == NULL && i > 0; i--) {
-        if (!pump->links[i - 1]->caps.many_peers) {
+    for (uint32_t i = pump->link_count; i > 0; i--) {
+        link_gather(pump, pump->links[i - 1]);
+        if (kernel == NULL && !pump->links[i - 1]->caps.many_peers) {
             link_close(pump, pump->links[i - 1]);
         }
     }
     if (pump->kernel != NULL) {
         nk_when_said(pump->kernel, NULL, NULL);
     }
+    queues_destroy(pump->queues);
+    pump->queues = NULL;
     pump->kernel = kernel;
     if (kernel != NULL) {
         nk_when_said(kernel, on_said, pump);
+        kernel_spread(pump);
     }
 }
 
@@ -341,7 +402,7 @@ static void frames_take(struct pump *pump, uint64_t now_ns)
     const struct link_frame *frames = pump->received;
     const struct pump_link *l = pump->received_on;
 
-    nk_lock(pump->kernel);
+    now_ns = pump_lock(pump, now_ns);
     for (uint16_t i = 0; i < pump->received_count; i++) {
         uint16_t peer = frames[i].peer;
 
@@ -353,10 +414,30 @@ static void frames_take(struct pump *pump, uint64_t now_ns)
         }
         if (i % LOCK_FRAMES == LOCK_FRAMES - 1) { /* other workers wait for the lock */
             nk_unlock(pump->kernel);
-            nk_lock(pump->kernel);
+            now_ns = pump_lock(pump, now_ns);
         }
     }
     nk_unlock(pump->kernel);
+}
+
+static bool queue_rx(struct pump *pump, struct pump_link *l, uint16_t queue, uint64_t now_ns)
+{
+    uint16_t count;
+
+    frames_give_back(pump);
+    count = l->link.ops->rx_burst(&l->link, queue, pump->received, l->caps.burst_max);
+    if (count == 0) {
+        return false;
+    }
+    pump->received_on = l;
+    pump->received_count = count;
+    if (pump->kernel != NULL) {
+        frames_take(pump, now_ns);
+    } else {
+        pump->stats.rx_dropped += count;
+    }
+    pump->stats.rx_frames += count;
+    return true;
 }
 
 static bool pump_rx(struct pump *pump, uint64_t now_ns)
@@ -364,23 +445,9 @@ static bool pump_rx(struct pump *pump, uint64_t now_ns)
     bool any = false;
 
     for (uint32_t i = 0; i < pump->link_count; i++) {
-        struct pump_link *l = pump->links[i];
-        uint16_t count;
-
-        frames_give_back(pump);
-        count = l->link.ops->rx_burst(&l->link, 0, pump->received, l->caps.burst_max);
-        if (count == 0) {
-            continue;
+        for (uint16_t queue = 0; queue < pump->links[i]->polled; queue++) {
+            any |= queue_rx(pump, pump->links[i], queue, now_ns);
         }
-        pump->received_on = l;
-        pump->received_count = count;
-        if (pump->kernel != NULL) {
-            frames_take(pump, now_ns);
-        } else {
-            pump->stats.rx_dropped += count;
-        }
-        pump->stats.rx_frames += count;
-        any = true;
     }
     return any;
 }
@@ -485,6 +552,29 @@ static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t pee
     return true;
 }
 
+static bool has_tails(const struct pump_link *l)
+{
+    for (uint16_t i = 0; i < l->filled; i++) {
+        if (l->frames[i].tail_length != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Locked. Other workers may free a tail's block as soon as they have the lock; see queues.h. */
+static void tails_send(struct pump *pump)
+{
+    for (uint32_t i = 0; i < pump->link_count; i++) {
+        struct pump_link *l = pump->links[i];
+
+        if (has_tails(l)) {
+            (void)link_flush(pump, l);
+            link_settle(l);
+        }
+    }
+}
+
 static bool pump_tx(struct pump *pump, uint64_t now_ns)
 {
     struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
@@ -495,7 +585,7 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
     if (!fab_tx_waits(fabric) && !pump->unsent) {
         return false;
     }
-    nk_lock(pump->kernel);
+    now_ns = pump_lock(pump, now_ns);
     while (count + stuck < TX_FRAMES_TURN && stuck <= pump->peer_count) {
         uint16_t peer = fab_tx_pending(fabric);
 
@@ -503,8 +593,11 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
             break;
         }
         if (pump_tx_one(pump, fabric, peer, now_ns)) {
-            if (++count == 1 && pump->tx_count == 1 && pump->peer_links[peer] != NULL) {
-                first = pump->peer_links[peer]; /* likely the only one: off with it */
+            struct pump_link *l = pump->peer_links[peer];
+
+            if (++count == 1 && pump->tx_count == 1 && l != NULL &&
+                (pump->queues == NULL || !has_tails(l))) {
+                first = l; /* likely the only one: off with it */
                 nk_unlock(pump->kernel);
                 (void)link_flush(pump, first);
                 nk_lock(pump->kernel);
@@ -512,6 +605,9 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
         } else {
             stuck++;
         }
+    }
+    if (pump->queues != NULL) {
+        tails_send(pump);
     }
     nk_unlock(pump->kernel);
     pump->unsent = false;
@@ -559,7 +655,7 @@ static uint64_t pump_tick(struct pump *pump, uint64_t now_ns)
 {
     uint64_t next_ns;
 
-    nk_lock(pump->kernel);
+    now_ns = pump_lock(pump, now_ns);
     next_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
     nk_unlock(pump->kernel);
     return next_ns;
@@ -648,8 +744,14 @@ static bool links_arm(struct pump *pump, nfds_t *count)
 
     for (uint32_t i = 0; i < pump->link_count; i++) {
         struct pump_link *l = pump->links[i];
-        int fd = l->link.ops->wait_fd != NULL ? l->link.ops->wait_fd(&l->link, 0, true) : -1;
+        int fd = -1;
 
+        if (l->polled == 0) {
+            continue;
+        }
+        if (l->polled == 1 && l->link.ops->wait_fd != NULL) {
+            fd = l->link.ops->wait_fd(&l->link, 0, true);
+        }
         l->armed = fd >= 0;
         if (l->armed) {
             pump->fds[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
@@ -825,6 +927,18 @@ void pump_flush(struct pump *pump, uint32_t ms)
 void pump_query(const struct pump *pump, struct pump_stats *out_stats)
 {
     *out_stats = pump->stats;
+    if (pump->queues != NULL) {
+        struct queues_stats others;
+
+        queues_query(pump->queues, &others);
+        out_stats->sleeps += others.sleeps;
+        out_stats->rx_frames += others.rx_frames;
+        out_stats->tx_frames += others.tx_frames;
+        out_stats->rx_dropped += others.rx_dropped;
+        out_stats->tx_dropped += others.tx_dropped;
+        out_stats->others_rx_frames = others.rx_frames;
+        out_stats->others_tx_frames = others.tx_frames;
+    }
 }
 
 sf_status pump_create(uv_loop_t *loop, struct pump **out_pump)

@@ -19,6 +19,9 @@
  * for it (link_ops.wait_fd); with such links alone, the sleep is as long as nothing is due. A frame
  * on another link is seen at the next waking.
  *
+ * With a kernel of several workers, queues of links that were opened shared are theirs as well
+ * (queues.h); a link without a queue of ours is left alone here but for its control side.
+ *
  * Threads: one; the one that created it.
  * Ownership: the pump owns its links. The kernel belongs to the caller, who must take it away
  * (pump_set_kernel NULL) before destroying it.
@@ -97,6 +100,7 @@ struct pump_link_info {
     uint32_t mtu_bytes;
     bool up;
     bool many_peers;
+    uint16_t queues;
     uint16_t peer;                   /* point to point: the node on the other side; 0: none */
     uint64_t up_events, down_events; /* of the carrier, since it was opened */
 };
@@ -110,8 +114,9 @@ uint16_t pump_peer_next(const struct pump *pump, uint16_t node_id);
 
 struct pump_stats {
     uint64_t turns, sleeps, rx_frames, tx_frames;
-    uint64_t rx_dropped; /* from a node that is no peer on that link */
-    uint64_t tx_dropped; /* for a peer without a link */
+    uint64_t rx_dropped;                         /* from a node that is no peer on that link */
+    uint64_t tx_dropped;                         /* for a peer without a link */
+    uint64_t others_rx_frames, others_tx_frames; /* of these, by other workers */
 };
 void pump_query(const struct pump *pump, struct pump_stats *out_stats);
 

@@ -251,6 +251,7 @@ struct fab_ep_event {
 };
 /* Oldest first; answers how many. */
 uint32_t fab_ep_events(const struct fab_ep *ep, struct fab_ep_event events[FAB_EP_EVENTS]);
+uint16_t fab_node_id(const struct fab_node *node);
 /* The time that the fabric was told last. */
 uint64_t fab_node_now(const struct fab_node *node);
 struct sf_cause fab_ep_cause(const struct fab_ep *ep);

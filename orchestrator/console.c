@@ -144,6 +144,7 @@ static void fill_links(struct node_row *row, const struct world_node *node)
         to->mtu_bytes = from->mtu_bytes;
         to->up = from->up;
         to->peer_node = from->peer_node;
+        to->queues = from->queues;
         row->link_pointers[index] = to;
     }
     row->info.links = row->link_pointers;

@@ -262,6 +262,7 @@ static void copy_link(struct world_link *to, const Sf__Control__LinkInfo *from)
     to->mtu_bytes = from->mtu_bytes;
     to->peer_node = (uint16_t)from->peer_node;
     to->up = from->up;
+    to->queues = (uint16_t)from->queues;
 }
 
 static uint32_t copy_links(struct world_link to[WORLD_NODE_LINKS_MAX],

@@ -104,6 +104,7 @@ struct world_link {
     uint32_t ipv4;
     uint32_t mtu_bytes;
     uint16_t peer_node;
+    uint16_t queues; /* 0: not told */
     bool up;
 };
 

@@ -357,12 +357,11 @@ static int af_packet_wait_fd(struct link *link, uint16_t queue, bool arm)
 /* --- open ---------------------------------------------------------------------------------------
  */
 
-static sf_status device_create(struct dpdk_port *port, bool large)
+/* False: DPDK said why not. */
+static bool device_make(struct dpdk_port *port, bool large)
 {
     static uint32_t number;
-    struct descriptors before;
     char arguments[160];
-    sf_status st = SF_OK;
 
     (void)snprintf(port->device, sizeof(port->device), "net_af_packet%u", number++);
     (void)snprintf(
@@ -370,10 +369,23 @@ static sf_status device_create(struct dpdk_port *port, bool large)
         "iface=%s,qpairs=%u,blocksz=%u,framesz=%u,framecnt=%u,qdisc_bypass=1", port->interface,
         port->queue_count, large ? BLOCK_LARGE_BYTES : BLOCK_SMALL_BYTES,
         large ? FRAME_LARGE_BYTES : FRAME_SMALL_BYTES, large ? FRAMES_LARGE : FRAMES_SMALL);
+    return rte_vdev_init(port->device, arguments) == 0 &&
+           rte_eth_dev_get_port_by_name(port->device, &port->number) == 0;
+}
+
+/* With fewer queues if there is not enough memory that may be locked for all. */
+static sf_status device_create(struct dpdk_port *port, bool large)
+{
+    struct descriptors before;
+    sf_status st = SF_OK;
+    bool made;
+
     descriptors_note(port, &before);
     dpdk__log_catch();
-    if (rte_vdev_init(port->device, arguments) != 0 ||
-        rte_eth_dev_get_port_by_name(port->device, &port->number) != 0) {
+    while (!(made = device_make(port, large)) && port->queue_count > 1) {
+        port->queue_count /= 2;
+    }
+    if (!made) {
         port->device[0] = '\0';
         return dpdk__port_fail(
             port, SF_IO,

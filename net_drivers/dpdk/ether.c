@@ -95,18 +95,34 @@ static void abilities_take(struct dpdk_port *port, const struct rte_eth_dev_info
         (strncmp(port->device, "net_", 4) == 0 || ether_pci_messages(port->device));
 }
 
+/* As many queues as wanted, if the device has them. */
+static sf_status queues_settle(struct dpdk_port *port)
+{
+    struct rte_eth_dev_info info;
+    uint16_t most;
+
+    if (port->queue_count == 1) {
+        return SF_OK;
+    }
+    dpdk__log_catch();
+    if (rte_eth_dev_info_get(port->number, &info) != 0) {
+        return dpdk__port_fail(port, SF_IO, "the device says nothing of itself");
+    }
+    (void)dpdk__log_caught();
+    most = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
+    port->queue_count = RTE_MAX(RTE_MIN(port->queue_count, most), 1);
+    return SF_OK;
+}
+
 /*
- * As many queues as wanted, if the device has them. One that spreads what comes by a hash of the
- * addresses is told to; others have ways of their own (the sockets of af_packet, a virtual
- * machine's host), or use one queue for all.
+ * A device that spreads what comes by a hash of the addresses is told to; others have ways of their
+ * own (the sockets of af_packet, a virtual machine's host), or use one queue for all.
  */
-static void queues_settle(struct dpdk_port *port, const struct rte_eth_dev_info *info,
-                          struct rte_eth_conf *conf)
+static void spread_take(const struct dpdk_port *port, const struct rte_eth_dev_info *info,
+                        struct rte_eth_conf *conf)
 {
     uint64_t hashes = RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_IPV4;
-    uint16_t most = RTE_MIN(info->max_rx_queues, info->max_tx_queues);
 
-    port->queue_count = RTE_MAX(RTE_MIN(port->queue_count, most), 1);
     hashes &= info->flow_type_rss_offloads;
     if (port->queue_count > 1 && hashes != 0) {
         conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -132,16 +148,33 @@ static sf_status port_configure(struct dpdk_port *port, const struct ether_start
     if (how->any_device) {
         abilities_take(port, &info, &conf);
     }
-    queues_settle(port, &info, &conf);
+    spread_take(port, &info, &conf);
     return dpdk__port_configure(port, &conf, frames[0], frames[1]);
+}
+
+/* With fewer queues if there is no memory for all. */
+static sf_status pool_settle(struct dpdk_port *port, const struct ether_start *how)
+{
+    sf_status st;
+
+    for (;;) {
+        uint32_t queues = how->kept ? port->queue_count : 1u;
+
+        st = dpdk__port_pool(port, queues * (how->pool_frames + 1) - 1, how->pool_packet_bytes);
+        if (st == SF_OK || queues == 1) {
+            return st;
+        }
+        port->queue_count /= 2;
+    }
 }
 
 sf_status ether_start(struct dpdk_port *port, const struct ether_start *how)
 {
-    uint32_t queues = how->kept ? port->queue_count : 1u;
-    sf_status st =
-        dpdk__port_pool(port, queues * (how->pool_frames + 1) - 1, how->pool_packet_bytes);
+    sf_status st = queues_settle(port);
 
+    if (st == SF_OK) {
+        st = pool_settle(port, how);
+    }
     if (st == SF_OK) {
         st = port_configure(port, how);
     }

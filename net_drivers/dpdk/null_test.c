@@ -88,11 +88,40 @@ static void a_device_is_made_once_and_can_be_made_again(void **state)
     }
 }
 
+/* There is memory for some of them. */
+static void a_link_has_as_many_queues_as_fit(void **state)
+{
+    struct link_config config = {.name = "null",
+                                 .device = "net_null9",
+                                 .node_id = 1,
+                                 .ipv4 = 0x0a4e0001,
+                                 .mtu_bytes = 9000,
+                                 .shared = true,
+                                 .queues = LINK_QUEUES_MAX};
+    struct link_caps caps;
+    const char *text = "";
+    struct link link;
+
+    (void)state;
+    assert_int_equal(link_init(&link, "dpdk"), SF_OK);
+    assert_int_equal(link.ops->open(&link, &config, &text), SF_OK);
+    link.ops->query(&link, &caps);
+    assert_in_range(caps.queues, 1, LINK_QUEUES_MAX / 2);
+    assert_true(caps.shared);
+    end_link(&link);
+    config.shared = false;
+    assert_int_equal(link_init(&link, "dpdk"), SF_OK);
+    assert_int_equal(link.ops->open(&link, &config, &text), SF_BADARG);
+    assert_non_null(strstr(text, "shared"));
+    link.ops->fini(&link);
+}
+
 int main(void)
 {
     static const struct CMUnitTest all[] = {
         cmocka_unit_test(frames_are_taken_and_what_comes_is_rejected),
         cmocka_unit_test(a_device_is_made_once_and_can_be_made_again),
+        cmocka_unit_test(a_link_has_as_many_queues_as_fit),
     };
 
     return cmocka_run_group_tests_name("link-null", all, start, stop);

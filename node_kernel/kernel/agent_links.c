@@ -18,8 +18,9 @@ sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacit
         snprintf(name, sizeof(name), "%.10s%u", own->driver, i + 1);
         memcpy(config.mac, own->mac, sizeof(config.mac));
         config.shared = agent->options.worker_count > 1;
-        config.queues =
-            (uint16_t)agent->options.worker_count; /* at most LINK_QUEUES_MAX are made */
+        config.queues = (uint16_t)(own->queues != 0 && own->queues < agent->options.worker_count
+                                       ? own->queues
+                                       : agent->options.worker_count);
         st = pump_link_open(agent->options.pump, i + 1, own->driver, &config, text, text_capacity);
         if (st != SF_OK) {
             return st;
@@ -42,6 +43,7 @@ void agent__link_fill(const struct pump_link_info *info, struct agent_link_row *
     link->mtu_bytes = info->mtu_bytes;
     link->up = info->up;
     link->peer_node = info->peer;
+    link->queues = info->queues;
 }
 
 /* --- hello ---------------------------------------------------------------------------------------
@@ -81,10 +83,11 @@ static void link_say(void *arg, const struct pump_link_info *info)
     const uint8_t *mac = info->mac;
     uint32_t ip = info->ipv4;
 
-    node_log("link %u: %s %s, %02x:%02x:%02x:%02x:%02x:%02x, %u.%u.%u.%u, %u bytes a frame, %s",
+    node_log("link %u: %s %s, %02x:%02x:%02x:%02x:%02x:%02x, %u.%u.%u.%u, %u bytes a frame, "
+             "queues %u, %s",
              info->number, info->driver, info->device, mac[0], mac[1], mac[2], mac[3], mac[4],
              mac[5], ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, info->mtu_bytes,
-             info->up ? "up" : "down");
+             info->queues, info->up ? "up" : "down");
     agent__link_look(arg, info); /* what it is compared with next time */
 }
 

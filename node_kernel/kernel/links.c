@@ -5,9 +5,11 @@
 #include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fabric/fabric.h"
+#include "link/link.h"
 
 #define MEMORY_MIB 64u     /* what DPDK takes without any link of ours: memif needs it, too */
 #define MEMORY_OWN_MIB 32u /* more for the largest pool of frames, which links share */
@@ -16,6 +18,7 @@
     "._/-+:@"
 
 _Static_assert(FAB_MTU_BYTES_MIN == 512 && FAB_MTU_BYTES_MAX == 9216, "said in take_mtu");
+_Static_assert(LINK_QUEUES_MAX == 16, "said in take_queues");
 _Static_assert(LINKS_MAX == LINK_DPDK_PCI_MAX, "each link may be a PCI device");
 
 static sf_status refuse(char *text, size_t capacity, const char *format, ...)
@@ -183,6 +186,21 @@ static const char *take_mac(struct node_link *link, const char *value)
     return NULL;
 }
 
+static const char *take_queues(struct node_link *link, const char *value)
+{
+    size_t digits = strspn(value, "0123456789");
+    int number = digits > 0 && digits <= 2 && value[digits] == '\0' ? atoi(value) : 0;
+
+    if (link->queues != 0) {
+        return "is there twice";
+    }
+    if (number < 1 || number > (int)LINK_QUEUES_MAX) {
+        return "takes 1 to 16";
+    }
+    link->queues = (uint16_t)number;
+    return NULL;
+}
+
 static const struct {
     const char *key;
     const char *(*take)(struct node_link *link, const char *value);
@@ -190,6 +208,7 @@ static const struct {
     {"address=", take_address},
     {"mtu=", take_mtu},
     {"mac=", take_mac},
+    {"queues=", take_queues},
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -224,10 +243,11 @@ static sf_status keys_take(struct node_link *link, char *rest, char *text, size_
         const char *wrong;
 
         if (key == KEYS) {
-            return refuse(text, capacity,
-                          "'%s' is none of address=, mtu= and mac=, with which a link ends "
-                          "(arguments of a virtual device come before)",
-                          item);
+            return refuse(
+                text, capacity,
+                "'%s' is none of address=, mtu=, mac= and queues=, with which a link ends "
+                "(arguments of a virtual device come before)",
+                item);
         }
         wrong = keys[key].take(link, item + strlen(keys[key].key));
         if (wrong != NULL) {

@@ -3,7 +3,7 @@
  * links.h - the links for many peers that a node brings itself: how they are written, and what DPDK
  * has to be told of them.
  *
- *   DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC]
+ *   DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N]
  *
  * DRIVER: af_packet, virtio, dpdk. DEVICE: as the driver takes it (net_drivers/dpdk/README.md). A
  * virtual device of dpdk may have arguments with commas; they end where the first of our keys
@@ -27,7 +27,7 @@
 #define LINKS_DEVICE_BYTES_MAX 127u
 #define LINKS_PCI_BYTES (LINKS_MAX * 16u) /* of all PCI addresses with spaces between */
 #define LINKS_NIC1 "nic1"                 /* booted: the nic that is not the control network's */
-#define LINKS_SYNTAX "DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC]"
+#define LINKS_SYNTAX "DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N]"
 
 struct node_link {
     char driver[16];
@@ -35,6 +35,7 @@ struct node_link {
     uint8_t mac[6];     /* zeros: the device's */
     uint32_t ipv4;      /* host byte order; 0: not given */
     uint32_t mtu_bytes; /* payload of a frame; 0: the driver's default */
+    uint16_t queues;    /* at most; 0: one a worker */
 };
 
 /* BADARG: not of that form, or a value that cannot be. */

@@ -133,13 +133,16 @@ static void good_arguments_are_read(void **state)
     assert_int_equal(options.link_count, 0);
     assert_int_equal(args(&options, text,
                           NODE "--link af_packet:eth1,address=10.78.0.1 "
-                               "--link dpdk:net_null0,copy=1,size=64,address=10.78.1.1,mtu=512"),
+                               "--link dpdk:net_null0,copy=1,size=64,address=10.78.1.1,mtu=512,"
+                               "queues=2"),
                      SF_OK);
     assert_int_equal(options.link_count, 2);
     assert_string_equal(options.links[0].device, "eth1");
     assert_int_equal(options.links[0].ipv4, 0x0a4e0001);
     assert_string_equal(options.links[1].device, "net_null0,copy=1,size=64");
     assert_int_equal(options.links[1].mtu_bytes, 512);
+    assert_int_equal(options.links[0].queues, 0);
+    assert_int_equal(options.links[1].queues, 2);
     assert_int_equal(args(&options, text, "--help"), SF_OK);
     assert_true(options.help);
     assert_int_equal(args(&options, text, "--version"), SF_OK);
@@ -218,6 +221,10 @@ static void wrong_arguments_are_named(void **state)
         {"--link af_packet:eth1,mtu=99999999999", "mtu takes 512 to 9216"},
         {"--link af_packet:eth1,mtu=", "mtu takes 512 to 9216"},
         {"--link af_packet:eth1,mtu=1000,mtu=1000", "mtu is there twice"},
+        {"--link af_packet:eth1,queues=0", "queues takes 1 to 16"},
+        {"--link af_packet:eth1,queues=17", "queues takes 1 to 16"},
+        {"--link af_packet:eth1,queues=2x", "queues takes 1 to 16"},
+        {"--link af_packet:eth1,queues=2,queues=2", "queues is there twice"},
         {"--link af_packet:eth1,mtu=1000,x=1", "'x=1' is none of address="},
         {"--link af_packet:eth1,address=10.78.0", "address takes the IPv4 address"},
         {"--link af_packet:eth1,address=224.0.0.1", "address takes the IPv4 address"},

@@ -39,7 +39,7 @@ struct lane {
 struct queues_link {
     struct link *link;
     uint16_t queue_count;
-    uint8_t homes[LINK_QUEUES_MAX];       /* workers */
+    uint8_t homes[LINK_QUEUES_MAX];      /* workers */
     struct line *lines[LINK_QUEUES_MAX]; /* NULL: worker 0's */
 };
 
@@ -394,9 +394,9 @@ static struct queues_link *spread_make(const struct queues *queues, struct link 
                                        const struct link_caps *caps)
 {
     struct queues_link *spread = calloc(1, sizeof(*spread));
-    bool made = spread != NULL;
+    bool made = true;
 
-    if (!made) {
+    if (spread == NULL) {
         return NULL;
     }
     spread->link = link;
@@ -406,9 +406,8 @@ static struct queues_link *spread_make(const struct queues *queues, struct link 
         const struct lane *lane = queues->lanes[home];
 
         spread->homes[i] = (uint8_t)home;
-        made = lane == NULL ||
-               (lane->line_count + caps->queues <= QUEUES_LINES_MAX &&
-                line_make(spread, i, caps->burst_max));
+        made = lane == NULL || (lane->line_count + caps->queues <= QUEUES_LINES_MAX &&
+                                line_make(spread, i, caps->burst_max));
     }
     if (!made) {
         spread_free(spread);

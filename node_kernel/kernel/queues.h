@@ -10,22 +10,23 @@
  * queues has queue 0 at worker 0 (the pump polls it) and queue q at worker q, as far as there are
  * workers; one of a single queue goes where the fewest are, so that many links of one queue each
  * (memif) spread as well. A session sends on one queue of its link, chosen from both nodes' ids the
- * same way at both ends: the home of that queue is the session's lane in the fabric, and nobody else
- * sends for it, so its frames keep their order. What arrives on a queue goes to the fabric from
- * there, whatever session it is for.
+ * same way at both ends: the home of that queue is the session's lane in the fabric, and nobody
+ * else sends for it, so its frames keep their order. What arrives on a queue goes to the fabric
+ * from there, whatever session it is for.
  *
- * A home polls its queues between two SIPs (nk_poller), then lets the fabric look at its timers, then
- * sends. It sleeps in ppoll, on its queues' descriptors if all have some (link_ops.wait_fd); else
- * QUEUES_SLEEP_NS at most, less at first and more later. The fabric wakes it when there is something
- * to send. A frame with a tail goes to its driver with the lock held: the tail is a block's memory,
- * which the session gives back when it is acknowledged, by whatever thread that comes to.
+ * A home polls its queues between two SIPs (nk_poller), then lets the fabric look at its timers,
+ * then sends. It sleeps in ppoll, on its queues' descriptors if all have some (link_ops.wait_fd);
+ * else QUEUES_SLEEP_NS at most, less at first and more later. The fabric wakes it when there is
+ * something to send. A frame with a tail goes to its driver with the lock held: the tail is a
+ * block's memory, which the session gives back when it is acknowledged, by whatever thread that
+ * comes to.
  *
- * Threads: all functions on worker 0's thread, not from inside nk_run. Adding and removing makes the
- * other workers stand still (nk_pause), so nobody is in a queue that is removed; what is read while
- * they run changes under the node's lock.
- * Time: several threads tell the fabric the time; queues_now keeps it from going back.
- * Ownership: the link stays the caller's, and stays where it is until queues_remove. Errors: NOMEM,
- * IO. Limits: NK_WORKERS_MAX workers; QUEUES_LINES_MAX queues a worker.
+ * Threads: all functions on worker 0's thread, not from inside nk_run. Adding and removing makes
+ * the other workers stand still (nk_pause), so nobody is in a queue that is removed; what is read
+ * while they run changes under the node's lock. Time: several threads tell the fabric the time;
+ * queues_now keeps it from going back. Ownership: the link stays the caller's, and stays where it
+ * is until queues_remove. Errors: NOMEM, IO. Limits: NK_WORKERS_MAX workers; QUEUES_LINES_MAX
+ * queues a worker.
  */
 #ifndef KERNEL_QUEUES_H
 #define KERNEL_QUEUES_H
@@ -56,7 +57,8 @@ SF_MUST_CHECK sf_status queues_add(struct queues *queues, struct link *link,
                                    struct queues_link **out_link);
 /* How many of its queues are worker 0's, from 0: for the caller to poll. */
 uint16_t queues_here(const struct queues_link *link);
-/* Nobody but worker 0 uses the link afterwards; their frames are back. No peer is on it any more. */
+/* Nobody but worker 0 uses the link afterwards; their frames are back. No peer is on it any more.
+ */
 void queues_remove(struct queues *queues, struct queues_link *link);
 /*
  * Locked (nk_lock). Frames of that peer are taken from that link only, on any queue, and sent over

@@ -149,10 +149,15 @@ static void list_links(const Sf__Control__NodeInfo *node, char *buffer, size_t c
     for (index = 0; index < node->n_links && bytes + 1 < capacity; index++) {
         const Sf__Control__LinkInfo *link = node->links[index];
         const char *slash = link->device[0] == '/' ? strrchr(link->device, '/') : NULL;
+        char queues[32] = "";
 
-        bytes += (size_t)snprintf(
-            buffer + bytes, capacity - bytes, "%s%s %s %u %s", bytes > 0 ? ", " : "", link->driver,
-            slash != NULL ? slash + 1 : link->device, link->mtu_bytes, link->up ? "up" : "down");
+        if (link->queues > 1) {
+            snprintf(queues, sizeof(queues), " %u queues", link->queues);
+        }
+        bytes += (size_t)snprintf(buffer + bytes, capacity - bytes, "%s%s %s %u%s %s",
+                                  bytes > 0 ? ", " : "", link->driver,
+                                  slash != NULL ? slash + 1 : link->device, link->mtu_bytes, queues,
+                                  link->up ? "up" : "down");
     }
 }
 
@@ -219,6 +224,7 @@ static void node_links_json(cJSON *item, const Sf__Control__NodeInfo *node)
                  info->ipv4 >> 8 & 255, info->ipv4 & 255);
         cJSON_AddStringToObject(link, "ipv4", info->ipv4 != 0 ? text : "");
         cJSON_AddNumberToObject(link, "mtu_bytes", info->mtu_bytes);
+        cJSON_AddNumberToObject(link, "queues", info->queues);
         cJSON_AddBoolToObject(link, "up", info->up);
         cJSON_AddNumberToObject(link, "peer_node", info->peer_node);
     }

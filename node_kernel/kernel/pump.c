@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "line.h"
 #include "log.h"
 #include "queues.h"
 
@@ -27,11 +28,8 @@ struct pump_link {
     char device[PUMP_DEVICE_BYTES_MAX + 1];
     uint32_t number;
     uint32_t peer_count;
-    uint16_t peer; /* the last one added */
-    /* Frames lent by the driver: [0, filled) wait for tx_burst, [filled, lent) are empty. */
-    struct link_frame frames[LINK_BURST_MAX];
-    uint16_t filled, lent;
-    bool armed;                 /* its descriptor is slept on */
+    uint16_t peer;              /* the last one added */
+    struct line line;           /* queue 0 */
     struct queues_link *spread; /* its queues are several workers'; NULL: all ours */
     uint16_t polled;            /* queues from 0 that are ours; we send on queue 0 */
 };
@@ -146,9 +144,7 @@ static void link_close(struct pump *pump, struct pump_link *l)
     }
     link_gather(pump, l);
     frames_give_back(pump);
-    if (l->lent > 0) {
-        l->link.ops->frame_free(&l->link, l->frames, l->lent);
-    }
+    line_fini(&l->line);
     l->link.ops->close(&l->link);
     l->link.ops->stop(&l->link);
     l->link.ops->fini(&l->link);
@@ -210,6 +206,7 @@ static sf_status link_make(struct pump *pump, uint32_t number, const char *drive
     snprintf(l->device, sizeof(l->device), "%s", config->device);
     l->config = *config;
     l->number = number;
+    line_init(&l->line, &l->link, 0, (uint16_t)l->caps.burst_max, &pump->stats.tx_frames);
     link_spread(pump, l);
     pump->links[pump->link_count++] = l;
     return SF_OK;
@@ -452,68 +449,6 @@ static bool pump_rx(struct pump *pump, uint64_t now_ns)
     return any;
 }
 
-/* Gives filled frames to the driver. True if there is room for at least one more. */
-static bool link_flush(struct pump *pump, struct pump_link *l)
-{
-    uint16_t taken;
-
-    if (l->filled == 0) {
-        return true;
-    }
-    taken = l->link.ops->tx_burst(&l->link, 0, l->frames, l->filled);
-    assert(taken <= l->filled);
-    pump->stats.tx_frames += taken;
-    l->filled -= taken;
-    l->lent -= taken;
-    if (l->lent > 0) {
-        memmove(l->frames, l->frames + taken, l->lent * sizeof(l->frames[0]));
-    }
-    return l->filled < l->caps.burst_max;
-}
-
-/* What the driver did not take stays for the next turn: its tails might not. */
-static void link_settle(struct pump_link *l)
-{
-    for (uint16_t i = 0; i < l->filled; i++) {
-        struct link_frame *frame = &l->frames[i];
-
-        if (frame->tail_length != 0) {
-            memcpy(frame->data + frame->length, frame->tail, frame->tail_length);
-            frame->length += frame->tail_length;
-            frame->tail = NULL;
-            frame->tail_length = 0;
-        }
-    }
-}
-
-/* Borrows frames of the driver, up to `count` empty ones. */
-static void link_lend(struct pump_link *l, uint16_t count)
-{
-    uint16_t room = (uint16_t)(l->caps.burst_max - l->lent);
-    uint16_t there = (uint16_t)(l->lent - l->filled);
-
-    count = (uint16_t)(count > there ? count - there : 0);
-    count = count < room ? count : room;
-    if (count > 0) {
-        l->lent += l->link.ops->frame_alloc(&l->link, l->frames + l->lent, count);
-    }
-}
-
-/* An empty frame of the driver to write into, or NULL while it has none. */
-static struct link_frame *link_frame_next(struct pump *pump, struct pump_link *l)
-{
-    if (l->filled == l->caps.burst_max && !link_flush(pump, l)) {
-        return NULL;
-    }
-    if (l->filled == l->lent) {
-        link_lend(l, l->caps.burst_max);
-        if (l->filled == l->lent) {
-            return NULL;
-        }
-    }
-    return &l->frames[l->filled];
-}
-
 /* Locked. The agent is about to remove that peer; its frames must not stop the others. */
 static void frame_nowhere(struct pump *pump, struct fab_node *fabric, uint16_t peer,
                           uint64_t now_ns)
@@ -528,49 +463,30 @@ static void frame_nowhere(struct pump *pump, struct fab_node *fabric, uint16_t p
 static bool pump_tx_one(struct pump *pump, struct fab_node *fabric, uint16_t peer, uint64_t now_ns)
 {
     struct pump_link *l = pump->peer_links[peer];
-    struct fab_frame made;
-    struct link_frame *frame;
+    enum line_pulled pulled;
 
     if (l == NULL) {
         frame_nowhere(pump, fabric, peer, now_ns);
         return true;
     }
-    frame = link_frame_next(pump, l);
-    if (frame == NULL) {
-        return false;
-    }
-    made.bytes = frame->data;
-    made.capacity = frame->capacity;
-    if (fab_tx_frame(fabric, peer, &made, now_ns)) {
-        frame->length = made.length;
-        frame->tail = made.tail;
-        frame->tail_length = made.tail_length;
-        frame->peer = peer;
-        l->filled++;
+    pulled = line_pull(&l->line, fabric, peer, now_ns);
+    if (pulled == LINE_FILLED) {
+        const struct link_frame *frame = &l->line.frames[l->line.filled - 1];
+
         pump->content_frames += fab_frame_has_records(frame->data, frame->length);
     }
-    return true;
-}
-
-static bool has_tails(const struct pump_link *l)
-{
-    for (uint16_t i = 0; i < l->filled; i++) {
-        if (l->frames[i].tail_length != 0) {
-            return true;
-        }
-    }
-    return false;
+    return pulled != LINE_STUCK;
 }
 
 /* Locked. Other workers may free a tail's block as soon as they have the lock; see queues.h. */
 static void tails_send(struct pump *pump)
 {
     for (uint32_t i = 0; i < pump->link_count; i++) {
-        struct pump_link *l = pump->links[i];
+        struct line *line = &pump->links[i]->line;
 
-        if (has_tails(l)) {
-            (void)link_flush(pump, l);
-            link_settle(l);
+        if (line_has_tails(line)) {
+            (void)line_flush(line);
+            line_settle(line);
         }
     }
 }
@@ -596,10 +512,10 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
             struct pump_link *l = pump->peer_links[peer];
 
             if (++count == 1 && pump->tx_count == 1 && l != NULL &&
-                (pump->queues == NULL || !has_tails(l))) {
+                (pump->queues == NULL || !line_has_tails(&l->line))) {
                 first = l; /* likely the only one: off with it */
                 nk_unlock(pump->kernel);
-                (void)link_flush(pump, first);
+                (void)line_flush(&first->line);
                 nk_lock(pump->kernel);
             }
         } else {
@@ -612,17 +528,17 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
     nk_unlock(pump->kernel);
     pump->unsent = false;
     for (uint32_t i = 0; i < pump->link_count; i++) {
-        struct pump_link *l = pump->links[i];
+        struct line *line = &pump->links[i]->line;
 
-        if (l->filled > 0) {
-            (void)link_flush(pump, l);
-            link_settle(l);
-            pump->unsent |= l->filled > 0;
-            link_lend(l, 1); /* now, not when the next message waits for it */
+        if (line->filled > 0) {
+            (void)line_flush(line);
+            line_settle(line);
+            pump->unsent |= line->filled > 0;
+            line_lend(line, 1); /* now, not when the next message waits for it */
         }
     }
     if (first != NULL) {
-        link_lend(first, 1);
+        line_lend(&first->line, 1);
     }
     pump->tx_stuck = stuck > 0;
     pump->tx_count = count;
@@ -744,19 +660,10 @@ static bool links_arm(struct pump *pump, nfds_t *count)
 
     for (uint32_t i = 0; i < pump->link_count; i++) {
         struct pump_link *l = pump->links[i];
-        int fd = -1;
 
-        if (l->polled == 0) {
-            continue;
+        if (l->polled > 0) {
+            all &= l->polled == 1 && line_arm(&l->line, pump->fds, count);
         }
-        if (l->polled == 1 && l->link.ops->wait_fd != NULL) {
-            fd = l->link.ops->wait_fd(&l->link, 0, true);
-        }
-        l->armed = fd >= 0;
-        if (l->armed) {
-            pump->fds[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
-        }
-        all &= l->armed;
     }
     return all;
 }
@@ -764,12 +671,7 @@ static bool links_arm(struct pump *pump, nfds_t *count)
 static void links_disarm(struct pump *pump)
 {
     for (uint32_t i = 0; i < pump->link_count; i++) {
-        struct pump_link *l = pump->links[i];
-
-        if (l->armed) {
-            (void)l->link.ops->wait_fd(&l->link, 0, false);
-            l->armed = false;
-        }
+        line_disarm(&pump->links[i]->line);
     }
 }
 

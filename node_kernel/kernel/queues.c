@@ -7,22 +7,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "line.h"
 #include "link/dpdk.h"
 #include "log.h"
 
 #define TX_FRAMES_TURN 256u /* pulled from the fabric a turn */
 #define LOCK_FRAMES 8u      /* received with the lock held at a stretch */
-
-/* One queue of a link, at its home. */
-struct line {
-    struct link *link;
-    uint16_t queue;
-    uint16_t burst_max;
-    /* Frames lent by the driver: [0, filled) wait for tx_burst, [filled, lent) are empty. */
-    struct link_frame frames[LINK_BURST_MAX];
-    uint16_t filled, lent;
-    bool armed; /* its descriptor is slept on */
-};
 
 /* A worker's. Lines change while it stands still; the rest is its own, but the stats are read. */
 struct lane {
@@ -106,61 +96,11 @@ static bool lane_rx(struct queues *queues, struct lane *lane, uint64_t now_ns)
 /* --- sending -------------------------------------------------------------------------------------
  */
 
-/* Gives filled frames to the driver. True if there is room for at least one more. */
-static bool line_flush(struct lane *lane, struct line *line)
-{
-    uint16_t taken;
-
-    if (line->filled == 0) {
-        return true;
-    }
-    taken = line->link->ops->tx_burst(line->link, line->queue, line->frames, line->filled);
-    assert(taken <= line->filled);
-    stat_add(&lane->stats.tx_frames, taken);
-    line->filled -= taken;
-    line->lent -= taken;
-    memmove(line->frames, line->frames + taken, line->lent * sizeof(line->frames[0]));
-    return line->filled < line->burst_max;
-}
-
-/* What the driver did not take stays for the next turn: its tails might not. */
-static void line_settle(struct line *line)
-{
-    for (uint16_t i = 0; i < line->filled; i++) {
-        struct link_frame *frame = &line->frames[i];
-
-        if (frame->tail_length != 0) {
-            memcpy(frame->data + frame->length, frame->tail, frame->tail_length);
-            frame->length += frame->tail_length;
-            frame->tail = NULL;
-            frame->tail_length = 0;
-        }
-    }
-}
-
-/* An empty frame of the driver to write into, or NULL while it has none. */
-static struct link_frame *line_next(struct lane *lane, struct line *line)
-{
-    if (line->filled == line->burst_max && !line_flush(lane, line)) {
-        return NULL;
-    }
-    if (line->filled == line->lent) {
-        line->lent += line->link->ops->frame_alloc(line->link, line->frames + line->lent,
-                                                   (uint16_t)(line->burst_max - line->lent));
-        if (line->filled == line->lent) {
-            return NULL;
-        }
-    }
-    return &line->frames[line->filled];
-}
-
 /* Locked. Moves one frame of one peer. False: the driver has no room. */
 static bool lane_tx_one(struct queues *queues, struct lane *lane, uint16_t peer, uint64_t now_ns)
 {
     struct fab_node *fabric = nk_kernel_fabric(queues->kernel);
     struct line *line = queues->peer_lines[peer];
-    struct fab_frame made;
-    struct link_frame *frame;
 
     if (line == NULL) { /* the peer is about to be removed; its frames must not stop the others */
         uint8_t nowhere[FAB_MTU_BYTES_MAX];
@@ -169,20 +109,7 @@ static bool lane_tx_one(struct queues *queues, struct lane *lane, uint16_t peer,
         stat_add(&lane->stats.tx_dropped, 1);
         return true;
     }
-    frame = line_next(lane, line);
-    if (frame == NULL) {
-        return false;
-    }
-    made.bytes = frame->data;
-    made.capacity = frame->capacity;
-    if (fab_tx_frame(fabric, peer, &made, now_ns)) {
-        frame->length = made.length;
-        frame->tail = made.tail;
-        frame->tail_length = made.tail_length;
-        frame->peer = peer;
-        line->filled++;
-    }
-    return true;
+    return line_pull(line, fabric, peer, now_ns) != LINE_STUCK;
 }
 
 /* Locked, see the header. */
@@ -191,12 +118,9 @@ static void lines_flush_tails(struct lane *lane)
     for (uint32_t i = 0; i < lane->line_count; i++) {
         struct line *line = lane->lines[i];
 
-        for (uint16_t k = 0; k < line->filled; k++) {
-            if (line->frames[k].tail_length != 0) {
-                (void)line_flush(lane, line);
-                line_settle(line);
-                break;
-            }
+        if (line_has_tails(line)) {
+            (void)line_flush(line);
+            line_settle(line);
         }
     }
 }
@@ -228,7 +152,7 @@ static bool lane_tx(struct queues *queues, struct lane *lane, uint32_t worker, u
     nk_unlock(queues->kernel);
     lane->unsent = false;
     for (uint32_t i = 0; i < lane->line_count; i++) {
-        (void)line_flush(lane, lane->lines[i]);
+        (void)line_flush(lane->lines[i]);
         lane->unsent |= lane->lines[i]->filled > 0;
     }
     lane->stuck = stuck > 0;
@@ -273,15 +197,7 @@ static bool lane_arm(struct lane *lane, nfds_t *count)
     bool all = true;
 
     for (uint32_t i = 0; i < lane->line_count; i++) {
-        struct line *line = lane->lines[i];
-        struct link *link = line->link;
-        int fd = link->ops->wait_fd != NULL ? link->ops->wait_fd(link, line->queue, true) : -1;
-
-        line->armed = fd >= 0;
-        if (line->armed) {
-            lane->fds[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
-        }
-        all &= line->armed;
+        all &= line_arm(lane->lines[i], lane->fds, count);
     }
     return all;
 }
@@ -289,12 +205,7 @@ static bool lane_arm(struct lane *lane, nfds_t *count)
 static void lane_disarm(struct lane *lane)
 {
     for (uint32_t i = 0; i < lane->line_count; i++) {
-        struct line *line = lane->lines[i];
-
-        if (line->armed) {
-            (void)line->link->ops->wait_fd(line->link, line->queue, false);
-            line->armed = false;
-        }
+        line_disarm(lane->lines[i]);
     }
 }
 
@@ -367,16 +278,15 @@ static uint32_t home_of(const struct queues *queues, uint16_t queue_count, uint1
     return home;
 }
 
-static bool line_make(struct queues_link *spread, uint16_t queue, uint16_t burst_max)
+static bool line_make(struct queues_link *spread, struct lane *lane, uint16_t queue,
+                      uint16_t burst_max)
 {
     struct line *line = calloc(1, sizeof(*line));
 
     if (line == NULL) {
         return false;
     }
-    line->link = spread->link;
-    line->queue = queue;
-    line->burst_max = burst_max < LINK_BURST_MAX ? burst_max : LINK_BURST_MAX;
+    line_init(line, spread->link, queue, burst_max, &lane->stats.tx_frames);
     spread->lines[queue] = line;
     return true;
 }
@@ -403,11 +313,11 @@ static struct queues_link *spread_make(const struct queues *queues, struct link 
     spread->queue_count = caps->queues;
     for (uint16_t i = 0; made && i < caps->queues; i++) {
         uint32_t home = home_of(queues, caps->queues, i);
-        const struct lane *lane = queues->lanes[home];
+        struct lane *lane = queues->lanes[home];
 
         spread->homes[i] = (uint8_t)home;
         made = lane == NULL || (lane->line_count + caps->queues <= QUEUES_LINES_MAX &&
-                                line_make(spread, i, caps->burst_max));
+                                line_make(spread, lane, i, caps->burst_max));
     }
     if (!made) {
         spread_free(spread);
@@ -463,7 +373,7 @@ void queues_remove(struct queues *queues, struct queues_link *link)
         queues->queue_counts[link->homes[i]]--;
         if (line != NULL) {
             line_forget(queues->lanes[link->homes[i]], line);
-            link->link->ops->frame_free(link->link, line->frames, line->lent);
+            line_fini(line);
         }
     }
     nk_resume(queues->kernel);

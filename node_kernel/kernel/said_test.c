@@ -119,10 +119,8 @@ static uint8_t sum_tag(void)
 static void other_make(void)
 {
     struct xh_options heap = {.range_bytes = 16u << 20};
-    struct fab_options options = {.node_id = OTHER,
-                                  .epoch = 1,
-                                  .events = {.opened = on_opened},
-                                  .endpoint_count_max = 16};
+    struct fab_options options = {
+        .node_id = OTHER, .epoch = 1, .events = {.opened = on_opened}, .endpoint_count_max = 16};
     struct fab_peer peer = {.node_id = NODE, .epoch = 1, .mtu_bytes = MTU, .steady = true};
 
     memset(&other, 0, sizeof(other));
@@ -200,8 +198,7 @@ static void a_message_leaves_before_its_sip_waits(void **state)
         assert_int_equal(frames_after, 0);
         assert_int_equal(answer(), 1);
         nk_lock(world.kernel);
-        assert_true(
-            frame_move(other.fabric, nk_kernel_fabric(world.kernel), OTHER, NODE));
+        assert_true(frame_move(other.fabric, nk_kernel_fabric(world.kernel), OTHER, NODE));
         nk_unlock(world.kernel);
     }
     nk_when_said(world.kernel, NULL, NULL);

@@ -7,7 +7,8 @@
  *
  * Model: two sides, A and B, each with one link. A side carries out orders (open, traffic, close)
  * step by step; both sides run in this process in turns, or, for drivers that join processes, each
- * in a process of its own that is started anew for every test.
+ * in a process of its own that is started anew for every test. A driver's endpoints (link.h) are
+ * carried from side to side all the time, as the control path does.
  *
  * Options of the program: --as-nobody runs the sides as user and group 65534 (needs root).
  * --queues N opens all links with N queues; more tests then.
@@ -43,6 +44,9 @@ struct link_conformance {
     /* No flow control: what comes while a side does not receive is lost past some 500 frames. */
     bool lossy;
     bool counts_missed; /* lossy, and link_stats.rx_missed has every frame lost */
+    /* Frames come over connections with peers only: what a stranger sends does not get as far as
+     * the driver, and the link goes down at who was removed. */
+    bool connected;
     /* Once, before all tests; answers why they must be skipped, or NULL. May be NULL. */
     const char *(*begin)(void);
     /* First in each process of a side; false: it cannot run. May be NULL. */

@@ -7,9 +7,11 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -115,6 +117,77 @@ static void frame_check(struct side *side, const struct link_frame *frame)
     side->number_next = number + 1;
     answer->stranger_count += frame->peer != side->order.peer;
     answer->received++;
+}
+
+/* --- endpoints
+ * ----------------------------------------------------------------------------------*/
+
+/* One side writes, the other reads, perhaps in another process. An odd version is half written. */
+struct note {
+    _Atomic uint32_t version;
+    struct link_endpoint endpoint;
+};
+
+static struct note *board; /* of side A, of side B */
+static struct side *sides_here[2];
+
+bool side_board_make(void)
+{
+    void *memory =
+        mmap(NULL, 2 * sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    board = memory != MAP_FAILED ? memory : NULL;
+    return board != NULL;
+}
+
+void side_board_clear(void)
+{
+    memset(board, 0, 2 * sizeof(*board));
+}
+
+static void note_write(struct note *note, const struct link_endpoint *endpoint)
+{
+    uint32_t version = atomic_load(&note->version) | 1u;
+
+    atomic_store(&note->version, version);
+    note->endpoint = *endpoint;
+    atomic_store(&note->version, version + 1);
+}
+
+/* Answers the version read; 0: there is none, or it is being written. */
+static uint32_t note_read(struct note *note, struct link_endpoint *out)
+{
+    uint32_t version = atomic_load(&note->version);
+
+    if (version % 2 == 1) {
+        return 0;
+    }
+    *out = note->endpoint;
+    return atomic_load(&note->version) == version ? version : 0;
+}
+
+static void endpoints_exchange(struct side *side)
+{
+    bool is_a = side->node_id == LINK_CONFORMANCE_NODE_A;
+    uint16_t peer = is_a ? LINK_CONFORMANCE_NODE_B : LINK_CONFORMANCE_NODE_A;
+    struct note *mine = &board[is_a ? 0 : 1];
+    struct note *its = &board[is_a ? 1 : 0];
+    struct link_endpoint endpoint;
+    uint32_t version;
+
+    if (!side->usable || side->link.ops->endpoint_get == NULL) {
+        return;
+    }
+    if (side->link.ops->endpoint_get(&side->link, peer, &endpoint) == SF_OK &&
+        memcmp(&endpoint, &side->told, sizeof(endpoint)) != 0) {
+        note_write(mine, &endpoint);
+        side->told = endpoint;
+    }
+    version = note_read(its, &endpoint);
+    if (version != 0 && version != side->note_seen &&
+        side->link.ops->endpoint_set(&side->link, peer, &endpoint) == SF_OK) {
+        side->note_seen = version;
+    }
 }
 
 /* --- steps: true when the order is done
@@ -306,6 +379,9 @@ static bool step_open(struct side *side)
     }
     if (side->answer.status == SF_OK) {
         side->opened = true;
+        side->node_id = order->node_id;
+        side->note_seen = 0;
+        memset(&side->told, 0, sizeof(side->told));
         side->answer.status = side->link.ops->open(&side->link, &config, &text);
         side->usable = side->answer.status == SF_OK;
     }
@@ -324,6 +400,7 @@ static bool step_peer_add(struct side *side)
     struct link_peer peer = link_conformance_address(side->order.peer);
 
     side->answer.status = side->link.ops->peer_add(&side->link, &peer);
+    side->note_seen = 0; /* who was forgotten has to be told again */
     return true;
 }
 
@@ -447,8 +524,15 @@ static bool order_step(struct side *side)
         [SIDE_STOP] = step_stop,
         [SIDE_FINI] = step_fini,
     };
+    bool done;
 
-    if (steps[side->order.op](side)) {
+    done = steps[side->order.op](side);
+    for (size_t i = 0; i < sizeof(sides_here) / sizeof(sides_here[0]); i++) {
+        if (sides_here[i] != NULL) {
+            endpoints_exchange(sides_here[i]);
+        }
+    }
+    if (done) {
         return true;
     }
     side->answer.timed_out = now_ms() >= side->deadline_ms;
@@ -478,6 +562,7 @@ static void process_main(struct side *side)
         if (poll(&wait, 1, side->opened ? 0 : 100) == 0) {
             if (side->usable) {
                 (void)side->link.ops->is_up(&side->link);
+                endpoints_exchange(side);
                 (void)usleep(200);
             }
             continue;
@@ -513,6 +598,7 @@ void side_init(struct side *side, const struct link_conformance *driver, uint16_
     side->driver = driver;
     side->fd = -1;
     if (!driver->processes) {
+        sides_here[node_id == LINK_CONFORMANCE_NODE_A ? 0 : 1] = side;
         return;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
@@ -533,6 +619,7 @@ void side_init(struct side *side, const struct link_conformance *driver, uint16_
         if (nobody) {
             privileges_drop();
         }
+        sides_here[0] = side;
         process_main(side);
     }
     (void)close(fds[1]);
@@ -561,6 +648,9 @@ void side_fini(struct side *side)
         side->link.ops->fini(&side->link);
     }
     side_kill(side);
+    for (size_t i = 0; i < sizeof(sides_here) / sizeof(sides_here[0]); i++) {
+        sides_here[i] = sides_here[i] != side ? sides_here[i] : NULL;
+    }
     memset(side, 0, sizeof(*side));
 }
 

@@ -83,6 +83,10 @@ struct side {
     uint16_t queues;
     struct link_frame *held;
     uint32_t held_count;
+    /* endpoints: what the other side was told last, what it was told by the other's notes */
+    uint16_t node_id;
+    struct link_endpoint told;
+    uint32_t note_seen;
     /* the order under way */
     struct side_order order;
     struct side_answer answer;
@@ -102,6 +106,10 @@ uint32_t side_length_of(const struct side_order *order, uint32_t number, uint32_
 /* The order SIDE_QUEUES. */
 bool side_queues_step(struct side *side);
 
+/* The board on which sides leave their endpoints for each other. False: no memory. */
+bool side_board_make(void);
+/* Takes all notes off it: no side is there. */
+void side_board_clear(void);
 /* Starts a process if the driver wants one, for that node. nobody: as user 65534. */
 void side_init(struct side *side, const struct link_conformance *driver, uint16_t node_id,
                bool nobody);

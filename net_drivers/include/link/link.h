@@ -51,6 +51,14 @@
 
 struct link;
 
+#define LINK_ENDPOINT_BYTES_MAX 64u
+
+/* What a peer has to be told of this end; whoever carries it does not look inside. */
+struct link_endpoint {
+    uint8_t length;
+    uint8_t bytes[LINK_ENDPOINT_BYTES_MAX];
+};
+
 struct link_frame {
     uint8_t *data;        /* payload: what the session wrote or shall read */
     const uint8_t *tail;  /* tx: more payload, behind that on the wire; not the driver's memory */
@@ -127,6 +135,18 @@ struct link_ops {
                          uint16_t count);
     uint16_t (*rx_burst)(struct link *link, uint16_t queue, struct link_frame frames[],
                          uint16_t count);
+    /*
+     * Optional, both or none: for drivers whose two ends must know of each other before a frame
+     * can pass (RDMA: queue pairs). endpoint_get: what that peer is to be told of us now (AGAIN:
+     * nothing yet). It changes when the peer's endpoint is set and when the way to it fails, so
+     * ask again after a set and every few milliseconds, and tell the peer what differs from what
+     * it was told last; of several the newest last. Until both were told the link is not up.
+     * endpoint_set: what that peer has told (FORMAT, BADARG: it cannot be meant for this link).
+     */
+    sf_status (*endpoint_get)(struct link *link, uint16_t node_id, struct link_endpoint *out);
+    sf_status (*endpoint_set)(struct link *link, uint16_t node_id, const struct link_endpoint *its);
+    /* Optional: what the driver chose to run on and why, or what is wrong; the link's, one line. */
+    const char *(*about)(const struct link *link);
 };
 
 struct link {

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * port.h - one link on an RDMA device: what the files of this folder share.
+ *
+ * Model: a port (struct rdma_port, link->impl) is one port of one device, with one completion
+ * queue. A peer has a reliable connected queue pair and RX_DEPTH receive buffers of its own, so
+ * that no peer can take another's, and all that a queue pair held is known when it is destroyed.
+ * Frames go by SEND into them. Frames come from one pool, which is registered for local access
+ * only: there is no key with which another machine could reach any memory.
+ *
+ * A peer's life: FRESH (made, buffers posted, not joined), JOINED (its endpoint is known, we can
+ * receive), UP (it is known to be able to receive, too), and LOST after an error, until a new queue
+ * pair is made REMAKE_NS later. A queue pair is joined once in its life (format.h). Nothing is
+ * asked of the queue pair after an error: it is destroyed and its frames go back to the pool;
+ * completions of it that still come are known by their serial number and left alone.
+ *
+ * A peer that has nothing to say is probed every PROBE_NS with a SEND of no bytes, for a
+ * connection notices that its other end is gone only when it sends. So a frame of no bytes cannot
+ * be sent by the link's user.
+ *
+ * Threads: one; so one queue. Errors: whatever the network, the peer or the device says is a state,
+ * never an assert. Units: nanoseconds by the table's clock. Limits: below.
+ */
+#ifndef NET_DRIVERS_RDMA_PORT_H
+#define NET_DRIVERS_RDMA_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format.h"
+#include "link/link.h"
+#include "verbs.h"
+
+#define RDMA_PEERS_MAX 32u
+#define RDMA_NODES_MAX 1024u /* node ids */
+/* A session has at most 256 frames on their way. */
+#define RDMA_RX_DEPTH 256u
+#define RDMA_TX_DEPTH 256u /* power of two */
+/* On top of what each peer brings to the pool: frames that are lent. */
+#define RDMA_POOL_FRAMES 512u
+#define RDMA_SLAB_FRAMES (RDMA_RX_DEPTH + RDMA_TX_DEPTH)
+#define RDMA_MTU_BYTES_DEFAULT 9000u
+#define RDMA_MTU_BYTES_MIN 64u
+#define RDMA_MTU_BYTES_MAX 9216u
+#define RDMA_INLINE_BYTES 256u /* wanted; a device may have less */
+#define RDMA_SIGNAL_EVERY 32u  /* sends */
+#define RDMA_PROBE_NS 200000000u
+#define RDMA_LOOK_NS 5000000u
+#define RDMA_REMAKE_NS 20000000u
+#define RDMA_REMAKE_FAILED_NS 500000000u
+#define RDMA_TEXT_BYTES 240u
+
+/* One buffer of the pool and where it is. */
+enum rdma_place { RDMA_FREE, RDMA_LENT, RDMA_POSTED, RDMA_ARRIVED, RDMA_SENDING };
+
+struct rdma_frame {
+    uint8_t *buffer;
+    uint32_t lkey;
+    uint8_t place; /* enum rdma_place */
+};
+
+/* Frames are made and registered by the slab; there are more with each peer, never fewer. */
+struct rdma_slab {
+    void *memory;
+    size_t bytes;
+    struct ibv_mr *mr;
+    struct rdma_frame *frames;
+    uint32_t count;
+};
+
+struct rdma_pool {
+    struct rdma_slab slabs[RDMA_PEERS_MAX + 1];
+    uint32_t slab_count, frame_count;
+    struct rdma_frame **free;
+    uint32_t free_count;
+    uint32_t reserved; /* of the free ones: for the queue pairs of peers that have none now */
+    uint32_t frame_bytes, stride; /* usable; from buffer to buffer */
+};
+
+/* What was received and not handed over yet: the hand-over wants a free frame to replace it. */
+struct rdma_arrival {
+    struct rdma_frame *frame;
+    uint32_t serial, slot, length;
+};
+#define RDMA_ARRIVALS_MAX (RDMA_PEERS_MAX * RDMA_RX_DEPTH) /* power of two */
+
+enum rdma_peer_state {
+    RDMA_PEER_NONE,
+    RDMA_PEER_LOST,
+    RDMA_PEER_FRESH,
+    RDMA_PEER_JOINED,
+    RDMA_PEER_UP
+};
+
+struct rdma_peer {
+    uint8_t state; /* enum rdma_peer_state */
+    uint16_t node_id;
+    struct ibv_qp *qp; /* NULL while LOST */
+    uint32_t serial;   /* of the queue pair; its low byte is the peer's place in the port */
+    uint32_t psn, inline_bytes;
+    uint64_t token, mate;
+    struct rdma_endpoint its; /* as told last; token 0: not yet */
+    uint64_t remake_at_ns;
+    uint64_t proof_ns; /* of the last sign that the other end is there */
+    struct rdma_frame *posted[RDMA_RX_DEPTH];
+    /* Sends, counted since the queue pair was made; a frame is NULL if it was sent inline. */
+    struct rdma_frame *sending[RDMA_TX_DEPTH];
+    uint32_t head, tail;
+    uint32_t quiet, quiet_frames; /* sends since the last signalled one; of these with a frame */
+    uint32_t signalled;           /* sends that will complete by themselves, under way */
+};
+
+struct rdma_port {
+    const struct rdma_verbs *verbs;
+    struct ibv_context *context;
+    struct ibv_pd *pd;
+    struct ibv_comp_channel *channel;
+    struct ibv_cq *cq;
+    uint8_t port_number;
+    uint32_t gid_index;
+    union ibv_gid gid;
+    bool by_gid; /* false: InfiniBand within one subnet, by LID */
+    uint16_t lid;
+    uint8_t path_mtu; /* enum ibv_mtu */
+    uint32_t peers_max;
+
+    uint16_t node_id;
+    bool closed, up;
+    bool active; /* the port, as the device said last */
+    bool gone;   /* the device: for good */
+    bool armed;
+    uint64_t look_next_ns;
+    uint32_t serial_count;
+    struct rdma_pool pool;
+    struct rdma_peer peers[RDMA_PEERS_MAX];
+    uint8_t by_node[RDMA_NODES_MAX]; /* place in peers + 1; 0: none */
+    struct rdma_arrival arrivals[RDMA_ARRIVALS_MAX];
+    uint32_t arrival_head, arrival_tail;
+    struct link_stats stats;
+    char about[RDMA_TEXT_BYTES];
+    char text[RDMA_TEXT_BYTES];
+};
+
+/* --- pool.c: frames ----------------------------------------------------------------------------
+ */
+
+/* NOMEM, IO: nothing to undo; there are fewer frames than wanted. */
+SF_MUST_CHECK sf_status rdma__pool_grow(struct rdma_port *port, uint32_t count);
+void rdma__pool_fini(struct rdma_port *port);
+/* NULL: none is free but those reserved. It is the caller's, in that place. */
+struct rdma_frame *rdma__frame_take(struct rdma_port *port, enum rdma_place place);
+/* One of the reserved, to be posted. */
+struct rdma_frame *rdma__frame_take_reserved(struct rdma_port *port);
+/* Takes NULL. */
+void rdma__frame_give(struct rdma_port *port, struct rdma_frame *frame);
+
+/* --- device.c: which device, port and GID -------------------------------------------------------
+ */
+
+/* Opens it and fills the port's fields; about says why that one. Else text says what there is. */
+SF_MUST_CHECK sf_status rdma__device_open(struct rdma_port *port, const struct link_config *config);
+/* How fit that GID is to be ours; 0: not at all. */
+uint32_t rdma__gid_rank(enum rdma_gid_kind kind, const union ibv_gid *gid, uint32_t ipv4);
+
+/* --- peer.c: queue pairs ------------------------------------------------------------------------
+ */
+
+struct rdma_peer *rdma__peer_find(struct rdma_port *port, uint16_t node_id);
+/* NULL: the queue pair with that serial is no more. */
+struct rdma_peer *rdma__peer_of_serial(struct rdma_port *port, uint32_t serial);
+/* Makes a queue pair for a peer that has none. On an error it has none still. */
+SF_MUST_CHECK sf_status rdma__peer_make(struct rdma_port *port, struct rdma_peer *peer);
+/* Destroys its queue pair; all its frames are free again. */
+void rdma__peer_drop(struct rdma_port *port, struct rdma_peer *peer);
+/* The way to it is lost; what says why, and goes to about. */
+void rdma__peer_lost(struct rdma_port *port, struct rdma_peer *peer, const char *what);
+/* It has been heard, or has said that it can hear. */
+void rdma__peer_up(struct rdma_port *port, struct rdma_peer *peer);
+/* Joins it with the endpoint it told last, if that is possible now. */
+void rdma__peer_join(struct rdma_port *port, struct rdma_peer *peer);
+void rdma__peer_endpoint(const struct rdma_port *port, const struct rdma_peer *peer,
+                         struct link_endpoint *out_endpoint);
+/* Makes due queue pairs, probes silent peers. */
+void rdma__peers_look(struct rdma_port *port, uint64_t now_ns);
+/* Looks whether the link as a whole is up, and counts a change. */
+void rdma__carrier(struct rdma_port *port);
+
+/* --- data.c: frames that go and come ------------------------------------------------------------
+ */
+
+/* Takes completions in, a batch; false: there was none. */
+bool rdma__poll(struct rdma_port *port);
+/* Gives the device a buffer for that slot, which must be empty: the frame is the peer's then. */
+SF_MUST_CHECK bool rdma__slots_post(struct rdma_port *port, struct rdma_peer *peer,
+                                    const uint32_t slots[], uint32_t count);
+/* Sends a probe if there is room. */
+void rdma__probe(struct rdma_port *port, struct rdma_peer *peer);
+uint16_t rdma__frame_alloc(struct link *link, struct link_frame frames[], uint16_t count);
+void rdma__frame_free(struct link *link, struct link_frame frames[], uint16_t count);
+uint16_t rdma__tx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
+                        uint16_t count);
+uint16_t rdma__rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
+                        uint16_t count);
+
+/* --- rdma.c -------------------------------------------------------------------------------------
+ */
+
+/* Events of the device and all that is due; cheap if it was called a moment ago. */
+void rdma__look(struct rdma_port *port);
+/* link_ops.open on that provider. */
+sf_status rdma__open(struct link *link, const struct link_config *config,
+                     const struct rdma_verbs *verbs, const char **out_text);
+
+#endif

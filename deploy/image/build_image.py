@@ -12,6 +12,8 @@ The initramfs is a plain newc archive:
   /lib/modules/order   absolute paths in the order in which they must be loaded
   /dev/console         the kernel gives it to PID 1 before /dev is mounted
   and the shared libraries of /init, if it has any.
+For tests also a program more (--program, as /program, with its libraries) and modules that are not
+Debian's (--module, loaded last).
 It is not compressed (boot time over HTTP is the same, and the kernel unpacks it faster), its
 files are sorted, with owner 0 and time 0: the same input gives the same bytes.
 
@@ -176,7 +178,7 @@ def module_names(wanted_file):
     return [name for name in names if name]
 
 
-def collect_modules(root_folder, version, wanted):
+def collect_modules(root_folder, version, wanted, more=()):
     built_in_file = root_folder / "modules.builtin"
     built_in = {module_name(line) for line in built_in_file.read_text().splitlines()}
     dependencies = read_dependencies(root_folder, version)
@@ -186,6 +188,9 @@ def collect_modules(root_folder, version, wanted):
         name = "lib/modules/" + re.sub(r"\.xz$", "", os.path.basename(path))
         files[name] = module_bytes(root_folder / path)
         order.append("/" + name)
+    for path in more:
+        files["lib/modules/" + path.name] = module_bytes(path)
+        order.append("/lib/modules/" + path.name)
     files["lib/modules/order"] = ("\n".join(order) + "\n").encode()
     return files
 
@@ -208,7 +213,7 @@ def elf_interpreter(data):
 
 def stripped(path, work):
     """Symbols stay, debug sections go: half the bytes, and fault reports keep their names."""
-    copy = work / "init.stripped"
+    copy = work / "program.stripped"
     run(["strip", "--strip-debug", "-o", str(copy), str(path)])
     data = copy.read_bytes()
     copy.unlink()
@@ -277,6 +282,8 @@ def main():
     parser.add_argument("--cache", required=True, type=pathlib.Path, help="downloaded packages")
     parser.add_argument("--packages", type=pathlib.Path, default=here.parent / "packages.txt")
     parser.add_argument("--modules", type=pathlib.Path, default=here / "modules.txt")
+    parser.add_argument("--program", type=pathlib.Path, help="a program more, as /program")
+    parser.add_argument("--module", type=pathlib.Path, action="append", default=[], help="a .ko more")
     options = parser.parse_args()
     try:
         options.cache.mkdir(parents=True, exist_ok=True)
@@ -284,8 +291,11 @@ def main():
         root = unpacked_kernel(options.cache.resolve(), wanted_package(options.packages))
         kernel, folder, version = kernel_of(root)
         files = collect_program(options.init, "init", options.out)
-        files.update(collect_modules(folder, version, module_names(options.modules)))
-        write_archive(files, options.out / "initramfs.cpio")
+        if options.program is not None:
+            files.update(collect_program(options.program, "program", options.out))
+        files.update(collect_modules(folder, version, module_names(options.modules), options.module))
+        programs = ("init", "program")
+        write_archive(files, options.out / "initramfs.cpio", programs)
         shutil.copyfile(kernel, options.out / "vmlinuz")
     except (ImageError, OSError) as error:
         print(f"node image: {error}", file=sys.stderr)

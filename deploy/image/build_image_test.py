@@ -66,12 +66,12 @@ class Place:
         (root / "init.c").write_text("int main(void) { return 0; }\n")
         subprocess.run(["cc", "-static", "-o", root / "init", root / "init.c"], check=True)
 
-    def build(self, out=None):
+    def build(self, out=None, more=()):
         env = dict(os.environ, PATH=f"{self.bin}:{os.environ['PATH']}")
         return subprocess.run(
             [sys.executable, BUILDER, "--init", self.root / "init", "--out", out or self.out,
              "--cache", self.cache, "--packages", self.root / "packages.txt",
-             "--modules", self.root / "modules.txt"],
+             "--modules", self.root / "modules.txt", *more],
             env=env, capture_output=True, text=True, check=False,
         )
 
@@ -132,6 +132,17 @@ def unknown_module_is_said(place):
     expect(done.returncode == 1 and "no module nosuch" in done.stderr, done.stderr)
 
 
+def a_module_and_a_program_more(place):
+    (place.root / "own.ko").write_bytes(b"own")
+    done = place.build(more=["--module", place.root / "own.ko", "--program", "/bin/ls"])
+    expect(done.returncode == 0, done.stderr)
+    order = place.listing("-i", "--to-stdout", "lib/modules/order").split()
+    expect(order[-1] == "/lib/modules/own.ko" and len(order) == 4, str(order))
+    names = place.listing("-t").split()
+    expect("program" in names and any("libc.so" in name for name in names), str(names))
+    expect("-rwxr-xr-x" in place.listing("-tv", "program"), "it cannot be run")
+
+
 def broken_init_is_said(place):
     (place.root / "init").write_text("not a program")
     done = place.build()
@@ -156,6 +167,7 @@ CASES = [
     no_network_is_said,
     no_package_lists_is_said,
     unknown_module_is_said,
+    a_module_and_a_program_more,
     broken_init_is_said,
     circular_dependencies_are_an_error,
 ]

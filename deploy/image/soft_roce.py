@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Builds rdma_rxe.ko (soft-RoCE) for the kernel of the node image, which Debian builds without it.
+
+The module is in the kernel's own source: the files of drivers/infiniband/sw/rxe are taken out of
+Debian's package linux-source of the same version, and built against the kernel's packages of
+headers. All of them come with `apt-get download` into the cache and are only unpacked there (140 MB
+to load, about a minute to build); the module is kept under the kernel's version, and a second call
+needs neither network nor compiler. No step needs root.
+
+Exit: 0 done, the last line is the module's path; 1 it cannot be built, 2 a package cannot be had;
+with one line that says why.
+"""
+
+import argparse
+import importlib.util
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+_spec = importlib.util.spec_from_file_location("build_image", HERE / "build_image.py")
+build_image = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(build_image)
+
+
+
+class Missing(Exception):
+    """A package that is not in the cache and cannot be downloaded."""
+
+
+FOLDER = "drivers/infiniband/sw/rxe"
+
+
+def package_version(cache, kernel_package):
+    """Debian's version of the kernel package in the cache."""
+    archive = next(iter(sorted(cache.glob(f"{kernel_package}_*.deb"))), None)
+    if archive is None:
+        raise build_image.ImageError(f"{cache}: the archive of {kernel_package} is gone; remove {cache}")
+    return build_image.run(["dpkg-deb", "-f", str(archive), "Version"]).strip()
+
+
+def archive_of(cache, package, version):
+    """The package's file, downloaded when it is not in the cache."""
+    pattern = f"{package}_{version.replace(':', '%3a')}_*.deb"
+    found = next(iter(cache.glob(pattern)), None)
+    if found is None:
+        print(f"soft-RoCE: downloading {package}", flush=True)
+        try:
+            build_image.run(["apt-get", "download", f"{package}={version}"], cwd=cache)
+        except build_image.ImageError as error:
+            raise Missing(f"{package} {version}: {error}; see 'apt-get update'") from error
+        found = next(iter(cache.glob(pattern)), None)
+    if found is None:
+        raise build_image.ImageError(f"apt-get download {package}={version} left no file in {cache}")
+    return found
+
+
+def unpack_source(archive, series, target):
+    """The folder of the module out of the source package, without unpacking the other 1.2 GB."""
+    commands = (
+        ["dpkg-deb", "--fsys-tarfile", str(archive)],
+        ["tar", "-xO", f"./usr/src/linux-source-{series}.tar.xz"],
+        ["tar", "-xJ", "-C", str(target), "--strip-components=5", f"linux-source-{series}/{FOLDER}"],
+    )
+    running = []
+    source = None
+    for command in commands:
+        process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE)
+        if source is not None:
+            source.close()
+        source = process.stdout
+        running.append(process)
+    source.close()
+    if any([process.wait() for process in running]):
+        raise build_image.ImageError(f"{archive.name} cannot be unpacked")
+
+
+def build(cache, kernel, version, work):
+    series = ".".join(kernel.split(".")[:2])
+    common = kernel.replace("-cloud-amd64", "").replace("-amd64", "") + "-common"
+    work.mkdir()
+    for package in (f"linux-headers-{kernel}", f"linux-headers-{common}", f"linux-kbuild-{series}"):
+        build_image.run(["dpkg-deb", "-x", str(archive_of(cache, package, version)), str(work / "root")])
+    sources = work / "root/usr/src"
+    # Its makefile names the other package by the place where it would be installed.
+    headers = sources / f"linux-headers-{kernel}"
+    (headers / "Makefile").write_text(f"include {sources}/linux-headers-{common}/Makefile\n")
+    (work / "rxe").mkdir()
+    unpack_source(archive_of(cache, f"linux-source-{series}", version), series, work / "rxe")
+    build_image.run(
+        ["make", "-C", str(headers), f"M={work}/rxe", "CONFIG_RDMA_RXE=m", "modules"], cwd=work
+    )
+    build_image.run(["strip", "--strip-debug", str(work / "rxe/rdma_rxe.ko")])
+    return work / "rxe/rdma_rxe.ko"
+
+
+def built_module(cache):
+    """Answers the path of the module for the kernel in the cache, building it if need be."""
+    kernel_package = build_image.wanted_package(HERE.parent / "packages.txt")
+    try:
+        root = build_image.unpacked_kernel(cache, kernel_package)
+    except build_image.ImageError as error:
+        raise Missing(str(error)) from error
+    _, _, kernel = build_image.kernel_of(root)
+    version = package_version(cache, f"linux-image-{kernel}")
+    kept = cache / f"rdma_rxe-{kernel}-{version}.ko"
+    if kept.exists():
+        return kept
+    work = cache / f"soft-roce-{kernel}"
+    shutil.rmtree(work, ignore_errors=True)
+    part = kept.with_suffix(".part")
+    shutil.copyfile(build(cache, kernel, version, work), part)
+    part.replace(kept)
+    shutil.rmtree(work)
+    return kept
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cache", required=True, type=pathlib.Path, help="downloaded packages")
+    options = parser.parse_args()
+    try:
+        options.cache.mkdir(parents=True, exist_ok=True)
+        print(built_module(options.cache.resolve()))
+    except (Missing, build_image.ImageError, OSError) as error:
+        print(f"soft-RoCE: {error}", file=sys.stderr)
+        return 2 if isinstance(error, Missing) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "conformance_remote.h"
 #include "conformance_side.h"
 
 #define A LINK_CONFORMANCE_NODE_A
@@ -913,20 +914,36 @@ static size_t tests_choose(const struct link_conformance *driver, struct CMUnitT
     return count;
 }
 
-static int options_read(int argc, char **argv)
+/* Answers 0 to go on, or -1 with *out_code: the program's exit code. */
+static int options_read(int argc, char **argv, int *out_code)
 {
+    *out_code = 2;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--queues") == 0 && i + 1 < argc) {
             bench.queues = (uint16_t)atoi(argv[++i]);
             continue;
         }
+        if (strcmp(argv[i], "--serve") == 0 && bench.driver->processes) {
+            *out_code = remote_serve(bench.driver);
+            return -1;
+        }
+        if (strcmp(argv[i], "--other") == 0 && i + 1 < argc && bench.driver->processes) {
+            if (!remote_begin(argv[++i])) {
+                (void)printf("Bail out! the other machine does not answer\n");
+                return -1;
+            }
+            continue;
+        }
         if (strcmp(argv[i], "--as-nobody") != 0) {
-            (void)fprintf(stderr, "usage: %s [--as-nobody] [--queues N]\n", argv[0]);
-            return 2;
+            (void)fprintf(stderr,
+                          "usage: %s [--as-nobody] [--queues N] [--serve | --other ADDRESS]\n",
+                          argv[0]);
+            return -1;
         }
         if (geteuid() != 0) {
             (void)printf("1..0 # SKIP becoming another user needs root\n");
-            return 1;
+            *out_code = 0;
+            return -1;
         }
         bench.nobody = true;
     }
@@ -937,16 +954,17 @@ int link_conformance_run(const struct link_conformance *driver, int argc, char *
 {
     struct CMUnitTest units[TESTS];
     const char *skip_text;
-    int result = options_read(argc, argv);
-    size_t count = tests_choose(driver, units);
+    int result;
+    size_t count;
 
-    if (result != 0) {
-        return result == 1 ? 0 : result;
-    }
     bench.driver = driver;
     if (!side_board_make()) {
         return 1;
     }
+    if (options_read(argc, argv, &result) != 0) {
+        return result;
+    }
+    count = tests_choose(driver, units);
     skip_text = driver->begin != NULL ? driver->begin() : NULL;
     if (skip_text != NULL) {
         (void)printf("1..0 # SKIP %s\n", skip_text);

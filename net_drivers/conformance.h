@@ -11,7 +11,8 @@
  * carried from side to side all the time, as the control path does.
  *
  * Options of the program: --as-nobody runs the sides as user and group 65534 (needs root).
- * --queues N opens all links with N queues; more tests then.
+ * --queues N opens all links with N queues; more tests then. With --serve it is side B for a
+ * program on another machine, which has --other and this one's address.
  */
 #ifndef NET_DRIVERS_CONFORMANCE_H
 #define NET_DRIVERS_CONFORMANCE_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conformance_side.h"
 
+#include "conformance_remote.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <grp.h>
@@ -145,8 +147,14 @@ void side_board_clear(void)
     memset(board, 0, 2 * sizeof(*board));
 }
 
-static void note_write(struct note *note, const struct link_endpoint *endpoint)
+static struct note *note_of(uint16_t node_id)
 {
+    return &board[node_id == LINK_CONFORMANCE_NODE_A ? 0 : 1];
+}
+
+void side_note_write(uint16_t node_id, const struct link_endpoint *endpoint)
+{
+    struct note *note = note_of(node_id);
     uint32_t version = atomic_load(&note->version) | 1u;
 
     atomic_store(&note->version, version);
@@ -154,13 +162,13 @@ static void note_write(struct note *note, const struct link_endpoint *endpoint)
     atomic_store(&note->version, version + 1);
 }
 
-/* Answers the version read; 0: there is none, or it is being written. */
-static uint32_t note_read(struct note *note, struct link_endpoint *out)
+uint32_t side_note_read(uint16_t node_id, struct link_endpoint *out)
 {
+    struct note *note = note_of(node_id);
     uint32_t version = atomic_load(&note->version);
 
     if (version % 2 == 1) {
-        return 0;
+        return 0; /* it is being written */
     }
     *out = note->endpoint;
     return atomic_load(&note->version) == version ? version : 0;
@@ -168,10 +176,8 @@ static uint32_t note_read(struct note *note, struct link_endpoint *out)
 
 static void endpoints_exchange(struct side *side)
 {
-    bool is_a = side->node_id == LINK_CONFORMANCE_NODE_A;
-    uint16_t peer = is_a ? LINK_CONFORMANCE_NODE_B : LINK_CONFORMANCE_NODE_A;
-    struct note *mine = &board[is_a ? 0 : 1];
-    struct note *its = &board[is_a ? 1 : 0];
+    uint16_t peer = side->node_id == LINK_CONFORMANCE_NODE_A ? LINK_CONFORMANCE_NODE_B
+                                                             : LINK_CONFORMANCE_NODE_A;
     struct link_endpoint endpoint;
     uint32_t version;
 
@@ -180,10 +186,10 @@ static void endpoints_exchange(struct side *side)
     }
     if (side->link.ops->endpoint_get(&side->link, peer, &endpoint) == SF_OK &&
         memcmp(&endpoint, &side->told, sizeof(endpoint)) != 0) {
-        note_write(mine, &endpoint);
+        side_note_write(side->node_id, &endpoint);
         side->told = endpoint;
     }
-    version = note_read(its, &endpoint);
+    version = side_note_read(peer, &endpoint);
     if (version != 0 && version != side->note_seen &&
         side->link.ops->endpoint_set(&side->link, peer, &endpoint) == SF_OK) {
         side->note_seen = version;
@@ -589,18 +595,29 @@ static void privileges_drop(void)
     }
 }
 
-void side_init(struct side *side, const struct link_conformance *driver, uint16_t node_id,
-               bool nobody)
+_Noreturn void side_process(const struct link_conformance *driver, uint16_t node_id, int fd,
+                            bool nobody)
+{
+    static struct side side;
+
+    side.driver = driver;
+    side.fd = fd;
+    if (driver->enter != NULL && !driver->enter(node_id)) {
+        perror("entering a node's place");
+        _exit(1);
+    }
+    if (nobody) {
+        privileges_drop();
+    }
+    sides_here[0] = &side;
+    process_main(&side);
+    _exit(0);
+}
+
+static void process_start(struct side *side, uint16_t node_id, bool nobody)
 {
     int fds[2];
 
-    memset(side, 0, sizeof(*side));
-    side->driver = driver;
-    side->fd = -1;
-    if (!driver->processes) {
-        sides_here[node_id == LINK_CONFORMANCE_NODE_A ? 0 : 1] = side;
-        return;
-    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) {
         abort();
     }
@@ -611,19 +628,26 @@ void side_init(struct side *side, const struct link_conformance *driver, uint16_
     if (side->pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         (void)close(fds[0]);
-        side->fd = fds[1];
-        if (driver->enter != NULL && !driver->enter(node_id)) {
-            perror("entering a node's place");
-            _exit(1);
-        }
-        if (nobody) {
-            privileges_drop();
-        }
-        sides_here[0] = side;
-        process_main(side);
+        side_process(side->driver, node_id, fds[1], nobody);
     }
     (void)close(fds[1]);
     side->fd = fds[0];
+}
+
+void side_init(struct side *side, const struct link_conformance *driver, uint16_t node_id,
+               bool nobody)
+{
+    memset(side, 0, sizeof(*side));
+    side->driver = driver;
+    side->fd = -1;
+    if (!driver->processes) {
+        sides_here[node_id == LINK_CONFORMANCE_NODE_A ? 0 : 1] = side;
+    } else if (node_id == LINK_CONFORMANCE_NODE_B && remote_is_used()) {
+        side->remote = true;
+        side->fd = remote_side_connect();
+    } else {
+        process_start(side, node_id, nobody);
+    }
 }
 
 void side_kill(struct side *side)
@@ -631,9 +655,12 @@ void side_kill(struct side *side)
     if (side->pid != 0) {
         (void)kill(side->pid, SIGKILL);
         (void)waitpid(side->pid, NULL, 0);
-        (void)close(side->fd);
+    }
+    if (side->pid != 0 || side->remote) {
+        (void)close(side->fd); /* a remote one ends by it */
     }
     side->pid = 0;
+    side->remote = false;
     side->fd = -1;
 }
 

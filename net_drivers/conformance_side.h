@@ -94,8 +94,9 @@ struct side {
     uint32_t number_next;
     struct link_frame ping[1];
     /* a side in a process */
-    pid_t pid; /* 0: in this process */
+    pid_t pid; /* 0: in this process, or remote */
     int fd;
+    bool remote; /* on another machine */
 };
 
 /* Parts of the above that are told apart for SIDE_QUEUES: the frame of a number, and what is wrong
@@ -110,6 +111,12 @@ bool side_queues_step(struct side *side);
 bool side_board_make(void);
 /* Takes all notes off it: no side is there. */
 void side_board_clear(void);
+/* A side's note. Write: from one thread only; read answers 0 if there is none, or a version. */
+void side_note_write(uint16_t node_id, const struct link_endpoint *endpoint);
+uint32_t side_note_read(uint16_t node_id, struct link_endpoint *out);
+/* This process becomes a side that takes orders from fd. Does not return. */
+_Noreturn void side_process(const struct link_conformance *driver, uint16_t node_id, int fd,
+                            bool nobody);
 /* Starts a process if the driver wants one, for that node. nobody: as user 65534. */
 void side_init(struct side *side, const struct link_conformance *driver, uint16_t node_id,
                bool nobody);

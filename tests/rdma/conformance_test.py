@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The link conformance suite on soft-RoCE, in a machine of QEMU: two processes of one machine.
+"""The link conformance suite on soft-RoCE, in machines of QEMU.
 
-usage: conformance_test.py INIT PROGRAM
-Passes on the TAP of the program in the machine. Skips, with the reason, where the kernel's packages
-cannot be had. SECONDS_MAX is the end, whatever the machine does.
+usage: conformance_test.py INIT PROGRAM [two]
+Two processes of one machine; with "two" a side on each of two machines, joined by their nics. Passes
+on the TAP of the program in machine 1. Skips, with the reason, where the kernel's packages cannot be
+had. SECONDS_MAX is the end, whatever the machines do.
 """
 
 import sys
@@ -14,22 +15,41 @@ import machines
 SECONDS_MAX = 400
 
 
+def say(console, name):
+    print(f"# the last words of {name}:")
+    for text in console.everything.decode(errors="replace").splitlines()[-30:]:
+        print(f"# {text}")
+
+
+def run(qemu, two):
+    if two:
+        other = qemu.start(2, ["--serve"], qemu.nic_pair(2))
+        first = qemu.start(1, ["--other", "10.78.0.2"], qemu.nic_pair(1))
+        consoles = {first: "machine 1", other: "machine 2"}
+    else:
+        first = qemu.start(1, [], qemu.nic_alone())
+        consoles = {first: "the machine"}
+
+    def line(console, text):
+        if console is first or text.startswith("#"):
+            print(text, flush=True)
+
+    ended = machines.wait(list(consoles), SECONDS_MAX, line)
+    if ended and all(console.code is not None for console in consoles):
+        return max(console.code for console in consoles)
+    print(f"Bail out! {'no result' if ended else f'not done after {SECONDS_MAX} s'}")
+    for console, name in consoles.items():
+        say(console, name)
+    return 1
+
+
 def main():
     try:
         with machines.Machines(*sys.argv[1:3]) as qemu:
-            console = qemu.start(1, [], qemu.nic_alone())
-            ended = machines.wait(
-                [console], SECONDS_MAX, lambda _, text: print(text, flush=True)
-            )
+            return run(qemu, sys.argv[3:] == ["two"])
     except machines.Unavailable as reason:
         print(f"1..0 # SKIP {reason}")
         return 0
-    if not ended or console.code is None:
-        print(f"Bail out! the machine {'ended' if ended else 'did not end'} without a result")
-        for text in console.everything.decode(errors="replace").splitlines()[-30:]:
-            print(f"# {text}")
-        return 1
-    return console.code
 
 
 if __name__ == "__main__":

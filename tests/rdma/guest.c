@@ -68,6 +68,7 @@ static void modules_load(void)
 
     if (order == NULL) {
         give_up("open", "/lib/modules/order");
+        return;
     }
     while (fgets(path, sizeof(path), order) != NULL) {
         int fd;
@@ -182,6 +183,7 @@ int main(void)
     file = fopen("/proc/cmdline", "re");
     if (file == NULL || fgets(command_line, sizeof(command_line), file) == NULL) {
         give_up("read", "/proc/cmdline");
+        return 1;
     }
     (void)fclose(file);
     modules_load();

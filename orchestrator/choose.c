@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RDMA_FIRST 33u /* more than any number of bits in common */
+
 static bool hosted(const struct world_node *node)
 {
     return strcmp(node->mode, "hosted") == 0;
@@ -39,11 +41,19 @@ static unsigned bits_in_common(uint32_t one, uint32_t two)
     return one == two ? 32 : (unsigned)__builtin_clz(one ^ two);
 }
 
-/* 0: none can be; else bits in common and 1. Two ends with one address cannot talk. */
+static bool rdma(const struct world_link *link)
+{
+    return strcmp(link->driver, "rdma") == 0;
+}
+
+/*
+ * 0: none can be; else bits in common and 1, more for RDMA, which comes first. Two ends with one
+ * address cannot talk, nor can RDMA with any other driver; all others understand each other.
+ */
 static unsigned fitness(const struct world_link *one, const struct world_link *two)
 {
-    return usable(one) && usable(two) && one->ipv4 != two->ipv4
-               ? bits_in_common(one->ipv4, two->ipv4) + 1
+    return usable(one) && usable(two) && one->ipv4 != two->ipv4 && rdma(one) == rdma(two)
+               ? bits_in_common(one->ipv4, two->ipv4) + 1 + (rdma(one) ? RDMA_FIRST : 0)
                : 0;
 }
 

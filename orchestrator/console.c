@@ -145,6 +145,7 @@ static void fill_links(struct node_row *row, const struct world_node *node)
         to->up = from->up;
         to->peer_node = from->peer_node;
         to->queues = from->queues;
+        to->about = (char *)from->about;
         row->link_pointers[index] = to;
     }
     row->info.links = row->link_pointers;

@@ -118,6 +118,9 @@ void session_note(struct world_node *node, const char *format, ...)
 void pairs_node_joined(struct daemon *daemon, struct world_node *node);
 /* The node is lost: others are told, links to it forgotten. */
 void pairs_node_lost(struct daemon *daemon, struct world_node *node);
+/* What that node says another has to be told of its end of their link: passed on. */
+void pairs_endpoint(struct daemon *daemon, struct world_node *node,
+                    const Sf__Control__PeerEndpoint *message);
 void pairs_tick(struct daemon *daemon);
 /* True while some two joined nodes are still being linked. */
 bool pairs_pending(const struct daemon *daemon);

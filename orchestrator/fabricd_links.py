@@ -99,6 +99,32 @@ def nodes_that_do_not_hear_each_other_are_linked_again(place):
     expect(log.count("node1 and node2 do not hear each other; linking them again") == 1, log)
 
 
+def rdma_comes_first_and_talks_to_rdma_only(place):
+    one, two = pair(place, {"machine": "m", "links": ["af_packet:10.78.0.1:1472", "rdma:10.80.0.1:9000"]},
+                    {"machine": "n", "links": ["rdma:10.81.0.2:9000", "dpdk:10.78.0.2:1472"]})
+    expect("over link 2 to 10.81.0.2 at 02:..:02" in one, one)
+    expect("over link 1 to 10.80.0.1 at 02:..:01" in two, two)
+
+
+def rdma_and_another_driver_do_not_meet(place):
+    one, _ = pair(place, {"machine": "m", "links": ["rdma:10.78.0.1:9000", "dpdk:10.90.0.1:1472"]},
+                  {"machine": "n", "links": ["virtio:10.78.0.2:1472"]})
+    expect("over link 2 to 10.78.0.2 at 02:..:02" in one, one)
+
+
+def endpoints_are_passed_on_once_both_are_peers(place):
+    place.start()
+    one = Node(place, "node1", machine="m", links=["rdma:10.78.0.1:9000"])
+    one.wait("welcome")
+    two = Node(place, "node2", machine="n", links=["rdma:10.78.0.2:9000"])
+    for node, other in ((one, 2), (two, 1)):
+        node.wait(f"told of node {other}: end of node{other}")
+        lines = node.heard()
+        told = [line for line in lines if line.startswith("told of")]
+        expect(told == [f"told of node {other}: end of node{other}"], lines)
+        expect(lines.index(f"peer node{other}") < lines.index(told[0]), lines)
+
+
 LINK_CASES = [
     nodes_of_two_machines_use_what_they_brought,
     nodes_of_one_machine_use_memif_all_the_same,
@@ -107,4 +133,7 @@ LINK_CASES = [
     without_a_common_link_the_reason_is_said,
     more_links_than_are_kept_do_no_harm,
     nodes_that_do_not_hear_each_other_are_linked_again,
+    rdma_comes_first_and_talks_to_rdma_only,
+    rdma_and_another_driver_do_not_meet,
+    endpoints_are_passed_on_once_both_are_peers,
 ]

@@ -19,7 +19,8 @@
 #define PAIR_TRIES_MAX 5u
 #define PAIR_RETRY_MS 1000u
 #define PAIR_LOOK_MS 500u
-#define PAIR_SILENT_MS 3000u   /* two that heard each other: their session is gone */
+#define PAIR_SILENT_MS 3000u /* two that heard each other: their session is gone */
+#define ENDPOINT_BYTES_MAX 64u
 #define PAIR_UNHEARD_MS 12000u /* two that never did: a session waits 10 s for its first frame */
 
 struct pair_work {
@@ -36,6 +37,10 @@ struct pair_work {
     bool silence_said;  /* that they do not hear each other, once */
     uint64_t silent_ms; /* since when they do not; 0: they do, or it is not known */
     char socket_path[DAEMON_DEVICE_BYTES_MAX + 1]; /* memif; else empty */
+    bool added[2];                                 /* that side knows the other as its peer */
+    /* What that side last said that the other has to be told of its end; 0 bytes: nothing. */
+    uint8_t endpoint[2][ENDPOINT_BYTES_MAX];
+    uint8_t endpoint_bytes[2];
 };
 
 /* What a callback needs to find its pair again. */
@@ -154,15 +159,61 @@ static void note_link(struct daemon *daemon, const struct pair_work *work, unsig
     node->link_count += 1;
 }
 
+/* Tells a side what the other has said of its end, once it knows the other. */
+static void endpoint_pass(struct daemon *daemon, struct pair_work *work, unsigned side)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__PeerEndpoint body = SF__CONTROL__PEER_ENDPOINT__INIT;
+
+    if (!work->added[side] || work->endpoint_bytes[1 - side] == 0) {
+        return;
+    }
+    body.node_id = work->id[1 - side];
+    body.endpoint.data = work->endpoint[1 - side];
+    body.endpoint.len = work->endpoint_bytes[1 - side];
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_ENDPOINT;
+    envelope.peer_endpoint = &body;
+    session_tell(daemon, world_node_by_id(&daemon->world, work->id[side]), &envelope);
+}
+
+void pairs_endpoint(struct daemon *daemon, struct world_node *node,
+                    const Sf__Control__PeerEndpoint *message)
+{
+    struct pair_work *work = daemon->pairs;
+    unsigned side;
+
+    while (work != NULL && !(work->id[0] == node->id && work->id[1] == message->node_id) &&
+           !(work->id[1] == node->id && work->id[0] == message->node_id)) {
+        work = work->next;
+    }
+    if (work == NULL || message->endpoint.len > ENDPOINT_BYTES_MAX) {
+        session_note(node, "sent an endpoint of %zu bytes for node %u, which is %s",
+                     message->endpoint.len, message->node_id,
+                     work == NULL ? "no peer of it" : "too long");
+        return;
+    }
+    side = work->id[0] == node->id ? 0 : 1;
+    if (message->endpoint.len > 0) {
+        memcpy(work->endpoint[side], message->endpoint.data, message->endpoint.len);
+    }
+    work->endpoint_bytes[side] = (uint8_t)message->endpoint.len;
+    endpoint_pass(daemon, work, 1 - side);
+}
+
 static void on_peer_added(void *arg, sf_status status, const char *text,
                           const Sf__Control__Envelope *reply)
 {
     struct pair_ref *ref = arg;
     struct daemon *daemon = ref->daemon;
     struct pair_work *work = answered(ref, status, text);
+    unsigned side = ref->side;
 
     (void)reply;
     free(ref);
+    if (work != NULL) {
+        work->added[side] = true;
+        endpoint_pass(daemon, work, side);
+    }
     if (work != NULL && work->waiting == 0) {
         work->tries = 0;
         work->up = true;
@@ -344,6 +395,8 @@ static void start(struct daemon *daemon, struct pair_work *work)
     work->silent_ms = 0;
     work->retry_ms = 0;
     work->socket_path[0] = '\0';
+    memset(work->added, 0, sizeof(work->added));
+    memset(work->endpoint_bytes, 0, sizeof(work->endpoint_bytes));
     set_state(daemon, work, WORLD_PAIR_PENDING, "");
     if (work->tries > 0) {
         remove_peers(daemon, work);

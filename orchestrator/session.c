@@ -263,6 +263,7 @@ static void copy_link(struct world_link *to, const Sf__Control__LinkInfo *from)
     to->peer_node = (uint16_t)from->peer_node;
     to->up = from->up;
     to->queues = (uint16_t)from->queues;
+    snprintf(to->about, sizeof(to->about), "%s", from->about);
 }
 
 static uint32_t copy_links(struct world_link to[WORLD_NODE_LINKS_MAX],
@@ -557,6 +558,9 @@ static void on_message(void *arg, struct control_stream *stream,
         break;
     case SF__CONTROL__ENVELOPE__BODY_LOG_LINE:
         on_log_line(session, envelope->log_line);
+        break;
+    case SF__CONTROL__ENVELOPE__BODY_PEER_ENDPOINT:
+        pairs_endpoint(session->daemon, session->node, envelope->peer_endpoint);
         break;
     case SF__CONTROL__ENVELOPE__BODY_TRACE_EVENTS:
         trace_events(session->daemon, session->node, envelope->trace_events);

@@ -106,6 +106,7 @@ struct world_link {
     uint16_t peer_node;
     uint16_t queues; /* 0: not told */
     bool up;
+    char about[240];
 };
 
 #define WORLD_KEY_BYTES 32u

@@ -476,6 +476,7 @@ static void agent_welcome(struct agent *agent, const Sf__Control__NodeWelcome *w
     agent->backoff_ms = AGENT_BACKOFF_MS_MIN;
     uv_timer_stop(&agent->retry);
     uv_timer_start(&agent->heartbeat, agent_heartbeat, beat_ms, beat_ms);
+    agent__endpoints_begin(agent);
     notes_send(agent);
     node_log("joined as %s, node %u, epoch %u", agent->name, agent->node_id, agent->epoch);
     trust_say(agent);
@@ -647,10 +648,12 @@ sf_status agent_create(const struct agent_options *options, struct agent **out_a
     uv_timer_init(options->loop, &agent->retry);
     uv_timer_init(options->loop, &agent->heartbeat);
     uv_timer_init(options->loop, &agent->trace_timer);
+    uv_timer_init(options->loop, &agent->endpoint_timer);
     agent->retry.data = agent;
     agent->heartbeat.data = agent;
     agent->trace_timer.data = agent;
-    agent->handles_open = 3;
+    agent->endpoint_timer.data = agent;
+    agent->handles_open = 4;
     uv_timer_start(&agent->retry, agent_connect, 0, 0);
     *out_agent = agent;
     return SF_OK;
@@ -679,6 +682,7 @@ void agent_destroy(struct agent *agent)
     uv_close((uv_handle_t *)&agent->retry, agent_handle_closed);
     uv_close((uv_handle_t *)&agent->heartbeat, agent_handle_closed);
     uv_close((uv_handle_t *)&agent->trace_timer, agent_handle_closed);
+    uv_close((uv_handle_t *)&agent->endpoint_timer, agent_handle_closed);
 }
 
 const char *agent_last_error(const struct agent *agent)

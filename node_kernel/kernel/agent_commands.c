@@ -132,8 +132,36 @@ static sf_status peer_add(struct agent *agent, const Sf__Control__Envelope *enve
     session = (struct fab_peer){
         .node_id = peer.peer.node_id, .epoch = peer.epoch, .sealed = peer.encrypt};
     memcpy(session.key, peer.key, sizeof(session.key));
+    /* The controller may have forgotten what it was told, so it is told again. */
+    agent->told[peer.peer.node_id].length = 0;
     return pump_peer_add(agent->options.pump, &peer.peer, &session, peer.link, text,
                          AGENT_TEXT_BYTES);
+}
+
+static sf_status peer_endpoint(struct agent *agent, const Sf__Control__Envelope *envelope,
+                               char *text)
+{
+    const Sf__Control__PeerEndpoint *message = envelope->peer_endpoint;
+    struct link_endpoint its = {.length = 0};
+    sf_status st;
+
+    if (message->node_id == 0 || message->node_id >= FAB_NODES_MAX ||
+        message->endpoint.len > sizeof(its.bytes)) {
+        snprintf(text, AGENT_TEXT_BYTES, "an endpoint of node %u of %zu bytes", message->node_id,
+                 message->endpoint.len);
+        return SF_BADARG;
+    }
+    its.length = (uint8_t)message->endpoint.len;
+    if (its.length > 0) {
+        memcpy(its.bytes, message->endpoint.data, its.length);
+    }
+    st = pump_peer_endpoint_set(agent->options.pump, (uint16_t)message->node_id, &its);
+    if (st != SF_OK) {
+        snprintf(text, AGENT_TEXT_BYTES, "the endpoint of node %u: %s", message->node_id,
+                 sf_status_text(st));
+    }
+    agent__endpoints_look(agent);
+    return st;
 }
 
 static sf_status peer_remove(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
@@ -350,6 +378,7 @@ static const struct {
     {SF__CONTROL__ENVELOPE__BODY_LINK_OPEN, link_open},
     {SF__CONTROL__ENVELOPE__BODY_PEER_ADD, peer_add},
     {SF__CONTROL__ENVELOPE__BODY_PEER_REMOVE, peer_remove},
+    {SF__CONTROL__ENVELOPE__BODY_PEER_ENDPOINT, peer_endpoint},
     {SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT, image_put},
     {SF__CONTROL__ENVELOPE__BODY_SIP_CREATE, sip_create},
     {SF__CONTROL__ENVELOPE__BODY_SIP_WIRE, sip_wire},

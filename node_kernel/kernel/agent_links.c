@@ -44,6 +44,7 @@ void agent__link_fill(const struct pump_link_info *info, struct agent_link_row *
     link->up = info->up;
     link->peer_node = info->peer;
     link->queues = info->queues;
+    link->about = (char *)info->about;
 }
 
 /* --- hello ---------------------------------------------------------------------------------------
@@ -88,6 +89,9 @@ static void link_say(void *arg, const struct pump_link_info *info)
              info->number, info->driver, info->device, mac[0], mac[1], mac[2], mac[3], mac[4],
              mac[5], ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, info->mtu_bytes,
              info->queues, info->up ? "up" : "down");
+    if (info->about[0] != '\0') {
+        node_log("link %u: %s", info->number, info->about);
+    }
     agent__link_look(arg, info); /* what it is compared with next time */
 }
 
@@ -103,5 +107,61 @@ void agent__link_look(struct agent *agent, const struct pump_link_info *info)
 
     if (carrier_see(&agent->carriers, info, text, sizeof(text))) {
         agent__say(agent, "%s", text);
+    }
+}
+
+/* --- endpoints -----------------------------------------------------------------------------------
+ */
+
+static void endpoint_tell(struct agent *agent, uint16_t id, struct link_endpoint *endpoint)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__PeerEndpoint message = SF__CONTROL__PEER_ENDPOINT__INIT;
+
+    message.node_id = id;
+    message.endpoint.data = endpoint->bytes;
+    message.endpoint.len = endpoint->length;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_ENDPOINT;
+    envelope.peer_endpoint = &message;
+    if (control_stream_send(agent->stream, &envelope) == SF_OK) {
+        agent->told[id] = *endpoint; /* else again next time */
+    }
+}
+
+void agent__endpoints_look(struct agent *agent)
+{
+    struct pump *pump = agent->options.pump;
+
+    if (!agent->welcome || agent->stream == NULL) {
+        return;
+    }
+    for (uint16_t id = pump_peer_next(pump, 0); id != 0; id = pump_peer_next(pump, id)) {
+        struct link_endpoint now;
+
+        if (pump_peer_endpoint_get(pump, id, &now) == SF_OK &&
+            (now.length != agent->told[id].length ||
+             memcmp(now.bytes, agent->told[id].bytes, now.length) != 0)) {
+            endpoint_tell(agent, id, &now);
+        }
+    }
+}
+
+static void endpoints_due(uv_timer_t *timer)
+{
+    agent__endpoints_look(timer->data);
+}
+
+void agent__endpoints_begin(struct agent *agent)
+{
+    bool any = false;
+
+    memset(agent->told, 0, sizeof(agent->told));
+    for (uint32_t i = 0; i < agent->options.link_count; i++) {
+        const struct link_ops *ops = link_driver_find(agent->options.links[i].driver);
+
+        any = any || (ops != NULL && ops->endpoint_get != NULL);
+    }
+    if (any) {
+        uv_timer_start(&agent->endpoint_timer, endpoints_due, AGENT_ENDPOINT_MS, AGENT_ENDPOINT_MS);
     }
 }

@@ -12,6 +12,7 @@
 #define AGENT_SERVICES_MAX 64u
 #define AGENT_KEY_BYTES 32u /* X25519 */
 #define AGENT_MACHINE_BYTES 40u
+#define AGENT_ENDPOINT_MS 20u /* how often links with endpoints are asked for them */
 
 /*
  * A message kept for the controller. Log lines are dropped once they were sent. Reports stay: what
@@ -42,7 +43,7 @@ struct agent {
     bool welcome;                  /* on this stream */
     bool joined_before;
     bool ending; /* SIPs that end now are not reported */
-    uv_timer_t retry, heartbeat, trace_timer;
+    uv_timer_t retry, heartbeat, trace_timer, endpoint_timer;
     uint32_t backoff_ms, handles_open;
     struct agent_note *notes, **notes_end;
     uint32_t note_count;
@@ -52,6 +53,7 @@ struct agent {
     struct agent_trace traces[NK_TRACES_MAX];
     uint32_t trace_count;
     char last_error[AGENT_TEXT_BYTES];
+    struct link_endpoint told[FAB_NODES_MAX]; /* what the controller was told last, for that peer */
     /* Of this process, and nowhere else: a node that starts again is another one. */
     uint8_t key[AGENT_KEY_BYTES]; /* public */
     uint8_t key_secret[AGENT_KEY_BYTES];
@@ -87,6 +89,10 @@ void agent__hello_links(struct agent *agent, struct agent_link_row rows[LINKS_MA
 void agent__link_fill(const struct pump_link_info *info, struct agent_link_row *out_row);
 /* Says a change of the carrier since the heart-beat before; after carrier_begin. */
 void agent__link_look(struct agent *agent, const struct pump_link_info *info);
+/* Tells the controller what peers have to be told of our ends of links, where it has changed. */
+void agent__endpoints_look(struct agent *agent);
+/* Looks again and again from now on, if a link of the node's own has endpoints. All is new. */
+void agent__endpoints_begin(struct agent *agent);
 /* --- agent_channels.c --- */
 void agent__channels_get(struct agent *agent, uint64_t request);
 void agent__answer(struct agent *agent, const Sf__Control__Envelope *envelope);

@@ -654,6 +654,10 @@ sf_status boot_links(struct node_options *options, char *text, size_t text_capac
         options->link_count = 1;
     }
     for (uint32_t i = 0; i < options->link_count && st == SF_OK; i++) {
+        if (strcmp(options->links[i].driver, "rdma") == 0) {
+            snprintf(text, text_capacity, "rdma is for hosted nodes: this image has no RDMA yet");
+            return SF_UNSUPPORTED;
+        }
         if (options->links[i].ipv4 == 0) {
             options->links[i].ipv4 = FABRIC_NET + i * FABRIC_NET_STEP + (options->ip & 0xffffu);
         }

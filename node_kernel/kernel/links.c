@@ -83,6 +83,9 @@ static sf_status device_check(const struct node_link *link, char *text, size_t c
                                                "name, e.g. af_packet:eth1",
                                                device);
     }
+    if (strcmp(link->driver, "rdma") == 0) {
+        return SF_OK; /* a name, which the driver looks up */
+    }
     if (strcmp(device, LINKS_NIC1) == 0 || pci_address(device)) {
         return SF_OK;
     }
@@ -264,7 +267,7 @@ static sf_status keys_take(struct node_link *link, char *rest, char *text, size_
 static sf_status driver_take(struct node_link *link, const char *value, size_t length, char *text,
                              size_t capacity)
 {
-    static const char *const drivers[] = {"af_packet", "virtio", "dpdk"};
+    static const char *const drivers[] = {"af_packet", "virtio", "dpdk", "rdma"};
 
     for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++) {
         if (strlen(drivers[i]) == length && strncmp(drivers[i], value, length) == 0) {
@@ -275,9 +278,9 @@ static sf_status driver_take(struct node_link *link, const char *value, size_t l
     if (length == 5 && strncmp(value, "memif", length) == 0) {
         return refuse(text, capacity,
                       "memif joins two nodes and is made by fabricd; a node brings links of "
-                      "af_packet, virtio or dpdk");
+                      "af_packet, virtio, dpdk or rdma");
     }
-    return refuse(text, capacity, "'%.*s' is no driver of links: af_packet, virtio or dpdk",
+    return refuse(text, capacity, "'%.*s' is no driver of links: af_packet, virtio, dpdk or rdma",
                   length < 32 ? (int)length : 32, value);
 }
 

@@ -143,6 +143,9 @@ static void good_arguments_are_read(void **state)
     assert_int_equal(options.links[1].mtu_bytes, 512);
     assert_int_equal(options.links[0].queues, 0);
     assert_int_equal(options.links[1].queues, 2);
+    assert_int_equal(args(&options, text, NODE "--link rdma:rxe0/1/1,address=10.78.0.1"), SF_OK);
+    assert_string_equal(options.links[0].driver, "rdma");
+    assert_string_equal(options.links[0].device, "rxe0/1/1");
     assert_int_equal(args(&options, text, "--help"), SF_OK);
     assert_true(options.help);
     assert_int_equal(args(&options, text, "--version"), SF_OK);
@@ -208,6 +211,9 @@ static void wrong_arguments_are_named(void **state)
         {"--link x", "--link: expected DRIVER:DEVICE"},
         {"--link loop:a,address=10.78.0.1", "'loop' is no driver of links"},
         {"--link memif:/run/x.sock", "memif joins two nodes"},
+        {NODE "--link rdma:auto", "--link rdma:auto: an address is missing"},
+        {"--link rdma:,address=10.78.0.1", "a device of 1 to 127 bytes"},
+        {"--link rdma2:auto", "is no driver of links: af_packet, virtio, dpdk or rdma"},
         {"--link af_packet:a123456789012345", "is no network interface"},
         {"--link af_packet:eth1,x=1,mtu=1000", "is no network interface"},
         {"--link af_packet:", "a device of 1 to 127 bytes"},

@@ -252,6 +252,7 @@ void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pum
         };
         struct link_stats stats;
 
+        info.about = l->link.ops->about != NULL ? l->link.ops->about(&l->link) : "";
         l->link.ops->stats(&l->link, &stats);
         info.up_events = stats.up_events;
         info.down_events = stats.down_events;
@@ -310,6 +311,31 @@ sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
         return st;
     }
     return SF_OK;
+}
+
+sf_status pump_peer_endpoint_get(struct pump *pump, uint16_t node_id,
+                                 struct link_endpoint *out_endpoint)
+{
+    struct pump_link *l = node_id < FAB_NODES_MAX ? pump->peer_links[node_id] : NULL;
+
+    if (l == NULL) {
+        return SF_NOTFOUND;
+    }
+    return l->link.ops->endpoint_get != NULL
+               ? l->link.ops->endpoint_get(&l->link, node_id, out_endpoint)
+               : SF_UNSUPPORTED;
+}
+
+sf_status pump_peer_endpoint_set(struct pump *pump, uint16_t node_id,
+                                 const struct link_endpoint *its)
+{
+    struct pump_link *l = node_id < FAB_NODES_MAX ? pump->peer_links[node_id] : NULL;
+
+    if (l == NULL) {
+        return SF_NOTFOUND;
+    }
+    return l->link.ops->endpoint_set != NULL ? l->link.ops->endpoint_set(&l->link, node_id, its)
+                                             : SF_UNSUPPORTED;
 }
 
 void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause)

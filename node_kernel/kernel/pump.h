@@ -88,6 +88,11 @@ SF_MUST_CHECK sf_status pump_link_open(struct pump *pump, uint32_t number, const
 SF_MUST_CHECK sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
                                       const struct fab_peer *session, uint32_t link_number,
                                       char *text, size_t text_capacity);
+/* As link_ops.endpoint_get and endpoint_set. NOTFOUND: no peer. UNSUPPORTED: its link has none. */
+SF_MUST_CHECK sf_status pump_peer_endpoint_get(struct pump *pump, uint16_t node_id,
+                                               struct link_endpoint *out_endpoint);
+SF_MUST_CHECK sf_status pump_peer_endpoint_set(struct pump *pump, uint16_t node_id,
+                                               const struct link_endpoint *its);
 /* Ends the session. A point-to-point link that served that peer alone is closed. */
 void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause);
 
@@ -103,6 +108,7 @@ struct pump_link_info {
     uint16_t queues;
     uint16_t peer;                   /* point to point: the node on the other side; 0: none */
     uint64_t up_events, down_events; /* of the carrier, since it was opened */
+    const char *about;               /* link_ops.about, or "" */
 };
 /* Calls visit for each open link. */
 void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pump_link_info *info),

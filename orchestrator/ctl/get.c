@@ -227,6 +227,9 @@ static void node_links_json(cJSON *item, const Sf__Control__NodeInfo *node)
         cJSON_AddNumberToObject(link, "queues", info->queues);
         cJSON_AddBoolToObject(link, "up", info->up);
         cJSON_AddNumberToObject(link, "peer_node", info->peer_node);
+        if (info->about[0] != '\0') {
+            cJSON_AddStringToObject(link, "about", info->about);
+        }
     }
 }
 

@@ -223,6 +223,22 @@ static void wire(uint64_t request, const Sf__Control__SipWire *body)
     }
 }
 
+/* "END of NAME": what that peer has to be told. */
+static void endpoint_say(uint32_t peer)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__PeerEndpoint body = SF__CONTROL__PEER_ENDPOINT__INIT;
+    char text[64];
+
+    snprintf(text, sizeof(text), "end of %s", name);
+    body.node_id = peer;
+    body.endpoint.data = (uint8_t *)text;
+    body.endpoint.len = strlen(text);
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_ENDPOINT;
+    envelope.peer_endpoint = &body;
+    send_body(&envelope);
+}
+
 static void peer_add(uint64_t request, const Sf__Control__PeerAdd *body)
 {
     say("session %s %s %.*s", body->name, body->encrypt ? "encrypted" : "clear", (int)body->key.len,
@@ -234,6 +250,9 @@ static void peer_add(uint64_t request, const Sf__Control__PeerAdd *body)
     }
     if (handle(request, "peer", body->name)) {
         peers[body->node_id % 1024] = true;
+        if (brought_count > 0 && strcmp(brought[0].driver, "rdma") == 0) {
+            endpoint_say(body->node_id);
+        }
     }
 }
 
@@ -261,6 +280,11 @@ static void on_message(void *arg, struct control_stream *from,
         break;
     case SF__CONTROL__ENVELOPE__BODY_PEER_ADD:
         peer_add(request, envelope->peer_add);
+        break;
+    case SF__CONTROL__ENVELOPE__BODY_PEER_ENDPOINT:
+        say("told of node %u: %.*s", envelope->peer_endpoint->node_id,
+            (int)envelope->peer_endpoint->endpoint.len,
+            (const char *)envelope->peer_endpoint->endpoint.data);
         break;
     case SF__CONTROL__ENVELOPE__BODY_PEER_REMOVE:
         peers[envelope->peer_remove->node_id % 1024] = false;

@@ -12,8 +12,8 @@ The initramfs is a plain newc archive:
   /lib/modules/order   absolute paths in the order in which they must be loaded
   /dev/console         the kernel gives it to PID 1 before /dev is mounted
   and the shared libraries of /init, if it has any.
-For tests also a program more (--program, as /program, with its libraries) and modules that are not
-Debian's (--module, loaded last).
+For tests also a program more (--program, as /program, with its libraries), other files (--file), and
+modules that are not Debian's (--module, loaded last).
 It is not compressed (boot time over HTTP is the same, and the kernel unpacks it faster), its
 files are sorted, with owner 0 and time 0: the same input gives the same bytes.
 
@@ -284,6 +284,7 @@ def main():
     parser.add_argument("--modules", type=pathlib.Path, default=here / "modules.txt")
     parser.add_argument("--program", type=pathlib.Path, help="a program more, as /program")
     parser.add_argument("--module", type=pathlib.Path, action="append", default=[], help="a .ko more")
+    parser.add_argument("--file", action="append", default=[], metavar="NAME=FILE", help="a file more")
     options = parser.parse_args()
     try:
         options.cache.mkdir(parents=True, exist_ok=True)
@@ -293,8 +294,10 @@ def main():
         files = collect_program(options.init, "init", options.out)
         if options.program is not None:
             files.update(collect_program(options.program, "program", options.out))
+        for name, _, path in (text.partition("=") for text in options.file):
+            files[name.lstrip("/")] = pathlib.Path(path).read_bytes()
         files.update(collect_modules(folder, version, module_names(options.modules), options.module))
-        programs = ("init", "program")
+        programs = {name for name, data in files.items() if data[:4] == b"\x7fELF" and name[-3:] != ".ko"}
         write_archive(files, options.out / "initramfs.cpio", programs)
         shutil.copyfile(kernel, options.out / "vmlinuz")
     except (ImageError, OSError) as error:

@@ -2,6 +2,7 @@
 #include "controller.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -42,11 +43,26 @@ uint64_t controller_deadline(void)
 /* The last lines, as TAP comments. */
 static void node_show_log(const struct controller_node *node)
 {
-    char command[256];
-    snprintf(command, sizeof(command), "tail -n %u %s/%s.log | sed 's/^/# %s: /'", LOG_LINES_SHOWN,
-             controller.folder, node->name, node->name);
+    char path[160], line[512];
+    uint32_t count = 0;
+
+    snprintf(path, sizeof(path), "%s/%s.log", controller.folder, node->name);
+    for (int round = 0; round < 2; round++) { /* counts them, then shows the last */
+        FILE *log = fopen(path, "re");
+        uint32_t at = 0;
+
+        while (log != NULL && fgets(line, sizeof(line), log) != NULL) {
+            at++;
+            if (round == 1 && at + LOG_LINES_SHOWN > count) {
+                printf("# %s: %.*s\n", node->name, (int)strcspn(line, "\n"), line);
+            }
+        }
+        count = at;
+        if (log != NULL) {
+            fclose(log);
+        }
+    }
     fflush(stdout);
-    (void)!system(command);
 }
 
 static void nodes_reap(void)
@@ -59,10 +75,31 @@ static void nodes_reap(void)
     }
 }
 
+static void endpoints_pass(void)
+{
+    for (uint32_t i = 0; i < controller.node_count; i++) {
+        struct controller_node *node = &controller.nodes[i];
+        Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+        Sf__Control__PeerEndpoint message = SF__CONTROL__PEER_ENDPOINT__INIT;
+
+        if (!node->endpoint_new || node->linked_to == NULL || node->linked_to->stream == NULL) {
+            continue;
+        }
+        node->endpoint_new = false;
+        message.node_id = node->node_id;
+        message.endpoint.data = node->endpoint;
+        message.endpoint.len = node->endpoint_bytes;
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_ENDPOINT;
+        envelope.peer_endpoint = &message;
+        node_send(node->linked_to, &envelope);
+    }
+}
+
 void controller_turn(uint64_t deadline, const char *what)
 {
     struct timespec rest = {.tv_nsec = 200000};
     uv_run(&controller.loop, UV_RUN_NOWAIT);
+    endpoints_pass();
     nodes_reap();
     nanosleep(&rest, NULL);
     if (now_ms() > deadline) {
@@ -163,6 +200,12 @@ static void on_message(void *arg, struct control_stream *stream,
     case SF__CONTROL__ENVELOPE__BODY_LOG_LINE:
         take_line(node, envelope->log_line);
         break;
+    case SF__CONTROL__ENVELOPE__BODY_PEER_ENDPOINT:
+        assert_in_range(envelope->peer_endpoint->endpoint.len, 1, sizeof(node->endpoint));
+        node->endpoint_bytes = (uint32_t)envelope->peer_endpoint->endpoint.len;
+        memcpy(node->endpoint, envelope->peer_endpoint->endpoint.data, node->endpoint_bytes);
+        node->endpoint_new = true;
+        break;
     case SF__CONTROL__ENVELOPE__BODY_SIP_REPORT:
         take_report(node, envelope->sip_report);
         break;
@@ -224,9 +267,16 @@ void controller_begin(void)
     controller.listening = true;
 }
 
+static int file_remove(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 void controller_end(void)
 {
-    char command[128];
     for (uint32_t i = 0; i < controller.node_count; i++) {
         struct controller_node *node = &controller.nodes[i];
         if (node->pid != 0) {
@@ -242,12 +292,22 @@ void controller_end(void)
         usleep(1000);
     }
     (void)uv_loop_close(&controller.loop);
-    snprintf(command, sizeof(command), "rm -rf %s", controller.folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(nftw(controller.folder, file_remove, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void link_name(char *text, size_t capacity)
+{
+    const char *number = controller.link != NULL ? strstr(controller.link, "%u") : NULL;
+
+    if (number != NULL) {
+        snprintf(text, capacity, "%.*s%u%s", (int)(number - controller.link), controller.link,
+                 controller.node_count, number + 2);
+    }
 }
 
 struct controller_node *node_start(const char *name)
 {
+    char link[128] = "";
     struct controller_node *node = &controller.nodes[controller.node_count++];
     const char *program = getenv("SIPNODE");
     char log[128], address[32];
@@ -256,6 +316,7 @@ struct controller_node *node_start(const char *name)
     snprintf(node->name, sizeof(node->name), "%s", name);
     snprintf(log, sizeof(log), "%s/%s.log", controller.folder, name);
     snprintf(address, sizeof(address), "127.0.0.1:%u", controller.port);
+    link_name(link, sizeof(link));
     fflush(stdout);
     node->pid = fork();
     if (node->pid == 0) {
@@ -265,7 +326,8 @@ struct controller_node *node_start(const char *name)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() == parent) {
             execl(program, "sipnode", "--controller", address, "--token", TOKEN, "--name", name,
-                  "--state-dir", controller.folder, (char *)NULL);
+                  "--state-dir", controller.folder, controller.link != NULL ? "--link" : NULL, link,
+                  (char *)NULL);
         }
         _exit(127);
     }
@@ -285,6 +347,7 @@ void node_welcome(struct controller_node *node, uint32_t node_id, uint32_t epoch
     Sf__Control__NodeWelcome welcome = SF__CONTROL__NODE_WELCOME__INIT;
     Sf__Control__TrustedKey keys[IMAGE_KEYS_MAX], *pointers[IMAGE_KEYS_MAX];
     uint32_t beats = node->beats;
+    node->node_id = node_id;
     welcome.node_id = node_id;
     welcome.epoch = epoch;
     welcome.name = node->name;
@@ -474,6 +537,16 @@ void nodes_connect(struct controller_node *server, uint32_t server_id, uint32_t 
     peer_add(server, client_id, client_epoch, link);
     peer_add(client, server_id, server_epoch, link);
     CONTROLLER_UNTIL(server->peer_count > 0 && client->peer_count > 0);
+}
+
+void nodes_connect_own(struct controller_node *one, uint32_t one_id, uint32_t one_epoch,
+                       struct controller_node *two, uint32_t two_id, uint32_t two_epoch)
+{
+    peer_add(one, two_id, two_epoch, 1);
+    peer_add(two, one_id, one_epoch, 1);
+    one->linked_to = two;
+    two->linked_to = one;
+    CONTROLLER_UNTIL(one->peer_count > 0 && two->peer_count > 0);
 }
 
 bool node_reported(const struct controller_node *node, uint64_t sip, uint32_t state)

@@ -44,6 +44,12 @@ struct controller_node {
         char fault_report[2048];
     } reports[CONTROLLER_REPORTS_MAX];
     uint32_t report_count;
+    uint32_t node_id; /* of the welcome */
+    /* What it said last that linked_to has to be told of its end of their link. */
+    uint8_t endpoint[64];
+    uint32_t endpoint_bytes;
+    bool endpoint_new;
+    struct controller_node *linked_to; /* who is told; NULL: nobody yet */
     /* Of the last ChannelList. */
     uint32_t channel_count;
     char channel_contract[64], channel_driver[32], channel_state[64], channel_port[64];
@@ -57,6 +63,7 @@ struct controller {
     char folder[64];
     struct controller_node nodes[CONTROLLER_NODES_MAX];
     uint32_t node_count;
+    const char *link; /* --link of nodes that are started, %u: the how-manieth; NULL: none */
     const struct image_trust *trust; /* for the next welcome; NULL: anyone's images are taken */
 };
 extern struct controller controller;
@@ -99,6 +106,9 @@ void node_channels(struct controller_node *node);
 void nodes_connect(struct controller_node *server, uint32_t server_id, uint32_t server_epoch,
                    struct controller_node *client, uint32_t client_id, uint32_t client_epoch,
                    uint32_t link);
+/* The same over link 1 of each, their own, whose ends have to be told of each other. */
+void nodes_connect_own(struct controller_node *one, uint32_t one_id, uint32_t one_epoch,
+                       struct controller_node *two, uint32_t two_id, uint32_t two_epoch);
 bool node_reported(const struct controller_node *node, uint64_t sip, uint32_t state);
 /* sip 0: the node kernel itself. */
 bool node_said(const struct controller_node *node, uint64_t sip, const char *text);

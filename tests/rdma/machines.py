@@ -28,17 +28,17 @@ class Unavailable(Exception):
 
 
 class Machines:
-    def __init__(self, init, program, name="rdma"):
-        self.folder = tempfile.TemporaryDirectory(prefix=f"sipfabric-{name}-")
+    def __init__(self, init, program, files=()):
+        self.folder = tempfile.TemporaryDirectory(prefix="sipfabric-rdma-")
         self.path = pathlib.Path(self.folder.name)
         self.running = []
         try:
-            self._build(init, program)
+            self._build(init, program, files)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, init, program):
+    def _build(self, init, program, files):
         cache = BUILD / "cache"
         images = SOURCE / "deploy/image"
         made = subprocess.run(
@@ -54,6 +54,7 @@ class Machines:
         made = subprocess.run(
             [sys.executable, images / "build_image.py", "--init", init, "--program", program]
             + ["--module", module, "--modules", SOURCE / "tests/rdma/modules.txt"]
+            + [word for name, path in files for word in ("--file", f"{name}={path}")]
             + ["--cache", cache, "--out", self.path],
             capture_output=True,
             text=True,

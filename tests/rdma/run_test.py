@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The link conformance suite on soft-RoCE, in machines of QEMU.
+"""A test program on soft-RoCE, in machines of QEMU.
 
-usage: conformance_test.py INIT PROGRAM [two]
-Two processes of one machine; with "two" a side on each of two machines, joined by their nics. Passes
-on the TAP of the program in machine 1. Skips, with the reason, where the kernel's packages cannot be
+usage: run_test.py INIT PROGRAM [two | NAME=FILE...]
+With "two" the program is a conformance suite with a side on each of two machines, joined by their
+nics. Files are put into the machine, and the program gets /sips, the folder of images. Passes on the
+TAP of the program in machine 1. Skips, with the reason, where the kernel's packages cannot be
 had. SECONDS_MAX is the end, whatever the machines do.
 """
 
@@ -21,13 +22,13 @@ def say(console, name):
         print(f"# {text}")
 
 
-def run(qemu, two):
+def run(qemu, two, words):
     if two:
         other = qemu.start(2, ["--serve"], qemu.nic_pair(2))
         first = qemu.start(1, ["--other", "10.78.0.2"], qemu.nic_pair(1))
         consoles = {first: "machine 1", other: "machine 2"}
     else:
-        first = qemu.start(1, [], qemu.nic_alone())
+        first = qemu.start(1, words, qemu.nic_alone())
         consoles = {first: "the machine"}
 
     def line(console, text):
@@ -45,8 +46,9 @@ def run(qemu, two):
 
 def main():
     try:
-        with machines.Machines(*sys.argv[1:3]) as qemu:
-            return run(qemu, sys.argv[3:] == ["two"])
+        files = [text.split("=", 1) for text in sys.argv[3:] if "=" in text]
+        with machines.Machines(*sys.argv[1:3], files) as qemu:
+            return run(qemu, sys.argv[3:] == ["two"], ["/sips"] if files else [])
     except machines.Unavailable as reason:
         print(f"1..0 # SKIP {reason}")
         return 0

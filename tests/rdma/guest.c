@@ -161,6 +161,7 @@ static int program_run(char *words)
         (void)close(fds[1]);
         (void)setenv("CMOCKA_MESSAGE_OUTPUT", "TAP", 1);
         (void)setenv("SIPNODE", "/sipnode", 1);
+        (void)setenv("RDMA_INTERFACE", INTERFACE, 1);
         (void)execv(arguments[0], arguments);
         perror("/program");
         _exit(127);

@@ -82,6 +82,10 @@ class TapReader:
         plan = re.match(r"^1\.\.(\d+)", line)
         if plan:
             self.planned = (self.planned or 0) + int(plan.group(1))
+        whole = re.match(r"^1\.\.0\s*#\s*skip\s*(.*)", line, re.I)
+        if whole:
+            self.skipped += 1
+            self.notes.append(f"  skipped, all of it: {whole.group(1) or 'no reason given'}")
         match = TAP_LINE.match(line)
         if not match:
             return

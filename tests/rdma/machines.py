@@ -2,7 +2,7 @@
 """Machines of QEMU (software emulation) that run a test program on soft-RoCE: see guest.c.
 
 An image holds guest.c as PID 1 and the program; machines are started from it without a disk. Their
-nics are joined by datagram sockets in a scratch folder. Everything ends with the Machines object.
+nics are joined by a socket in a scratch folder. Everything ends with the Machines object.
 """
 
 import os
@@ -86,11 +86,14 @@ class Machines:
         return f"dgram,id=n0,local.type=unix,local.path={self.path}/n1,remote.type=unix,remote.path={self.path}/n0"
 
     def nic_pair(self, number):
-        """The nic of machine 1 or 2, joined with the other's."""
-        return (
-            f"dgram,id=n0,local.type=unix,local.path={self.path}/p{number},"
-            f"remote.type=unix,remote.path={self.path}/p{3 - number}"
-        )
+        """The nic of machine 2, and, once that was started, of machine 1. A stream holds frames back
+        where datagrams would be lost when a machine is not given a processor for a while."""
+        path = self.path / "pair"
+        deadline = time.monotonic() + 20
+        while number == 1 and not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        server = "on" if number == 2 else "off"
+        return f"stream,id=n0,server={server},addr.type=unix,addr.path={path}"
 
     def close(self):
         for process in self.running:

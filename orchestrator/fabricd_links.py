@@ -47,7 +47,7 @@ def unless_they_are_told_not_to(place):
     nodes = {node["name"]: node for node in json.loads(place.ctl("get", "nodes", "-o", "json")[0])["nodes"]}
     expect(nodes["node1"]["links"] == [
         {"driver": "af_packet", "device": "fake0", "mac": "02:00:00:00:00:01", "ipv4": "10.78.0.1",
-         "mtu_bytes": 1472, "up": True, "peer_node": 0}], nodes["node1"])
+         "mtu_bytes": 1472, "queues": 0, "up": True, "peer_node": 0}], nodes["node1"])
 
 
 def hosted_and_booted_nodes_can_talk(place):

@@ -24,7 +24,7 @@
 #define NODE_NOBODY 999u
 #define ECHO_TRIES_MAX 1000000u
 #define OVERSLEPT_MS 2000
-#define TIMEOUT_MS_DEFAULT 20000u
+#define TIMEOUT_MS_DEFAULT 60000u
 
 static uint64_t now_ms(void)
 {

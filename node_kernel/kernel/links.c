@@ -61,6 +61,18 @@ static bool interface_name(const char *text)
     return length > 0 && length < IFNAMSIZ && strpbrk(text, "/:,=") == NULL;
 }
 
+uint32_t links_nic(const char *device)
+{
+    size_t length = strlen(LINKS_NIC);
+    const char *digit = device + length;
+
+    if (strncmp(device, LINKS_NIC, length) != 0 || *digit < '1' || *digit > '0' + (int)LINKS_MAX ||
+        digit[1] != '\0') {
+        return 0;
+    }
+    return (uint32_t)(*digit - '0');
+}
+
 bool links_is_pci(const struct node_link *link)
 {
     return pci_address(link->device);
@@ -86,7 +98,7 @@ static sf_status device_check(const struct node_link *link, char *text, size_t c
     if (strcmp(link->driver, "rdma") == 0) {
         return SF_OK; /* a name, which the driver looks up */
     }
-    if (strcmp(device, LINKS_NIC1) == 0 || pci_address(device)) {
+    if (links_nic(device) != 0 || pci_address(device)) {
         return SF_OK;
     }
     if (strcmp(link->driver, "virtio") == 0) {
@@ -354,6 +366,16 @@ uint32_t links_pci_count(const struct node_link links[], uint32_t count)
         pci += links_is_pci(&links[i]);
     }
     return pci;
+}
+
+bool links_any_dpdk(const struct node_link links[], uint32_t count)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        any = any || strcmp(links[i].driver, "rdma") != 0;
+    }
+    return any;
 }
 
 void links_dpdk(const struct node_link links[], uint32_t count, char pci[LINKS_PCI_BYTES],

@@ -5,7 +5,8 @@
  *
  *   DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N]
  *
- * DRIVER: af_packet, virtio, dpdk. DEVICE: as the driver takes it (net_drivers/dpdk/README.md). A
+ * DRIVER: af_packet, virtio, dpdk, rdma. DEVICE: as the driver takes it
+ * (net_drivers/dpdk/README.md, net_drivers/rdma/README.md); on a booted node also nic1, nic2, ... A
  * virtual device of dpdk may have arguments with commas; they end where the first of our keys
  * begins. memif is not among them: it joins two nodes, and fabricd has it made.
  *
@@ -26,7 +27,7 @@
 #define LINKS_MAX 8u
 #define LINKS_DEVICE_BYTES_MAX 127u
 #define LINKS_PCI_BYTES (LINKS_MAX * 16u) /* of all PCI addresses with spaces between */
-#define LINKS_NIC1 "nic1"                 /* booted: the nic that is not the control network's */
+#define LINKS_NIC "nic" /* booted: nic1, nic2, ... are the nics but the control network's */
 #define LINKS_SYNTAX "DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N]"
 
 struct node_link {
@@ -48,9 +49,13 @@ SF_MUST_CHECK sf_status links_check(const struct node_link links[], uint32_t cou
 /* 52:54:00:78:00:01, capitals too. False: not of that form, and nothing written. */
 bool links_mac(const char *text, uint8_t out_mac[6]);
 
+/* N of a device nicN, 1..LINKS_MAX; 0: it is none. */
+uint32_t links_nic(const char *device);
 /* Whether its device is a PCI address. */
 bool links_is_pci(const struct node_link *link);
 uint32_t links_pci_count(const struct node_link links[], uint32_t count);
+/* Whether any of them is DPDK's. */
+bool links_any_dpdk(const struct node_link links[], uint32_t count);
 /* Fills in what the links need of DPDK; pci: room for what options->pci_allow points to. */
 void links_dpdk(const struct node_link links[], uint32_t count, char pci[LINKS_PCI_BYTES],
                 struct link_dpdk_options *options);

@@ -284,6 +284,10 @@ static sf_status booted_dpdk(const struct node_options *options, char *text, siz
     const char *why = "";
     sf_status st;
 
+    if (!links_any_dpdk(options->links, options->link_count)) {
+        boot_stage("fabric-nic");
+        return SF_OK;
+    }
     links_dpdk(options->links, options->link_count, pci, &dpdk);
     if (dpdk.hugepages) {
         pages += (links_pci_count(options->links, options->link_count) - 1) * BOOT_HUGEPAGES_MORE;

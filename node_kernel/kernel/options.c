@@ -306,11 +306,12 @@ static sf_status links_complete(const struct node_options *options, char *text,
     for (uint32_t i = 0; i < options->link_count; i++) {
         const struct node_link *link = &options->links[i];
 
-        if (strcmp(link->device, LINKS_NIC1) == 0 && strcmp(link->driver, "af_packet") != 0) {
+        if (links_nic(link->device) != 0 && strcmp(link->driver, "af_packet") != 0) {
             snprintf(text, text_capacity,
-                     "--link %s:" LINKS_NIC1 ": only booted nodes know that name; write the PCI "
-                     "address",
-                     link->driver);
+                     "--link %s:%s: only booted nodes know that name; write the "
+                     "%s",
+                     link->driver, link->device,
+                     strcmp(link->driver, "rdma") == 0 ? "device's own name" : "PCI address");
             return SF_BADARG;
         }
         if (link->ipv4 == 0) {

@@ -45,7 +45,7 @@ static void links_of_the_kernel_command_line_are_read(void **state)
                      SF_OK);
     assert_int_equal(options.link_count, 2);
     assert_string_equal(options.links[0].driver, "dpdk");
-    assert_string_equal(options.links[0].device, LINKS_NIC1);
+    assert_string_equal(options.links[0].device, "nic1");
     assert_int_equal(options.links[0].mtu_bytes, 8972);
     assert_int_equal(options.links[0].ipv4, 0);
     assert_string_equal(options.links[1].driver, "virtio");

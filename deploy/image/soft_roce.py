@@ -8,8 +8,12 @@ headers. All of them come with `apt-get download` into the cache and are only un
 to load, about a minute to build); the module is kept under the kernel's version, and a second call
 needs neither network nor compiler. No step needs root.
 
-Exit: 0 done, the last line is the module's path; 1 it cannot be built, 2 a package cannot be had;
-with one line that says why.
+With --part FILE also the part of the node image for RDMA: an initramfs that is loaded behind the
+ordinary one, so that this one stays as it is. It holds the modules of modules-rdma.txt with what they
+need and rdma_rxe, but for what the ordinary one has, and /lib/modules/order.rdma.
+
+Exit: 0 done, the last line is the path of the module, or of the part; 1 it cannot be built, 2 a package
+cannot be had; with one line that says why.
 """
 
 import argparse
@@ -24,7 +28,6 @@ sys.dont_write_bytecode = True
 _spec = importlib.util.spec_from_file_location("build_image", HERE / "build_image.py")
 build_image = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(build_image)
-
 
 
 class Missing(Exception):
@@ -118,13 +121,31 @@ def built_module(cache):
     return kept
 
 
+def write_part(cache, module, target):
+    root = build_image.unpacked_kernel(cache, build_image.wanted_package(HERE.parent / "packages.txt"))
+    _, folder, version = build_image.kernel_of(root)
+    there = build_image.collect_modules(folder, version, build_image.module_names(HERE / "modules.txt"))
+    names = build_image.module_names(HERE / "modules-rdma.txt")
+    files = build_image.collect_modules(folder, version, names, [module])
+    order = files.pop("lib/modules/order").decode().split()
+    files = {name: data for name, data in files.items() if name not in there}
+    own = [name for name in order if name.lstrip("/") in files]
+    files["lib/modules/order.rdma"] = ("\n".join(own) + "\n").encode()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    build_image.write_archive(files, target)
+    return target
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", required=True, type=pathlib.Path, help="downloaded packages")
+    parser.add_argument("--part", type=pathlib.Path, help="also write that initramfs")
     options = parser.parse_args()
     try:
         options.cache.mkdir(parents=True, exist_ok=True)
-        print(built_module(options.cache.resolve()))
+        cache = options.cache.resolve()
+        module = built_module(cache)
+        print(module if options.part is None else write_part(cache, module, options.part.resolve()))
     except (Missing, build_image.ImageError, OSError) as error:
         print(f"soft-RoCE: {error}", file=sys.stderr)
         return 2 if isinstance(error, Missing) else 1

@@ -126,7 +126,55 @@ struct node_row {
     Sf__Control__LinkInfo links[WORLD_NODE_LINKS_MAX];
     Sf__Control__LinkInfo *link_pointers[WORLD_NODE_LINKS_MAX];
     char **peers;
+    Sf__Control__NodePeer *ways; /* one for each pair it is in, and the pointers to them */
+    Sf__Control__NodePeer **way_pointers;
 };
+
+/* Where in its list of links that is, from 1; 0: nowhere. Own links come first, in their order. */
+static uint32_t link_place(const struct world_node *node, uint32_t number, uint16_t peer)
+{
+    uint32_t index;
+
+    if (number >= 1 && number <= node->own_link_count) {
+        return number;
+    }
+    for (index = 0; number != 0 && index < node->link_count; index++) {
+        if (node->links[index].peer_node == peer) {
+            return index + 1;
+        }
+    }
+    return 0;
+}
+
+static void fill_ways(struct daemon *daemon, struct node_row *row, const struct world_node *node)
+{
+    const struct world *world = &daemon->world;
+    uint32_t index;
+
+    row->ways = calloc(world->pair_count + 1, sizeof(*row->ways));
+    row->way_pointers = calloc(world->pair_count + 1, sizeof(*row->way_pointers));
+    for (index = 0; row->ways != NULL && row->way_pointers != NULL && index < world->pair_count;
+         index++) {
+        const struct world_pair *pair = world->pairs[index];
+        unsigned at = pair->a == node->id ? 0 : 1;
+        uint16_t other = at == 0 ? pair->b : pair->a;
+        const struct world_node *peer = world_node_by_id(world, other);
+        Sf__Control__NodePeer *way = &row->ways[row->info.n_peers];
+
+        if ((pair->a != node->id && pair->b != node->id) || pair->state == WORLD_PAIR_NONE ||
+            peer == NULL) {
+            continue;
+        }
+        sf__control__node_peer__init(way);
+        way->name = (char *)peer->name;
+        way->link = link_place(node, pair->link[at], other);
+        way->spare = link_place(node, pair->spare[at], other);
+        way->up = pair->state == WORLD_PAIR_UP;
+        way->why = (char *)pair->text;
+        row->way_pointers[row->info.n_peers++] = way;
+    }
+    row->info.peers = row->way_pointers;
+}
 
 static void fill_links(struct node_row *row, const struct world_node *node)
 {
@@ -170,6 +218,7 @@ static void fill_node(struct daemon *daemon, struct node_row *row, const struct 
     row->info.joined_ms = node->joined_ms != 0 ? node->joined_ms - daemon->started_ms : 0;
     if (node->stage == WORLD_JOINED) {
         fill_links(row, node);
+        fill_ways(daemon, row, node);
     }
     row->peers = calloc(node->peer_alive_count + 1, sizeof(*row->peers));
     for (index = 0; row->peers != NULL && index < node->peer_alive_count; index++) {
@@ -208,6 +257,8 @@ static void get_nodes(struct console *console, uint64_t request, const Sf__Contr
     }
     for (index = 0; index < count; index++) {
         free(rows[index].peers);
+        free(rows[index].ways);
+        free(rows[index].way_pointers);
     }
     free(rows);
     free(infos);

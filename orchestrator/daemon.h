@@ -26,6 +26,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "allow.h"
 #include "control/stream.h"
 #include "encrypt.h"
 #include "image/trust.h"
@@ -60,6 +61,7 @@ struct daemon {
     char token[128];
     enum orch_encrypt encrypt; /* which sessions between nodes; never changes */
     bool no_memif;             /* hosted nodes talk over links they bring, too; never changes */
+    struct orch_allow rdma;    /* on which links RDMA may be used; never changes */
     struct image_trust trust;  /* whose images are taken, here and on nodes; never changes */
     uv_tcp_t node_listener;
     uv_pipe_t console_listener;

@@ -29,7 +29,8 @@ static const char usage[] =
     "\n"
     "usage: fabricd --state-dir DIR --listen IP:PORT --token T [--expect NAME,NAME...] [--hosted]\n"
     "               [--trust FILE]... [--allow-unsigned] [--allow-native]\n"
-    "               [--encrypt all|ethernet|none] [--no-memif] [--heartbeat-ms N]\n"
+    "               [--encrypt all|ethernet|none] [--allow-rdma WHICH]... [--no-memif]\n"
+    "               [--heartbeat-ms N]\n"
     "\n"
     "  --state-dir DIR     holds ctl.sock, fabricd.addr (the real address), fabricd.state\n"
     "  --listen IP:PORT    where nodes connect; port 0: any free one\n"
@@ -41,6 +42,9 @@ static const char usage[] =
     "  --allow-native      nodes take images of mode native, which have no checks at run time\n"
     "  --encrypt WHICH     sessions between nodes that are encrypted: all; over ethernet, not\n"
     "                      inside a machine (the default); none\n"
+    "  --allow-rdma WHICH  links between nodes on which RDMA may be used, for it does not encrypt\n"
+    "                      what it carries: all, NETWORK/BITS of both ends' addresses, or\n"
+    "                      NODE:NODE; may be given again; without it RDMA is not used\n"
     "  --no-memif          hosted nodes of one machine get no memif links; like all others they\n"
     "                      talk over links they bring (sipnode --link)\n"
     "  --heartbeat-ms N    how often nodes report; 3 missing: lost (hosted 1000, booted 2000)\n"
@@ -59,6 +63,9 @@ struct options {
     const char *encrypt_text;
     const char *trust[TRUST_FILES_MAX + 1];
     uint32_t trust_count;
+    const char *rdma[ORCH_ALLOW_RULES_MAX + 1];
+    uint32_t rdma_count;
+    struct orch_allow allow_rdma;
     bool allow_unsigned;
     bool hosted;
     bool allow_native;
@@ -124,6 +131,11 @@ static int check_options(struct options *options)
         !orch_encrypt_parse(options->encrypt_text, &options->encrypt)) {
         return wrong("--encrypt takes " ORCH_ENCRYPT_RULE, options->encrypt_text);
     }
+    for (uint32_t i = 0; i < options->rdma_count; i++) {
+        if (!orch_allow_add(&options->allow_rdma, options->rdma[i])) {
+            return wrong("--allow-rdma takes " ORCH_ALLOW_RULE, options->rdma[i]);
+        }
+    }
     return 0;
 }
 
@@ -149,7 +161,7 @@ static bool parse_flag(struct options *options, const char *text)
     return false;
 }
 
-#define OPTIONS 7u /* that take a value */
+#define OPTIONS 8u /* that take a value */
 
 /* 0, or the exit code; -1: help was shown. */
 static int parse_options(struct options *options, int argc, char **argv)
@@ -168,6 +180,7 @@ static int parse_options(struct options *options, int argc, char **argv)
             {"--heartbeat-ms", &options->heartbeat},
             {"--encrypt", &options->encrypt_text},
             {"--trust", &options->trust[options->trust_count]},
+            {"--allow-rdma", &options->rdma[options->rdma_count]},
         };
         size_t option;
 
@@ -191,6 +204,10 @@ static int parse_options(struct options *options, int argc, char **argv)
         if (known[option].value == &options->trust[options->trust_count] &&
             ++options->trust_count > TRUST_FILES_MAX) {
             return wrong("--trust was given too often", NULL);
+        }
+        if (known[option].value == &options->rdma[options->rdma_count] &&
+            ++options->rdma_count > ORCH_ALLOW_RULES_MAX) {
+            return wrong("--allow-rdma was given too often", NULL);
         }
     }
     return check_options(options);
@@ -502,6 +519,7 @@ int main(int argc, char **argv)
     daemon.world.allow_native = options.allow_native;
     daemon.encrypt = options.encrypt;
     daemon.no_memif = options.no_memif;
+    daemon.rdma = options.allow_rdma;
     daemon.heartbeat_ms = options.heartbeat != NULL ? (uint32_t)atol(options.heartbeat) : 0;
     daemon.started_ms = daemon_now(&daemon);
     good = read_trust(&daemon, &options) && take_state_dir(&daemon, options.state_dir) &&

@@ -3,7 +3,7 @@
 import json
 import time
 
-from fabricd_place import Node, expect, kinds
+from fabricd_place import Node, Place, expect, kinds
 
 
 def pair(place, first, second, *more):
@@ -99,21 +99,74 @@ def nodes_that_do_not_hear_each_other_are_linked_again(place):
     expect(log.count("node1 and node2 do not hear each other; linking them again") == 1, log)
 
 
-def rdma_comes_first_and_talks_to_rdma_only(place):
-    one, two = pair(place, {"machine": "m", "links": ["af_packet:10.78.0.1:1472", "rdma:10.80.0.1:9000"]},
-                    {"machine": "n", "links": ["rdma:10.81.0.2:9000", "dpdk:10.78.0.2:1472"]})
+BOTH = ({"machine": "m", "links": ["af_packet:10.78.0.1:1472", "rdma:10.80.0.1:9000"]},
+        {"machine": "n", "links": ["rdma:10.81.0.2:9000", "dpdk:10.78.0.2:1472"]})
+
+
+def ways(place):
+    """What get links says: (node, number, [(peer, spare, why)])."""
+    return [(link["node"], link["number"], [(peer["node"], peer["spare"], peer["why"]) for peer in link["peers"]])
+            for link in json.loads(place.ctl("get", "links", "-o", "json")[0])["links"]]
+
+
+def rdma_comes_first_and_the_other_is_the_spare(place):
+    one, two = pair(place, *BOTH, "--allow-rdma", "node2:node1")
+    expect("over link 2 to 10.81.0.2 at 02:..:02" in one and "spare link 1 to 10.78.0.2 at 02:..:02" in one, one)
+    expect("over link 1 to 10.80.0.1 at 02:..:01" in two and "spare link 2 to 10.78.0.1 at 02:..:01" in two, two)
+    why = "RDMA comes first; if it fails: af_packet"
+    wanted = [("node1", 1, [("node2", True, why)]), ("node1", 2, [("node2", False, why)]),
+              ("node2", 1, [("node1", False, why)]), ("node2", 2, [("node1", True, why)])]
+    place.wait(lambda: ways(place) == wanted, f"{wanted}, but {ways(place)}")
+    out, _ = place.ctl("get", "links", "-o", "wide")
+    expect("node2 (spare)" in out and f"node2: {why}" in out, out)
+
+
+def rdma_is_used_where_it_is_allowed_only(place):
+    """Allowed in one end's network, between other nodes, not at all: then the next best link is taken."""
+    why = "RDMA is not allowed on this link, for it does not encrypt (fabricd --allow-rdma node1:node2)"
+    for more in (("--allow-rdma", "10.80.0.0/16"), ("--allow-rdma", "node1:node3"), ()):
+        other = Place()
+        try:
+            one, two = pair(other, *BOTH, *more)
+            expect("over link 1 to 10.78.0.2 at 02:..:02" in one and not kinds(one, "spare"), one)
+            expect("over link 2 to 10.78.0.1 at 02:..:01" in two, two)
+            other.wait(lambda: ("node1", 1, [("node2", False, why)]) in ways(other), why)
+        finally:
+            other.end()
+    one, _ = pair(place, *BOTH, "--allow-rdma", "10.90.0.0/16", "--allow-rdma", "10.80.0.0/15")
     expect("over link 2 to 10.81.0.2 at 02:..:02" in one, one)
-    expect("over link 1 to 10.80.0.1 at 02:..:01" in two, two)
+
+
+def rdma_alone_is_refused_unless_it_is_allowed(place):
+    place.start()
+    one = Node(place, "node1", machine="m", links=["rdma:10.78.0.1:9000"])
+    one.wait("welcome")
+    two = Node(place, "node2", machine="n", links=["rdma:10.78.0.2:9000"])
+    two.wait("welcome")
+    log = lambda: place.ctl("logs", "node/node1")[0]
+    place.wait(lambda: "no link to node2: RDMA, which is all they have, does not encrypt what it carries and is not "
+               "allowed on this link; where its network can be trusted: fabricd --allow-rdma node1:node2" in log(),
+               "the refusal in the log")
+    expect(not kinds(one.heard() + two.heard(), "peer", "session"), "they were linked")
+    out, _ = place.ctl("get", "links")
+    expect(out.count("does not encrypt what it carries") == 2, out)
+
+
+def what_cannot_be_allowed_is_refused(place):
+    place.start()
+    for text in ("", "any", "10.78.0.1/16", "10.78.0.0/33", "10.78.0.0/", "node1", "node1:", "node1:node1", "a:B"):
+        done = place.try_start("--allow-rdma", text)
+        expect(done.returncode == 2 and "--allow-rdma takes all, NETWORK/BITS" in done.stderr, f"{text}: {done.stderr}")
 
 
 def rdma_and_another_driver_do_not_meet(place):
     one, _ = pair(place, {"machine": "m", "links": ["rdma:10.78.0.1:9000", "dpdk:10.90.0.1:1472"]},
-                  {"machine": "n", "links": ["virtio:10.78.0.2:1472"]})
+                  {"machine": "n", "links": ["virtio:10.78.0.2:1472"]}, "--allow-rdma", "all")
     expect("over link 2 to 10.78.0.2 at 02:..:02" in one, one)
 
 
 def endpoints_are_passed_on_once_both_are_peers(place):
-    place.start()
+    place.start("--allow-rdma", "all")
     one = Node(place, "node1", machine="m", links=["rdma:10.78.0.1:9000"])
     one.wait("welcome")
     two = Node(place, "node2", machine="n", links=["rdma:10.78.0.2:9000"])
@@ -133,7 +186,10 @@ LINK_CASES = [
     without_a_common_link_the_reason_is_said,
     more_links_than_are_kept_do_no_harm,
     nodes_that_do_not_hear_each_other_are_linked_again,
-    rdma_comes_first_and_talks_to_rdma_only,
+    rdma_comes_first_and_the_other_is_the_spare,
+    rdma_is_used_where_it_is_allowed_only,
+    rdma_alone_is_refused_unless_it_is_allowed,
+    what_cannot_be_allowed_is_refused,
     rdma_and_another_driver_do_not_meet,
     endpoints_are_passed_on_once_both_are_peers,
 ]

@@ -108,6 +108,11 @@ class Place:
         self.wait(lambda: (self.root / "s/fabricd.addr").exists(), "fabricd.addr")
         self.address = (self.root / "s/fabricd.addr").read_text().strip()
 
+    def try_start(self, *more):
+        """With options that it shall refuse; answers what it said."""
+        return subprocess.run([FABRICD, "--state-dir", self.root / "t", "--listen", "127.0.0.1:0", "--token", TOKEN,
+                               *more], capture_output=True, text=True, timeout=10, check=False)
+
     def wait(self, condition, what, seconds=10):
         end = time.monotonic() + seconds
         while not condition():

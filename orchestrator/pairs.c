@@ -25,10 +25,11 @@
 
 struct pair_work {
     struct pair_work *next;
-    uint16_t id[2];   /* [0] joined first */
-    uint32_t link[2]; /* the number of the link at each */
-    uint64_t number;  /* callbacks of an older try are ignored */
-    uint32_t waiting; /* answers that are due */
+    uint16_t id[2];    /* [0] joined first */
+    uint32_t link[2];  /* the number of the link at each */
+    uint32_t spare[2]; /* of the spare; 0: there is none */
+    uint64_t number;   /* callbacks of an older try are ignored */
+    uint32_t waiting;  /* answers that are due */
     uint32_t tries;
     uint64_t retry_ms; /* 0: no retry due */
     bool failed;
@@ -37,6 +38,7 @@ struct pair_work {
     bool silence_said;  /* that they do not hear each other, once */
     uint64_t silent_ms; /* since when they do not; 0: they do, or it is not known */
     char socket_path[DAEMON_DEVICE_BYTES_MAX + 1]; /* memif; else empty */
+    char why[CHOOSE_TEXT_BYTES];                   /* that link */
     bool added[2];                                 /* that side knows the other as its peer */
     /* What that side last said that the other has to be told of its end; 0 bytes: nothing. */
     uint8_t endpoint[2][ENDPOINT_BYTES_MAX];
@@ -70,10 +72,17 @@ static void set_state(struct daemon *daemon, const struct pair_work *work,
                       enum world_pair_state state, const char *text)
 {
     struct world_pair *pair = pair_of(daemon, work);
+    unsigned side;
 
-    if (pair != NULL) {
-        pair->state = state;
-        snprintf(pair->text, sizeof(pair->text), "%s", text);
+    if (pair == NULL) {
+        return;
+    }
+    pair->state = state;
+    snprintf(pair->text, sizeof(pair->text), "%s", text);
+    for (side = 0; side < 2; side++) {
+        unsigned at = work->id[side] == pair->a ? 0 : 1;
+        pair->link[at] = work->link[side];
+        pair->spare[at] = work->spare[side];
     }
 }
 
@@ -217,11 +226,11 @@ static void on_peer_added(void *arg, sf_status status, const char *text,
     if (work != NULL && work->waiting == 0) {
         work->tries = 0;
         work->up = true;
-        set_state(daemon, work, WORLD_PAIR_UP, "");
+        set_state(daemon, work, WORLD_PAIR_UP, work->why);
         note_link(daemon, work, 0);
         note_link(daemon, work, 1);
-        daemon_log("%s and %s are linked", world_node_by_id(&daemon->world, work->id[0])->name,
-                   world_node_by_id(&daemon->world, work->id[1])->name);
+        daemon_log("%s and %s are linked: %s", world_node_by_id(&daemon->world, work->id[0])->name,
+                   world_node_by_id(&daemon->world, work->id[1])->name, work->why);
     }
 }
 
@@ -232,7 +241,14 @@ static const struct world_link *brought(const struct pair_work *work, const stru
     return work->socket_path[0] != '\0' ? NULL : &node->own_links[work->link[side] - 1];
 }
 
-/* Whether their session is to be encrypted: if either one's driver asks for it. */
+/* The spare of a side; NULL: there is none. */
+static const struct world_link *spare_of(const struct pair_work *work,
+                                         const struct world_node *node, unsigned side)
+{
+    return work->spare[side] == 0 ? NULL : &node->own_links[work->spare[side] - 1];
+}
+
+/* Whether their session is to be encrypted: if any driver it may come to run over asks for it. */
 static bool encrypted(const struct daemon *daemon, const struct pair_work *work)
 {
     bool asked = false;
@@ -241,17 +257,20 @@ static bool encrypted(const struct daemon *daemon, const struct pair_work *work)
     for (side = 0; side < 2; side++) {
         const struct world_node *node = world_node_by_id(&daemon->world, work->id[side]);
         const struct world_link *link = brought(work, node, side);
-        asked = asked || orch_encrypt_link(daemon->encrypt, link != NULL ? link->driver : "memif");
+        const struct world_link *spare = spare_of(work, node, side);
+        asked = asked ||
+                orch_encrypt_link(daemon->encrypt, link != NULL ? link->driver : "memif") ||
+                (spare != NULL && orch_encrypt_link(daemon->encrypt, spare->driver));
     }
     return asked;
 }
 
-static void add_peers(struct daemon *daemon, struct pair_work *work)
+/* False: it is to be encrypted, and one told no key; the pair has failed for good. */
+static bool keys_there(struct daemon *daemon, struct pair_work *work)
 {
-    bool encrypt = encrypted(daemon, work);
     unsigned side;
 
-    for (side = 0; side < 2 && encrypt; side++) {
+    for (side = 0; side < 2; side++) {
         const struct world_node *node = world_node_by_id(&daemon->world, work->id[side]);
         if (!node->has_key) {
             char text[160];
@@ -261,33 +280,55 @@ static void add_peers(struct daemon *daemon, struct pair_work *work)
                 node->name);
             work->tries = PAIR_TRIES_MAX;
             fail(daemon, work, text);
-            return;
+            return false;
         }
     }
+    return true;
+}
 
+static void add_peer(struct daemon *daemon, struct pair_work *work, unsigned side, bool encrypt)
+{
+    const struct world_node *peer = world_node_by_id(&daemon->world, work->id[1 - side]);
+    const struct world_link *link = brought(work, peer, 1 - side);
+    const struct world_link *spare = spare_of(work, peer, 1 - side);
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__PeerAdd body = SF__CONTROL__PEER_ADD__INIT;
+
+    body.node_id = peer->id;
+    body.epoch = peer->epoch;
+    body.link = work->link[side];
+    body.name = (char *)peer->name;
+    body.encrypt = encrypt;
+    if (peer->has_key) {
+        body.key.data = (uint8_t *)peer->key;
+        body.key.len = sizeof(peer->key);
+    }
+    if (link != NULL) {
+        body.mac.data = (uint8_t *)link->mac;
+        body.mac.len = sizeof(link->mac);
+        body.ipv4 = link->ipv4;
+    }
+    if (spare != NULL) {
+        body.spare_link = work->spare[side];
+        body.spare_mac.data = (uint8_t *)spare->mac;
+        body.spare_mac.len = sizeof(spare->mac);
+        body.spare_ipv4 = spare->ipv4;
+    }
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_ADD;
+    envelope.peer_add = &body;
+    ask(daemon, work, side, &envelope, on_peer_added);
+}
+
+static void add_peers(struct daemon *daemon, struct pair_work *work)
+{
+    bool encrypt = encrypted(daemon, work);
+    unsigned side;
+
+    if (encrypt && !keys_there(daemon, work)) {
+        return;
+    }
     for (side = 0; side < 2 && !work->failed; side++) {
-        const struct world_node *peer = world_node_by_id(&daemon->world, work->id[1 - side]);
-        const struct world_link *link = brought(work, peer, 1 - side);
-        Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
-        Sf__Control__PeerAdd body = SF__CONTROL__PEER_ADD__INIT;
-
-        body.node_id = peer->id;
-        body.epoch = peer->epoch;
-        body.link = work->link[side];
-        body.name = (char *)peer->name;
-        body.encrypt = encrypt;
-        if (peer->has_key) {
-            body.key.data = (uint8_t *)peer->key;
-            body.key.len = sizeof(peer->key);
-        }
-        if (link != NULL) {
-            body.mac.data = (uint8_t *)link->mac;
-            body.mac.len = sizeof(link->mac);
-            body.ipv4 = link->ipv4;
-        }
-        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_ADD;
-        envelope.peer_add = &body;
-        ask(daemon, work, side, &envelope, on_peer_added);
+        add_peer(daemon, work, side, encrypt);
     }
 }
 
@@ -384,8 +425,9 @@ static void start(struct daemon *daemon, struct pair_work *work)
 {
     const struct world_node *first = world_node_by_id(&daemon->world, work->id[0]);
     const struct world_node *second = world_node_by_id(&daemon->world, work->id[1]);
+    const struct link_rules rules = {.no_memif = daemon->no_memif, .rdma = &daemon->rdma};
     struct link_choice choice;
-    char text[160];
+    char text[CHOOSE_TEXT_BYTES];
 
     work->number = ++last_number;
     work->waiting = 0;
@@ -395,19 +437,25 @@ static void start(struct daemon *daemon, struct pair_work *work)
     work->silent_ms = 0;
     work->retry_ms = 0;
     work->socket_path[0] = '\0';
+    memset(work->link, 0, sizeof(work->link));
+    memset(work->spare, 0, sizeof(work->spare));
     memset(work->added, 0, sizeof(work->added));
     memset(work->endpoint_bytes, 0, sizeof(work->endpoint_bytes));
-    set_state(daemon, work, WORLD_PAIR_PENDING, "");
     if (work->tries > 0) {
         remove_peers(daemon, work);
     }
-    if (!choose_link(first, second, daemon->no_memif, &choice, text, sizeof(text))) {
+    if (!choose_link(first, second, &rules, &choice, text, sizeof(text))) {
         work->tries = PAIR_TRIES_MAX;
         fail(daemon, work, text);
-    } else if (choice.memif) {
+        return;
+    }
+    memcpy(work->why, text, sizeof(work->why));
+    memcpy(work->link, choice.link, sizeof(work->link));
+    memcpy(work->spare, choice.spare, sizeof(work->spare));
+    set_state(daemon, work, WORLD_PAIR_PENDING, "");
+    if (choice.memif) {
         memif_start(daemon, work);
     } else {
-        memcpy(work->link, choice.link, sizeof(work->link));
         add_peers(daemon, work);
     }
 }

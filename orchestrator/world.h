@@ -180,7 +180,9 @@ enum world_pair_state { WORLD_PAIR_NONE, WORLD_PAIR_PENDING, WORLD_PAIR_UP, WORL
 struct world_pair {
     uint16_t a, b; /* node ids, a < b */
     enum world_pair_state state;
-    char text[200]; /* FAILED: why */
+    char text[256]; /* FAILED: why; else why this link was chosen, or "" */
+    /* UP: the links at a and at b, by their numbers; of the spare (0: none). */
+    uint32_t link[2], spare[2];
 };
 
 struct world {

@@ -12,6 +12,7 @@ int ctl_apply(struct ctl_context *context, int argc, char **argv);
 int ctl_doctor(struct ctl_context *context, int argc, char **argv);
 int ctl_delete(struct ctl_context *context, int argc, char **argv);
 int ctl_get_nodes(struct ctl_context *context, int argc, char **argv);
+int ctl_get_links(struct ctl_context *context, int argc, char **argv);
 int ctl_get_sips(struct ctl_context *context, int argc, char **argv);
 int ctl_get_keys(struct ctl_context *context, int argc, char **argv);
 int ctl_get_channels(struct ctl_context *context, int argc, char **argv);

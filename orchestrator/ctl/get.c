@@ -202,34 +202,37 @@ static void node_row(struct ctl_context *context, struct ctl_table *table,
     }
 }
 
+static void link_fields_json(cJSON *link, const Sf__Control__LinkInfo *info)
+{
+    char text[32] = "";
+
+    cJSON_AddStringToObject(link, "driver", info->driver);
+    cJSON_AddStringToObject(link, "device", info->device);
+    if (info->mac.len == 6) {
+        const uint8_t *mac = info->mac.data;
+        snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+                 mac[3], mac[4], mac[5]);
+    }
+    cJSON_AddStringToObject(link, "mac", text);
+    snprintf(text, sizeof(text), "%u.%u.%u.%u", info->ipv4 >> 24, info->ipv4 >> 16 & 255,
+             info->ipv4 >> 8 & 255, info->ipv4 & 255);
+    cJSON_AddStringToObject(link, "ipv4", info->ipv4 != 0 ? text : "");
+    cJSON_AddNumberToObject(link, "mtu_bytes", info->mtu_bytes);
+    cJSON_AddNumberToObject(link, "queues", info->queues);
+    cJSON_AddBoolToObject(link, "up", info->up);
+    cJSON_AddNumberToObject(link, "peer_node", info->peer_node);
+    if (info->about[0] != '\0') {
+        cJSON_AddStringToObject(link, "about", info->about);
+    }
+}
+
 static void node_links_json(cJSON *item, const Sf__Control__NodeInfo *node)
 {
     cJSON *links = cJSON_AddArrayToObject(item, "links");
     size_t index;
 
     for (index = 0; index < node->n_links; index++) {
-        const Sf__Control__LinkInfo *info = node->links[index];
-        cJSON *link = new_item(links);
-        char text[32] = "";
-
-        cJSON_AddStringToObject(link, "driver", info->driver);
-        cJSON_AddStringToObject(link, "device", info->device);
-        if (info->mac.len == 6) {
-            const uint8_t *mac = info->mac.data;
-            snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
-                     mac[3], mac[4], mac[5]);
-        }
-        cJSON_AddStringToObject(link, "mac", text);
-        snprintf(text, sizeof(text), "%u.%u.%u.%u", info->ipv4 >> 24, info->ipv4 >> 16 & 255,
-                 info->ipv4 >> 8 & 255, info->ipv4 & 255);
-        cJSON_AddStringToObject(link, "ipv4", info->ipv4 != 0 ? text : "");
-        cJSON_AddNumberToObject(link, "mtu_bytes", info->mtu_bytes);
-        cJSON_AddNumberToObject(link, "queues", info->queues);
-        cJSON_AddBoolToObject(link, "up", info->up);
-        cJSON_AddNumberToObject(link, "peer_node", info->peer_node);
-        if (info->about[0] != '\0') {
-            cJSON_AddStringToObject(link, "about", info->about);
-        }
+        link_fields_json(new_item(links), node->links[index]);
     }
 }
 
@@ -283,6 +286,153 @@ static void print_nodes(struct ctl_context *context, const Sf__Control__Envelope
             node_json(items, node);
         } else {
             node_row(context, &table, node);
+        }
+    }
+    print_list(context, root, &table);
+}
+
+/* --- links --------------------------------------------------------------------------------------
+ */
+
+/* "node2, node3 (spare)"; why, if out_why is not NULL: "node2: RDMA comes first". */
+static void link_peers(const Sf__Control__NodeInfo *node, uint32_t number, char *out_peers,
+                       size_t peers_capacity, char *out_why, size_t why_capacity)
+{
+    size_t peers = 0;
+    size_t whys = 0;
+    size_t index;
+
+    out_peers[0] = out_why[0] = '\0';
+    for (index = 0; index < node->n_peers; index++) {
+        const Sf__Control__NodePeer *peer = node->peers[index];
+        bool spare = number != 0 && peer->spare == number;
+
+        if ((peer->link != number && !spare) || peers + 1 >= peers_capacity) {
+            continue;
+        }
+        peers += (size_t)snprintf(out_peers + peers, peers_capacity - peers, "%s%s%s",
+                                  peers > 0 ? ", " : "", peer->name, spare ? " (spare)" : "");
+        if (!spare && peer->why[0] != '\0' && whys + 1 < why_capacity) {
+            whys += (size_t)snprintf(out_why + whys, why_capacity - whys, "%s%s: %s",
+                                     whys > 0 ? "; " : "", peer->name, peer->why);
+        }
+    }
+}
+
+static void link_row(struct ctl_context *context, struct ctl_table *table,
+                     const Sf__Control__NodeInfo *node, uint32_t number)
+{
+    const Sf__Control__LinkInfo *link = node->links[number - 1];
+    const char *slash = link->device[0] == '/' ? strrchr(link->device, '/') : NULL;
+    char peers[400];
+    char why[2000];
+
+    link_peers(node, number, peers, sizeof(peers), why, sizeof(why));
+    ctl_cell(table, "%s", node->name);
+    ctl_cell(table, "%u", number);
+    ctl_cell(table, "%s", link->driver);
+    ctl_cell(table, "%s", slash != NULL ? slash + 1 : link->device);
+    if (link->ipv4 != 0) {
+        ctl_cell(table, "%u.%u.%u.%u", link->ipv4 >> 24, link->ipv4 >> 16 & 255,
+                 link->ipv4 >> 8 & 255, link->ipv4 & 255);
+    } else {
+        ctl_cell(table, "%s", "");
+    }
+    ctl_cell(table, "%u", link->mtu_bytes);
+    ctl_cell(table, "%s", link->up ? "up" : "down");
+    ctl_cell(table, "%s", peers);
+    if (context->output == CTL_WIDE) {
+        ctl_cell(table, "%s", why);
+    }
+    ctl_cell(table, "%s", link->about);
+}
+
+/* Nodes that it cannot talk to, and why. */
+static void links_missing_row(struct ctl_context *context, struct ctl_table *table,
+                              const Sf__Control__NodeInfo *node)
+{
+    char peers[400];
+    char why[2000];
+
+    link_peers(node, 0, peers, sizeof(peers), why, sizeof(why));
+    if (peers[0] == '\0') {
+        return;
+    }
+    ctl_cell(table, "%s", node->name);
+    for (int column = 0; column < 5; column++) {
+        ctl_cell(table, "%s", "");
+    }
+    ctl_cell(table, "%s", "none");
+    ctl_cell(table, "%s", peers);
+    if (context->output == CTL_WIDE) {
+        ctl_cell(table, "%s", "");
+    }
+    ctl_cell(table, "%s", why);
+}
+
+static void link_json(cJSON *items, const Sf__Control__NodeInfo *node, uint32_t number)
+{
+    cJSON *item = new_item(items);
+    cJSON *peers;
+    size_t index;
+
+    cJSON_AddStringToObject(item, "node", node->name);
+    cJSON_AddNumberToObject(item, "number", number);
+    if (number != 0) {
+        link_fields_json(item, node->links[number - 1]);
+    }
+    peers = cJSON_AddArrayToObject(item, "peers");
+    for (index = 0; index < node->n_peers; index++) {
+        const Sf__Control__NodePeer *peer = node->peers[index];
+        bool spare = number != 0 && peer->spare == number;
+
+        if (peer->link == number || spare) {
+            cJSON *at = new_item(peers);
+            cJSON_AddStringToObject(at, "node", peer->name);
+            cJSON_AddBoolToObject(at, "spare", spare);
+            cJSON_AddBoolToObject(at, "up", peer->up);
+            cJSON_AddStringToObject(at, "why", peer->why);
+        }
+    }
+    if (cJSON_GetArraySize(peers) == 0 && number == 0) {
+        cJSON_Delete(cJSON_DetachItemFromArray(items, cJSON_GetArraySize(items) - 1));
+    }
+}
+
+static void print_links(struct ctl_context *context, const Sf__Control__Envelope *reply,
+                        char *const *names, bool all, bool *found)
+{
+    static const char *const narrow[] = {"NODE", "LINK",  "DRIVER", "DEVICE", "ADDRESS",
+                                         "MTU",  "STATE", "PEERS",  "CHOICE", NULL};
+    static const char *const wide[] = {"NODE",  "LINK",  "DRIVER", "DEVICE", "ADDRESS", "MTU",
+                                       "STATE", "PEERS", "WHY",    "CHOICE", NULL};
+    const Sf__Control__NodeList *list = reply->node_list;
+    struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
+    cJSON *items = NULL;
+    cJSON *root = new_list("links", &items);
+    size_t index;
+
+    (void)all;
+    for (index = 0; index < list->n_nodes; index++) {
+        const Sf__Control__NodeInfo *node = list->nodes[index];
+        uint32_t number;
+
+        if (!wanted(names, found, "node", node->name)) {
+            continue;
+        }
+        for (number = 1; number <= node->n_links; number++) {
+            if (context->output == CTL_NAME) {
+                printf("link/%s/%u\n", node->name, number);
+            } else if (context->output == CTL_JSON) {
+                link_json(items, node, number);
+            } else {
+                link_row(context, &table, node, number);
+            }
+        }
+        if (context->output == CTL_JSON) {
+            link_json(items, node, 0);
+        } else if (context->output != CTL_NAME) {
+            links_missing_row(context, &table, node);
         }
     }
     print_list(context, root, &table);
@@ -768,6 +918,13 @@ int ctl_get_nodes(struct ctl_context *context, int argc, char **argv)
 {
     static const struct kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_NODES,
                                      SF__CONTROL__ENVELOPE__BODY_NODE_LIST, print_nodes};
+    return get(context, argc, argv, &kind);
+}
+
+int ctl_get_links(struct ctl_context *context, int argc, char **argv)
+{
+    static const struct kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_NODES,
+                                     SF__CONTROL__ENVELOPE__BODY_NODE_LIST, print_links};
     return get(context, argc, argv, &kind);
 }
 

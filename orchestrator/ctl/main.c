@@ -22,6 +22,15 @@ static const struct ctl_command get_commands[] = {
         .run = ctl_get_nodes,
     },
     {
+        .name = "links",
+        .aliases = "link li",
+        .summary = "what nodes talk over: devices, who is reached by each, and why",
+        .usage = "get links [NODE]... [--watch]",
+        .examples = "  fabricctl get links\n"
+                    "  fabricctl get links node2 -o wide\n",
+        .run = ctl_get_links,
+    },
+    {
         .name = "keys",
         .aliases = "key trust",
         .summary = "whose images the cluster takes",

@@ -248,6 +248,11 @@ static void peer_add(uint64_t request, const Sf__Control__PeerAdd *body)
             body->ipv4 >> 16 & 255, body->ipv4 >> 8 & 255, body->ipv4 & 255, body->mac.data[0],
             body->mac.data[5]);
     }
+    if (body->spare_link != 0 && body->spare_mac.len == 6) {
+        say("spare link %u to %u.%u.%u.%u at %02x:..:%02x", body->spare_link,
+            body->spare_ipv4 >> 24, body->spare_ipv4 >> 16 & 255, body->spare_ipv4 >> 8 & 255,
+            body->spare_ipv4 & 255, body->spare_mac.data[0], body->spare_mac.data[5]);
+    }
     if (handle(request, "peer", body->name)) {
         peers[body->node_id % 1024] = true;
         if (brought_count > 0 && strcmp(brought[0].driver, "rdma") == 0) {

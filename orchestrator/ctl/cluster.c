@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "allow.h"
 #include "ctl/cluster_nodes.h"
 #include "ctl/ctl.h"
 #include "ctl/ctl_private.h"
@@ -100,6 +101,7 @@ struct create_options {
     uint32_t mtu_bytes;      /* 0: not given */
     bool iommu;
     struct ctl_list trust;
+    struct ctl_list allow_rdma;
     bool allow_unsigned;
     bool hosted;
     bool allow_native;
@@ -122,37 +124,87 @@ static int check_numbers(struct ctl_context *context, const struct create_option
     return CTL_OK;
 }
 
+/* The ways in which booted nodes can talk. */
+static const struct boot_way {
+    const char *driver; /* --link-driver */
+    const char *links;  /* on the kernel's command line */
+    bool rdma, two_nics;
+} boot_ways[] = {
+    {"virtio", " fabric.link=virtio:nic1", false, false},
+    {"af_packet", " fabric.link=af_packet:nic1", false, false},
+    {"dpdk", " fabric.link=dpdk:nic1", false, false},
+    {"rdma", " fabric.link=rdma:auto", true, false},
+    {"mixed", " fabric.link=rdma:nic1 fabric.link=dpdk:nic2", true, true},
+};
+#define BOOT_WAYS (sizeof(boot_ways) / sizeof(boot_ways[0]))
+
+/* What is allowed has to be said where RDMA is asked for, and means nothing elsewhere. */
+static int check_rdma(struct ctl_context *context, const struct create_options *options,
+                      struct cluster_plan *plan)
+{
+    struct orch_allow allow = {.rule_count = 0};
+
+    for (uint32_t i = 0; i < options->allow_rdma.count; i++) {
+        if (!orch_allow_add(&allow, options->allow_rdma.items[i])) {
+            return ctl_error(context, CTL_USAGE, "--allow-rdma %s: " ORCH_ALLOW_RULE,
+                             options->allow_rdma.items[i]);
+        }
+    }
+    if (plan->rdma && options->allow_rdma.count == 0) {
+        return ctl_error(context, CTL_USAGE,
+                         "--link-driver %s: RDMA does not encrypt what it carries; say on which "
+                         "links it may be used: --allow-rdma all, NETWORK/BITS or NODE:NODE",
+                         options->link_driver);
+    }
+    if (!plan->rdma && options->allow_rdma.count > 0) {
+        return ctl_error(context, CTL_USAGE, "--allow-rdma needs --link-driver rdma or mixed");
+    }
+    plan->allow_rdma = options->allow_rdma;
+    return CTL_OK;
+}
+
 /* What booted nodes talk over: what nic1 is, and what drives it. */
 static int check_nic(struct ctl_context *context, const struct create_options *options,
                      struct cluster_plan *plan)
 {
-    static const char *const drivers[] = {"virtio", "af_packet", "dpdk", NULL};
     static const char *const nics[] = {CLUSTER_NIC_DEFAULT, "e1000", "e1000e", "vmxnet3", NULL};
-    const char *driver = options->link_driver != NULL ? options->link_driver : "virtio";
+    const char *driver = options->link_driver;
+    const struct boot_way *way = NULL;
 
-    plan->boot_link = options->link_driver;
+    plan->boot_links = "";
+    plan->rdma = plan->two_nics = false;
     plan->nic = options->nic != NULL ? options->nic : CLUSTER_NIC_DEFAULT;
     plan->iommu = options->iommu;
     if (options->hosted && (options->nic != NULL || options->iommu)) {
         return ctl_error(context, CTL_USAGE,
                          "--nic and --iommu are for machines, not for --hosted");
     }
-    if (options->hosted) {
-        return CTL_OK;
+    for (size_t i = 0; driver != NULL && i < BOOT_WAYS; i++) {
+        way = strcmp(boot_ways[i].driver, driver) == 0 ? &boot_ways[i] : way;
     }
-    if (!ctl_one_of(driver, drivers)) {
+    if (options->hosted) {
+        return check_rdma(context, options, plan);
+    }
+    if (driver != NULL && way == NULL) {
         return ctl_error(context, CTL_USAGE,
-                         "--link-driver %s: virtio, af_packet or dpdk; memif is for --hosted",
+                         "--link-driver %s: virtio, af_packet, dpdk, rdma or mixed; memif is for "
+                         "--hosted",
                          driver);
     }
     if (!ctl_one_of(plan->nic, nics)) {
         return ctl_error(context, CTL_USAGE,
                          "--nic %s: " CLUSTER_NIC_DEFAULT ", e1000, e1000e or vmxnet3", plan->nic);
     }
-    if (strcmp(plan->nic, CLUSTER_NIC_DEFAULT) != 0 && strcmp(driver, "dpdk") != 0) {
+    if (strcmp(plan->nic, CLUSTER_NIC_DEFAULT) != 0 &&
+        (way == NULL || strcmp(way->driver, "dpdk") != 0)) {
         return ctl_error(context, CTL_USAGE, "--nic %s needs --link-driver dpdk", plan->nic);
     }
-    return CTL_OK;
+    if (way != NULL) {
+        plan->boot_links = way->links;
+        plan->rdma = way->rdma;
+        plan->two_nics = way->two_nics;
+    }
+    return check_rdma(context, options, plan);
 }
 
 /* What nodes talk over, and that it can be had. */
@@ -237,10 +289,15 @@ static int find_program(struct ctl_context *context, const char *name, const cha
                      name, context->program_dir);
 }
 
-static int find_image(struct ctl_context *context, const char *wanted, char *out_dir,
+static int find_image(struct ctl_context *context, const char *wanted, bool rdma, char *out_dir,
                       size_t capacity)
 {
-    static const char *const files[] = {"vmlinuz", "initramfs.cpio"};
+    static const struct {
+        const char *name, *target;
+    } files[] = {{"vmlinuz", "node-image"},
+                 {"initramfs.cpio", "node-image"},
+                 {CLUSTER_IMAGE_RDMA, "node-image-rdma"}};
+    size_t count = sizeof(files) / sizeof(files[0]) - (rdma ? 0 : 1);
     char path[4096];
 
     snprintf(path, sizeof(path), "%s%s", wanted != NULL ? wanted : context->program_dir,
@@ -251,13 +308,13 @@ static int find_image(struct ctl_context *context, const char *wanted, char *out
                          "image folder %s is not there, or its path is over %zu bytes", path,
                          capacity - 1);
     }
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", out_dir, files[i]);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "%s/%s", out_dir, files[i].name);
         if (access(path, R_OK) != 0) {
             return ctl_error(context, CTL_NOT_FOUND,
-                             "no node image: %s is missing; 'ninja -C build node-image' builds it, "
+                             "no node image: %s is missing; 'ninja -C build %s' builds it, "
                              "--image-dir names another folder",
-                             path);
+                             path, files[i].target);
         }
     }
     return CTL_OK;
@@ -387,7 +444,8 @@ static int find_all(struct ctl_context *context, const struct create_options *op
     int code = CTL_OK;
 
     if (!options->hosted) {
-        code = find_image(context, options->image_dir, plan->image_dir, sizeof(plan->image_dir));
+        code = find_image(context, options->image_dir, plan->rdma, plan->image_dir,
+                          sizeof(plan->image_dir));
     }
     if (code == CTL_OK) {
         code = find_program(context, "fabricd", "fabricd", plan->fabricd, sizeof(plan->fabricd));
@@ -422,6 +480,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
         {"--accel", 0, CTL_OPT_TEXT, &options.accel},
         {"--encrypt", 0, CTL_OPT_TEXT, &options.encrypt},
         {"--link-driver", 0, CTL_OPT_TEXT, &options.link_driver},
+        {"--allow-rdma", 0, CTL_OPT_LIST, &options.allow_rdma},
         {"--nic", 0, CTL_OPT_TEXT, &options.nic},
         {"--iommu", 0, CTL_OPT_FLAG, &options.iommu},
         {"--mtu", 0, CTL_OPT_COUNT, &options.mtu_bytes},
@@ -667,8 +726,12 @@ const struct ctl_command ctl_cluster_commands[] = {
             "  --link-driver DRIVER  hosted nodes talk over memif, which is shared memory, or\n"
             "                        af_packet: veth interfaces on a bridge, in a network\n"
             "                        namespace of the cluster (needs root) (memif);\n"
-            "                        booted ones over virtio, dpdk (any nic) or af_packet\n"
+            "                        booted ones over virtio, dpdk (any nic), af_packet, rdma\n"
+            "                        (soft-RoCE), or mixed: a nic for rdma and one for dpdk\n"
             "                        (virtio)\n"
+            "  --allow-rdma WHICH    links between nodes on which RDMA may be used, for it does\n"
+            "                        not encrypt what it carries: all, NETWORK/BITS (of both\n"
+            "                        ends' addresses) or NODE:NODE; may be given again\n"
             "  --mtu BYTES           of hosted nodes' frames over af_packet, 512 to 9216 (1472)\n"
             "  --nic MODEL           fabric nic of a machine, as QEMU names it: virtio-net-pci;\n"
             "                        with --link-driver dpdk also e1000, e1000e, vmxnet3\n"
@@ -684,7 +747,8 @@ const struct ctl_command ctl_cluster_commands[] = {
         .examples = "  fabricctl cluster create --nodes 3 --trust release.pub\n"
                     "  fabricctl cluster create --hosted --name try --trust build/sips/dev.pub\n"
                     "  fabricctl cluster create --hosted --link-driver af_packet --mtu 8972\n"
-                    "  fabricctl cluster create --link-driver dpdk --nic e1000e --iommu\n",
+                    "  fabricctl cluster create --link-driver dpdk --nic e1000e --iommu\n"
+                    "  fabricctl cluster create --link-driver mixed --allow-rdma node1:node2\n",
         .run = create_cluster,
     },
     {

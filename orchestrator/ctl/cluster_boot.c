@@ -72,35 +72,38 @@ static sf_status write_dnsmasq_conf(struct cluster_plan *plan)
 
 static sf_status write_script(struct cluster_plan *plan, const struct cluster_node *node)
 {
-    char name[64];
+    char name[64], rdma[128];
     unsigned number = node->number;
 
+    snprintf(rdma, sizeof(rdma),
+             "initrd http://" CLUSTER_HOST_ADDRESS ":%d/" CLUSTER_IMAGE_RDMA " || goto failed\n",
+             CLUSTER_HTTP_PORT);
     /* Echoed lines stay under 80 columns: iPXE wraps its serial output there. */
     snprintf(name, sizeof(name), "www/52-54-00-77-00-%02x.ipxe", number);
     return write_file(plan->cluster, name,
                       "#!ipxe\n"
                       "echo SIPFABRIC-STAGE ipxe-script\n"
                       "kernel http://" CLUSTER_HOST_ADDRESS ":%d/vmlinuz console=ttyS0 panic=-1 %s"
-                      " fabric.controller=%s fabric.token=%s%s%s%s%s"
+                      " fabric.controller=%s fabric.token=%s%s%s"
                       " node.name=%s node.ip=10.77.0.%u node.mask=255.255.255.0"
                       " node.gateway=" CLUSTER_HOST_ADDRESS " node.mac=52:54:00:77:00:%02x"
                       " node.uuid=${uuid} || goto failed\n"
                       "initrd http://" CLUSTER_HOST_ADDRESS ":%d/initramfs.cpio || goto failed\n"
+                      "%s"
                       "echo SIPFABRIC-STAGE ipxe-loaded\n"
                       "boot || goto failed\n"
                       ":failed\n"
                       "echo SIPFABRIC-STAGE ipxe-failed\n"
                       "reboot\n", /* which ends QEMU (-no-reboot), so that nobody waits in vain */
                       CLUSTER_HTTP_PORT, QUICK_BOOT, plan->controller, plan->cluster->token,
-                      plan->boot_link != NULL ? " fabric.link=" : "",
-                      plan->boot_link != NULL ? plan->boot_link : "",
-                      plan->boot_link != NULL ? ":nic1" : "", plan->iommu ? " intel_iommu=on" : "",
-                      node->name, 10 + number, number, CLUSTER_HTTP_PORT);
+                      plan->boot_links, plan->iommu ? " intel_iommu=on" : "", node->name,
+                      10 + number, number, CLUSTER_HTTP_PORT, plan->rdma ? rdma : "");
 }
 
 static sf_status write_www(struct cluster_plan *plan)
 {
-    static const char *const files[] = {"vmlinuz", "initramfs.cpio"};
+    static const char *const files[] = {"vmlinuz", "initramfs.cpio", CLUSTER_IMAGE_RDMA};
+    size_t count = sizeof(files) / sizeof(files[0]) - (plan->rdma ? 0 : 1);
     struct cluster *cluster = plan->cluster;
     char www[CLUSTER_PATH_MAX];
     char from[600];
@@ -111,7 +114,7 @@ static sf_status write_www(struct cluster_plan *plan)
         cluster_error(cluster, "cannot make folder %s: %s", www, strerror(errno));
         return SF_IO;
     }
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         snprintf(from, sizeof(from), "%s/%s", plan->image_dir, files[i]);
         if (symlink(from, cluster_path(cluster, to, "www/%s", files[i])) != 0) {
             cluster_error(cluster, "cannot link %s: %s", to, strerror(errno));
@@ -206,8 +209,8 @@ static void add_identity(const struct cluster *cluster, const struct cluster_nod
 
 /* An empty romfile, not rombar=0: the latter fails with a second nic. A virtio device goes through
  * an IOMMU only if it is told to, and can only if it is modern. */
-static void add_nic1(const struct cluster_plan *plan, const struct cluster_node *node,
-                     struct cluster_args *args)
+static void add_fabric_nics(const struct cluster_plan *plan, const struct cluster_node *node,
+                            struct cluster_args *args)
 {
     bool virtio = strcmp(plan->nic, CLUSTER_NIC_DEFAULT) == 0;
 
@@ -217,6 +220,13 @@ static void add_nic1(const struct cluster_plan *plan, const struct cluster_node 
     cluster_args_add(args, "-device");
     cluster_arg(args, "%s,netdev=n1,mac=52:54:00:78:00:%02x,romfile=%s", plan->nic, node->number,
                 plan->iommu && virtio ? ",disable-legacy=on,iommu_platform=on" : "");
+    if (plan->two_nics) {
+        cluster_args_add(args, "-netdev");
+        cluster_arg(args, "tap,id=n2,ifname=t%ug,script=no,downscript=no", node->number);
+        cluster_args_add(args, "-device");
+        cluster_arg(args, CLUSTER_NIC_DEFAULT ",netdev=n2,mac=52:54:00:79:00:%02x,romfile=%s",
+                    node->number, plan->iommu ? ",disable-legacy=on,iommu_platform=on" : "");
+    }
 }
 
 sf_status cluster_boot_node(struct cluster_plan *plan, struct cluster_node *node)
@@ -249,7 +259,7 @@ sf_status cluster_boot_node(struct cluster_plan *plan, struct cluster_node *node
                 node->number);
     cluster_args_add(&args, "-netdev");
     cluster_arg(&args, "tap,id=n1,ifname=t%uf,script=no,downscript=no", node->number);
-    add_nic1(plan, node, &args);
+    add_fabric_nics(plan, node, &args);
 
     /* What a first try with KVM left behind would be read as this one's. */
     unlink(cluster_path(cluster, path, "%s.serial", node->name));

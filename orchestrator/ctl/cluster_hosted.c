@@ -115,6 +115,9 @@ sf_status cluster_fabricd_start(struct cluster_plan *plan)
     if (plan->af_packet) {
         cluster_args_add(&args, "--no-memif");
     }
+    for (uint32_t i = 0; i < plan->allow_rdma.count; i++) {
+        cluster_args_add(&args, "--allow-rdma", plan->allow_rdma.items[i]);
+    }
     cluster_args_add(&args, "--encrypt", orch_encrypt_name(plan->encrypt));
     st = cluster_start(cluster, "fabricd", &args, cluster_path(cluster, log_path, "fabricd.log"),
                        &plan->fabricd_pid);

@@ -116,6 +116,9 @@ static sf_status add_booted(struct cluster_plan *plan)
     if (st == SF_OK) {
         st = add_bridge(cluster, "brf");
     }
+    if (st == SF_OK && plan->two_nics) {
+        st = add_bridge(cluster, "brg");
+    }
     if (st == SF_OK) {
         ip_in(cluster, &args);
         cluster_args_add(&args, "addr", "add", CLUSTER_HOST_ADDRESS "/24", "dev", "brc");
@@ -131,6 +134,9 @@ static sf_status add_booted(struct cluster_plan *plan)
         st = add_tap(cluster, plan->nodes[i].number, "c");
         if (st == SF_OK) {
             st = add_tap(cluster, plan->nodes[i].number, "f");
+        }
+        if (st == SF_OK && plan->two_nics) {
+            st = add_tap(cluster, plan->nodes[i].number, "g");
         }
     }
     return st;

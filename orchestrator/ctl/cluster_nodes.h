@@ -12,6 +12,7 @@
  *   10.77.0.1       host side: DHCP, HTTP (8000), fabricd (7700)
  *   10.77.0.10+N    node N, nic0, 52:54:00:77:00:NN, tap tNc on bridge brc
  *                   node N, nic1 (fabric), 52:54:00:78:00:NN, tap tNf on bridge brf
+ *                   with --link-driver mixed: nic2, 52:54:00:79:00:NN, tap tNg on bridge brg
  *
  * Hosted nodes over af_packet are, with fabricd, in such a namespace, too, and talk to it over its
  * lo. Node N has the veth interface sfN, whose other end spN is on bridge brf. None of them has an
@@ -37,7 +38,8 @@
 #define CLUSTER_MTU_DEFAULT 1472u
 #define CLUSTER_MTU_MAX 9216u
 #define CLUSTER_NIC_DEFAULT "virtio-net-pci"
-#define CLUSTER_HEADERS_BYTES 28u /* IPv4 and UDP, in front of it */
+#define CLUSTER_IMAGE_RDMA "rdma.cpio" /* what the node image needs for RDMA */
+#define CLUSTER_HEADERS_BYTES 28u      /* IPv4 and UDP, in front of it */
 
 enum cluster_accel { CLUSTER_ACCEL_AUTO, CLUSTER_ACCEL_KVM, CLUSTER_ACCEL_TCG };
 
@@ -76,11 +78,15 @@ struct cluster_plan {
     uint32_t memory_mib;
     uint32_t cpus;
     uint32_t timeout_ms;
-    bool af_packet;        /* hosted nodes talk over it, else over memif */
-    uint32_t mtu_bytes;    /* of a frame over it */
-    const char *boot_link; /* driver of booted nodes' nic1; NULL: what they take by themselves */
-    const char *nic;       /* QEMU's name of what nic1 is */
-    bool iommu;            /* machines have one, and their nic1 is behind it */
+    bool af_packet;         /* hosted nodes talk over it, else over memif */
+    uint32_t mtu_bytes;     /* of a frame over it */
+    const char *boot_links; /* of booted nodes, for their kernel command line; "": what they take by
+                               themselves */
+    bool rdma;              /* booted nodes get the image's part for it */
+    bool two_nics;          /* of the fabric */
+    struct ctl_list allow_rdma;
+    const char *nic; /* QEMU's name of what nic1 is */
+    bool iommu;      /* machines have one, and their nic1 is behind it */
     enum cluster_accel accel;
     char image_dir[512]; /* vmlinuz, initramfs.cpio */
     char fabricd[512];   /* programs */

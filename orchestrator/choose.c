@@ -111,9 +111,7 @@ static void say_other(const struct world_node *first, const struct world_node *s
                       bool rdma_forbidden, char *text, size_t text_capacity)
 {
     if (rdma_forbidden) {
-        snprintf(text, text_capacity,
-                 "RDMA is not allowed on this link, for it does not encrypt (fabricd --allow-rdma "
-                 "%s:%s)",
+        snprintf(text, text_capacity, "RDMA is not allowed on this link (--allow-rdma %s:%s)",
                  first->name, second->name);
     } else if (any_rdma(first) != any_rdma(second)) {
         snprintf(text, text_capacity, "%s has no RDMA",

@@ -123,7 +123,7 @@ def rdma_comes_first_and_the_other_is_the_spare(place):
 
 def rdma_is_used_where_it_is_allowed_only(place):
     """Allowed in one end's network, between other nodes, not at all: then the next best link is taken."""
-    why = "RDMA is not allowed on this link, for it does not encrypt (fabricd --allow-rdma node1:node2)"
+    why = "RDMA is not allowed on this link (--allow-rdma node1:node2)"
     for more in (("--allow-rdma", "10.80.0.0/16"), ("--allow-rdma", "node1:node3"), ()):
         other = Place()
         try:

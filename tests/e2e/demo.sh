@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # The demo: three nodes, a web page that crosses the fabric, a contract walked through, a crash.
 #
-#   demo.sh            three QEMU machines that boot over PXE (root)
-#   demo.sh --hosted   three ordinary processes; no root, no machine
+#   demo.sh               three QEMU machines that boot over PXE (root)
+#   demo.sh --link WHICH  the same over rdma (soft-RoCE), dpdk, or mixed: node1 and node2 by RDMA,
+#                         node3 by DPDK
+#   demo.sh --hosted      three ordinary processes; no root, no machine
 #
 # Every step is checked; exit 0 only if all held. Whatever way it ends, also by Ctrl-C, the cluster
 # is destroyed. DEMO_TAP=1: one TAP line a step, everything else as comments.
@@ -18,11 +20,20 @@ REQUESTS=200
 REQUESTS_AFTER=50
 
 mode=booted
+link=
+wants_link=
 for argument in "$@"; do
+    if [ -n "$wants_link" ]; then
+        link=$argument
+        wants_link=
+        continue
+    fi
     case $argument in
     --hosted) mode=hosted ;;
+    --link) wants_link=1 ;;
+    --link=*) link=${argument#--link=} ;;
     -h | --help)
-        sed -n '3,9s/^# \{0,1\}//p' "$0"
+        sed -n '3,11s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -31,6 +42,21 @@ for argument in "$@"; do
         ;;
     esac
 done
+case $link,$mode in
+,* | rdma,booted | dpdk,booted | mixed,booted) ;;
+*,hosted)
+    echo "demo: --link is for machines, not for --hosted" >&2
+    exit 2
+    ;;
+*)
+    echo "demo: --link takes rdma, dpdk or mixed, not '$link'" >&2
+    exit 2
+    ;;
+esac
+if [ -n "$wants_link" ]; then
+    echo "demo: --link takes rdma, dpdk or mixed" >&2
+    exit 2
+fi
 
 # A shell that waits for a child forgets a Ctrl-C that the child did not die of; `wait` does not.
 # So the demo runs in the background, and Ctrl-C becomes a SIGTERM to it.
@@ -189,12 +215,30 @@ apply() {
     "$FABRICCTL" apply -f "$graph" --images "$BUILD/sips"
 }
 
+# Which driver carries what web2 and web3 say to tcp. With rdma it is there a moment later.
+edges_run_over() { # DRIVER DRIVER
+    "$FABRICCTL" get channels -o json >"$work/channels" || return 1
+    python3 "$HERE/check.py" edges "$1" web2.tcp@node2=tcp.tcp@node1 <"$work/channels" &&
+        python3 "$HERE/check.py" edges "$2" web3.tcp@node3=tcp.tcp@node1 <"$work/channels"
+}
+
 get_channels() {
-    local driver=virtio
-    [ "$mode" = hosted ] && driver=memif
+    local drivers i
+    case $mode,$link in
+    hosted,*) drivers="memif memif" ;;
+    *,) drivers="virtio virtio" ;;
+    *,mixed) drivers="rdma dpdk" ;;
+    *) drivers="$link $link" ;;
+    esac
+    # shellcheck disable=SC2086
+    for ((i = 0; i < 50; i++)); do
+        edges_run_over $drivers >"$work/edges" && break
+        sleep 0.1
+    done
+    [ -z "$link" ] || "$FABRICCTL" get links -o wide || return 1
     "$FABRICCTL" get channels || return 1
-    "$FABRICCTL" get channels -o json | python3 "$HERE/check.py" edges "$driver" \
-        web2.tcp@node2=tcp.tcp@node1 web3.tcp@node3=tcp.tcp@node1
+    # shellcheck disable=SC2086
+    edges_run_over $drivers
 }
 
 request() {
@@ -250,7 +294,7 @@ destroy() {
         echo "network namespace $netns is left"
         return 1
     fi
-    if [ "$mode" = booted ] && ip -o link | grep -E ' (t[123][cf]|br[cf])[:@]'; then
+    if [ "$mode" = booted ] && ip -o link | grep -E ' (t[123][cfg]|br[cfg])[:@]'; then
         echo "those links are left"
         return 1
     fi
@@ -265,8 +309,20 @@ if [ "$mode" = booted ]; then
     port=8080
     graph=$SOURCE/sips/web/graph.yaml
     create_options=()
+    images=(node-image)
+    case $link in
+    rdma)
+        create_options=(--link-driver rdma --allow-rdma all)
+        images+=(node-image-rdma)
+        ;;
+    mixed)
+        create_options=(--link-driver mixed --allow-rdma node1:node2)
+        images+=(node-image-rdma)
+        ;;
+    dpdk) create_options=(--link-driver dpdk) ;;
+    esac
     # Not part of a plain build: the first time it downloads Debian's kernel package.
-    ninja -C "$BUILD" --quiet node-image >&2 || exit 1
+    ninja -C "$BUILD" --quiet "${images[@]}" >&2 || exit 1
 else
     address=127.0.0.1
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')

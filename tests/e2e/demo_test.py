@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the demo as a test: `demo_test.py hosted` as user nobody, `demo_test.py booted` as root.
+"""Runs the demo as a test: `demo_test.py hosted` as user nobody, `demo_test.py booted` as root, and
+`demo_test.py booted rdma` (dpdk, mixed) with that --link.
 
 demo.sh prints TAP itself; this adds the user, a runtime folder, a check that the hosted one is
 quick, and that Ctrl-C in the middle leaves nothing.
@@ -23,7 +24,7 @@ HOSTED_SECONDS_MAX = 20
 def start(mode, root):
     env = dict(os.environ, DEMO_TAP="1", TMPDIR=str(root))
     user = {}
-    command = [staging.HERE / "demo.sh"]
+    command = [staging.HERE / "demo.sh", *(["--link", *sys.argv[2:]] if len(sys.argv) > 2 else [])]
     if mode == "hosted":
         env.update(HOME=str(root), XDG_RUNTIME_DIR=str(root), SIPFABRIC_BUILD=str(root / "build"))
         user = staging.ordinary_user()

@@ -525,6 +525,42 @@ static void two_pairs_do_not_notice_what_happens_to_the_third(void **state)
     all_is_well();
 }
 
+static bool reaches(uint32_t i, uint32_t k)
+{
+    return bench.links[i].ops->peer_up(&bench.links[i], (uint16_t)(k + 1));
+}
+
+/* Two that have been told of each other's queue pairs are up; whether anything passes is shown only
+ * by something that did. */
+static void a_peer_is_reached_once_something_has_passed(void **state)
+{
+    uint32_t turns = 0;
+
+    (void)state;
+    quiet();
+    assert_true(reaches(0, 1) && reaches(1, 0) && reaches(1, 2));
+    fake_fail(0, IBV_WC_RETRY_EXC_ERR, false, 0);
+    until_failed(0);
+    bench.send = false;
+    assert_false(reaches(0, 1) && reaches(0, 2));
+    wait_all_up();
+    assert_false(reaches(0, 1) && reaches(0, 2));
+    for (; !(reaches(0, 1) && reaches(0, 2)); turns++) { /* nobody sends: a probe shows it */
+        turn();
+        assert_in_range(turns, 0, TURNS_MAX);
+    }
+    fake_port(0, false);
+    for (turns = 0; reaches(0, 1) || reaches(0, 2) || reaches(1, 0); turns++) {
+        turn();
+        assert_in_range(turns, 0, TURNS_MAX);
+    }
+    assert_true(reaches(1, 2));
+    assert_false(bench.links[0].ops->peer_up(&bench.links[0], 999)); /* no peer */
+    fake_port(0, true);
+    all_is_well();
+    assert_true(reaches(0, 1) && reaches(1, 0));
+}
+
 /* --- endpoints ----------------------------------------------------------------------------------
  */
 
@@ -665,6 +701,7 @@ int main(void)
         T(a_removed_device_is_noticed_and_the_link_is_down),
         T(a_peer_that_starts_anew_is_joined_again),
         T(two_pairs_do_not_notice_what_happens_to_the_third),
+        T(a_peer_is_reached_once_something_has_passed),
         T(an_endpoint_that_makes_no_sense_is_refused_and_does_no_harm),
         T(an_endpoint_that_lies_is_survived),
         T(a_frame_wakes_and_a_probe_does_not),

@@ -110,6 +110,7 @@ sf_status rdma__peer_make(struct rdma_port *port, struct rdma_peer *peer)
     peer->head = peer->tail = 0;
     peer->quiet = peer->quiet_frames = peer->signalled = 0;
     peer->mate = 0;
+    peer->proven = false;
     peer->psn = (uint32_t)port->verbs->random64() & PSN_MASK;
     do {
         peer->token = port->verbs->random64();
@@ -298,8 +299,9 @@ void rdma__peers_look(struct rdma_port *port, uint64_t now_ns)
                 peer->remake_at_ns = now_ns + RDMA_REMAKE_FAILED_NS;
             }
         }
+        /* Nothing may be sent to it by us until a probe has shown that something passes. */
         if (peer->state == RDMA_PEER_UP && peer->signalled == 0 &&
-            now_ns >= peer->proof_ns + RDMA_PROBE_NS) {
+            (!peer->proven || now_ns >= peer->proof_ns + RDMA_PROBE_NS)) {
             rdma__probe(port, peer);
         }
     }

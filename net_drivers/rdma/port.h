@@ -102,6 +102,7 @@ struct rdma_peer {
     struct rdma_endpoint its; /* as told last; token 0: not yet */
     uint64_t remake_at_ns;
     uint64_t proof_ns; /* of the last sign that the other end is there */
+    bool proven;       /* it has acknowledged something on this queue pair */
     struct rdma_frame *posted[RDMA_RX_DEPTH];
     /* Sends, counted since the queue pair was made; a frame is NULL if it was sent inline. */
     struct rdma_frame *sending[RDMA_TX_DEPTH];

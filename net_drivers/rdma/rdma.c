@@ -335,6 +335,17 @@ static bool rdma_is_up(struct link *link)
     return port->up;
 }
 
+/* That both have told each other of their queue pairs does not mean that anything passes. */
+static bool rdma_peer_up(struct link *link, uint16_t node_id)
+{
+    struct rdma_port *port = link->impl;
+    const struct rdma_peer *peer = rdma__peer_find(port, node_id);
+
+    rdma__look(port);
+    return peer != NULL && peer->state == RDMA_PEER_UP && peer->proven && port->active &&
+           !port->gone && !port->closed;
+}
+
 /* Only frames wake (they are sent as solicited), neither probes nor what we sent ourselves. */
 static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
 {
@@ -406,5 +417,6 @@ const struct link_ops link_rdma_ops = {
     .rx_burst = rdma__rx_burst,
     .endpoint_get = rdma_endpoint_get,
     .endpoint_set = rdma_endpoint_set,
+    .peer_up = rdma_peer_up,
     .about = rdma_about,
 };

@@ -145,6 +145,9 @@ struct link_ops {
      */
     sf_status (*endpoint_get)(struct link *link, uint16_t node_id, struct link_endpoint *out);
     sf_status (*endpoint_set)(struct link *link, uint16_t node_id, const struct link_endpoint *its);
+    /* Optional, for drivers that can lose the way to one peer and not to others: whether frames
+     * pass to it, which is so once some have been seen to. Without it: as is_up. */
+    bool (*peer_up)(struct link *link, uint16_t node_id);
     /* Optional: what the driver chose to run on and why, or what is wrong; the link's, one line. */
     const char *(*about)(const struct link *link);
 };

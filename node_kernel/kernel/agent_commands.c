@@ -87,33 +87,45 @@ static sf_status link_open(struct agent *agent, const Sf__Control__Envelope *env
                           AGENT_TEXT_BYTES);
 }
 
+/* False: text says what is wrong with it. mac may have no bytes: then it is not needed. */
+static bool way_read(struct agent_peer *peer, uint16_t node_id, uint32_t link,
+                     const ProtobufCBinaryData *mac, uint32_t ipv4, char *text)
+{
+    struct pump_way *way = &peer->ways[peer->way_count++];
+
+    *way = (struct pump_way){.link = link, .peer = {.node_id = node_id, .ipv4 = ipv4}};
+    if (mac->len != 0 && mac->len != sizeof(way->peer.mac)) {
+        snprintf(text, AGENT_TEXT_BYTES, "node %u: a MAC address has 6 bytes", node_id);
+        return false;
+    }
+    if (mac->len != 0) {
+        memcpy(way->peer.mac, mac->data, sizeof(way->peer.mac));
+    }
+    return true;
+}
+
 /* False: text says what is wrong with it. */
 static bool peer_read(const struct agent *agent, const Sf__Control__PeerAdd *add,
                       struct agent_peer *out_peer, char *text)
 {
-    *out_peer = (struct agent_peer){
-        .peer = {.node_id = (uint16_t)add->node_id, .ipv4 = add->ipv4},
-        .link = add->link,
-        .epoch = (uint16_t)add->epoch,
-        .encrypt = add->encrypt,
-    };
+    uint16_t id = (uint16_t)add->node_id;
+
+    *out_peer = (struct agent_peer){.epoch = (uint16_t)add->epoch, .encrypt = add->encrypt};
     if (add->node_id == 0 || add->node_id >= FAB_NODES_MAX || add->node_id == agent->node_id ||
         add->epoch == 0 || add->epoch > EPOCH_MAX) {
         snprintf(text, AGENT_TEXT_BYTES, "node %u with epoch %u cannot be a peer", add->node_id,
                  add->epoch);
         return false;
     }
-    if (add->mac.len != 0 && add->mac.len != sizeof(out_peer->peer.mac)) {
-        snprintf(text, AGENT_TEXT_BYTES, "node %u: a MAC address has 6 bytes", add->node_id);
+    if (!way_read(out_peer, id, add->link, &add->mac, add->ipv4, text) ||
+        (add->spare_link != 0 &&
+         !way_read(out_peer, id, add->spare_link, &add->spare_mac, add->spare_ipv4, text))) {
         return false;
     }
     if (add->key.len != sizeof(out_peer->key) && (add->key.len != 0 || add->encrypt)) {
         snprintf(text, AGENT_TEXT_BYTES, "node %u: a key has %u bytes", add->node_id,
                  AGENT_KEY_BYTES);
         return false;
-    }
-    if (add->mac.len != 0) {
-        memcpy(out_peer->peer.mac, add->mac.data, sizeof(out_peer->peer.mac));
     }
     if (add->encrypt) {
         memcpy(out_peer->key, add->key.data, sizeof(out_peer->key));
@@ -130,11 +142,12 @@ static sf_status peer_add(struct agent *agent, const Sf__Control__Envelope *enve
         return SF_BADARG;
     }
     session = (struct fab_peer){
-        .node_id = peer.peer.node_id, .epoch = peer.epoch, .sealed = peer.encrypt};
+        .node_id = peer.ways[0].peer.node_id, .epoch = peer.epoch, .sealed = peer.encrypt};
     memcpy(session.key, peer.key, sizeof(session.key));
     /* The controller may have forgotten what it was told, so it is told again. */
-    agent->told[peer.peer.node_id].length = 0;
-    return pump_peer_add(agent->options.pump, &peer.peer, &session, peer.link, text,
+    agent->told[session.node_id].length = 0;
+    agent->on_spare[session.node_id] = false;
+    return pump_peer_add(agent->options.pump, peer.ways, peer.way_count, &session, text,
                          AGENT_TEXT_BYTES);
 }
 

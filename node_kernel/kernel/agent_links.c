@@ -6,8 +6,20 @@
 #include "agent_private.h"
 #include "log.h"
 
+static bool any_rdma(const struct agent *agent)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < agent->options.link_count; i++) {
+        any = any || strcmp(agent->options.links[i].driver, "rdma") == 0;
+    }
+    return any;
+}
+
 sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacity)
 {
+    uint32_t workers = any_rdma(agent) ? 1 : agent->options.worker_count;
+
     for (uint32_t i = 0; i < agent->options.link_count; i++) {
         const struct node_link *own = &agent->options.links[i];
         char name[24];
@@ -17,10 +29,10 @@ sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacit
 
         snprintf(name, sizeof(name), "%.10s%u", own->driver, i + 1);
         memcpy(config.mac, own->mac, sizeof(config.mac));
-        config.shared = agent->options.worker_count > 1;
-        config.queues = (uint16_t)(own->queues != 0 && own->queues < agent->options.worker_count
-                                       ? own->queues
-                                       : agent->options.worker_count);
+        /* A spare is worker 0's alone, as the RDMA link is that it is the spare of. */
+        config.shared = workers > 1;
+        config.queues =
+            (uint16_t)(own->queues != 0 && own->queues < workers ? own->queues : workers);
         st = pump_link_open(agent->options.pump, i + 1, own->driver, &config, text, text_capacity);
         if (st != SF_OK) {
             return st;
@@ -146,9 +158,26 @@ void agent__endpoints_look(struct agent *agent)
     }
 }
 
+/* Says when a peer is reached over its spare, and no longer. */
+static void spares_look(struct agent *agent)
+{
+    const struct pump *pump = agent->options.pump;
+
+    for (uint16_t id = pump_peer_next(pump, 0); id != 0; id = pump_peer_next(pump, id)) {
+        bool spare = pump_peer_on_spare(pump, id);
+
+        if (spare != agent->on_spare[id]) {
+            agent->on_spare[id] = spare;
+            agent__say(agent, "node %u is reached over %s, its %s link", id,
+                       pump_peer_driver(pump, id), spare ? "spare" : "first");
+        }
+    }
+}
+
 static void endpoints_due(uv_timer_t *timer)
 {
     agent__endpoints_look(timer->data);
+    spares_look(timer->data);
 }
 
 void agent__endpoints_begin(struct agent *agent)

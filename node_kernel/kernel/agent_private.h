@@ -54,6 +54,7 @@ struct agent {
     uint32_t trace_count;
     char last_error[AGENT_TEXT_BYTES];
     struct link_endpoint told[FAB_NODES_MAX]; /* what the controller was told last, for that peer */
+    bool on_spare[FAB_NODES_MAX];             /* as was said last */
     /* Of this process, and nowhere else: a node that starts again is another one. */
     uint8_t key[AGENT_KEY_BYTES]; /* public */
     uint8_t key_secret[AGENT_KEY_BYTES];
@@ -61,8 +62,8 @@ struct agent {
 
 /* What PeerAdd asks for, checked. */
 struct agent_peer {
-    struct link_peer peer;
-    uint32_t link;
+    struct pump_way ways[PUMP_WAYS_MAX];
+    uint32_t way_count;
     uint16_t epoch;
     bool encrypt;
     uint8_t key[AGENT_KEY_BYTES]; /* its public key; with encrypt only */

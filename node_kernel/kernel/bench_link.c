@@ -289,7 +289,8 @@ static void link_open(void)
     bench.peer.node_id = session.node_id;
     (void)crypto_scalarmult_base(session.key, keys[session.node_id]);
     if (pump_link_open(pump, 1, bench.driver, &config, text, sizeof(text)) != SF_OK ||
-        pump_peer_add(pump, &bench.peer, &session, 1, text, sizeof(text)) != SF_OK) {
+        pump_peer_add(pump, &(struct pump_way){1, bench.peer}, 1, &session, text, sizeof(text)) !=
+            SF_OK) {
         fail("no link", text);
     }
 }

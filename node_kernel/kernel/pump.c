@@ -2,16 +2,14 @@
 #include "pump.h"
 
 #include <assert.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "line.h"
 #include "log.h"
-#include "queues.h"
+#include "pump_private.h"
 
 #define RUN_BUDGET 64u      /* resumptions of SIPs a turn */
 #define TX_FRAMES_TURN 256u /* frames pulled from the fabric a turn, over all links */
@@ -20,55 +18,12 @@
 #define SLEEP_FIRST_NS 50000u
 #define YIELDS_UNUSED_MAX 8u
 
-struct pump_link {
-    struct link link;
-    struct link_caps caps;
-    struct link_config config; /* pointers in it are not ours any more: see device */
-    char driver[16];
-    char device[PUMP_DEVICE_BYTES_MAX + 1];
-    uint32_t number;
-    uint32_t peer_count;
-    uint16_t peer;              /* the last one added */
-    struct line line;           /* queue 0 */
-    struct queues_link *spread; /* its queues are several workers'; NULL: all ours */
-    uint16_t polled;            /* queues from 0 that are ours; we send on queue 0 */
-};
-
-struct pump {
-    uv_loop_t *loop;
-    struct nk_kernel *kernel;
-    struct queues *queues; /* NULL: there are no other workers */
-    struct pump_link *links[PUMP_LINKS_MAX];
-    uint32_t link_count;
-    struct pump_link *peer_links[FAB_NODES_MAX]; /* NULL: not a peer */
-    uint32_t peer_count;
-    /* The last burst received, until it is given back. */
-    struct link_frame received[LINK_BURST_MAX];
-    struct pump_link *received_on;
-    uint16_t received_count;
-    struct pollfd fds[PUMP_LINKS_MAX + 2]; /* slept on */
-    uint64_t loop_ns;                      /* last pass of libuv */
-    uint64_t run_ns;                       /* when a SIP or service ran last */
-    uint64_t idle_ns;                      /* since when nothing happened; 0: something did */
-    uint64_t sleep_ns;                     /* length of the next sleep */
-    uint64_t shared_ns;                    /* until then we share the core with somebody */
-    uint32_t yields_unused;                /* in a row: nobody else ran */
-    uint64_t content_frames;               /* in and out, that were more than a header */
-    bool running;
-    bool unsent;       /* frames wait for a driver */
-    uint32_t tx_count; /* frames pulled from the fabric in the last turn that looked */
-    bool tx_early;     /* this turn has sent before its end */
-    uint64_t turn_ns;  /* time of this turn */
-    bool tx_stuck;     /* a driver had no room in the last turn: spinning would not make any */
-    struct pump_stats stats;
-};
-
 static void on_said(void *arg);
 
 /* --- links --------------------------------------------------------------------------------------
  */
 
-static struct pump_link *link_by_number(struct pump *pump, uint32_t number)
+struct pump_link *pump__link_find(struct pump *pump, uint32_t number)
 {
     for (uint32_t i = 0; i < pump->link_count; i++) {
         if (pump->links[i]->number == number) {
@@ -76,32 +31,6 @@ static struct pump_link *link_by_number(struct pump *pump, uint32_t number)
         }
     }
     return NULL;
-}
-
-/* Locks. The time is not before what other workers have told the fabric. */
-static uint64_t pump_lock(struct pump *pump, uint64_t now_ns)
-{
-    nk_lock(pump->kernel);
-    return pump->queues == NULL ? now_ns : queues_now(nk_kernel_fabric(pump->kernel), now_ns);
-}
-
-static void peer_forget(struct pump *pump, uint16_t node_id)
-{
-    struct pump_link *l = pump->peer_links[node_id];
-
-    if (l != NULL) {
-        if (pump->queues != NULL) {
-            nk_lock(pump->kernel);
-            (void)queues_peer(pump->queues, node_id, NULL);
-            nk_unlock(pump->kernel);
-        }
-        l->link.ops->peer_remove(&l->link, node_id);
-        assert(l->peer_count > 0);
-        l->peer_count--;
-        pump->peer_links[node_id] = NULL;
-        assert(pump->peer_count > 0);
-        pump->peer_count--;
-    }
 }
 
 /* What was received goes back to the driver: late, because an answer may be on its way first. */
@@ -133,15 +62,11 @@ static void link_gather(struct pump *pump, struct pump_link *l)
     }
 }
 
-static void link_close(struct pump *pump, struct pump_link *l)
+void pump__link_close(struct pump *pump, struct pump_link *l)
 {
     uint32_t at = 0;
 
-    for (uint32_t id = 1; id < FAB_NODES_MAX; id++) {
-        if (pump->peer_links[id] == l) {
-            peer_forget(pump, (uint16_t)id);
-        }
-    }
+    pump__peers_forget(pump, l);
     link_gather(pump, l);
     frames_give_back(pump);
     line_fini(&l->line);
@@ -215,7 +140,7 @@ static sf_status link_make(struct pump *pump, uint32_t number, const char *drive
 sf_status pump_link_open(struct pump *pump, uint32_t number, const char *driver,
                          const struct link_config *config, char *text, size_t text_capacity)
 {
-    struct pump_link *l = link_by_number(pump, number);
+    struct pump_link *l = pump__link_find(pump, number);
 
     if (number == 0 || number > UINT16_MAX || strlen(config->device) > PUMP_DEVICE_BYTES_MAX) {
         snprintf(text, text_capacity, "link number or device name out of range");
@@ -225,7 +150,7 @@ sf_status pump_link_open(struct pump *pump, uint32_t number, const char *driver,
         if (link_same(l, driver, config)) {
             return SF_OK;
         }
-        link_close(pump, l);
+        pump__link_close(pump, l);
     }
     if (pump->link_count == PUMP_LINKS_MAX) {
         snprintf(text, text_capacity, "there are %u links already", PUMP_LINKS_MAX);
@@ -261,102 +186,6 @@ void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pum
     }
 }
 
-/* --- peers --------------------------------------------------------------------------------------
- */
-
-sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
-                        const struct fab_peer *session, uint32_t link_number, char *text,
-                        size_t text_capacity)
-{
-    struct pump_link *l = link_by_number(pump, link_number);
-    struct fab_peer named = *session;
-    uint64_t now_ns;
-    sf_status st;
-
-    assert(peer->node_id == session->node_id);
-    assert(peer->node_id > 0 && peer->node_id < FAB_NODES_MAX);
-    if (l == NULL || pump->kernel == NULL) {
-        snprintf(text, text_capacity, "there is no link %u on this node", link_number);
-        return SF_NOTFOUND;
-    }
-    if (pump->peer_links[peer->node_id] != l) {
-        peer_forget(pump, peer->node_id);
-        if (!l->caps.many_peers && l->peer_count > 0) {
-            snprintf(text, text_capacity, "link %u goes to node %u already", link_number, l->peer);
-            return SF_EXISTS;
-        }
-    }
-    st = l->link.ops->peer_add(&l->link, peer);
-    if (st != SF_OK && st != SF_EXISTS) {
-        snprintf(text, text_capacity, "link %u does not take node %u: %s", link_number,
-                 peer->node_id, sf_status_text(st));
-        return st;
-    }
-    if (pump->peer_links[peer->node_id] == NULL) {
-        pump->peer_links[peer->node_id] = l;
-        l->peer_count++;
-        pump->peer_count++;
-    }
-    l->peer = peer->node_id;
-    named.mtu_bytes = l->caps.mtu_bytes < FAB_MTU_BYTES_MAX ? l->caps.mtu_bytes : FAB_MTU_BYTES_MAX;
-    named.steady = !l->caps.many_peers;
-    now_ns = pump_lock(pump, node_now_ns());
-    named.lane = pump->queues == NULL ? 0 : queues_peer(pump->queues, peer->node_id, l->spread);
-    st = fab_peer_add(nk_kernel_fabric(pump->kernel), &named, now_ns);
-    nk_unlock(pump->kernel);
-    if (st != SF_OK && st != SF_EXISTS) {
-        snprintf(text, text_capacity, "the fabric does not take node %u: %s", peer->node_id,
-                 sf_status_text(st));
-        peer_forget(pump, peer->node_id);
-        return st;
-    }
-    return SF_OK;
-}
-
-sf_status pump_peer_endpoint_get(struct pump *pump, uint16_t node_id,
-                                 struct link_endpoint *out_endpoint)
-{
-    struct pump_link *l = node_id < FAB_NODES_MAX ? pump->peer_links[node_id] : NULL;
-
-    if (l == NULL) {
-        return SF_NOTFOUND;
-    }
-    return l->link.ops->endpoint_get != NULL
-               ? l->link.ops->endpoint_get(&l->link, node_id, out_endpoint)
-               : SF_UNSUPPORTED;
-}
-
-sf_status pump_peer_endpoint_set(struct pump *pump, uint16_t node_id,
-                                 const struct link_endpoint *its)
-{
-    struct pump_link *l = node_id < FAB_NODES_MAX ? pump->peer_links[node_id] : NULL;
-
-    if (l == NULL) {
-        return SF_NOTFOUND;
-    }
-    return l->link.ops->endpoint_set != NULL ? l->link.ops->endpoint_set(&l->link, node_id, its)
-                                             : SF_UNSUPPORTED;
-}
-
-void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause)
-{
-    struct pump_link *l;
-
-    if (node_id == 0 || node_id >= FAB_NODES_MAX) {
-        return;
-    }
-    if (pump->kernel != NULL) {
-        nk_lock(pump->kernel);
-        fab_peer_remove(nk_kernel_fabric(pump->kernel), node_id, cause);
-        nk_unlock(pump->kernel);
-    }
-    l = pump->peer_links[node_id];
-    peer_forget(pump, node_id);
-    if (l != NULL && !l->caps.many_peers && l->peer_count == 0) {
-        link_close(pump, l);
-    }
-}
-
 /* Whoever cannot have help does it alone. */
 static void kernel_spread(struct pump *pump)
 {
@@ -378,12 +207,12 @@ static void kernel_spread(struct pump *pump)
 void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel)
 {
     for (uint32_t id = 1; id < FAB_NODES_MAX; id++) {
-        peer_forget(pump, (uint16_t)id);
+        pump__peer_forget(pump, (uint16_t)id);
     }
     for (uint32_t i = pump->link_count; i > 0; i--) {
         link_gather(pump, pump->links[i - 1]);
         if (kernel == NULL && !pump->links[i - 1]->caps.many_peers) {
-            link_close(pump, pump->links[i - 1]);
+            pump__link_close(pump, pump->links[i - 1]);
         }
     }
     if (pump->kernel != NULL) {
@@ -398,22 +227,6 @@ void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel)
     }
 }
 
-const char *pump_peer_driver(const struct pump *pump, uint16_t node_id)
-{
-    const struct pump_link *l = node_id < FAB_NODES_MAX ? pump->peer_links[node_id] : NULL;
-    return l != NULL ? l->driver : "";
-}
-
-uint16_t pump_peer_next(const struct pump *pump, uint16_t node_id)
-{
-    for (uint32_t id = node_id + 1u; id < FAB_NODES_MAX; id++) {
-        if (pump->peer_links[id] != NULL) {
-            return (uint16_t)id;
-        }
-    }
-    return 0;
-}
-
 /* --- frames -------------------------------------------------------------------------------------
  */
 
@@ -425,19 +238,19 @@ static void frames_take(struct pump *pump, uint64_t now_ns)
     const struct link_frame *frames = pump->received;
     const struct pump_link *l = pump->received_on;
 
-    now_ns = pump_lock(pump, now_ns);
+    now_ns = pump__lock(pump, now_ns);
     for (uint16_t i = 0; i < pump->received_count; i++) {
         uint16_t peer = frames[i].peer;
 
         pump->content_frames += fab_frame_has_records(frames[i].data, frames[i].length);
-        if (peer > 0 && peer < FAB_NODES_MAX && pump->peer_links[peer] == l) {
+        if (peer > 0 && peer < FAB_NODES_MAX && pump__peer_heard(pump, peer, l, now_ns)) {
             fab_rx(fabric, peer, frames[i].data, frames[i].length, now_ns);
         } else {
             pump->stats.rx_dropped++;
         }
         if (i % LOCK_FRAMES == LOCK_FRAMES - 1) { /* other workers wait for the lock */
             nk_unlock(pump->kernel);
-            now_ns = pump_lock(pump, now_ns);
+            now_ns = pump__lock(pump, now_ns);
         }
     }
     nk_unlock(pump->kernel);
@@ -527,7 +340,7 @@ static bool pump_tx(struct pump *pump, uint64_t now_ns)
     if (!fab_tx_waits(fabric) && !pump->unsent) {
         return false;
     }
-    now_ns = pump_lock(pump, now_ns);
+    now_ns = pump__lock(pump, now_ns);
     while (count + stuck < TX_FRAMES_TURN && stuck <= pump->peer_count) {
         uint16_t peer = fab_tx_pending(fabric);
 
@@ -597,7 +410,7 @@ static uint64_t pump_tick(struct pump *pump, uint64_t now_ns)
 {
     uint64_t next_ns;
 
-    now_ns = pump_lock(pump, now_ns);
+    now_ns = pump__lock(pump, now_ns);
     next_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
     nk_unlock(pump->kernel);
     return next_ns;
@@ -614,6 +427,9 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
     /* While nothing happens, most of the time is spent looking for the frame that ends that. */
     for (uint32_t i = 0; !any && pump->idle_ns != 0 && i < IDLE_POLLS; i++) {
         any = pump_rx(pump, now_ns);
+    }
+    if (pump->pair_count > 0 && now_ns >= pump->ways_next_ns) {
+        pump__ways_look(pump, now_ns);
     }
     if (pump->kernel != NULL) {
         if ((any || nk_next_deadline(pump->kernel) <= now_ns) &&
@@ -890,7 +706,7 @@ void pump_destroy(struct pump *pump)
     }
     pump_set_kernel(pump, NULL);
     while (pump->link_count > 0) {
-        link_close(pump, pump->links[pump->link_count - 1]);
+        pump__link_close(pump, pump->links[pump->link_count - 1]);
     }
     free(pump);
 }

@@ -80,13 +80,23 @@ SF_MUST_CHECK sf_status pump_link_open(struct pump *pump, uint32_t number, const
                                        const struct link_config *config, char *text,
                                        size_t text_capacity);
 
+/* Where a node is reached by a link of ours. */
+struct pump_way {
+    uint32_t link; /* its number */
+    struct link_peer peer;
+};
+#define PUMP_WAYS_MAX 2u
+#define PUMP_WAYS_NS 1000000u
+
 /*
- * Lets the fabric talk to a node over a link: `peer` is where it is, `session` who it is (its
- * mtu_bytes is the link's, whatever it says). OK also if there is a session with that epoch
- * already; it then moves to that link. NOTFOUND: no link of that number, or no kernel.
+ * Lets the fabric talk to a node over a link, or over two of which the second is the spare (way.h):
+ * ways say where it is, `session` who it is (its mtu_bytes is what fits both links, whatever it
+ * says). OK also if there is a session with that epoch already; it then moves to these links.
+ * NOTFOUND: no link of that number, or no kernel. BADARG: a link is its own spare, or its queues
+ * are other workers'.
  */
-SF_MUST_CHECK sf_status pump_peer_add(struct pump *pump, const struct link_peer *peer,
-                                      const struct fab_peer *session, uint32_t link_number,
+SF_MUST_CHECK sf_status pump_peer_add(struct pump *pump, const struct pump_way ways[],
+                                      uint32_t way_count, const struct fab_peer *session,
                                       char *text, size_t text_capacity);
 /* As link_ops.endpoint_get and endpoint_set. NOTFOUND: no peer. UNSUPPORTED: its link has none. */
 SF_MUST_CHECK sf_status pump_peer_endpoint_get(struct pump *pump, uint16_t node_id,
@@ -113,7 +123,10 @@ struct pump_link_info {
 /* Calls visit for each open link. */
 void pump_link_walk(struct pump *pump, void (*visit)(void *arg, const struct pump_link_info *info),
                     void *arg);
-/* Driver a peer is reached by, or "" if it is no peer. Static or valid until the link closes. */
+/* Whether it is sent to over the spare at the moment. */
+bool pump_peer_on_spare(const struct pump *pump, uint16_t node_id);
+/* Driver a peer is reached by at the moment, or "" if it is no peer. Static or valid until the link
+ * closes. */
 const char *pump_peer_driver(const struct pump *pump, uint16_t node_id);
 /* Next peer after node_id (0: the first); 0: no more. */
 uint16_t pump_peer_next(const struct pump *pump, uint16_t node_id);

@@ -227,15 +227,16 @@ static bool nic_take(const uint8_t mac0[6], uint32_t number, struct nic *out_nic
 /* --- soft-RoCE -----------------------------------------------------------------------------------
  */
 
-/* Any of this machine. */
+/* The first of this machine, by name. */
 static bool rdma_device_find(char out_name[LINKS_DEVICE_BYTES_MAX + 1])
 {
     DIR *folder = opendir(RDMA_CLASS);
     struct dirent *entry;
     bool found = false;
 
-    while (folder != NULL && !found && (entry = readdir(folder)) != NULL) {
-        if (entry->d_name[0] != '.' && strlen(entry->d_name) <= LINKS_DEVICE_BYTES_MAX) {
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] != '.' && strlen(entry->d_name) <= LINKS_DEVICE_BYTES_MAX &&
+            (!found || strcmp(entry->d_name, out_name) < 0)) {
             memcpy(out_name, entry->d_name, strlen(entry->d_name) + 1);
             found = true;
         }

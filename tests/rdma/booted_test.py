@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 30
 SWAP_SECONDS_MAX = 90
 BLOCKS = 1000
 BLOCKS_MIXED = 200  # of each of three pairs at once; frames of DPDK are small
-BLOCKS_CUT = 600
+BLOCKS_CUT = 400
 PAGES = 20
 
 

@@ -31,7 +31,10 @@ static void on_sent(struct rdma_port *port, struct rdma_peer *peer, uint32_t num
     uint32_t count = ((number - peer->tail) & NUMBER_MASK) + 1;
 
     peer->proof_ns = port->verbs->now_ns();
-    peer->proven = true;
+    if (!peer->proven) {
+        peer->proven = true;
+        rdma__carrier(port);
+    }
     if (peer->signalled > 0) {
         peer->signalled--;
     }

@@ -40,7 +40,7 @@ void rdma__carrier(struct rdma_port *port)
     bool up = false;
 
     for (uint32_t i = 0; i < RDMA_PEERS_MAX && !up; i++) {
-        up = port->peers[i].state == RDMA_PEER_UP;
+        up = port->peers[i].state == RDMA_PEER_UP && port->peers[i].proven;
     }
     up = up && port->active && !port->gone && !port->closed;
     port->stats.up_events += up && !port->up;

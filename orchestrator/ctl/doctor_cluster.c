@@ -15,12 +15,62 @@
 #define NODES_SHOWN_MAX 16u /* of which the links are said one by one */
 #define SETTLE_MS 5000u     /* until links are up and heart-beats have told who hears whom */
 
-static const Sf__Control__LinkInfo *link_to(const Sf__Control__NodeInfo *node,
-                                            const Sf__Control__NodeInfo *peer)
+/* How a node reaches another one; NULL: fabricd does not say. */
+static const Sf__Control__NodePeer *way_to(const Sf__Control__NodeInfo *node,
+                                           const Sf__Control__NodeInfo *peer)
 {
+    size_t index;
+
+    for (index = 0; index < node->n_peers; index++) {
+        if (strcmp(node->peers[index]->name, peer->name) == 0) {
+            return node->peers[index];
+        }
+    }
+    return NULL;
+}
+
+/* NULL: there is none of that number. */
+static const Sf__Control__LinkInfo *link_numbered(const Sf__Control__NodeInfo *node,
+                                                  uint32_t number)
+{
+    return number >= 1 && number <= node->n_links ? node->links[number - 1] : NULL;
+}
+
+/* The session as either of the two sees it; NULL if nobody told. */
+static const Sf__Control__SessionInfo *session_of(const Sf__Control__EdgeList *sessions,
+                                                  const Sf__Control__NodeInfo *one,
+                                                  const Sf__Control__NodeInfo *two)
+{
+    size_t index;
+
+    for (index = 0; sessions != NULL && index < sessions->n_sessions; index++) {
+        const Sf__Control__SessionInfo *session = sessions->sessions[index];
+
+        if ((session->node == one->node_id && session->peer == two->node_id) ||
+            (session->node == two->node_id && session->peer == one->node_id)) {
+            return session;
+        }
+    }
+    return NULL;
+}
+
+/* The link that carries what a node says to another one; the spare, if driver is that one's. */
+static const Sf__Control__LinkInfo *link_to(const Sf__Control__NodeInfo *node,
+                                            const Sf__Control__NodeInfo *peer, const char *driver)
+{
+    const Sf__Control__NodePeer *way = way_to(node, peer);
     const Sf__Control__LinkInfo *shared = NULL;
     size_t index;
 
+    if (way != NULL && way->link != 0) {
+        const Sf__Control__LinkInfo *first = link_numbered(node, way->link);
+        const Sf__Control__LinkInfo *spare = link_numbered(node, way->spare);
+
+        return spare != NULL && first != NULL && strcmp(spare->driver, driver) == 0 &&
+                       strcmp(first->driver, driver) != 0
+                   ? spare
+                   : first;
+    }
     for (index = 0; index < node->n_links; index++) {
         const Sf__Control__LinkInfo *link = node->links[index];
         if (link->peer_node == peer->node_id) {
@@ -58,29 +108,37 @@ static void say_silent(struct doctor *doctor, const char *name, const Sf__Contro
     }
 }
 
-/* "" if nobody told: a node that does not answer, an older fabricd. */
-static const char *sealed_text(const Sf__Control__EdgeList *sessions,
-                               const Sf__Control__NodeInfo *one, const Sf__Control__NodeInfo *two)
+/* A pair that works, and over what. */
+static void say_good(struct doctor *doctor, const char *name, const Sf__Control__NodeInfo *one,
+                     const Sf__Control__NodeInfo *two, const Sf__Control__LinkInfo *link,
+                     const Sf__Control__SessionInfo *session, const char *sealed)
 {
-    size_t index;
+    /* Frames fit the spare as well. */
+    uint32_t mtu = session != NULL && session->mtu_bytes > 0 && session->mtu_bytes < link->mtu_bytes
+                       ? session->mtu_bytes
+                       : link->mtu_bytes;
+    const Sf__Control__NodePeer *way = way_to(one, two);
+    const Sf__Control__LinkInfo *first = way != NULL ? link_numbered(one, way->link) : NULL;
 
-    for (index = 0; sessions != NULL && index < sessions->n_sessions; index++) {
-        const Sf__Control__SessionInfo *session = sessions->sessions[index];
-
-        if ((session->node == one->node_id && session->peer == two->node_id) ||
-            (session->node == two->node_id && session->peer == one->node_id)) {
-            return session->sealed ? ", sealed" : ", not sealed";
-        }
+    if (first != NULL && link != first) {
+        doctor_say(doctor, DOCTOR_WARN, name,
+                   "%s %s, %" PRIu32 " bytes a frame%s, which is the spare: nothing passes by %s",
+                   link->driver, link->device, mtu, sealed, first->driver);
+        doctor_fix(doctor, "fabricctl logs node/%s --tail 20", one->name);
+    } else {
+        doctor_say(doctor, DOCTOR_OK, name, "%s %s, %" PRIu32 " bytes a frame%s", link->driver,
+                   link->device, mtu, sealed);
     }
-    return "";
 }
 
 static void say_pair(struct doctor *doctor, const Sf__Control__NodeInfo *one,
                      const Sf__Control__NodeInfo *two, const Sf__Control__EdgeList *sessions)
 {
-    const Sf__Control__LinkInfo *left = link_to(one, two);
-    const Sf__Control__LinkInfo *right = link_to(two, one);
-    const char *sealed = sealed_text(sessions, one, two);
+    const Sf__Control__SessionInfo *session = session_of(sessions, one, two);
+    const char *driver = session != NULL ? session->driver : "";
+    const Sf__Control__LinkInfo *left = link_to(one, two, driver);
+    const Sf__Control__LinkInfo *right = link_to(two, one, driver);
+    const char *sealed = session == NULL ? "" : session->sealed ? ", sealed" : ", not sealed";
     char name[48];
 
     snprintf(name, sizeof(name), "pair %.20s %.20s", one->name, two->name);
@@ -109,9 +167,22 @@ static void say_pair(struct doctor *doctor, const Sf__Control__NodeInfo *one,
                    left->driver, left->device, left->mtu_bytes, sealed);
         doctor_fix(doctor, "fabricctl doctor --driver memif");
     } else {
-        doctor_say(doctor, DOCTOR_OK, name, "%s %s, %" PRIu32 " bytes a frame%s", left->driver,
-                   left->device, left->mtu_bytes, sealed);
+        say_good(doctor, name, one, two, left, session, sealed);
     }
+}
+
+/* Whether fabricd says of all its peers how they are reached, and of none by that link. */
+static bool link_unused(const Sf__Control__NodeInfo *node, uint32_t number)
+{
+    size_t index;
+
+    for (index = 0; index < node->n_peers; index++) {
+        if (node->peers[index]->link == number || node->peers[index]->spare == number ||
+            node->peers[index]->link == 0) {
+            return false;
+        }
+    }
+    return node->n_peers > 0;
 }
 
 /* Links for many peers, which a node brought; those of two nodes are said with their pair. */
@@ -126,6 +197,11 @@ static void say_links(struct doctor *doctor, const Sf__Control__NodeInfo *node)
             continue;
         }
         snprintf(name, sizeof(name), "link %.20s %.20s", node->name, link->device);
+        if (link_unused(node, (uint32_t)index + 1)) {
+            doctor_say(doctor, DOCTOR_OK, name, "%s, %" PRIu32 " bytes a frame, no node needs it",
+                       link->driver, link->mtu_bytes);
+            continue;
+        }
         doctor_say(doctor, link->up ? DOCTOR_OK : DOCTOR_WARN, name,
                    "%s, %" PRIu32 " bytes a frame, %s", link->driver, link->mtu_bytes,
                    link->up ? "up" : "down: nothing gets through");

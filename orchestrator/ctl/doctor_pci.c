@@ -633,7 +633,6 @@ void doctor_check_rdma(struct doctor *doctor, const char *name)
     for (index = 0; index < devices.count; index++) {
         doctor_add(&text, "%s%s", index > 0 ? ", " : "", devices.names[index]);
     }
-    doctor_say(doctor, DOCTOR_OK, name, "%s; no link driver uses RDMA",
-               devices.count > 0 ? text.bytes : "no devices");
+    doctor_say(doctor, DOCTOR_OK, name, "%s", devices.count > 0 ? text.bytes : "no devices");
     doctor_list_fini(&devices);
 }

@@ -3,6 +3,7 @@
 
 void way_heard(struct way *way, bool on_spare, uint64_t now_ns)
 {
+    way->heard_ns = now_ns;
     if (!on_spare) {
         way->may_follow = true;
         way->follow_until_ns = 0;
@@ -14,9 +15,11 @@ void way_heard(struct way *way, bool on_spare, uint64_t now_ns)
 
 bool way_takes_spare(struct way *way, bool first_up, bool spare_up, uint64_t now_ns)
 {
+    bool silent = way->heard_ns != 0 && now_ns > way->heard_ns + WAY_SILENT_NS;
+
     if (!first_up) {
         way->may_follow = false;
         way->follow_until_ns = 0;
     }
-    return spare_up && (!first_up || now_ns < way->follow_until_ns);
+    return spare_up && (!first_up || silent || now_ns < way->follow_until_ns);
 }

@@ -10,7 +10,8 @@
  * into nothing for that time; so who gets a frame on the spare, having had one on the first link
  * since that came up, follows for WAY_FOLLOW_NS, in which its own driver must have noticed. Only
  * once: else two whose first link is well would follow each other for ever. A frame on the first
- * link ends it.
+ * link ends it. Nor is the driver waited for while nothing at all comes from a peer that sends
+ * heart-beats: after WAY_SILENT_NS frames go over the spare, until one comes.
  *
  * Threads: pure. Units: nanoseconds of any one clock.
  */
@@ -21,9 +22,12 @@
 #include <stdint.h>
 
 #define WAY_FOLLOW_NS 4000000000u /* devices may take 3.8 s to tell that a peer does not answer */
+/* Three heart-beats (fab_options.heartbeat_ns), and much less than until the peer is lost. */
+#define WAY_SILENT_NS 600000000u
 
 /* Zeroed: nothing has been heard. */
 struct way {
+    uint64_t heard_ns; /* when a frame came last; 0: never */
     uint64_t follow_until_ns;
     bool may_follow; /* a frame has come on the first link, and none on the spare since */
 };

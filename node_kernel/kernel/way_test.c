@@ -57,6 +57,25 @@ static void a_link_that_comes_up_is_taken_at_once(void **state)
     assert_false(way_takes_spare(&way, true, true, 1005 * MS));
 }
 
+/* Both see nothing of the other before their drivers do; then each hears the other on the spare,
+ * and stays there. */
+static void silence_is_not_waited_out(void **state)
+{
+    struct way way = {.may_follow = false};
+
+    (void)state;
+    assert_false(way_takes_spare(&way, true, true, 9000 * MS)); /* the peer has never been heard */
+    way_heard(&way, false, 10000 * MS);
+    assert_false(way_takes_spare(&way, true, true, 10600 * MS));
+    assert_true(way_takes_spare(&way, true, true, 10601 * MS));
+    assert_false(way_takes_spare(&way, true, false, 10601 * MS));
+    way_heard(&way, true, 10700 * MS);
+    assert_true(way_takes_spare(&way, true, true, 10701 * MS));
+    assert_true(way_takes_spare(&way, false, true, 10900 * MS)); /* the driver has noticed */
+    way_heard(&way, false, 20000 * MS);
+    assert_false(way_takes_spare(&way, true, true, 20001 * MS));
+}
+
 /* Two sides that both have been on the spare, and whose first link is well again: they talk all the
  * time, each frame arrives at once, and they come back to it. */
 static void two_that_follow_each_other_come_back(void **state)
@@ -80,6 +99,7 @@ int main(void)
         cmocka_unit_test(the_first_is_taken_while_it_is_up),
         cmocka_unit_test(who_hears_the_spare_follows_once),
         cmocka_unit_test(a_link_that_comes_up_is_taken_at_once),
+        cmocka_unit_test(silence_is_not_waited_out),
         cmocka_unit_test(two_that_follow_each_other_come_back),
     };
     return cmocka_run_group_tests_name("way", tests, NULL, NULL);

@@ -23,10 +23,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from staging import BUILD, SOURCE, expect
 
 PATIENCE_SECONDS = 30
-SWAP_SECONDS_MAX = 90
+SWAP_SECONDS_MAX = 120
 BLOCKS = 1000
 BLOCKS_MIXED = 200  # of each of three pairs at once; frames of DPDK are small
-BLOCKS_CUT = 400
+BLOCKS_CUT = 300
 PAGES = 20
 
 
@@ -124,7 +124,9 @@ class Place:
     def ended(self, names):
         states = {sip["name"]: (sip["state"], sip["exit_code"]) for sip in self.get("sips")}
         wrong = {name: states[name] for name in names if states[name] != ("exited", 0) and states[name][0] != "running"}
-        expect(not wrong, f"{wrong}: {[self.ctl('logs', name) for name in wrong]}")
+        if wrong:
+            nodes = "".join(f"{name}:\n{self.ctl('logs', f'node/{name}')}" for name in ("node1", "node2"))
+            raise AssertionError(f"{wrong}: {[self.ctl('logs', name) for name in wrong]}\n{nodes}")
         return all(states[name][0] == "exited" for name in names)
 
     def swapped(self, count, suffixes):

@@ -20,6 +20,7 @@
  * that every so many milliseconds on stderr. --pairs: so many SIPs on each node, each on the next
  * worker, and each client with a server of its own. --queues: of the link. --cut: node 2 removes
  * the other node and the link after so many milliseconds, in the middle of all, and both end well.
+ * With driver rdma both addresses are needed: nodes tell each other their queue pairs over TCP.
  */
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -33,6 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench_endpoints.h"
 #include "link/dpdk.h"
 #include "log.h"
 #include "nk.h"
@@ -295,6 +297,12 @@ static void link_open(void)
     }
 }
 
+/* With RDMA. */
+static bool endpoints_wanted(void)
+{
+    return link_driver_find(bench.driver)->endpoint_get != NULL;
+}
+
 /* Turns until the other node is heard. */
 static void peer_wait(void)
 {
@@ -305,6 +313,10 @@ static void peer_wait(void)
         sf_status st;
 
         pump_turn(pump);
+        if (endpoints_wanted()) {
+            bench_endpoints_carry(pump, bench.node_id == 1, bench.us.ipv4, bench.peer.ipv4,
+                                  bench.peer.node_id);
+        }
         nk_lock(kernel);
         st = fab_peer_query(nk_kernel_fabric(kernel), bench.peer.node_id, &info);
         nk_unlock(kernel);
@@ -558,7 +570,7 @@ int main(int argc, char **argv)
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void)prctl(PR_SET_TIMERSLACK, 10000);
     core_set();
-    if (link_dpdk_start(&dpdk, &why) != SF_OK) {
+    if (strcmp(bench.driver, "rdma") != 0 && link_dpdk_start(&dpdk, &why) != SF_OK) {
         fail("DPDK does not start", why);
     }
     if (uv_loop_init(&loop) != 0 || pump_create(&loop, &pump) != SF_OK) {
@@ -585,6 +597,8 @@ int main(int argc, char **argv)
     pump_set_kernel(pump, NULL);
     nk_kernel_destroy(kernel);
     pump_destroy(pump);
-    link_dpdk_stop();
+    if (strcmp(bench.driver, "rdma") != 0) {
+        link_dpdk_stop();
+    }
     return answer;
 }

@@ -263,7 +263,7 @@ static int bulk(uint32_t count, uint32_t bytes)
         if (index < 0 || msg.args[0] != 2ull * marks[index]) {
             return 2;
         }
-        if (sent == count / 10) {
+        if (began == 0 && sent >= count / 10) {
             began = nk_clock_ns();
         }
         if (sent < count) {

@@ -8,6 +8,7 @@
 
 #include "endpoint.h"
 #include "queue.h"
+#include "reads.h"
 #include "session.h"
 
 struct tally {
@@ -135,6 +136,9 @@ static bool ep_check(const struct fab_ep *ep, struct tally *tally)
     if (fab__work_session(ep) != ep->queued_on) {
         return fail(tally, "an endpoint with something to send does not wait for its turn");
     }
+    if (ep->referring && (!ep->sending || ep->send_offset != 0 || ep->place != FAB__REMOTE)) {
+        return fail(tally, "an endpoint waits for a block to be read that it is not sending");
+    }
     tally->waiting += ep->queued_on != NULL;
     return queue_check(ep, &ep->in, ep->assembling ? 1 : 0, tally) &&
            queue_check(ep, &ep->out, 0, tally) && states_check(ep, tally) && place_check(ep, tally);
@@ -232,6 +236,9 @@ sf_status fab_audit(struct fab_node *node, const char **out_text)
     }
     for (uint32_t i = 0; i < node->session_count && ok; i++) {
         ok = session_check(node->sessions[node->session_ids[i]], &waiting, &tally);
+    }
+    if (ok && fab__reads_check(node) != NULL) {
+        ok = fail(&tally, fab__reads_check(node));
     }
     if (ok && waiting != tally.waiting) {
         ok = fail(&tally, "an endpoint waits in no session's ring");

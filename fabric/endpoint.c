@@ -8,6 +8,7 @@
 #include "meter.h"
 #include "plant.h"
 #include "queue.h"
+#include "reads.h"
 #include "session.h"
 
 _Static_assert(sizeof(struct fab_msg) == CT_MESSAGE_BYTES, "contractc bounds counts with it");
@@ -181,6 +182,9 @@ void fab__assembly_drop(struct fab_ep *ep, struct sf_cause cause)
 {
     if (ep->assembling) {
         const struct fab_msg *msg = fab__queue_at(&ep->in, ep->in.count);
+        if (ep->reading != 0) {
+            fab__read_leave(ep);
+        }
         ep->assembling = false;
         fab__msg_drop(ep->node, &ep->plans[msg->tag], msg, fab__ep_owner(ep), cause);
     }
@@ -195,8 +199,9 @@ static void out_drop(struct fab_ep *ep, struct sf_cause cause)
         union fab_arg *arg = &fab__queue_at(&ep->out, 0)->args[ep->send_arg];
         fab__window_free_block(session, arg->block, fab__ep_owner(ep));
         arg->block = NULL;
+        session->referring_count -= ep->referring;
     }
-    ep->sending = false;
+    ep->sending = ep->referring = ep->unread = false;
     fab__queue_drop(ep, &ep->out, cause);
 }
 

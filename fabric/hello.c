@@ -67,6 +67,7 @@ void fab__session_bind(struct fab__session *session, const struct fab__hello *he
     session->peer_number = hello->source_session;
     session->frame_bytes =
         hello->mtu_bytes < session->mtu_bytes ? hello->mtu_bytes : session->mtu_bytes;
+    session->refers = session->reads && (hello->flags & FAB__HELLO_READS) != 0;
 }
 
 static void caller_take(struct fab__session *session, const struct fab__hello *hello)
@@ -115,7 +116,7 @@ void fab__hello_take(struct fab__session *session, const uint8_t *bytes, uint32_
 
     if (!fab__hello_read(bytes, length, &hello) || !fab__hello_is_ours(session, &hello) ||
         sealed != ((hello.flags & FAB__HELLO_SEALED) != 0) ||
-        (!sealed && (length != FAB__HELLO_BYTES || hello.flags != 0))) {
+        (!sealed && (length != FAB__HELLO_BYTES || (hello.flags & FAB__HELLO_ANSWER) != 0))) {
         session->info.frames_rejected++;
     } else if (sealed) {
         fab__secure_hello_take(session, &hello, bytes, length, now_ns);
@@ -127,6 +128,7 @@ void fab__hello_take(struct fab__session *session, const uint8_t *bytes, uint32_
 struct fab__hello fab__hello_of(const struct fab__session *session)
 {
     return (struct fab__hello){
+        .flags = session->reads ? FAB__HELLO_READS : 0,
         .mtu_bytes = (uint16_t)session->mtu_bytes,
         .source_node = session->node->node_id,
         .target_node = session->peer_id,

@@ -16,7 +16,13 @@
 #include "meter.h"
 #include "move.h"
 #include "queue.h"
+#include "reads.h"
 #include "session.h"
+
+static bool body_ended(const struct fab__reader *body)
+{
+    return !body->failed && body->offset == body->length;
+}
 
 /* --- MSG ------------------------------------------------------------------------------------ */
 
@@ -288,6 +294,42 @@ static bool on_compact(struct fab__session *session, struct fab__reader *body)
     return true;
 }
 
+void fab__inbox_filled(struct fab__session *session, struct fab_ep *ep)
+{
+    fill_advance(session, ep, ep->fill_arg + 1u);
+}
+
+static bool on_refer(struct fab__session *session, struct fab__reader *body)
+{
+    uint64_t target = fab__read_u64(body);
+    uint64_t address = fab__read_u64(body);
+    uint32_t bytes = fab__read_u32(body);
+    const struct fab_msg *msg;
+    struct xh_block *block;
+    struct fab_ep *ep;
+    bool closed;
+
+    if (!body_ended(body) || !session->refers) {
+        return false;
+    }
+    ep = receiver_find(session, target, &closed);
+    if (ep == NULL) {
+        return closed;
+    }
+    if (!ep->assembling) {
+        fab__ep_violated(ep, CT_ILLEGAL);
+        return true;
+    }
+    msg = fab__queue_at(&ep->in, ep->in.count);
+    block = msg->args[ep->fill_arg].block;
+    if (ep->reading != 0 || ep->fill_offset != 0 || bytes != block->bytes) {
+        fab__ep_violated(ep, msg->tag);
+        return true;
+    }
+    fab__read_begin(session, ep, block, address);
+    return true;
+}
+
 static bool on_data(struct fab__session *session, struct fab__reader *body)
 {
     uint64_t target = fab__read_u64(body);
@@ -311,14 +353,14 @@ static bool on_data(struct fab__session *session, struct fab__reader *body)
     }
     msg = fab__queue_at(&ep->in, ep->in.count);
     block = msg->args[ep->fill_arg].block;
-    if (length > block->bytes - ep->fill_offset) {
+    if (ep->reading != 0 || length > block->bytes - ep->fill_offset) {
         fab__ep_violated(ep, msg->tag);
         return true;
     }
     memcpy(block->data + ep->fill_offset, bytes, length);
     ep->fill_offset += length;
     if (ep->fill_offset == block->bytes) {
-        fill_advance(session, ep, ep->fill_arg + 1u);
+        fab__inbox_filled(session, ep);
     }
     return true;
 }
@@ -390,11 +432,6 @@ static bool on_close(struct fab__session *session, struct fab__reader *body, uin
 
 /* --- records -------------------------------------------------------------------------------- */
 
-static bool body_ended(const struct fab__reader *body)
-{
-    return !body->failed && body->offset == body->length;
-}
-
 static bool on_arrived(struct fab__session *session, struct fab__reader *body)
 {
     uint64_t id = fab__read_u64(body);
@@ -435,6 +472,17 @@ static bool on_moved_ack(struct fab__session *session, struct fab__reader *body)
     return true;
 }
 
+static bool on_taken(struct fab__session *session, struct fab__reader *body, bool taken)
+{
+    uint64_t target = fab__read_u64(body);
+
+    if (!body_ended(body) || !session->refers) {
+        return false;
+    }
+    fab__outbox_taken(session, target, taken);
+    return true;
+}
+
 static bool record_take(struct fab__session *session, uint8_t type, uint8_t flags,
                         struct fab__reader *body)
 {
@@ -461,6 +509,11 @@ static bool record_take(struct fab__session *session, uint8_t type, uint8_t flag
         return on_peer_here(session, body);
     case FAB__RECORD_MOVED_ACK:
         return on_moved_ack(session, body);
+    case FAB__RECORD_REFER:
+        return on_refer(session, body);
+    case FAB__RECORD_TAKEN:
+    case FAB__RECORD_UNREAD:
+        return on_taken(session, body, type == FAB__RECORD_TAKEN);
     default:
         return false;
     }

@@ -9,6 +9,7 @@
 #include "endpoint.h"
 #include "export.h"
 #include "queue.h"
+#include "reads.h"
 #include "session.h"
 
 #define HEARTBEAT_NS_DEFAULT 200000000ull
@@ -97,6 +98,7 @@ void fab_node_destroy(struct fab_node *node)
     fab__sessions_fini(node);
     fab__contracts_fini(node);
     fab__exports_fini(node);
+    fab__reads_fini(node);
     free(node->eps);
     free(node->ep_buckets);
     sodium_memzero(node->secret_key, sizeof(node->secret_key));

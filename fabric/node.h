@@ -37,6 +37,7 @@
 
 struct fab__meter;
 struct fab__session;
+struct fab__read;
 
 enum fab__life {
     FAB__FREE = 0,
@@ -108,10 +109,13 @@ struct fab_ep {
     bool sending;
     uint8_t send_arg;
     uint32_t send_offset;
+    bool referring; /* the peer reads the block where it lies; nothing is sent until it has said */
+    bool unread;    /* it could not: this block goes in DATA records */
     /* The slot after the tail of `in` while a message's blocks arrive. */
     bool assembling;
     uint8_t fill_arg;
     uint32_t fill_offset;
+    uint32_t reading; /* place + 1 in the node's reads: the block is being read; 0: none is */
     uint8_t assembly_state;
 
     /* Lists. */
@@ -160,6 +164,8 @@ struct fab_node {
         struct fab__session *first;
         struct fab__session *last;
     } ready[FAB_LANES_MAX];
+    struct fab__read *reads; /* by place */
+    uint32_t read_capacity;
     struct fab__session *late; /* has an acknowledgement to be gone through; or NULL */
     uint64_t tick_ns;          /* nothing is due before; may be early */
     uint64_t now_ns;           /* as last told */

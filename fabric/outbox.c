@@ -22,6 +22,9 @@
 
 static bool has_work(const struct fab_ep *ep)
 {
+    if (ep->referring) {
+        return false;
+    }
     switch (ep->place) {
     case FAB__REMOTE:
         return ep->out.count != 0 || (ep->owes & (uint8_t)~FAB__OWES_MOVED) != 0 ||
@@ -178,6 +181,7 @@ static void send_advance(struct fab_ep *ep, const struct fab_plan *plan, struct 
 {
     ep->send_arg = next_block(plan, msg, from);
     ep->send_offset = 0;
+    ep->unread = false;
     ep->sending = ep->send_arg < plan->arg_count;
     if (!ep->sending) {
         fab__queue_pop(&ep->out);
@@ -289,6 +293,52 @@ static void tail_write(struct fab_ep *ep, struct fab__session *session, struct f
     writer->capacity = writer->length; /* nothing comes after it */
 }
 
+/* Says where the block lies; it stays in its message until the peer answers. */
+static bool refer_write(struct fab_ep *ep, struct fab__session *session,
+                        const struct xh_block *block, struct fab__writer *writer)
+{
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_REFER, 0);
+
+    fab__write_u64(writer, ep->peer_id);
+    fab__write_u64(writer, (uintptr_t)block->data);
+    fab__write_u32(writer, block->bytes);
+    if (!fab__record_end(writer, begin)) {
+        return false;
+    }
+    ep->referring = true;
+    session->referring_count++;
+    return true;
+}
+
+void fab__outbox_taken(struct fab__session *session, uint64_t target, bool taken)
+{
+    struct fab_ep *ep = fab__ep_first(session->node, target);
+    struct fab_msg *msg;
+    sf_status st;
+
+    while (ep != NULL && !(ep->referring && ep->peer_node == session->peer_id)) {
+        ep = fab__ep_next(ep);
+    }
+    if (ep == NULL) {
+        return; /* closed meanwhile */
+    }
+    ep->referring = false;
+    session->referring_count--;
+    if (taken) {
+        msg = fab__queue_at(&ep->out, 0);
+        st = xh_free(ep->node->heap, msg->args[ep->send_arg].block, fab__ep_owner(ep));
+        assert(st == SF_OK);
+        (void)st;
+        msg->args[ep->send_arg].block = NULL;
+        session->info.blocks_taken++;
+        send_advance(ep, &ep->plans[msg->tag], msg, ep->send_arg + 1u);
+    } else {
+        session->info.blocks_unread++;
+        ep->unread = true;
+    }
+    fab__schedule(ep);
+}
+
 static bool data_write(struct fab_ep *ep, struct fab__session *session, struct fab__sent *sent,
                        struct fab__writer *writer)
 {
@@ -299,6 +349,9 @@ static bool data_write(struct fab_ep *ep, struct fab__session *session, struct f
     uint32_t room = writer->capacity - writer->length;
     uint32_t length;
 
+    if (session->refers && !ep->unread && block->bytes >= session->read_bytes_min) {
+        return refer_write(ep, session, block, writer);
+    }
     if (room < FAB__DATA_HEADER_BYTES + (left < SEGMENT_BYTES_MIN ? left : SEGMENT_BYTES_MIN)) {
         return false;
     }

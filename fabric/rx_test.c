@@ -37,6 +37,8 @@ static uint32_t below(uint32_t bound)
 
 /* --- runs ----------------------------------------------------------------------------------- */
 
+static uint64_t reads; /* begun */
+
 static void run(uint64_t seed, uint64_t *lost)
 {
     print_message("# seed %llu\n", (unsigned long long)seed);
@@ -81,6 +83,7 @@ static void run(uint64_t seed, uint64_t *lost)
         victim_audit(&victim);
     }
     *lost += victim.lost_count;
+    reads += victim.reads_begun;
     victim_end(&victim);
 }
 
@@ -98,6 +101,8 @@ static void hostile_nodes_do_no_damage(void **state)
     }
     /* Broken sessions are ended, and not everything breaks a session. */
     assert_in_range(lost, SEEDS, (uint64_t)SEEDS * STEPS / 2);
+    print_message("# %llu blocks were read\n", (unsigned long long)reads);
+    assert_true(reads > SEEDS);
 }
 
 /* --- a traitor in a cell at work ------------------------------------------------------------ */

@@ -176,6 +176,8 @@ static sf_status session_create(struct fab_node *node, const struct fab_peer *pe
     session->mtu_bytes = session->frame_bytes = peer->mtu_bytes;
     session->number = (uint32_t)node->epoch << FAB__SESSION_EPOCH_SHIFT | ++*counter;
     session->steady = peer->steady;
+    session->reads = peer->reads && !peer->sealed;
+    session->read_bytes_min = peer->read_bytes_min;
     session->lane = peer->lane;
     session->rx_next = 1;
     session->begun_ns = now_ns;
@@ -262,6 +264,9 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause)
     node->peers[id].loss_count++;
     node->peers[id].loss_cause = cause;
     session_forget(session);
+    if (session->refers && node->events.revoke != NULL) {
+        node->events.revoke(node->events_arg, id);
+    }
     fab__window_fini(session); /* first: messages that are half sent have blocks in it */
     for (uint32_t i = 0; i < node->ep_used; i++) {
         ep_node_lost(&node->eps[i], id, cause);
@@ -280,6 +285,8 @@ static struct fab_peer peer_of(const struct fab__session *session)
         .epoch = session->peer_epoch,
         .mtu_bytes = session->mtu_bytes,
         .steady = session->steady,
+        .reads = session->reads,
+        .read_bytes_min = session->read_bytes_min,
         .lane = session->lane,
         .sealed = session->secure != NULL,
     };
@@ -342,6 +349,8 @@ static bool peer_is_same(const struct fab__session *session, const struct fab_pe
 
     return peer->epoch == known.epoch && peer->mtu_bytes == known.mtu_bytes &&
            peer->steady == known.steady && peer->sealed == known.sealed &&
+           (peer->reads && !peer->sealed) == known.reads &&
+           peer->read_bytes_min == known.read_bytes_min &&
            (!peer->sealed || memcmp(peer->key, known.key, sizeof(known.key)) == 0);
 }
 
@@ -352,7 +361,8 @@ sf_status fab_peer_add(struct fab_node *node, const struct fab_peer *peer, uint6
 
     if (peer->node_id == 0 || peer->node_id >= FAB_NODES_MAX || peer->node_id == node->node_id ||
         peer->epoch == 0 || peer->epoch > FAB__EPOCH_MAX || peer->mtu_bytes < FAB_MTU_BYTES_MIN ||
-        peer->mtu_bytes > FAB_MTU_BYTES_MAX || peer->lane >= FAB_LANES_MAX) {
+        peer->mtu_bytes > FAB_MTU_BYTES_MAX || peer->lane >= FAB_LANES_MAX ||
+        (peer->reads && peer->read_bytes_min == 0)) {
         return SF_BADARG;
     }
     session = node->sessions[peer->node_id];
@@ -410,7 +420,8 @@ sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
     }
     *out_info = session->info;
     out_info->rtt_ns = session->rtt_ns;
-    out_info->drained = in_flight_now(session) == 0 && fab__outbox_empty(session);
+    out_info->drained =
+        in_flight_now(session) == 0 && fab__outbox_empty(session) && session->referring_count == 0;
     out_info->mtu_bytes = session->frame_bytes;
     out_info->sealed = session->secure != NULL;
     out_info->cipher = session->secure == NULL ? "none" : cipher_name(session->secure->cipher);

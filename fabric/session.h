@@ -67,7 +67,7 @@ struct fab__held {
 
 /* A small record that answers another and belongs to no endpoint record of this node. */
 struct fab__reply {
-    uint8_t type; /* enum fab__record_type: CLOSE, ARRIVED, MOVED_ACK */
+    uint8_t type; /* enum fab__record_type: CLOSE, ARRIVED, MOVED_ACK, TAKEN, UNREAD */
     uint64_t target;
     struct sf_cause cause;
 };
@@ -91,14 +91,18 @@ struct fab__session {
     struct fab_node *node;
     uint16_t peer_id;
     uint16_t peer_epoch;
-    uint32_t mtu_bytes;   /* of the link on this side */
-    uint32_t frame_bytes; /* largest frame, agreed */
-    uint32_t number;      /* ours */
-    uint32_t peer_number; /* 0: not heard yet */
-    bool steady;          /* no congestion control */
-    bool open;            /* the peer knows our number: frames may go */
-    bool met;             /* a frame has come: this is the session that the peer uses */
-    bool broken;          /* the peer broke the protocol: to be ended */
+    uint32_t mtu_bytes; /* of the link on this side */
+    uint32_t read_bytes_min;
+    uint32_t frame_bytes;     /* largest frame, agreed */
+    uint32_t number;          /* ours */
+    uint32_t peer_number;     /* 0: not heard yet */
+    bool steady;              /* no congestion control */
+    bool reads;               /* we can read its memory, and it ours */
+    bool refers;              /* it says so, too */
+    uint32_t referring_count; /* endpoints that wait for the peer to read */
+    bool open;                /* the peer knows our number: frames may go */
+    bool met;                 /* a frame has come: this is the session that the peer uses */
+    bool broken;              /* the peer broke the protocol: to be ended */
     bool hello_due;
     bool ack_due;               /* at once */
     bool heartbeat_due;         /* a control frame, whatever there is to say */
@@ -318,7 +322,13 @@ bool fab__outbox_empty(const struct fab__session *session);
 /* Writes a new frame's payload, but for its tail, and says in sent what is in it. */
 void fab__outbox_write(struct fab__session *session, struct fab__sent *sent, uint8_t *payload);
 
+/* The peer has read the block that `target` refers to, or could not. */
+void fab__outbox_taken(struct fab__session *session, uint64_t target, bool taken);
+
 /* --- inbox.c: records that come in ---------------------------------------------------------- */
+
+/* The bytes of the block that ep's message waits for are all there. */
+void fab__inbox_filled(struct fab__session *session, struct fab_ep *ep);
 
 /* Takes the records of a frame that is in order. Sets session->broken if they make no sense. */
 void fab__inbox_take(struct fab__session *session, const uint8_t *bytes, uint32_t length);

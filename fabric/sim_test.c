@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whole cells from one seed: three nodes over a network that loses, duplicates and reorders a
- * tenth of the frames each, and in every other run, which is sealed, turns over a bit in some. Now
+ * tenth of the frames each, and in every other run, which is sealed, turns over a bit in some. In
+ * half of the others most blocks are read from where they are, and some of these reads fail. Now
  * and then a node does not look at its links for a while. Random holders talk over Work channels,
  * send their ends to each other over Carry channels, close them, and (by kind of run) close the
  * Carry channels too, boot a node again, or cut the way between two nodes for a while, both ways or
@@ -576,9 +577,11 @@ static void run(enum kind kind, uint64_t seed)
     sim.closures = closures;
     sim.doomed = kind == NODE_RESTARTS ? (uint16_t)(1 + seed % NODES) : 0;
     net_sealed = seed % 2 == 0;
+    net_read_bytes_min = seed % 4 == 1 ? 100 : 0;
     net_make(&sim.net, NODES, seed);
     sim.net.loss_percent = sim.net.duplicate_percent = sim.net.reorder_percent = 10;
     sim.net.damage_percent = net_sealed ? 5 : 0;
+    sim.net.read_fail_percent = 10;
     for (uint16_t a = 1; a <= NODES; a++) {
         fab(a)->events.opened = on_opened;
     }

@@ -92,6 +92,9 @@ static uint8_t tag_choose(void)
     return tag;
 }
 
+/* The first block of the last message. */
+static uint32_t announced;
+
 static void lie_msg(struct fab__writer *writer)
 {
     const struct ct_contract *table = topic_table();
@@ -103,6 +106,7 @@ static void lie_msg(struct fab__writer *writer)
         msg.kinds[i] = below(40) == 0 ? (uint8_t)below(CT_ARG_ENDPOINT + 1) : arg->kind;
         if (msg.kinds[i] == CT_ARG_BLOCK) {
             msg.args[i].block_bytes = below(10) == 0 ? below(1u << 30) : below(2000) / 4 * 4;
+            announced = announced == 0 ? msg.args[i].block_bytes : announced;
         } else if (msg.kinds[i] == CT_ARG_ENDPOINT) {
             msg.args[i].ep = (struct fab__wire_ep){
                 .id = below(10) == 0 ? 0 : some_id(),
@@ -171,6 +175,11 @@ static void lie_body(struct fab__writer *writer, uint32_t type, uint8_t flags)
         fab__write_u64(writer, target_id());
         fab__write_bytes(writer, zeros, 1 + below(sizeof(zeros)));
         break;
+    case FAB__RECORD_REFER:
+        fab__write_u64(writer, target_id());
+        fab__write_u64(writer, below(UINT32_MAX));
+        fab__write_u32(writer, below(10) != 0 ? announced : below(2000));
+        break;
     case FAB__RECORD_CLOSE:
     case FAB__RECORD_ARRIVED:
         fab__write_u64(writer, target_id());
@@ -192,10 +201,13 @@ static void lie_body(struct fab__writer *writer, uint32_t type, uint8_t flags)
 
 static void records_write(struct fab__writer *writer)
 {
-    uint32_t count = 1 + below(2);
+    uint32_t count = 1 + below(3);
 
+    announced = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t type = below(50) == 0 ? below(256) : 1 + below(FAB__RECORD_MOVED_ACK);
+        uint32_t type = announced != 0 && below(2) == 0 ? FAB__RECORD_REFER
+                        : below(50) == 0                ? below(256)
+                                                        : 1 + below(FAB__RECORD_UNREAD);
         bool may = type == FAB__RECORD_CLOSE || type == FAB__RECORD_MSG;
         uint8_t flags = may ? (uint8_t)below(2) : below(100) == 0 ? (uint8_t)below(256) : 0;
         uint32_t begin = fab__record_begin(writer, (enum fab__record_type)type, flags);
@@ -204,12 +216,39 @@ static void records_write(struct fab__writer *writer)
     }
 }
 
+/* A new channel, and a message on it with a block that is to be read, as an honest node does. */
+static void block_write(struct fab__writer *writer)
+{
+    uint64_t imp_id = fresh_id(liar), exp_id = fresh_id(liar);
+    struct fab__wire_msg msg = {
+        .target = exp_id, .tag = WORK_BYTES, .arg_count = 2, .kinds = {CT_ARG_BLOCK, CT_ARG_BLOCK}};
+    uint32_t begin = fab__record_begin(writer, FAB__RECORD_OPEN, 0);
+
+    fab__write_u64(writer, imp_id);
+    fab__write_u64(writer, exp_id);
+    fab__write_bytes(writer, test_work()->id, CT_ID_BYTES);
+    fab__write_bytes(writer, "work", 4);
+    (void)fab__record_end(writer, begin);
+    msg.args[0].block_bytes = 1 + below(3000);
+    begin = fab__record_begin(writer, FAB__RECORD_MSG, 0);
+    fab__wire_msg_write(writer, &msg);
+    (void)fab__record_end(writer, begin);
+    begin = fab__record_begin(writer, FAB__RECORD_REFER, 0);
+    fab__write_u64(writer, exp_id);
+    fab__write_u64(writer, below(UINT32_MAX));
+    fab__write_u32(writer, msg.args[0].block_bytes);
+    (void)fab__record_end(writer, begin);
+}
+
 void liar_records(void)
 {
     uint8_t bytes[2048];
     struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
 
     topic_choose();
+    if (below(20) == 0) {
+        block_write(&writer);
+    }
     records_write(&writer);
     victim_records(victim, liar, bytes, writer.length);
 }
@@ -284,7 +323,7 @@ static void hello_change(uint16_t from, struct fab__hello *hello)
 
     switch (below(10)) {
     case 0:
-        hello->flags = (uint8_t)below(4);
+        hello->flags = (uint8_t)below(6);
         break;
     case 1:
         hello->mtu_bytes = (uint16_t)below(UINT16_MAX);

@@ -15,6 +15,7 @@
 #define REORDER_NS 2000000u
 
 bool net_sealed;
+uint32_t net_read_bytes_min;
 
 uint64_t net_random(struct net *net)
 {
@@ -50,6 +51,84 @@ static void on_waiting(void *arg, uint32_t lane)
     node->waiting_count[lane]++;
 }
 
+static bool on_read(void *arg, uint16_t peer_id, uint64_t address, void *to, uint32_t bytes,
+                    uint64_t cookie)
+{
+    struct net_node *node = arg;
+    struct net *net = node->net;
+    struct net_read *read = &net->reads[net->read_count];
+
+    if (net->no_reads || net->read_count == NET_READS_MAX) {
+        return false;
+    }
+    *read = (struct net_read){
+        .due_ns =
+            net->now_ns + net_below(net, net->read_ns == 0 ? REORDER_NS : (uint32_t)net->read_ns),
+        .reader = node->id,
+        .peer = peer_id,
+        .permit = net->permits[peer_id][node->id],
+        .fails = net_below(net, 100) < net->read_fail_percent,
+        .from = (const uint8_t *)(uintptr_t)address,
+        .to = to,
+        .bytes = bytes,
+        .cookie = cookie,
+    };
+    memcpy(read->to, read->from, bytes / 2);
+    net->read_count++;
+    return true;
+}
+
+/* With the permit to read goes the way of frames, as queue pairs are: what is on it is lost. */
+static void permit_end(struct net *net, uint16_t id, uint16_t reader)
+{
+    net->permits[id][reader]++;
+    for (uint32_t i = 0; i < net->frame_count && net_read_bytes_min != 0; i++) {
+        struct net_frame *frame = &net->frames[i];
+        if (frame->from == id && frame->to == reader) {
+            frame->length = 0;
+        }
+    }
+}
+
+static void on_revoke(void *arg, uint16_t peer_id)
+{
+    struct net_node *node = arg;
+
+    permit_end(node->net, node->id, peer_id);
+}
+
+static void read_end(struct net *net, uint32_t index)
+{
+    struct net_read read = net->reads[index];
+    bool permitted = read.permit == net->permits[read.peer][read.reader];
+
+    net->reads[index] = net->reads[--net->read_count];
+    net->revoked += !permitted;
+    if (permitted && !read.fails) {
+        memcpy(read.to + read.bytes / 2, read.from + read.bytes / 2, read.bytes - read.bytes / 2);
+    }
+    fab_read_done(net->nodes[read.reader].fab, read.cookie, permitted && !read.fails, net->now_ns);
+}
+
+void net_reads_end(struct net *net, uint16_t reader)
+{
+    for (uint32_t i = net->read_count; i-- > 0;) {
+        if (net->reads[i].reader == reader) {
+            net->reads[i].fails = true;
+            read_end(net, i);
+        }
+    }
+}
+
+static void reads_deliver(struct net *net)
+{
+    for (uint32_t i = net->read_count; i-- > 0;) {
+        if (net->reads[i].due_ns <= net->now_ns) {
+            read_end(net, i);
+        }
+    }
+}
+
 /* Not of the net's own random numbers, so that a seed means the same sealed or not. */
 static void on_random(void *arg, uint8_t *bytes, uint32_t length)
 {
@@ -68,7 +147,11 @@ static void node_make(struct net *net, uint16_t id, uint16_t epoch)
     struct fab_options options = {
         .node_id = id,
         .epoch = epoch,
-        .events = {.opened = on_opened, .session_lost = on_session_lost, .waiting = on_waiting},
+        .events = {.opened = on_opened,
+                   .session_lost = on_session_lost,
+                   .read = on_read,
+                   .revoke = on_revoke,
+                   .waiting = on_waiting},
         .events_arg = node,
         .endpoint_count_max = 512,
     };
@@ -93,6 +176,10 @@ static void node_end(struct net_node *node)
 {
     struct xh_stats stats;
 
+    net_reads_end(node->net, node->id);
+    for (uint16_t id = 1; id <= NET_NODES_MAX; id++) {
+        permit_end(node->net, node->id, id); /* its memory is gone */
+    }
     fab_node_destroy(node->fab);
     xh_query(node->heap, &stats);
     assert_int_equal(stats.block_count, 0);
@@ -104,6 +191,9 @@ struct fab_peer net_peer(const struct net *net, uint16_t id)
     const struct net_node *node = &net->nodes[id];
     struct fab_peer peer = {
         .node_id = id, .epoch = node->epoch, .mtu_bytes = NET_MTU, .sealed = net_sealed};
+
+    peer.reads = net_read_bytes_min != 0;
+    peer.read_bytes_min = net_read_bytes_min;
 
     memcpy(peer.key, node->key, sizeof(peer.key));
     return peer;
@@ -216,6 +306,9 @@ static void frames_deliver(struct net *net)
 
     for (uint32_t i = 0; i < count; i++) {
         struct net_frame *frame = &net->frames[i];
+        if (frame->length == 0) {
+            continue;
+        }
         if (frame->due_ns <= net->now_ns && net->slow[frame->to] <= net->now_ns) {
             fab_rx(net->nodes[frame->to].fab, frame->from, frame->bytes, frame->length,
                    net->now_ns);
@@ -240,6 +333,7 @@ void net_run(struct net *net, uint64_t ns)
             }
         }
         net->now_ns += STEP_NS;
+        reads_deliver(net);
         frames_deliver(net);
     }
 }

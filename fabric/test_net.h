@@ -11,6 +11,7 @@
 
 #define NET_NODES_MAX 17u
 #define NET_FRAMES_MAX 4096u
+#define NET_READS_MAX 64u
 #define NET_MTU 1024u
 
 struct net;
@@ -41,6 +42,20 @@ struct net_frame {
 
 /* Sessions of the nets made from now on are sealed, or not. */
 extern bool net_sealed;
+/* Blocks from this size on are read; 0: the links cannot read. */
+extern uint32_t net_read_bytes_min;
+
+/* A read under way: half of the bytes are fetched when it begins, the rest at its end. */
+struct net_read {
+    uint64_t due_ns;
+    uint16_t reader, peer;
+    uint32_t permit; /* as the peer's was when it began */
+    bool fails;
+    const uint8_t *from;
+    uint8_t *to;
+    uint32_t bytes;
+    uint64_t cookie;
+};
 
 struct net {
     uint64_t now_ns;
@@ -52,7 +67,14 @@ struct net {
     uint32_t reorder_percent;
     bool cut[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* no frame passes from, to */
     uint64_t slow[NET_NODES_MAX + 1];               /* that node does not look at its link before */
-    uint32_t damage_percent;                        /* some bit of a frame is turned over */
+    uint32_t read_fail_percent;                     /* of reads, some way through */
+    bool no_reads;                                  /* none is taken */
+    uint64_t read_ns;                               /* a read takes up to so long; 0: REORDER_NS */
+    uint32_t permits[NET_NODES_MAX + 1][NET_NODES_MAX + 1]; /* peer, reader: changes at a revoke */
+    uint32_t revoked;                                       /* reads that ended by that */
+    uint32_t read_count;
+    struct net_read reads[NET_READS_MAX];
+    uint32_t damage_percent; /* some bit of a frame is turned over */
     /* May change a frame on its way; answers its length. NULL: none does. */
     uint32_t (*tamper)(struct net *net, uint16_t from, uint16_t to, uint8_t *bytes,
                        uint32_t length);
@@ -79,6 +101,8 @@ void net_restart(struct net *net, uint16_t id);
 /* As the orchestrator would: both learn each other's present epoch. */
 void net_introduce(struct net *net, uint16_t a, uint16_t b);
 
+/* Reads end now, all of that node's, as when its link is gone. */
+void net_reads_end(struct net *net, uint16_t reader);
 /* Lets frames move for so long. */
 void net_run(struct net *net, uint64_t ns);
 /* Audits all nodes; fails the test with the sentence and the seed. */

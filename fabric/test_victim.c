@@ -81,7 +81,9 @@ struct fab__hello victim_hello_of(struct victim *victim, uint16_t from)
 {
     const struct fab__session *session = victim->fab->sessions[from];
     struct fab__hello hello = {
-        .flags = victim->sealed[from] ? FAB__HELLO_SEALED : 0,
+        .flags = victim->sealed[from] ? FAB__HELLO_SEALED
+                 : victim->reads      ? FAB__HELLO_READS
+                                      : 0,
         .mtu_bytes = VICTIM_MTU,
         .source_node = from,
         .target_node = VICTIM_ID,
@@ -223,6 +225,9 @@ static void peer_add(struct victim *victim, uint16_t id)
     struct fab_peer peer = {
         .node_id = id, .epoch = 1, .mtu_bytes = VICTIM_MTU, .sealed = victim->sealed[id]};
 
+    peer.reads = victim->reads && !peer.sealed;
+    peer.read_bytes_min = 64;
+
     if (peer.sealed) {
         public_key(id, peer.key);
     }
@@ -274,13 +279,51 @@ void victim_forget(struct victim *victim, uint16_t id)
     peer_add(victim, id);
 }
 
+static bool on_read(void *arg, uint16_t peer_id, uint64_t address, void *to, uint32_t bytes,
+                    uint64_t cookie)
+{
+    struct victim *victim = arg;
+
+    (void)peer_id;
+    if (victim->read_count == VICTIM_READS_MAX || address % 8 == 7) {
+        return false;
+    }
+    victim->reads_begun++;
+    victim->reads_open[victim->read_count].cookie = cookie;
+    victim->reads_open[victim->read_count].to = to;
+    victim->reads_open[victim->read_count++].bytes = bytes;
+    return true;
+}
+
+static void on_revoke(void *arg, uint16_t peer_id)
+{
+    (void)arg;
+    (void)peer_id;
+}
+
+static void read_end(struct victim *victim, uint32_t at, bool ok)
+{
+    uint64_t cookie = victim->reads_open[at].cookie;
+
+    memset(victim->reads_open[at].to, 0, victim->reads_open[at].bytes); /* it is still there */
+    victim->reads_open[at] = victim->reads_open[--victim->read_count];
+    fab_read_done(victim->fab, cookie, ok, victim->now_ns);
+}
+
+void victim_reads_end(struct victim *victim, uint32_t what)
+{
+    if (victim->read_count > 0) {
+        read_end(victim, what / 2 % victim->read_count, what % 2 == 0);
+    }
+}
+
 void victim_make(struct victim *victim, uint32_t sealed)
 {
     struct xh_options heap_options = {.range_bytes = 4u << 20};
     struct fab_options options = {
         .node_id = VICTIM_ID,
         .epoch = 1,
-        .events = {.session_lost = on_session_lost},
+        .events = {.session_lost = on_session_lost, .read = on_read, .revoke = on_revoke},
         .events_arg = victim,
         .endpoint_count_max = 128,
         .secret_key = nodes[VICTIM_ID].secret,
@@ -292,6 +335,7 @@ void victim_make(struct victim *victim, uint32_t sealed)
     *victim = (struct victim){.now_ns = 1000000000ull, .random = 1};
     victim->sealed[1] = (sealed & 1u) != 0;
     victim->sealed[3] = (sealed & 2u) != 0;
+    victim->reads = (sealed & 4u) != 0;
     victim->session[1] = victim->session[3] = 1u << FAB__SESSION_EPOCH_SHIFT;
     require(xh_heap_create(&heap_options, &victim->heap) == SF_OK, "heap");
     options.heap = victim->heap;
@@ -488,6 +532,7 @@ void victim_live(struct victim *victim, uint32_t what)
         victim_drain(victim, VICTIM_LOSE, 1 + what / 6 % 8);
         break;
     default:
+        victim_reads_end(victim, what / 6);
         break;
     }
     victim->now_ns += 100000;
@@ -512,7 +557,12 @@ void victim_end(struct victim *victim)
         require(victim->fab->eps[i].life == FAB__FREE, "a record is left");
     }
     xh_query(victim->heap, &stats);
-    require(stats.block_count == 0, "a block is left");
+    require(stats.block_count <= victim->read_count, "a block is left");
+    while (victim->read_count > 0) {
+        read_end(victim, 0, false);
+    }
+    xh_query(victim->heap, &stats);
+    require(stats.block_count == 0, "a block is left that is not read any more");
     fab_node_destroy(victim->fab);
     xh_heap_destroy(victim->heap);
 }

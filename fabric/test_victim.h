@@ -18,6 +18,8 @@
 #define VICTIM_MTU 1024u
 #define VICTIM_ID 2u
 
+#define VICTIM_READS_MAX 6u
+
 struct victim {
     struct xh_heap *heap;
     struct fab_node *fab;
@@ -26,7 +28,15 @@ struct victim {
     uint32_t sequence[4]; /* next of each hostile node */
     uint32_t session[4];  /* highest session number it has used */
     uint64_t number[4];   /* of its last frame */
-    uint32_t lag;         /* so many of the victim's frames an honest header leaves out */
+    bool reads;           /* sessions in the clear can */
+    uint32_t reads_begun;
+    uint32_t read_count;  /* under way */
+    struct {
+        uint64_t cookie;
+        uint8_t *to;
+        uint32_t bytes;
+    } reads_open[VICTIM_READS_MAX];
+    uint32_t lag; /* so many of the victim's frames an honest header leaves out */
     struct {
         uint8_t bytes[FAB__HELLO_BYTES + FAB__HANDSHAKE_BYTES];
         uint32_t length;
@@ -37,7 +47,7 @@ struct victim {
 
 /*
  * The session's numbers are read from the victim, which makes the hostile nodes well informed.
- * sealed: bit 0 for node 1, bit 1 for node 3.
+ * sealed: bit 0 for node 1, bit 1 for node 3; bit 2: those that are not can be read.
  */
 void victim_make(struct victim *victim, uint32_t sealed);
 /* Ends all sessions, closes all endpoints; aborts if a record or block is left. */
@@ -83,6 +93,8 @@ void victim_live(struct victim *victim, uint32_t what);
 void holders_act(struct fab_node *fab, uint32_t what);
 /* One of them sends a large block to another node, if any can. */
 void holders_send_large(struct fab_node *fab, uint32_t what);
+/* Some of its reads end, chosen by what: with their bytes, or without. */
+void victim_reads_end(struct victim *victim, uint32_t what);
 /* Aborts with the audit's sentence if the victim is damaged. */
 void victim_audit(struct victim *victim);
 

@@ -100,7 +100,8 @@ bool fab__hello_read(const uint8_t *bytes, uint32_t length, struct fab__hello *o
     ciphers = fab__read_u32(&reader);
     out_hello->ciphers = (uint8_t)ciphers;
     return ciphers <= UINT8_MAX && out_hello->source_session != 0 &&
-           out_hello->flags <= (FAB__HELLO_ANSWER | FAB__HELLO_SEALED);
+           (out_hello->flags <= (FAB__HELLO_ANSWER | FAB__HELLO_SEALED) ||
+            out_hello->flags == FAB__HELLO_READS);
 }
 
 uint32_t fab__record_begin(struct fab__writer *writer, enum fab__record_type type, uint8_t flags)

@@ -42,6 +42,7 @@ struct fab__header {
 
 #define FAB__HELLO_ANSWER 1u /* flags of a hello */
 #define FAB__HELLO_SEALED 2u
+#define FAB__HELLO_READS 4u /* not with SEALED */
 
 struct fab__hello {
     uint8_t flags;
@@ -64,6 +65,9 @@ enum fab__record_type {
     FAB__RECORD_PEER_MOVED = 6,
     FAB__RECORD_PEER_HERE = 7,
     FAB__RECORD_MOVED_ACK = 8,
+    FAB__RECORD_REFER = 9,
+    FAB__RECORD_TAKEN = 10,
+    FAB__RECORD_UNREAD = 11,
 };
 #define FAB__CLOSE_FORWARDED 1u /* flag of CLOSE: it comes by way of a tombstone */
 #define FAB__MSG_COMPACT 1u     /* flag of MSG: scalars only, in their widths and nothing else */

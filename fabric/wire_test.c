@@ -297,6 +297,48 @@ static void the_records_of_a_move(void **state)
     owed(imp, FAB__OWES_FORWARD, forwarded, sizeof(forwarded));
 }
 
+static void a_block_that_is_to_be_read(void **state)
+{
+    /* clang-format off */
+    uint8_t golden[] = {
+        2, 0, 20, 0, ID(2), WORK_BYTES, 2,                    /* MSG: target, tag, arguments: */
+        CT_ARG_BLOCK, 200, 0, 0, 0, CT_ARG_BLOCK, 0, 0, 0, 0, /* a block of 200 bytes, none */
+        9, 0, 20, 0, ID(2),                                   /* REFER: target, */
+        0, 0, 0, 0, 0, 0, 0, 0, 200, 0, 0, 0,                 /* where it lies, bytes */
+    };
+    static const uint8_t replies[] = {
+        10, 0, 8, 0, 9, 0, 0, 0, 0, 0, 0, 0, /* TAKEN */
+        11, 0, 8, 0, 9, 0, 0, 0, 0, 0, 0, 0, /* UNREAD */
+    };
+    /* clang-format on */
+    struct fab_msg msg = {.tag = WORK_BYTES, .arg_count = 2};
+    struct fab__session *session = node->sessions[1];
+    uint8_t bytes[1024] = {0};
+    struct fab__hello hello;
+    struct fab_ep *imp;
+
+    (void)state;
+    session->reads = session->refers = true;
+    session->read_bytes_min = 200;
+    assert_int_equal(fab_open(node, 1, "work", test_work(), &imp), SF_OK);
+    assert_true(fab_tx(node, 1, bytes, sizeof(bytes), 0) > 0); /* OPEN */
+    assert_int_equal(xh_alloc(heap, 200, 9, &msg.args[0].block), SF_OK);
+    memcpy(golden + sizeof(golden) - 12, &msg.args[0].block->data, 8);
+    assert_int_equal(fab_ep_send(imp, &msg, 9), SF_OK);
+    expect_payload(golden, sizeof(golden));
+
+    fab__reply(session, FAB__RECORD_TAKEN, 9, SF_CAUSE_OF(NONE));
+    fab__reply(session, FAB__RECORD_UNREAD, 9, SF_CAUSE_OF(NONE));
+    expect_payload(replies, sizeof(replies));
+
+    hello = fab__hello_of(session);
+    fab__hello_write(bytes, &hello);
+    assert_int_equal(bytes[1], 4); /* flags: reads */
+    assert_true(fab__hello_read(bytes, FAB__HELLO_BYTES, &hello));
+    bytes[1] = 6;
+    assert_false(fab__hello_read(bytes, FAB__HELLO_BYTES, &hello)); /* not if sealed */
+}
+
 static void the_first_frames_of_a_session(void **state)
 {
     /* clang-format off */
@@ -356,6 +398,7 @@ int main(void)
         NODE_TEST(scalars_have_their_own_width),
         NODE_TEST(an_endpoint_on_its_way),
         NODE_TEST(the_records_of_a_move),
+        NODE_TEST(a_block_that_is_to_be_read),
         NODE_TEST(the_first_frames_of_a_session),
     };
 

@@ -115,7 +115,7 @@ static void hello(struct input *in, uint16_t from)
     uint32_t mtu = (uint32_t)take(in, 2);
 
     victim.session[from]--;
-    said.flags ^= flags & 3u;
+    said.flags ^= (flags & 3u) | (flags & 0x20u) >> 3;
     said.source_epoch = (uint16_t)(said.source_epoch + (epochs & 7u));
     said.target_epoch = (uint16_t)(said.target_epoch + (epochs >> 3 & 7u));
     if ((flags & 0x80u) != 0) {

@@ -100,6 +100,15 @@ struct fab_events {
     void (*opened)(void *arg, uint64_t export_owner, const char *export_name, struct fab_ep *exp);
     /* A session is gone (heart-beats missing, epoch changed, or protocol broken). */
     void (*session_lost)(void *arg, uint16_t peer_id, struct sf_cause cause);
+    /*
+     * Optional, both or none: for sessions whose peer's memory can be read (fab_peer.reads). read:
+     * have the device read so many bytes of the peer's, from address on, into `to`, which stays as
+     * it is; fab_read_done, later, says that it is over. False: not now; the bytes come in frames.
+     * revoke: on return the peer can read no block of ours any more; blocks are freed next.
+     */
+    bool (*read)(void *arg, uint16_t peer_id, uint64_t address, void *to, uint32_t bytes,
+                 uint64_t cookie);
+    void (*revoke)(void *arg, uint16_t peer_id);
     /* Optional. A session of that lane may have something to send that had nothing. */
     void (*waiting)(void *arg, uint32_t lane);
 };
@@ -299,6 +308,8 @@ struct fab_peer {
     bool sealed;        /* encrypted and authenticated, or not at all: nothing else is accepted */
     uint8_t key[FAB_KEY_BYTES]; /* sealed: the peer's public key */
     uint8_t lane;               /* of the session, less than FAB_LANES_MAX */
+    bool reads;              /* both sides can read the other's heap over this link; not sealed */
+    uint32_t read_bytes_min; /* blocks from this size on are left to be read; not 0 */
 };
 
 /*
@@ -368,6 +379,13 @@ bool fab_lane_waits(const struct fab_node *node, uint32_t lane);
 uint16_t fab_lane_pending(struct fab_node *node, uint32_t lane);
 
 /*
+ * A read that fab_events.read has begun is over, and the device will not write into its block any
+ * more: with all bytes there, or (ok false) perhaps some of them. Once for each, in any order, also
+ * when the session is gone. Before fab_node_destroy no read may be under way.
+ */
+void fab_read_done(struct fab_node *node, uint64_t cookie, bool ok, uint64_t now_ns);
+
+/*
  * Heart-beats, resends, timeouts. Answers when it wants to be called next (absolute ns). Cheap when
  * nothing is due.
  */
@@ -393,6 +411,9 @@ struct fab_peer_info {
     uint32_t lost_frames; /* to be sent again */
     uint64_t timeouts;    /* of the resend timer */
     uint64_t messages_sent, messages_received;
+    uint64_t blocks_read;                  /* from the peer's memory */
+    uint64_t blocks_taken;                 /* by the peer, from ours */
+    uint64_t blocks_unread;                /* that it could not read: sent in frames after all */
     uint64_t closes_sent, closes_received; /* channels closed over it */
     uint32_t waiting; /* endpoints that have something to send, as far as FAB_WAITING_MAX */
     const struct fab_histogram *rtt; /* samples; valid until the next call of another function */

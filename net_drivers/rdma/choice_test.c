@@ -143,6 +143,7 @@ static void an_endpoint_is_the_same_after_its_bytes(void **state)
     in.psn = 0x123456;
     in.frame_bytes_max = 9000;
     in.lid = 0x1234;
+    in.read_key = 0xfedcba98;
     in.path_mtu = IBV_MTU_4096;
     in.by_gid = true;
     memset(in.gid, 0x5a, sizeof(in.gid));
@@ -154,6 +155,7 @@ static void an_endpoint_is_the_same_after_its_bytes(void **state)
     assert_int_equal(out.qp_number, in.qp_number);
     assert_int_equal(out.psn, in.psn);
     assert_int_equal(out.frame_bytes_max, in.frame_bytes_max);
+    assert_int_equal(out.read_key, in.read_key);
     assert_int_equal(out.lid, in.lid);
     assert_int_equal(out.path_mtu, in.path_mtu);
     assert_int_equal(out.by_gid, in.by_gid);
@@ -166,7 +168,7 @@ static void bytes_that_are_no_endpoint_are_refused(void **state)
     static const struct {
         uint32_t at;
         uint8_t value;
-    } wrong[] = {{0, 0}, {2, 2}, {3, 0}, {3, 6}, {6, 2}, {7, 1}, {11, 1}, {15, 1}};
+    } wrong[] = {{0, 0}, {2, 1}, {3, 0}, {3, 6}, {6, 2}, {7, 1}, {11, 1}, {15, 1}};
     struct rdma_endpoint good = {.token = 5, .path_mtu = IBV_MTU_1024}, out;
     struct link_endpoint bytes;
 

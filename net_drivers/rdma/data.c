@@ -42,6 +42,7 @@ static void on_sent(struct rdma_port *port, struct rdma_peer *peer, uint32_t num
         return; /* of a send that we do not know: the device's mistake */
     }
     for (; count > 0; count--, peer->tail++) {
+        rdma__read_passed(port, peer, peer->tail, true);
         rdma__frame_give(port, peer->sending[peer->tail % RDMA_TX_DEPTH]);
         peer->sending[peer->tail % RDMA_TX_DEPTH] = NULL;
     }
@@ -320,17 +321,29 @@ static void chain_add(struct rdma_port *port, struct chain *chain, const struct 
     }
 }
 
+bool rdma__post_alone(struct rdma_port *port, struct rdma_peer *peer, struct ibv_send_wr *wr,
+                      bool signalled)
+{
+    struct ibv_send_wr *bad = NULL;
+
+    peer->sending[peer->head % RDMA_TX_DEPTH] = NULL;
+    wr->wr_id = (uint64_t)peer->serial << 32 | (peer->head & NUMBER_MASK);
+    peer->head++;
+    peer->quiet++;
+    if (signalled) {
+        signal(peer, wr);
+    }
+    return port->verbs->post_send(peer->qp, wr, &bad) == 0;
+}
+
 void rdma__probe(struct rdma_port *port, struct rdma_peer *peer)
 {
-    struct chain chain = {.peer = peer};
-    struct ibv_send_wr *bad = NULL;
+    struct ibv_send_wr wr = {.opcode = IBV_WR_SEND};
 
     if (peer->head - peer->tail == RDMA_TX_DEPTH) {
         return;
     }
-    peer->sending[peer->head % RDMA_TX_DEPTH] = NULL;
-    signal(peer, wr_next(&chain, 0));
-    if (port->verbs->post_send(peer->qp, chain.wr, &bad) != 0) {
+    if (!rdma__post_alone(port, peer, &wr, true)) {
         rdma__peer_lost(port, peer, "the device takes no send");
     }
 }

@@ -37,9 +37,20 @@ struct fake_cq {
     int notify; /* 0: no, 1: any, 2: solicited only */
 };
 
+struct fake_qp;
+struct fake_mw {
+    struct ibv_mw ibv;
+    const struct fake_qp *qp; /* bound to; NULL: not bound */
+    uint64_t address, length;
+};
+
 struct fake_send {
     uint64_t wr_id, address;
     uint32_t length, lkey;
+    enum ibv_wr_opcode opcode;
+    uint64_t remote_address; /* of a read */
+    uint32_t remote_key;     /* of a read; of a bind: the new one */
+    struct fake_mw *mw;      /* of a bind */
     bool inlined, signalled, solicited;
     uint8_t bytes[INLINE_BYTES];
 };
@@ -66,6 +77,7 @@ static struct {
     struct fake_device devices[FAKE_DEVICES];
     struct fake_qp *qps[QPS_MAX];
     struct ibv_mr *mrs[MRS_MAX];
+    struct fake_mw *mws[MRS_MAX];
     uint64_t now_ns, random;
     uint32_t live, qpn_next, lkey_next, refuse;
     bool refused;
@@ -327,6 +339,53 @@ static struct fake_qp *mate_of(const struct fake_qp *qp)
     return NULL;
 }
 
+static bool window_is_open(const struct fake_qp *mate, const struct fake_send *read)
+{
+    for (uint32_t i = 0; i < MRS_MAX; i++) {
+        const struct fake_mw *mw = world.mws[i];
+
+        if (mw != NULL && mw->qp == mate && mw->ibv.rkey == read->remote_key &&
+            read->remote_address >= mw->address &&
+            read->remote_address + read->length <= mw->address + mw->length) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Half of the bytes come, or all. */
+static void read_run(struct fake_qp *qp, const struct fake_qp *mate)
+{
+    const struct fake_send *send = &qp->sends[qp->send_tail % qp->cap.max_send_wr];
+    bool fails = fault_hits(qp->device, false, true);
+
+    if (!memory_is_registered(qp, send->address, send->length, send->lkey)) {
+        misused("a read into memory that is not registered");
+    }
+    if (!window_is_open(mate, send)) {
+        send_fail(qp, IBV_WC_REM_ACCESS_ERR);
+        return;
+    }
+    memcpy((void *)(uintptr_t)send->address, (const void *)(uintptr_t)send->remote_address,
+           fails ? send->length / 2 : send->length);
+    if (fails) {
+        send_fail(qp, qp->device->fault.status);
+        return;
+    }
+    complete_send(qp, send, IBV_WC_SUCCESS);
+    qp->send_tail++;
+}
+
+static void bind_run(struct fake_qp *qp)
+{
+    const struct fake_send *send = &qp->sends[qp->send_tail % qp->cap.max_send_wr];
+
+    send->mw->qp = qp;
+    send->mw->ibv.rkey = send->remote_key;
+    complete_send(qp, send, IBV_WC_SUCCESS);
+    qp->send_tail++;
+}
+
 /* True: it is done with, well or not. */
 static bool send_deliver(struct fake_qp *qp, struct fake_qp *mate)
 {
@@ -377,6 +436,10 @@ static void sends_run(struct fake_qp *qp)
             send_fail(qp, qp->device->fault.status);
             return;
         }
+        if (qp->sends[qp->send_tail % qp->cap.max_send_wr].opcode == IBV_WR_BIND_MW) {
+            bind_run(qp);
+            continue;
+        }
         if (mate == NULL) {
             if (qp->silent_since_ns == 0) {
                 qp->silent_since_ns = world.now_ns;
@@ -387,7 +450,9 @@ static void sends_run(struct fake_qp *qp)
             return;
         }
         qp->silent_since_ns = 0;
-        if (!send_deliver(qp, mate)) {
+        if (qp->sends[qp->send_tail % qp->cap.max_send_wr].opcode == IBV_WR_RDMA_READ) {
+            read_run(qp, mate);
+        } else if (!send_deliver(qp, mate)) {
             return;
         }
     }
@@ -457,6 +522,8 @@ static int query_device(struct ibv_context *context, struct ibv_device_attr *out
     memset(out_attr, 0, sizeof(*out_attr));
     out_attr->phys_port_cnt = 1;
     out_attr->max_cqe = MAX_CQE;
+    out_attr->device_cap_flags = IBV_DEVICE_MEM_WINDOW_TYPE_2B;
+    out_attr->max_qp_rd_atom = out_attr->max_qp_init_rd_atom = 8;
     return refused(device_of(context)) ? errno : 0;
 }
 
@@ -539,7 +606,7 @@ static struct ibv_mr *reg_mr(struct ibv_pd *pd, void *address, size_t length, in
     if (refused(device_of(pd->context))) {
         return NULL;
     }
-    if ((access & ~IBV_ACCESS_LOCAL_WRITE) != 0) {
+    if ((access & ~(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_MW_BIND)) != 0) {
         misused("memory that others may reach");
     }
     while (at < MRS_MAX && world.mrs[at] != NULL) {
@@ -566,6 +633,42 @@ static int dereg_mr(struct ibv_mr *mr)
     }
     world.live--;
     free(mr);
+    return 0;
+}
+
+static struct ibv_mw *alloc_mw(struct ibv_pd *pd)
+{
+    uint32_t at = 0;
+
+    if (refused(device_of(pd->context))) {
+        return NULL;
+    }
+    while (at < MRS_MAX && world.mws[at] != NULL) {
+        at++;
+    }
+    assert(at < MRS_MAX);
+    world.mws[at] = calloc(1, sizeof(struct fake_mw));
+    assert(world.mws[at] != NULL);
+    world.mws[at]->ibv = (struct ibv_mw){
+        .context = pd->context, .pd = pd, .rkey = world.lkey_next++ << 8, .type = IBV_MW_TYPE_2};
+    world.live++;
+    return &world.mws[at]->ibv;
+}
+
+static int dealloc_mw(struct ibv_mw *ibv)
+{
+    struct fake_mw *mw = (struct fake_mw *)ibv;
+
+    for (uint32_t i = 0; i < MRS_MAX; i++) {
+        if (world.mws[i] == mw) {
+            world.mws[i] = NULL;
+        }
+        if (mw->qp != NULL && world.qps[i] == mw->qp) {
+            misused("a window given back before its queue pair");
+        }
+    }
+    world.live--;
+    free(mw);
     return 0;
 }
 
@@ -731,7 +834,8 @@ static int modify_qp(struct ibv_qp *ibv, struct ibv_qp_attr *attr, int mask)
         return EINVAL;
     }
     ibv->state = attr->qp_state;
-    if (attr->qp_state == IBV_QPS_INIT && attr->qp_access_flags != 0) {
+    if (attr->qp_state == IBV_QPS_INIT &&
+        (attr->qp_access_flags & ~(unsigned int)IBV_ACCESS_REMOTE_READ) != 0) {
         misused("a queue pair that lets others reach memory");
     }
     if (attr->qp_state == IBV_QPS_RTR) {
@@ -777,9 +881,22 @@ static int post_send(struct ibv_qp *ibv, struct ibv_send_wr *wr, struct ibv_send
             return ENOMEM;
         }
         *send = (struct fake_send){.wr_id = wr->wr_id,
+                                   .opcode = wr->opcode,
                                    .inlined = (wr->send_flags & IBV_SEND_INLINE) != 0,
                                    .signalled = (wr->send_flags & IBV_SEND_SIGNALED) != 0,
                                    .solicited = (wr->send_flags & IBV_SEND_SOLICITED) != 0};
+        if (wr->opcode == IBV_WR_BIND_MW) {
+            send->mw = (struct fake_mw *)wr->bind_mw.mw;
+            send->mw->address = wr->bind_mw.bind_info.addr;
+            send->mw->length = wr->bind_mw.bind_info.length;
+            send->remote_key = wr->bind_mw.rkey;
+            if (wr->bind_mw.bind_info.mw_access_flags != IBV_ACCESS_REMOTE_READ) {
+                misused("a window for more than reading");
+            }
+        } else if (wr->opcode == IBV_WR_RDMA_READ) {
+            send->remote_address = wr->wr.rdma.remote_addr;
+            send->remote_key = wr->wr.rdma.rkey;
+        }
         if (wr->num_sge == 1) {
             send->address = wr->sg_list->addr;
             send->length = wr->sg_list->length;
@@ -851,6 +968,8 @@ const struct rdma_verbs fake__verbs = {
     .dealloc_pd = dealloc_pd,
     .reg_mr = reg_mr,
     .dereg_mr = dereg_mr,
+    .alloc_mw = alloc_mw,
+    .dealloc_mw = dealloc_mw,
     .create_comp_channel = create_comp_channel,
     .destroy_comp_channel = destroy_comp_channel,
     .create_cq = create_cq,

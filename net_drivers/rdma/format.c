@@ -7,7 +7,7 @@
 #include <infiniband/verbs.h>
 
 #define MAGIC 0x5246u
-#define VERSION 1u
+#define VERSION 2u
 #define FLAG_BY_GID 1u
 #define BITS_24 0xffffffu
 
@@ -49,6 +49,7 @@ void rdma__endpoint_encode(const struct rdma_endpoint *endpoint, struct link_end
     at = put(at, endpoint->mate, 8);
     memcpy(at, endpoint->gid, sizeof(endpoint->gid));
     at += sizeof(endpoint->gid);
+    at = put(at, endpoint->read_key, 4);
     assert(at == out_bytes->bytes + RDMA_ENDPOINT_BYTES);
     out_bytes->length = RDMA_ENDPOINT_BYTES;
 }
@@ -73,6 +74,8 @@ sf_status rdma__endpoint_decode(const struct link_endpoint *bytes,
     e.token = take(&at, 8);
     e.mate = take(&at, 8);
     memcpy(e.gid, at, sizeof(e.gid));
+    at += sizeof(e.gid);
+    e.read_key = (uint32_t)take(&at, 4);
     if (e.path_mtu < IBV_MTU_256 || e.path_mtu > IBV_MTU_4096 || flags > FLAG_BY_GID ||
         reserved != 0 || e.qp_number > BITS_24 || e.psn > BITS_24 || e.token == 0) {
         return SF_FORMAT;

@@ -7,7 +7,8 @@
  *
  * Bytes, little-endian: u16 magic, u8 version, u8 path MTU (enum ibv_mtu), u16 LID, u8 flags
  * (1: reached by GID), u8 0, u32 queue pair number, u32 first PSN, u32 largest frame in bytes,
- * u64 token, u64 mate's token (0: none yet), 16 bytes GID. 52 in all.
+ * u64 token, u64 mate's token (0: none yet), 16 bytes GID, u32 key to read memory by (0: none).
+ * 56 in all.
  *
  * Untrusted: it has come over the control network. Pure, no state.
  */
@@ -19,12 +20,13 @@
 
 #include "link/link.h"
 
-#define RDMA_ENDPOINT_BYTES 52u
+#define RDMA_ENDPOINT_BYTES 56u
 
 struct rdma_endpoint {
     uint64_t token, mate;
     uint32_t qp_number, psn; /* 24 bits each */
     uint32_t frame_bytes_max;
+    uint32_t read_key; /* of the window to read by; 0: nothing can be read, or not yet */
     uint16_t lid;
     uint8_t path_mtu; /* enum ibv_mtu */
     bool by_gid;

@@ -74,7 +74,8 @@ static bool qp_init(struct rdma_port *port, struct rdma_peer *peer)
     struct ibv_qp_attr attr = {
         .qp_state = IBV_QPS_INIT,
         .port_num = port->port_number,
-        .qp_access_flags = 0, /* no one-sided access: nobody reads or writes our memory */
+        /* Nobody writes our memory, and what can be read is what a window is bound to. */
+        .qp_access_flags = port->memory != NULL ? IBV_ACCESS_REMOTE_READ : 0,
     };
 
     return port->verbs->modify_qp(peer->qp, &attr,
@@ -115,7 +116,7 @@ sf_status rdma__peer_make(struct rdma_port *port, struct rdma_peer *peer)
     do {
         peer->token = port->verbs->random64();
     } while (peer->token == 0);
-    if (!qp_init(port, peer) || !buffers_post(port, peer)) {
+    if (!qp_init(port, peer) || !buffers_post(port, peer) || !rdma__window_make(port, peer)) {
         rdma__peer_drop(port, peer);
         return SF_IO;
     }
@@ -160,7 +161,9 @@ void rdma__peer_drop(struct rdma_port *port, struct rdma_peer *peer)
         rdma__frame_give(port, peer->posted[i]);
         peer->posted[i] = NULL;
     }
+    rdma__window_drop(port, peer);
     for (; peer->tail != peer->head; peer->tail++) {
+        rdma__read_passed(port, peer, peer->tail, false);
         rdma__frame_give(port, peer->sending[peer->tail % RDMA_TX_DEPTH]);
     }
     memset(peer->sending, 0, sizeof(peer->sending));
@@ -188,7 +191,7 @@ static bool to_rtr(struct rdma_port *port, struct rdma_peer *peer)
         .path_mtu = its->path_mtu < port->path_mtu ? its->path_mtu : port->path_mtu,
         .dest_qp_num = its->qp_number,
         .rq_psn = its->psn,
-        .max_dest_rd_atomic = 0,
+        .max_dest_rd_atomic = port->reads_in,
         .min_rnr_timer = RNR_WAIT,
         .ah_attr = {.dlid = its->lid, .port_num = port->port_number},
     };
@@ -213,7 +216,7 @@ static bool to_rts(struct rdma_port *port, struct rdma_peer *peer)
         .retry_cnt = RETRIES,
         .rnr_retry = RNR_RETRIES_FOR_EVER,
         .sq_psn = peer->psn,
-        .max_rd_atomic = 0,
+        .max_rd_atomic = port->reads_out,
     };
 
     return port->verbs->modify_qp(peer->qp, &attr,
@@ -260,6 +263,10 @@ void rdma__peer_join(struct rdma_port *port, struct rdma_peer *peer)
         }
         peer->mate = its->token;
         peer->state = RDMA_PEER_JOINED;
+        rdma__window_bind(port, peer);
+        if (peer->qp == NULL) {
+            return;
+        }
     }
     if (its->mate == peer->token) {
         rdma__peer_up(port, peer);
@@ -278,6 +285,7 @@ void rdma__peer_endpoint(const struct rdma_port *port, const struct rdma_peer *p
         .lid = port->lid,
         .path_mtu = port->path_mtu,
         .by_gid = port->by_gid,
+        .read_key = peer->window_state == RDMA_WINDOW_BOUND ? peer->window_key : 0,
     };
 
     memcpy(mine.gid, port->gid.raw, sizeof(mine.gid));

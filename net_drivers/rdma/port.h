@@ -6,7 +6,9 @@
  * queue. A peer has a reliable connected queue pair and RX_DEPTH receive buffers of its own, so
  * that no peer can take another's, and all that a queue pair held is known when it is destroyed.
  * Frames go by SEND into them. Frames come from one pool, which is registered for local access
- * only: there is no key with which another machine could reach any memory.
+ * only. Only memory that was given to be read (memory_share) can be reached from another machine,
+ * by peers only, to read only, and as long as the queue pair lives that the key is bound to
+ * (reads.c).
  *
  * A peer's life: FRESH (made, buffers posted, not joined), JOINED (its endpoint is known, we can
  * receive), UP (it is known to be able to receive, too), and LOST after an error, until a new queue
@@ -48,6 +50,11 @@
 #define RDMA_LOOK_NS 5000000u
 #define RDMA_REMAKE_NS 20000000u
 #define RDMA_REMAKE_FAILED_NS 500000000u
+#define RDMA_READS_MAX 256u /* of all peers, also those that are over and not polled; power of 2   \
+                             */
+#define RDMA_READ_BYTES 1048576u /* a longer one is several requests */
+#define RDMA_READS_AT_ONCE 16 /* requests that a queue pair has on the wire; a device may do less  \
+                               */
 #define RDMA_TEXT_BYTES 240u
 
 /* One buffer of the pool and where it is. */
@@ -84,6 +91,9 @@ struct rdma_arrival {
 };
 #define RDMA_ARRIVALS_MAX (RDMA_PEERS_MAX * RDMA_RX_DEPTH) /* power of two */
 
+/* What a peer reads our memory by (reads.c). */
+enum rdma_window_state { RDMA_WINDOW_NONE, RDMA_WINDOW_ASKED, RDMA_WINDOW_BOUND };
+
 enum rdma_peer_state {
     RDMA_PEER_NONE,
     RDMA_PEER_LOST,
@@ -107,6 +117,12 @@ struct rdma_peer {
     /* Sends, counted since the queue pair was made; a frame is NULL if it was sent inline. */
     struct rdma_frame *sending[RDMA_TX_DEPTH];
     uint32_t head, tail;
+    /* Of the same numbers: the last request of a read, and whose it is. */
+    bool read_ends[RDMA_TX_DEPTH];
+    uint64_t cookies[RDMA_TX_DEPTH];
+    struct ibv_mw *window;
+    uint8_t window_state; /* enum rdma_window_state */
+    uint32_t window_key, window_number;
     uint32_t quiet, quiet_frames; /* sends since the last signalled one; of these with a frame */
     uint32_t signalled;           /* sends that will complete by themselves, under way */
 };
@@ -137,6 +153,14 @@ struct rdma_port {
     uint8_t by_node[RDMA_NODES_MAX]; /* place in peers + 1; 0: none */
     struct rdma_arrival arrivals[RDMA_ARRIVALS_MAX];
     uint32_t arrival_head, arrival_tail;
+    /* Memory that peers may read, and reads go into; NULL: none. */
+    struct ibv_mr *memory;
+    uint8_t *memory_base;
+    size_t memory_bytes;
+    uint8_t reads_out, reads_in; /* at once, of a queue pair */
+    uint32_t reads_open;         /* under way */
+    struct link_read_done dones[RDMA_READS_MAX];
+    uint32_t done_head, done_tail;
     struct link_stats stats;
     char about[RDMA_TEXT_BYTES];
     char text[RDMA_TEXT_BYTES];
@@ -194,6 +218,10 @@ bool rdma__poll(struct rdma_port *port);
 /* Gives the device a buffer for that slot, which must be empty: the frame is the peer's then. */
 SF_MUST_CHECK bool rdma__slots_post(struct rdma_port *port, struct rdma_peer *peer,
                                     const uint32_t slots[], uint32_t count);
+/* Posts a request that is no frame; its number and flags are filled in. False: it was not taken,
+ * and the peer is to be lost. */
+SF_MUST_CHECK bool rdma__post_alone(struct rdma_port *port, struct rdma_peer *peer,
+                                    struct ibv_send_wr *wr, bool signalled);
 /* Sends a probe if there is room. */
 void rdma__probe(struct rdma_port *port, struct rdma_peer *peer);
 uint16_t rdma__frame_alloc(struct link *link, struct link_frame frames[], uint16_t count);
@@ -202,6 +230,24 @@ uint16_t rdma__tx_burst(struct link *link, uint16_t queue, struct link_frame fra
                         uint16_t count);
 uint16_t rdma__rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
                         uint16_t count);
+
+/* --- reads.c ------------------------------------------------------------------------------------
+ */
+
+sf_status rdma__memory_share(struct link *link, void *base, size_t bytes);
+void rdma__memory_fini(struct rdma_port *port);
+/* For a new queue pair; false: the device gives none. */
+SF_MUST_CHECK bool rdma__window_make(struct rdma_port *port, struct rdma_peer *peer);
+/* After its queue pair. */
+void rdma__window_drop(struct rdma_port *port, struct rdma_peer *peer);
+/* Asks the device to bind it; may end the peer. */
+void rdma__window_bind(struct rdma_port *port, struct rdma_peer *peer);
+/* That request is done with: if it was a read's last or the window's, that is noted. */
+void rdma__read_passed(struct rdma_port *port, struct rdma_peer *peer, uint32_t number, bool ok);
+bool rdma__read(struct link *link, uint16_t node_id, uint64_t address, void *to, uint32_t bytes,
+                uint64_t cookie);
+uint32_t rdma__read_poll(struct link *link, struct link_read_done done[], uint32_t count);
+void rdma__read_revoke(struct link *link, uint16_t node_id);
 
 /* --- rdma.c -------------------------------------------------------------------------------------
  */

@@ -136,6 +136,7 @@ static void rdma_fini(struct link *link)
         (void)port->verbs->destroy_comp_channel(port->channel);
     }
     rdma__pool_fini(port);
+    rdma__memory_fini(port);
     if (port->pd != NULL) {
         (void)port->verbs->dealloc_pd(port->pd);
     }
@@ -359,14 +360,16 @@ static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
         return -1;
     }
     if (port->closed || port->gone || port->arrival_head != port->arrival_tail ||
-        port->verbs->req_notify_cq(port->cq, 1) != 0) {
+        port->done_head != port->done_tail ||
+        /* The end of a read is nothing that was sent to us. */
+        port->verbs->req_notify_cq(port->cq, port->reads_open == 0) != 0) {
         return -1;
     }
     /* Whatever came before it was asked for wakes nobody. */
     for (uint32_t i = 0; i < LOOK_POLLS_MAX && rdma__poll(port); i++) {
     }
     port->armed = true;
-    if (port->arrival_head != port->arrival_tail) {
+    if (port->arrival_head != port->arrival_tail || port->done_head != port->done_tail) {
         return rdma_wait_fd(link, queue, false);
     }
     return port->channel->fd;
@@ -418,5 +421,9 @@ const struct link_ops link_rdma_ops = {
     .endpoint_get = rdma_endpoint_get,
     .endpoint_set = rdma_endpoint_set,
     .peer_up = rdma_peer_up,
+    .memory_share = rdma__memory_share,
+    .read = rdma__read,
+    .read_poll = rdma__read_poll,
+    .read_revoke = rdma__read_revoke,
     .about = rdma_about,
 };

@@ -41,6 +41,16 @@ static struct ibv_mr *reg_mr(struct ibv_pd *pd, void *address, size_t length, in
     return ibv_reg_mr(pd, address, length, access);
 }
 
+static struct ibv_mw *alloc_mw(struct ibv_pd *pd)
+{
+    return ibv_alloc_mw(pd, IBV_MW_TYPE_2);
+}
+
+static int dealloc_mw(struct ibv_mw *mw)
+{
+    return ibv_dealloc_mw(mw);
+}
+
 static struct ibv_cq *create_cq(struct ibv_context *context, int cqe,
                                 struct ibv_comp_channel *channel)
 {
@@ -106,6 +116,8 @@ const struct rdma_verbs rdma__verbs = {
     .dealloc_pd = ibv_dealloc_pd,
     .reg_mr = reg_mr,
     .dereg_mr = ibv_dereg_mr,
+    .alloc_mw = alloc_mw,
+    .dealloc_mw = dealloc_mw,
     .create_comp_channel = ibv_create_comp_channel,
     .destroy_comp_channel = ibv_destroy_comp_channel,
     .create_cq = create_cq,

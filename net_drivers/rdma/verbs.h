@@ -39,6 +39,8 @@ struct rdma_verbs {
     int (*dealloc_pd)(struct ibv_pd *pd);
     struct ibv_mr *(*reg_mr)(struct ibv_pd *pd, void *address, size_t length, int access);
     int (*dereg_mr)(struct ibv_mr *mr);
+    struct ibv_mw *(*alloc_mw)(struct ibv_pd *pd); /* of type 2 */
+    int (*dealloc_mw)(struct ibv_mw *mw);
     struct ibv_comp_channel *(*create_comp_channel)(struct ibv_context *context);
     int (*destroy_comp_channel)(struct ibv_comp_channel *channel);
     struct ibv_cq *(*create_cq)(struct ibv_context *context, int cqe,

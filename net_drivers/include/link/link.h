@@ -85,6 +85,12 @@ struct link_caps {
     uint8_t mac[6];     /* ours, also if the configuration left it to the device; zeros: none */
 };
 
+/* A read that is over. */
+struct link_read_done {
+    uint64_t cookie; /* as read was given it */
+    bool ok;
+};
+
 struct link_stats {
     uint64_t tx_frames, tx_bytes, tx_dropped;
     uint64_t rx_frames, rx_bytes, rx_rejected; /* rejected: did not parse, or unknown peer */
@@ -148,6 +154,22 @@ struct link_ops {
     /* Optional, for drivers that can lose the way to one peer and not to others: whether frames
      * pass to it, which is so once some have been seen to. Without it: as is_up. */
     bool (*peer_up)(struct link *link, uint16_t node_id);
+    /*
+     * Optional, all or none: for drivers whose device reads the memory of the other end (RDMA).
+     * memory_share: peers that are added from now on may read this memory, which must stay as it is
+     * mapped until stop, each by a key of its own that goes with the endpoint; reads go into it,
+     * too. Once, before the first peer (UNSUPPORTED: not this device; NOMEM, IO; EXISTS).
+     * read: fetches bytes at that address of the peer's into `to`. True: read_poll will say when it
+     * is over, once, whatever happens, also after stop; until then `to` may be written. False: not
+     * now. read_poll answers how many are over; ok: with all bytes.
+     * read_revoke: on return that peer can read nothing of ours any more; the way to it is made
+     * anew.
+     */
+    sf_status (*memory_share)(struct link *link, void *base, size_t bytes);
+    bool (*read)(struct link *link, uint16_t node_id, uint64_t address, void *to, uint32_t bytes,
+                 uint64_t cookie);
+    uint32_t (*read_poll)(struct link *link, struct link_read_done done[], uint32_t count);
+    void (*read_revoke)(struct link *link, uint16_t node_id);
     /* Optional: what the driver chose to run on and why, or what is wrong; the link's, one line. */
     const char *(*about)(const struct link *link);
 };

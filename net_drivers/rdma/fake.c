@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define QPS_MAX 64u
-#define MRS_MAX 64u
+#define MRS_MAX QPS_MAX
 #define EVENTS_MAX 64u
 #define INLINE_BYTES 128u
 #define MAX_CQE 16384
@@ -663,9 +663,6 @@ static int dealloc_mw(struct ibv_mw *ibv)
         if (world.mws[i] == mw) {
             world.mws[i] = NULL;
         }
-        if (mw->qp != NULL && world.qps[i] == mw->qp) {
-            misused("a window given back before its queue pair");
-        }
     }
     world.live--;
     free(mw);
@@ -856,6 +853,9 @@ static int destroy_qp(struct ibv_qp *ibv)
     for (uint32_t i = 0; i < QPS_MAX; i++) {
         if (world.qps[i] == qp) {
             world.qps[i] = NULL;
+        }
+        if (world.mws[i] != NULL && world.mws[i]->qp == qp) {
+            misused("a queue pair destroyed before its window: soft-RoCE waits a minute");
         }
     }
     world.live--;

@@ -152,6 +152,7 @@ void rdma__peer_drop(struct rdma_port *port, struct rdma_peer *peer)
     if (peer->qp == NULL) {
         return;
     }
+    rdma__window_drop(port, peer);
     /* After that no buffer of it is touched any more; of a device that is gone, neither. */
     (void)port->verbs->destroy_qp(peer->qp);
     peer->qp = NULL;
@@ -161,7 +162,6 @@ void rdma__peer_drop(struct rdma_port *port, struct rdma_peer *peer)
         rdma__frame_give(port, peer->posted[i]);
         peer->posted[i] = NULL;
     }
-    rdma__window_drop(port, peer);
     for (; peer->tail != peer->head; peer->tail++) {
         rdma__read_passed(port, peer, peer->tail, false);
         rdma__frame_give(port, peer->sending[peer->tail % RDMA_TX_DEPTH]);

@@ -238,7 +238,8 @@ sf_status rdma__memory_share(struct link *link, void *base, size_t bytes);
 void rdma__memory_fini(struct rdma_port *port);
 /* For a new queue pair; false: the device gives none. */
 SF_MUST_CHECK bool rdma__window_make(struct rdma_port *port, struct rdma_peer *peer);
-/* After its queue pair. */
+/* On return nothing can be read by it. Before its queue pair is destroyed: soft-RoCE would wait a
+ * minute for the window that still refers to that. */
 void rdma__window_drop(struct rdma_port *port, struct rdma_peer *peer);
 /* Asks the device to bind it; may end the peer. */
 void rdma__window_bind(struct rdma_port *port, struct rdma_peer *peer);

@@ -35,13 +35,17 @@ sf_status rdma__memory_share(struct link *link, void *base, size_t bytes)
     struct rdma_port *port = link->impl;
     struct ibv_device_attr attr;
 
-    if (port->memory != NULL) {
+    if (port->memory != NULL && base != NULL) {
         return SF_EXISTS;
     }
     for (uint32_t i = 0; i < RDMA_PEERS_MAX; i++) {
         if (port->peers[i].state != RDMA_PEER_NONE) {
             return SF_BADARG;
         }
+    }
+    if (base == NULL) {
+        rdma__memory_fini(port);
+        return SF_OK;
     }
     if (port->gone || port->verbs->query_device(port->context, &attr) != 0) {
         return SF_IO;

@@ -7,7 +7,7 @@
  *                   [--seconds N] [--core N] [--mtu BYTES] [--address IPV4 --peer-address IPV4]
  *                   [--mac MAC --peer-mac MAC] [--encrypt on|off] [--counters] [--watch MS]
  *                   [--workers N] [--queues N] [--pairs N] [--cut MS]
- *                   [--beside DEVICE]
+ *                   [--beside DEVICE] [--reads BYTES]
  *
  * A node kernel with one worker (--workers) and the real main loop, without a controller: node 1
  * serves, node 2 measures, prints one JSON object, and ends; then node 1 ends, too. Either may
@@ -20,6 +20,7 @@
  * that every so many milliseconds on stderr. --pairs: so many SIPs on each node, each on the next
  * worker, and each client with a server of its own. --queues: of the link. --cut: node 2 removes
  * the other node and the link after so many milliseconds, in the middle of all, and both end well.
+ * --reads: blocks from that size on are read, with a driver that can. Without --encrypt on.
  * With driver rdma both addresses are needed: nodes tell each other their queue pairs over TCP.
  */
 #include <arpa/inet.h>
@@ -45,13 +46,14 @@
 #define FLUSH_MS 1000u /* until the other node has everything */
 #define CHANNELS_MAX 8u
 #define PAIRS_MAX 16u
+#define HEAP_BYTES_READ (64u << 20) /* all of it is pinned */
 
 struct bench {
     uint16_t node_id;
     const char *driver, *device, *image, *mode, *beside;
     char count[16], bytes[16], channels[16], seconds[16];
     int core;
-    uint32_t mtu_bytes, watch_ms, workers, pairs, cut_ms;
+    uint32_t mtu_bytes, watch_ms, workers, pairs, cut_ms, reads;
     uint16_t queues;
     bool sealed, counters;
     struct link_peer us, peer;
@@ -252,6 +254,8 @@ static void kernel_start(void)
                                  .epoch = 1,
                                  .trust = &image_trust_anyone,
                                  .worker_count = bench.workers,
+                                 .copy_blocks = bench.reads != 0,
+                                 .heap_bytes = bench.reads != 0 ? HEAP_BYTES_READ : 0,
                                  .slot_count = PAIRS_MAX,
                                  .secret_key = keys[bench.node_id],
                                  .events = {on_log, on_ended, on_lost}};
@@ -291,6 +295,7 @@ static void link_open(void)
     bench.peer.node_id = session.node_id;
     (void)crypto_scalarmult_base(session.key, keys[session.node_id]);
     if (pump_link_open(pump, 1, bench.driver, &config, text, sizeof(text)) != SF_OK ||
+        (bench.reads != 0 && pump_link_reads(pump, 1, bench.reads) != SF_OK) ||
         pump_peer_add(pump, &(struct pump_way){1, bench.peer}, 1, &session, text, sizeof(text)) !=
             SF_OK) {
         fail("no link", text);
@@ -422,7 +427,8 @@ static const struct option options[] = {
     {"encrypt", 1, NULL, 'e'}, {"mac", 1, NULL, 'h'},      {"peer-mac", 1, NULL, 'H'},
     {"seconds", 1, NULL, 's'}, {"watch", 1, NULL, 'w'},    {"counters", 0, NULL, 'x'},
     {"workers", 1, NULL, 'W'}, {"queues", 1, NULL, 'q'},   {"pairs", 1, NULL, 'p'},
-    {"cut", 1, NULL, 'u'},     {"beside", 1, NULL, 'B'},   {NULL, 0, NULL, 0},
+    {"cut", 1, NULL, 'u'},     {"beside", 1, NULL, 'B'},   {"reads", 1, NULL, 'r'},
+    {NULL, 0, NULL, 0},
 };
 
 /* Where we are and where the other node is. False: none of these options. */
@@ -483,6 +489,9 @@ static bool option_many(int option)
         return true;
     case 'B':
         bench.beside = optarg;
+        return true;
+    case 'r':
+        bench.reads = (uint32_t)atoi(optarg);
         return true;
     case 'u':
         bench.cut_ms = number_read(optarg, 60000);

@@ -305,6 +305,7 @@ struct nk_kernel {
     void *events_arg;
     void (*said)(void *arg); /* nk_when_said; or NULL */
     void *said_arg;
+    struct nk_reader reader;
     char node_name[64];
     uint8_t allow_native;
     uint8_t has_gate, has_signals, has_tick;

@@ -113,6 +113,28 @@ void nk_when_said(struct nk_kernel *kernel, void (*said)(void *arg), void *arg)
     kernel->said_arg = arg;
 }
 
+static bool on_read(void *arg, uint16_t peer_id, uint64_t address, void *to, uint32_t bytes,
+                    uint64_t cookie)
+{
+    const struct nk_reader *reader = &((struct nk_kernel *)arg)->reader;
+
+    return reader->read != NULL && reader->read(reader->arg, peer_id, address, to, bytes, cookie);
+}
+
+static void on_revoke(void *arg, uint16_t peer_id)
+{
+    const struct nk_reader *reader = &((struct nk_kernel *)arg)->reader;
+
+    if (reader->revoke != NULL) {
+        reader->revoke(reader->arg, peer_id);
+    }
+}
+
+void nk_reader_set(struct nk_kernel *kernel, const struct nk_reader *reader)
+{
+    kernel->reader = reader != NULL ? *reader : (struct nk_reader){.arg = NULL};
+}
+
 /* --- life ----------------------------------------------------------------------------------------
  */
 
@@ -143,6 +165,8 @@ static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options
                    .take = on_take,
                    .opened = on_opened,
                    .session_lost = on_session_lost,
+                   .read = on_read,
+                   .revoke = on_revoke,
                    .waiting = kernel->worker_count > 1 ? on_waiting : NULL},
         .events_arg = kernel,
         .secret_key = options->secret_key,
@@ -322,6 +346,11 @@ void nk_kernel_destroy(struct nk_kernel *kernel)
 struct xh_heap *nk_kernel_heap(struct nk_kernel *kernel)
 {
     return kernel->heap;
+}
+
+bool nk_copies_blocks(const struct nk_kernel *kernel)
+{
+    return kernel->copy_blocks != 0;
 }
 
 struct fab_node *nk_kernel_fabric(struct nk_kernel *kernel)

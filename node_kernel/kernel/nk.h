@@ -100,6 +100,18 @@ void nk_kernel_stop(struct nk_kernel *kernel);
 void nk_kernel_destroy(struct nk_kernel *kernel);
 
 struct xh_heap *nk_kernel_heap(struct nk_kernel *kernel);
+/* nk_options.copy_blocks */
+bool nk_copies_blocks(const struct nk_kernel *kernel);
+
+/* fab_events.read and revoke, under nk_lock, on the thread that calls the fabric. */
+struct nk_reader {
+    void *arg;
+    bool (*read)(void *arg, uint16_t peer_id, uint64_t address, void *to, uint32_t bytes,
+                 uint64_t cookie);
+    void (*revoke)(void *arg, uint16_t peer_id);
+};
+/* Copied. NULL: nothing can be read (so it is at first). */
+void nk_reader_set(struct nk_kernel *kernel, const struct nk_reader *reader);
 struct fab_node *nk_kernel_fabric(struct nk_kernel *kernel);
 const char *nk_kernel_node_name(const struct nk_kernel *kernel);
 

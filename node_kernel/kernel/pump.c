@@ -67,6 +67,7 @@ void pump__link_close(struct pump *pump, struct pump_link *l)
     uint32_t at = 0;
 
     pump__peers_forget(pump, l);
+    reads_remove(&pump->reads, &l->link);
     link_gather(pump, l);
     frames_give_back(pump);
     line_fini(&l->line);
@@ -209,6 +210,7 @@ void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel)
     for (uint32_t id = 1; id < FAB_NODES_MAX; id++) {
         pump__peer_forget(pump, (uint16_t)id);
     }
+    reads_kernel(&pump->reads, pump, kernel);
     for (uint32_t i = pump->link_count; i > 0; i--) {
         link_gather(pump, pump->links[i - 1]);
         if (kernel == NULL && !pump->links[i - 1]->caps.many_peers) {
@@ -285,7 +287,7 @@ static bool pump_rx(struct pump *pump, uint64_t now_ns)
             any |= queue_rx(pump, pump->links[i], queue, now_ns);
         }
     }
-    return any;
+    return reads_take(&pump->reads, now_ns) || any;
 }
 
 /* Locked. The agent is about to remove that peer; its frames must not stop the others. */

@@ -98,6 +98,14 @@ struct pump_way {
 SF_MUST_CHECK sf_status pump_peer_add(struct pump *pump, const struct pump_way ways[],
                                       uint32_t way_count, const struct fab_peer *session,
                                       char *text, size_t text_capacity);
+/*
+ * Blocks from that size on (not 0) are read over the link rather than sent, in sessions that are
+ * not sealed, if the other node wants it, too. Before it has a peer. The kernel must copy blocks
+ * (nk_options). NOTFOUND: no such link. UNSUPPORTED: its driver cannot. LIMIT.
+ */
+SF_MUST_CHECK sf_status pump_link_reads(struct pump *pump, uint32_t number, uint32_t bytes_min);
+/* The link on which that node is a peer; NULL: none. Valid until links are opened or closed. */
+struct link *pump_peer_link(struct pump *pump, uint16_t node_id);
 /* As link_ops.endpoint_get and endpoint_set. NOTFOUND: no peer. UNSUPPORTED: its link has none. */
 SF_MUST_CHECK sf_status pump_peer_endpoint_get(struct pump *pump, uint16_t node_id,
                                                struct link_endpoint *out_endpoint);

@@ -178,6 +178,8 @@ sf_status pump_peer_add(struct pump *pump, const struct pump_way ways[], uint32_
     }
     named.mtu_bytes = ways_mtu(links);
     named.steady = !links[0]->caps.many_peers;
+    named.read_bytes_min = named.sealed ? 0 : reads_bytes_min(&pump->reads, &links[0]->link);
+    named.reads = named.read_bytes_min != 0;
     now_ns = pump__lock(pump, node_now_ns());
     named.lane = pump->queues == NULL ? 0 : queues_peer(pump->queues, id, links[0]->spread);
     st = fab_peer_add(nk_kernel_fabric(pump->kernel), &named, now_ns);
@@ -214,36 +216,25 @@ bool pump__pair_heard(struct pump_pair *pair, const struct pump_link *l, uint64_
     return true;
 }
 
+struct link *pump_peer_link(struct pump *pump, uint16_t node_id)
+{
+    struct pump_link *l = node_id < FAB_NODES_MAX ? first_link(pump, node_id) : NULL;
+
+    return l != NULL ? &l->link : NULL;
+}
+
+sf_status pump_link_reads(struct pump *pump, uint32_t number, uint32_t bytes_min)
+{
+    struct pump_link *l = pump__link_find(pump, number);
+
+    return l == NULL ? SF_NOTFOUND : reads_add(&pump->reads, &l->link, bytes_min);
+}
+
 bool pump_peer_on_spare(const struct pump *pump, uint16_t node_id)
 {
     const struct pump_pair *pair = node_id < FAB_NODES_MAX ? pump->pairs[node_id] : NULL;
 
     return pair != NULL && pump->peer_links[node_id] == pair->spare;
-}
-
-sf_status pump_peer_endpoint_get(struct pump *pump, uint16_t node_id,
-                                 struct link_endpoint *out_endpoint)
-{
-    struct pump_link *l = node_id < FAB_NODES_MAX ? first_link(pump, node_id) : NULL;
-
-    if (l == NULL) {
-        return SF_NOTFOUND;
-    }
-    return l->link.ops->endpoint_get != NULL
-               ? l->link.ops->endpoint_get(&l->link, node_id, out_endpoint)
-               : SF_UNSUPPORTED;
-}
-
-sf_status pump_peer_endpoint_set(struct pump *pump, uint16_t node_id,
-                                 const struct link_endpoint *its)
-{
-    struct pump_link *l = node_id < FAB_NODES_MAX ? first_link(pump, node_id) : NULL;
-
-    if (l == NULL) {
-        return SF_NOTFOUND;
-    }
-    return l->link.ops->endpoint_set != NULL ? l->link.ops->endpoint_set(&l->link, node_id, its)
-                                             : SF_UNSUPPORTED;
 }
 
 void pump_peer_remove(struct pump *pump, uint16_t node_id, struct sf_cause cause)

@@ -11,6 +11,7 @@
 #include "line.h"
 #include "pump.h"
 #include "queues.h"
+#include "reads.h"
 #include "way.h"
 
 struct pump_link {
@@ -37,6 +38,7 @@ struct pump {
     uv_loop_t *loop;
     struct nk_kernel *kernel;
     struct queues *queues; /* NULL: there are no other workers */
+    struct reads reads;
     struct pump_link *links[PUMP_LINKS_MAX];
     uint32_t link_count;
     struct pump_link *peer_links[FAB_NODES_MAX]; /* NULL: not a peer */

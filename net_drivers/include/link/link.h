@@ -158,7 +158,8 @@ struct link_ops {
      * Optional, all or none: for drivers whose device reads the memory of the other end (RDMA).
      * memory_share: peers that are added from now on may read this memory, which must stay as it is
      * mapped until stop, each by a key of its own that goes with the endpoint; reads go into it,
-     * too. Once, before the first peer (UNSUPPORTED: not this device; NOMEM, IO; EXISTS).
+     * too. While there is no peer (UNSUPPORTED: not this device; NOMEM, IO; EXISTS; BADARG). NULL
+     * takes it back, as fini does.
      * read: fetches bytes at that address of the peer's into `to`. True: read_poll will say when it
      * is over, once, whatever happens, also after stop; until then `to` may be written. False: not
      * now. read_poll answers how many are over; ok: with all bytes.

@@ -305,6 +305,7 @@ static sf_status kernel_begin(struct agent *agent, const Sf__Control__NodeWelcom
         .allow_native = welcome->allow_native,
         .secret_key = agent->key_secret,
         .trust = &agent->trust,
+        .copy_blocks = agent__links_read(agent),
         .events = {kernel_log, kernel_ended, kernel_session_lost},
         .events_arg = agent,
     };

@@ -34,11 +34,24 @@ sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacit
         config.queues =
             (uint16_t)(own->queues != 0 && own->queues < workers ? own->queues : workers);
         st = pump_link_open(agent->options.pump, i + 1, own->driver, &config, text, text_capacity);
+        if (st == SF_OK && own->reads != 0) {
+            st = pump_link_reads(agent->options.pump, i + 1, own->reads);
+        }
         if (st != SF_OK) {
             return st;
         }
     }
     return SF_OK;
+}
+
+bool agent__links_read(const struct agent *agent)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < agent->options.link_count; i++) {
+        any |= agent->options.links[i].reads != 0;
+    }
+    return any;
 }
 
 void agent__link_fill(const struct pump_link_info *info, struct agent_link_row *out_row)

@@ -83,6 +83,8 @@ struct agent_link_row {
 };
 /* Opens those of the options. On anything but OK, text says which and why. */
 sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacity);
+/* Blocks are read over one of them: the kernel must leave the heap's pages where they are. */
+bool agent__links_read(const struct agent *agent);
 void agent__links_say(struct agent *agent);
 /* For NodeHello: the node's own, number = index + 1. */
 void agent__hello_links(struct agent *agent, struct agent_link_row rows[LINKS_MAX],

@@ -7,7 +7,7 @@
  *                   [--seconds N] [--core N] [--mtu BYTES] [--address IPV4 --peer-address IPV4]
  *                   [--mac MAC --peer-mac MAC] [--encrypt on|off] [--counters] [--watch MS]
  *                   [--workers N] [--queues N] [--pairs N] [--cut MS]
- *                   [--beside DEVICE] [--reads BYTES]
+ *                   [--beside DEVICE] [--reads BYTES] [--break MS]
  *
  * A node kernel with one worker (--workers) and the real main loop, without a controller: node 1
  * serves, node 2 measures, prints one JSON object, and ends; then node 1 ends, too. Either may
@@ -21,6 +21,7 @@
  * worker, and each client with a server of its own. --queues: of the link. --cut: node 2 removes
  * the other node and the link after so many milliseconds, in the middle of all, and both end well.
  * --reads: blocks from that size on are read, with a driver that can. Without --encrypt on.
+ * --break: every so many milliseconds the way to the other node is taken apart, as an error would.
  * With driver rdma both addresses are needed: nodes tell each other their queue pairs over TCP.
  */
 #include <arpa/inet.h>
@@ -53,7 +54,7 @@ struct bench {
     const char *driver, *device, *image, *mode, *beside;
     char count[16], bytes[16], channels[16], seconds[16];
     int core;
-    uint32_t mtu_bytes, watch_ms, workers, pairs, cut_ms, reads;
+    uint32_t mtu_bytes, watch_ms, workers, pairs, cut_ms, reads, break_ms;
     uint16_t queues;
     bool sealed, counters;
     struct link_peer us, peer;
@@ -77,7 +78,7 @@ static struct nk_kernel *kernel;
 static bool met;       /* the other node was heard */
 static bool over;      /* our SIP has ended, or we end it: what follows is no failure */
 static uint32_t ended; /* SIPs */
-static uv_timer_t cut;
+static uv_timer_t cut, breaking, carrying;
 static uv_timer_t tick; /* as a node has its controller's socket: something that libuv waits for */
 static int answer;
 
@@ -187,11 +188,13 @@ static void counters_print(FILE *out)
                   "{\"metric\":\"session\",\"node\":%u,\"cipher\":\"%s\",\"losses\":%u,"
                   "\"sent\":%lu,\"resent\":%lu,\"timeouts\":%lu,\"received\":%lu,"
                   "\"duplicate\":%lu,\"rejected\":%lu,\"window\":%u,\"in_flight\":%u,"
+                  "\"blocks_read\":%lu,\"blocks_taken\":%lu,\"blocks_unread\":%lu,"
                   "\"lost_frames\":%u,\"rtt_us\":%lu,\"rtt_p50_us\":%lu,\"rtt_p99_us\":%lu}\n",
                   bench.node_id, info.cipher, fab_peer_losses(fabric, bench.peer.node_id, &cause),
                   info.frames_sent, info.frames_resent, info.timeouts, info.frames_received,
                   info.frames_duplicate, info.frames_rejected, info.window, info.in_flight,
-                  info.lost_frames, info.rtt_ns / 1000, fab_histogram_ns(info.rtt, 50) / 1000,
+                  info.blocks_read, info.blocks_taken, info.blocks_unread, info.lost_frames,
+                  info.rtt_ns / 1000, fab_histogram_ns(info.rtt, 50) / 1000,
                   fab_histogram_ns(info.rtt, 99) / 1000);
     (void)fflush(out);
 }
@@ -215,6 +218,34 @@ static void on_tick(uv_timer_t *timer)
         nk_pause(kernel);
         counters_print(stderr);
         nk_resume(kernel);
+    }
+}
+
+static void on_break(uv_timer_t *timer)
+{
+    struct link *link = pump_peer_link(pump, bench.peer.node_id);
+
+    (void)timer;
+    if (link != NULL && link->ops->read_revoke != NULL) {
+        link->ops->read_revoke(link, bench.peer.node_id);
+    }
+}
+
+static void on_carry(uv_timer_t *timer)
+{
+    (void)timer;
+    bench_endpoints_carry(pump, bench.node_id == 1, bench.us.ipv4, bench.peer.ipv4,
+                          bench.peer.node_id);
+}
+
+/* Once the nodes have met. */
+static void breaks_start(uv_loop_t *loop)
+{
+    (void)uv_timer_init(loop, &breaking);
+    (void)uv_timer_init(loop, &carrying);
+    if (bench.break_ms != 0) {
+        (void)uv_timer_start(&breaking, on_break, bench.break_ms, bench.break_ms);
+        (void)uv_timer_start(&carrying, on_carry, 5, 5);
     }
 }
 
@@ -428,7 +459,7 @@ static const struct option options[] = {
     {"seconds", 1, NULL, 's'}, {"watch", 1, NULL, 'w'},    {"counters", 0, NULL, 'x'},
     {"workers", 1, NULL, 'W'}, {"queues", 1, NULL, 'q'},   {"pairs", 1, NULL, 'p'},
     {"cut", 1, NULL, 'u'},     {"beside", 1, NULL, 'B'},   {"reads", 1, NULL, 'r'},
-    {NULL, 0, NULL, 0},
+    {"break", 1, NULL, 'R'},   {NULL, 0, NULL, 0},
 };
 
 /* Where we are and where the other node is. False: none of these options. */
@@ -492,6 +523,9 @@ static bool option_many(int option)
         return true;
     case 'r':
         bench.reads = (uint32_t)atoi(optarg);
+        return true;
+    case 'R':
+        bench.break_ms = number_read(optarg, 60000);
         return true;
     case 'u':
         bench.cut_ms = number_read(optarg, 60000);
@@ -593,6 +627,7 @@ int main(int argc, char **argv)
     image_add(digest);
     link_open();
     sips_start(digest);
+    breaks_start(&loop);
     pump_run(pump);
     if (bench.counters) {
         nk_pause(kernel);

@@ -216,14 +216,30 @@ static const char *take_queues(struct node_link *link, const char *value)
     return NULL;
 }
 
+static const char *take_reads(struct node_link *link, const char *value)
+{
+    size_t digits = strspn(value, "0123456789");
+    int bytes = digits > 0 && digits <= 8 && value[digits] == '\0' ? atoi(value) : 0;
+
+    if (link->reads != 0) {
+        return "is there twice";
+    }
+    if (strcmp(link->driver, "rdma") != 0) {
+        return "is for rdma";
+    }
+    if (bytes < (int)LINKS_READS_MIN) {
+        return "takes the size of the smallest block to be read, 4096 to 99999999";
+    }
+    link->reads = (uint32_t)bytes;
+    return NULL;
+}
+
 static const struct {
     const char *key;
     const char *(*take)(struct node_link *link, const char *value);
 } keys[] = {
-    {"address=", take_address},
-    {"mtu=", take_mtu},
-    {"mac=", take_mac},
-    {"queues=", take_queues},
+    {"address=", take_address}, {"mtu=", take_mtu},     {"mac=", take_mac},
+    {"queues=", take_queues},   {"reads=", take_reads},
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -260,7 +276,7 @@ static sf_status keys_take(struct node_link *link, char *rest, char *text, size_
         if (key == KEYS) {
             return refuse(
                 text, capacity,
-                "'%s' is none of address=, mtu=, mac= and queues=, with which a link ends "
+                "'%s' is none of address=, mtu=, mac=, queues= and reads=, with which a link ends "
                 "(arguments of a virtual device come before)",
                 item);
         }

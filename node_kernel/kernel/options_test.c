@@ -146,6 +146,11 @@ static void good_arguments_are_read(void **state)
     assert_int_equal(args(&options, text, NODE "--link rdma:rxe0/1/1,address=10.78.0.1"), SF_OK);
     assert_string_equal(options.links[0].driver, "rdma");
     assert_string_equal(options.links[0].device, "rxe0/1/1");
+    assert_int_equal(options.links[0].reads, 0);
+    assert_int_equal(args(&options, text, NODE "--link rdma:auto,address=10.78.0.1,reads=65536"),
+                     SF_OK);
+    assert_string_equal(options.links[0].device, "auto");
+    assert_int_equal(options.links[0].reads, 65536);
     assert_int_equal(args(&options, text, "--help"), SF_OK);
     assert_true(options.help);
     assert_int_equal(args(&options, text, "--version"), SF_OK);
@@ -231,6 +236,10 @@ static void wrong_arguments_are_named(void **state)
         {"--link af_packet:eth1,queues=17", "queues takes 1 to 16"},
         {"--link af_packet:eth1,queues=2x", "queues takes 1 to 16"},
         {"--link af_packet:eth1,queues=2,queues=2", "queues is there twice"},
+        {"--link rdma:auto,reads=4095", "reads takes the size of the smallest block"},
+        {"--link rdma:auto,reads=64k", "reads takes the size of the smallest block"},
+        {"--link rdma:auto,reads=4096,reads=4096", "reads is there twice"},
+        {"--link af_packet:eth1,reads=65536", "reads is for rdma"},
         {"--link af_packet:eth1,mtu=1000,x=1", "'x=1' is none of address="},
         {"--link af_packet:eth1,address=10.78.0", "address takes the IPv4 address"},
         {"--link af_packet:eth1,address=224.0.0.1", "address takes the IPv4 address"},

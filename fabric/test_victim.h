@@ -30,7 +30,7 @@ struct victim {
     uint64_t number[4];   /* of its last frame */
     bool reads;           /* sessions in the clear can */
     uint32_t reads_begun;
-    uint32_t read_count;  /* under way */
+    uint32_t read_count; /* under way */
     struct {
         uint64_t cookie;
         uint8_t *to;

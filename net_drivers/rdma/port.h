@@ -50,11 +50,13 @@
 #define RDMA_LOOK_NS 5000000u
 #define RDMA_REMAKE_NS 20000000u
 #define RDMA_REMAKE_FAILED_NS 500000000u
-#define RDMA_READS_MAX 256u /* of all peers, also those that are over and not polled; power of 2   \
-                             */
+#define RDMA_READS_MAX                                                                             \
+    256u /* of all peers, also those that are over and not polled; power of 2                      \
+          */
 #define RDMA_READ_BYTES 1048576u /* a longer one is several requests */
-#define RDMA_READS_AT_ONCE 16 /* requests that a queue pair has on the wire; a device may do less  \
-                               */
+#define RDMA_READS_AT_ONCE                                                                         \
+    16 /* requests that a queue pair has on the wire; a device may do less                         \
+        */
 #define RDMA_TEXT_BYTES 240u
 
 /* One buffer of the pool and where it is. */

@@ -4,8 +4,8 @@
  * queue pairs), as fabricd does for nodes.
  *
  * Model: node 1 listens at its address, node 2 connects to it; each sends its endpoint whenever it
- * has changed. Called while the two nodes meet; afterwards only if the way is to be broken: one that
- * fails in the middle of a measurement is not made anew.
+ * has changed. Called while the two nodes meet; afterwards only if the way is to be broken: one
+ * that fails in the middle of a measurement is not made anew.
  *
  * Threads: the pump's. Errors: a connection that fails is tried again; the caller has a time limit.
  */

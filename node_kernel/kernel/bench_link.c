@@ -8,6 +8,7 @@
  *                   [--mac MAC --peer-mac MAC] [--encrypt on|off] [--counters] [--watch MS]
  *                   [--workers N] [--queues N] [--pairs N] [--cut MS]
  *                   [--beside DEVICE] [--reads BYTES] [--break MS]
+ *                   [--patience MS]
  *
  * A node kernel with one worker (--workers) and the real main loop, without a controller: node 1
  * serves, node 2 measures, prints one JSON object, and ends; then node 1 ends, too. Either may
@@ -22,6 +23,7 @@
  * the other node and the link after so many milliseconds, in the middle of all, and both end well.
  * --reads: blocks from that size on are read, with a driver that can. Without --encrypt on.
  * --break: every so many milliseconds the way to the other node is taken apart, as an error would.
+ * --patience: silence after which a node is lost, where nodes may not get a processor for seconds.
  * With driver rdma both addresses are needed: nodes tell each other their queue pairs over TCP.
  */
 #include <arpa/inet.h>
@@ -54,7 +56,7 @@ struct bench {
     const char *driver, *device, *image, *mode, *beside;
     char count[16], bytes[16], channels[16], seconds[16];
     int core;
-    uint32_t mtu_bytes, watch_ms, workers, pairs, cut_ms, reads, break_ms;
+    uint32_t mtu_bytes, watch_ms, workers, pairs, cut_ms, reads, break_ms, patience_ms;
     uint16_t queues;
     bool sealed, counters;
     struct link_peer us, peer;
@@ -285,6 +287,7 @@ static void kernel_start(void)
                                  .epoch = 1,
                                  .trust = &image_trust_anyone,
                                  .worker_count = bench.workers,
+                                 .peer_timeout_ns = bench.patience_ms * 1000000ull,
                                  .copy_blocks = bench.reads != 0,
                                  .heap_bytes = bench.reads != 0 ? HEAP_BYTES_READ : 0,
                                  .slot_count = PAIRS_MAX,
@@ -459,7 +462,7 @@ static const struct option options[] = {
     {"seconds", 1, NULL, 's'}, {"watch", 1, NULL, 'w'},    {"counters", 0, NULL, 'x'},
     {"workers", 1, NULL, 'W'}, {"queues", 1, NULL, 'q'},   {"pairs", 1, NULL, 'p'},
     {"cut", 1, NULL, 'u'},     {"beside", 1, NULL, 'B'},   {"reads", 1, NULL, 'r'},
-    {"break", 1, NULL, 'R'},   {NULL, 0, NULL, 0},
+    {"break", 1, NULL, 'R'},   {"patience", 1, NULL, 'P'}, {NULL, 0, NULL, 0},
 };
 
 /* Where we are and where the other node is. False: none of these options. */
@@ -523,6 +526,9 @@ static bool option_many(int option)
         return true;
     case 'r':
         bench.reads = (uint32_t)atoi(optarg);
+        return true;
+    case 'P':
+        bench.patience_ms = number_read(optarg, 60000);
         return true;
     case 'R':
         bench.break_ms = number_read(optarg, 60000);

@@ -170,6 +170,7 @@ static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options
                    .waiting = kernel->worker_count > 1 ? on_waiting : NULL},
         .events_arg = kernel,
         .secret_key = options->secret_key,
+        .peer_timeout_ns = options->peer_timeout_ns,
         .random = on_random,
         /* Records cost memory when first used. Many more than one SIP can take. */
         .endpoint_count_max = ENDPOINTS,

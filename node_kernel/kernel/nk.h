@@ -81,6 +81,7 @@ struct nk_options {
     const uint8_t *secret_key; /* X25519, 32 bytes, for sealed sessions (fabric.h); or NULL */
     uint64_t tick_ns;          /* a SIP that computes longer is pre-empted; 0: 10 ms */
     uint32_t worker_count;     /* 1..NK_WORKERS_MAX; 0: 1 */
+    uint64_t peer_timeout_ns;  /* silence after which a peer is lost; 0: 2 s */
     /* Who may have signed images; copied. NULL: nobody, so that all images are refused. */
     const struct image_trust *trust;
     struct nk_events events;

@@ -20,7 +20,7 @@ import machines  # pylint: disable=wrong-import-position
 
 SECONDS_MAX = 300
 SERVER, CLIENT = "10.78.0.2", "10.78.0.1"
-PROOF = "--mode proof --channels 4 --seconds 8 --encrypt off --counters"
+PROOF = "--mode proof --channels 4 --seconds 8 --encrypt off --counters --patience 20000"
 STEPS = {
     "blocks_are_read": "--reads 4096",
     "without_reads_they_come_in_frames": "",

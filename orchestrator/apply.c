@@ -823,8 +823,8 @@ static void step(struct daemon *daemon)
 {
     struct operation *operation = daemon->operations;
 
-    if (operation == NULL || operation->planned) {
-        return;
+    if (operation == NULL || operation->planned || moves_under_way(daemon)) {
+        return; /* while SIPs move, a plan may not find them */
     }
     if (operation->begun_ms == 0) {
         operation->begun_ms = daemon_now(daemon);

@@ -487,6 +487,17 @@ static void trace(struct console *console, uint64_t request, const Sf__Control__
     trace_begin(console, request, asked->trace);
 }
 
+static void move(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
+{
+    moves_begin(console, request, asked->move);
+}
+
+static void get_moves(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
+{
+    (void)asked;
+    moves_get(console, request);
+}
+
 static void stop(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
 {
     (void)asked;
@@ -509,6 +520,8 @@ static const struct {
     {SF__CONTROL__ENVELOPE__BODY_GET_TRUST, get_trust},
     {SF__CONTROL__ENVELOPE__BODY_GET_VERSION, get_version},
     {SF__CONTROL__ENVELOPE__BODY_TRACE, trace},
+    {SF__CONTROL__ENVELOPE__BODY_MOVE, move},
+    {SF__CONTROL__ENVELOPE__BODY_GET_MOVES, get_moves},
     {SF__CONTROL__ENVELOPE__BODY_DAEMON_STOP, stop},
 };
 
@@ -539,6 +552,7 @@ static void console_close(struct console *console)
     }
     *link = console->next;
     apply_forget(console->daemon, console);
+    moves_forget(console->daemon, console);
     trace_forget(console->daemon, console->number);
     control_stream_finish(console->stream);
     free(console);

@@ -7,6 +7,7 @@
  *   pairs.c    links and peers: every two joined nodes are made to talk to each other
  *   apply.c    carries plans out, one at a time
  *   restart.c  what becomes of SIPs that have ended, by their restart policies
+ *   moves.c    SIPs that change nodes
  *   console.c  one connection of fabricctl: its requests
  *   edges.c    collects channels from the nodes and joins their two ends
  *   trace.c    passes on what nodes see of a channel to the fabricctl that asked
@@ -52,6 +53,7 @@ struct console;
 struct operation;
 struct pair_work;
 struct trace;
+struct moves;
 
 struct daemon {
     uv_loop_t loop;
@@ -73,6 +75,7 @@ struct daemon {
     struct pair_work *pairs;
     uint64_t pairs_look_ms; /* when pairs.c looks next at who hears whom */
     struct trace *traces;
+    struct moves *moves;   /* NULL: there was none yet */
     uint32_t restart_next; /* where in world.sips restart_look goes on; may be past the end */
     uint64_t started_ms;
     uint32_t heartbeat_ms; /* of all nodes; 0: as their mode is */
@@ -160,6 +163,30 @@ void restart_done(struct daemon *daemon, struct world_graph *graph, uint64_t sip
 void restart_owed(struct daemon *daemon, struct world_graph *graph, uint64_t sip_first);
 /* True unless nothing more will come of a SIP. */
 bool restart_pending(const struct world_sip *sip);
+
+/* --- moves.c ------------------------------------------------------------------------------------
+ */
+
+/* Queues a Move; it is answered with Progress and one Result. */
+void moves_begin(struct console *console, uint64_t request, const Sf__Control__Move *body);
+/* Answers GetMoves. */
+void moves_get(struct console *console, uint64_t request);
+/* True while nodes are moving a SIP: nothing may be planned that says where SIPs are. */
+bool moves_under_way(const struct daemon *daemon);
+/* What sources and targets say. */
+void moves_report(struct daemon *daemon, const struct world_node *node,
+                  const Sf__Control__MoveReport *report);
+void moves_arrived(struct daemon *daemon, const struct world_node *node,
+                   const Sf__Control__MoveArrived *body);
+void moves_doubt(struct daemon *daemon, const struct world_node *node,
+                 const Sf__Control__MoveDoubt *body);
+/* The SIP's node is lost, but the target of its move may have it. */
+bool moves_keep(const struct daemon *daemon, const struct world_sip *sip);
+/* After those of its SIPs that moves_keep does not keep were counted as lost. */
+void moves_node_lost(struct daemon *daemon, const struct world_node *node);
+void moves_tick(struct daemon *daemon);
+void moves_forget(struct daemon *daemon, const struct console *console);
+void moves_fini(struct daemon *daemon);
 
 /* --- console.c ----------------------------------------------------------------------------------
  */

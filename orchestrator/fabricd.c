@@ -421,6 +421,7 @@ static void on_tick(uv_timer_t *timer)
 
     session_tick(daemon);
     pairs_tick(daemon);
+    moves_tick(daemon);
     apply_tick(daemon);
     restart_look(daemon);
     if (daemon->stop_at_ms != 0 &&
@@ -486,6 +487,7 @@ static void tear_down(struct daemon *daemon)
     session_close_all(daemon);
     console_close_all(daemon);
     apply_fini(daemon);
+    moves_fini(daemon);
     pairs_fini(daemon);
     snprintf(path, sizeof(path), "%s/fabricd.addr", daemon->state_dir);
     unlink(path);

@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 from fabricd_encrypt import ENCRYPT_CASES
 from fabricd_hostile import HOSTILE_CASES, field, frame
 from fabricd_links import LINK_CASES
+from fabricd_moves import MOVE_CASES
 from fabricd_place import BUILD, FABRICCTL, FABRICD, SIPS, WEB, Node, Place, expect, kinds, refused
 from fabricd_trust import TRUST_CASES, sipc
 
@@ -871,6 +872,7 @@ CASES = [
     *TRUST_CASES,
     *ENCRYPT_CASES,
     *LINK_CASES,
+    *MOVE_CASES,
     a_failure_half_way_is_undone,
     a_failed_change_goes_back,
     a_node_that_leaves_half_way_is_undone,

@@ -330,7 +330,7 @@ void restart_look(struct daemon *daemon)
     struct world *world = &daemon->world;
     uint32_t index;
 
-    if (daemon->operations != NULL || daemon->stop_at_ms != 0) {
+    if (daemon->operations != NULL || daemon->stop_at_ms != 0 || moves_under_way(daemon)) {
         return;
     }
     for (index = 0; index < world->sip_count; index++) {

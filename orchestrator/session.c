@@ -200,12 +200,13 @@ static void node_lose(struct daemon *daemon, struct world_node *node, const char
     snprintf(text, sizeof(text), "node lost: %s, %s", node->name, why);
     for (index = 0; index < daemon->world.sip_count; index++) {
         struct world_sip *sip = daemon->world.sips[index];
-        if (sip->node == node && world_sip_live(sip)) {
+        if (sip->node == node && world_sip_live(sip) && !moves_keep(daemon, sip)) {
             world_sip_end(sip, SF__CONTROL__SIP_STATE__LOST, 0, cause, text);
             world_log_add(&sip->log, daemon_wall(), text);
             restart_sip_ended(daemon, sip);
         }
     }
+    moves_node_lost(daemon, node);
     pairs_node_lost(daemon, node);
 }
 
@@ -565,8 +566,18 @@ static void on_message(void *arg, struct control_stream *stream,
     case SF__CONTROL__ENVELOPE__BODY_TRACE_EVENTS:
         trace_events(session->daemon, session->node, envelope->trace_events);
         break;
+    case SF__CONTROL__ENVELOPE__BODY_MOVE_REPORT:
+        moves_report(session->daemon, session->node, envelope->move_report);
+        break;
+    case SF__CONTROL__ENVELOPE__BODY_MOVE_ARRIVED:
+        moves_arrived(session->daemon, session->node, envelope->move_arrived);
+        break;
+    case SF__CONTROL__ENVELOPE__BODY_MOVE_DOUBT:
+        moves_doubt(session->daemon, session->node, envelope->move_doubt);
+        break;
     case SF__CONTROL__ENVELOPE__BODY_RESULT:
     case SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST:
+    case SF__CONTROL__ENVELOPE__BODY_MOVE_TOLD:
     case SF__CONTROL__ENVELOPE__BODY_TRACE_STARTED:
         finish_request(session, envelope);
         break;

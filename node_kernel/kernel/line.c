@@ -72,8 +72,7 @@ void line_lend(struct line *line, uint16_t count)
     count = (uint16_t)(count > there ? count - there : 0);
     count = count < room ? count : room;
     if (count > 0) {
-        line->lent +=
-            line->link->ops->frame_alloc(line->link, line->frames + line->lent, count);
+        line->lent += line->link->ops->frame_alloc(line->link, line->frames + line->lent, count);
     }
 }
 

@@ -17,6 +17,8 @@ int ctl_get_sips(struct ctl_context *context, int argc, char **argv);
 int ctl_get_keys(struct ctl_context *context, int argc, char **argv);
 int ctl_get_channels(struct ctl_context *context, int argc, char **argv);
 int ctl_logs(struct ctl_context *context, int argc, char **argv);
+int ctl_get_moves(struct ctl_context *context, int argc, char **argv);
+int ctl_move(struct ctl_context *context, int argc, char **argv);
 int ctl_get_sessions(struct ctl_context *context, int argc, char **argv);
 int ctl_top(struct ctl_context *context, int argc, char **argv);
 int ctl_trace(struct ctl_context *context, int argc, char **argv);

@@ -67,6 +67,15 @@ static const struct ctl_command get_commands[] = {
                     "  fabricctl get sessions node2 -o json\n",
         .run = ctl_get_sessions,
     },
+    {
+        .name = "moves",
+        .aliases = "move mo",
+        .summary = "SIPs that change nodes, and the last ones that have",
+        .usage = "get moves [SIP]... [--watch]",
+        .examples = "  fabricctl get moves\n"
+                    "  fabricctl get moves web2 -o json\n",
+        .run = ctl_get_moves,
+    },
     {0},
 };
 
@@ -133,8 +142,8 @@ static const struct ctl_command commands[] = {
     },
     {
         .name = "get",
-        .summary = "list nodes, sips, channels, sessions or keys",
-        .usage = "get nodes|sips|channels|sessions|keys [NAME]... [--watch]",
+        .summary = "list nodes, sips, channels, sessions, moves or keys",
+        .usage = "get nodes|sips|channels|sessions|moves|keys [NAME]... [--watch]",
         .examples = "  fabricctl get nodes\n"
                     "  fabricctl get sips -o json\n"
                     "  fabricctl get channels -o wide\n",
@@ -150,6 +159,16 @@ static const struct ctl_command commands[] = {
         .examples = "  fabricctl logs web2\n"
                     "  fabricctl logs node/node1 --tail 20\n",
         .run = ctl_logs,
+    },
+    {
+        .name = "move",
+        .summary = "move a SIP to another node while it talks",
+        .usage = "move sip/NAME --to NODE [--budget TIME]\n\n"
+                 "  --to NODE        where it is to run\n"
+                 "  --budget TIME    the longest that it may stand still (5ms): else it stays",
+        .examples = "  fabricctl move sip/web2 --to node3\n"
+                    "  fabricctl move web2 --to node1 --budget 5ms\n",
+        .run = ctl_move,
     },
     {
         .name = "test",

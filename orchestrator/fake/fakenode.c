@@ -17,6 +17,10 @@
  *   away / back / again   drops the connection; comes back as it was; comes back as after a start
  *   hang / beat        stops and goes on with heart-beats
  *   deaf / hear        says that it hears no peer; those again that it was told of
+ *   step NAME STEP [TEXT]      reports that step (MoveStep's number) of the move of that SIP
+ *   arrive NUMBER NAME         says that this SIP, moved, runs here; so it does from then on
+ *   doubt NUMBER TARGET EPOCH  asks what became of move 77 of that SIP
+ *   mute / talk                does not answer MoveAsk; does again: whether that SIP is here
  *   quit
  */
 #include <inttypes.h>
@@ -46,6 +50,8 @@ static uint32_t key_bytes = 32;
 static uint32_t node_id, epoch;
 static bool beating = true;
 static bool deaf;
+static bool mute;
+static uint64_t ticket;  /* of the last move */
 static bool peers[1024]; /* it was told of */
 
 static struct {
@@ -223,6 +229,22 @@ static void wire(uint64_t request, const Sf__Control__SipWire *body)
     }
 }
 
+static void move_told(uint64_t request, const Sf__Control__MoveAsk *asked)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoveTold body = SF__CONTROL__MOVE_TOLD__INIT;
+
+    say("asked %" PRIu64, asked->sip);
+    if (mute) {
+        return;
+    }
+    body.committed = strcmp(sip_name(asked->sip), "?") != 0;
+    envelope.request = request;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_TOLD;
+    envelope.move_told = &body;
+    send_body(&envelope);
+}
+
 /* "END of NAME": what that peer has to be told. */
 static void endpoint_say(uint32_t peer)
 {
@@ -310,6 +332,19 @@ static void on_message(void *arg, struct control_stream *from,
         break;
     case SF__CONTROL__ENVELOPE__BODY_SIP_STOP:
         handle(request, "stop", sip_name(envelope->sip_stop->sip));
+        break;
+    case SF__CONTROL__ENVELOPE__BODY_SIP_MOVE:
+        ticket = envelope->sip_move->ticket;
+        say("to node %u, budget %u us", envelope->sip_move->target_node,
+            envelope->sip_move->budget_us);
+        handle(request, "move", sip_name(envelope->sip_move->sip));
+        break;
+    case SF__CONTROL__ENVELOPE__BODY_MOVE_ASK:
+        move_told(request, envelope->move_ask);
+        break;
+    case SF__CONTROL__ENVELOPE__BODY_MOVE_VERDICT:
+        say("verdict %" PRIu64 " %d", envelope->move_verdict->move,
+            (int)envelope->move_verdict->verdict);
         break;
     case SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET:
         channels(request);
@@ -449,6 +484,80 @@ static void log_line(uint64_t sip, const char *text)
     send_body(&envelope);
 }
 
+static void step_report(const char *who, unsigned step, const char *text)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoveReport body = SF__CONTROL__MOVE_REPORT__INIT;
+
+    (void)who;
+    body.ticket = ticket;
+    body.step = (Sf__Control__MoveStep)step;
+    body.text = (char *)text;
+    body.move = 77;
+    body.blackout_ns = 212000;
+    body.total_ns = 3400000;
+    body.precopied_bytes = 2 << 20;
+    body.frozen_bytes = 12 << 10;
+    body.endpoints = 3;
+    body.rounds = 2;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_REPORT;
+    envelope.move_report = &body;
+    send_body(&envelope);
+}
+
+static void arrive(uint64_t number, const char *who)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoveArrived body = SF__CONTROL__MOVE_ARRIVED__INIT;
+
+    if (sip_count < SIPS_MAX) {
+        sips[sip_count].number = number;
+        snprintf(sips[sip_count].name, sizeof(sips[0].name), "%s", who);
+        sip_count += 1;
+    }
+    body.sip = number;
+    body.move = 77;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_ARRIVED;
+    envelope.move_arrived = &body;
+    send_body(&envelope);
+}
+
+static void doubt(uint64_t number, unsigned target, unsigned target_epoch)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoveDoubt body = SF__CONTROL__MOVE_DOUBT__INIT;
+
+    body.move = 77;
+    body.sip = number;
+    body.target_node = target;
+    body.target_epoch = target_epoch;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_DOUBT;
+    envelope.move_doubt = &body;
+    send_body(&envelope);
+}
+
+/* False: it is no order about moves. */
+static bool obey_move(const char *line)
+{
+    char who[80] = "";
+    uint64_t number;
+    unsigned a, b;
+    int end = 0;
+
+    if (sscanf(line, "step %79s %u %n", who, &a, &end) == 2) {
+        step_report(who, a, line + end);
+    } else if (sscanf(line, "arrive %" SCNu64 " %79s", &number, who) == 2) {
+        arrive(number, who);
+    } else if (sscanf(line, "doubt %" SCNu64 " %u %u", &number, &a, &b) == 3) {
+        doubt(number, a, b);
+    } else if (strcmp(line, "mute") == 0 || strcmp(line, "talk") == 0) {
+        mute = line[0] == 'm';
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void obey(char *line)
 {
     char a[80] = "";
@@ -494,7 +603,7 @@ static void obey(char *line)
         deaf = line[0] == 'd';
     } else if (strcmp(line, "quit") == 0) {
         exit(0);
-    } else {
+    } else if (!obey_move(line)) {
         say("unknown order '%s'", line);
     }
     say("did %s", line);

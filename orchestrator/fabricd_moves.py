@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIPs that change nodes, as fabricd sees it: who has a SIP, whatever its nodes say or die of."""
+import subprocess
+import threading
+import time
+
+from fabricd_place import FABRICCTL, Node, expect
+
+DONE, ABORTED, LOST = 7, 8, 9
+ONE = """graph: one
+sips:
+  web:
+    image: web.sip
+    node: node1
+  tcp:
+    service: tcp
+    node: node1
+channels:
+  - from: web.tcp
+    to: tcp.tcp
+"""
+
+
+class Asking:
+    """A `fabricctl move` that has not been answered yet."""
+
+    def __init__(self, place, *arguments):
+        self.process = subprocess.Popen(
+            [FABRICCTL, "--socket", place.root / "s/ctl.sock", "move", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def end(self, code=0):
+        out, err = self.process.communicate(timeout=20)
+        expect(self.process.returncode == code, f"exit {self.process.returncode}, wanted {code}: {out}{err}")
+        return out, err
+
+
+def begun(place):
+    """Three nodes, graph one, and a move of web from node1 to node2 that node1 has taken on."""
+    place.start()
+    nodes = place.join()
+    place.wait(lambda: all(len(node["peers_alive"]) == 2 for node in place.get("nodes")), "they hear each other")
+    place.apply(ONE)
+    asking = Asking(place, "sip/web", "--to", "node2")
+    nodes[0].wait("to node 2, budget 0 us")
+    nodes[0].wait("move web")
+    return nodes, asking
+
+
+def sip(place):
+    return next(one for one in place.get("sips") if one["name"] == "web")
+
+
+def last(place):
+    return place.get("moves")[-1]
+
+
+def a_move_is_told_step_by_step(place):
+    nodes, asking = begun(place)
+    expect("image put" in nodes[1].heard(), "the target got no image")
+    expect(sip(place)["node"] == "node1" and last(place)["step"] == "prepare", last(place))
+    for step in (3, 4, 5, 6):
+        nodes[0].order(f"step web {step}")
+    place.wait(lambda: last(place)["step"] == "commit", "step commit")
+    nodes[0].order(f"step web {DONE}")
+    out, err = asking.end()
+    expect(out == "SIP web moved from node1 to node2: black-out 0.212 ms, 2.0 MiB copied before and 12 KiB in it, "
+                  "3 endpoints, 3.4 ms in all\n", out)
+    for word in ("sending its image", "precopy", "freeze", "transfer", "commit"):
+        expect(word in err, err)
+    expect(sip(place)["node"] == "node2", sip(place))
+    move = last(place)
+    expect((move["sip"], move["source"], move["target"], move["step"]) == ("web", "node1", "node2", "done"), move)
+    expect((move["blackout_ns"], move["endpoints"], move["rounds"]) == (212000, 3, 2), move)
+    expect("moved from node1 to node2" in place.ctl("logs", "web")[0], "the SIP's log")
+    table = place.ctl("get", "moves", "web")[0].splitlines()
+    expect(table[0].split()[:6] == ["MOVE", "SIP", "FROM", "TO", "STEP", "AGE"] and "212us" in table[1], table)
+
+
+def what_the_target_says_of_its_sip_counts(place):
+    nodes, asking = begun(place)
+    nodes[1].order(f"arrive {sip(place)['number']} web")
+    nodes[1].order("exit web 3")  # before the source has said anything
+    place.wait(lambda: sip(place)["state"] == "exited", "the end that the target reported")
+    expect(sip(place)["node"] == "node2" and sip(place)["exit_code"] == 3, sip(place))
+    nodes[0].order(f"step web {DONE}")
+    asking.end()
+
+
+def a_move_back_needs_no_image(place):
+    nodes, asking = begun(place)
+    nodes[1].order(f"arrive {sip(place)['number']} web")
+    nodes[0].order(f"step web {DONE}")
+    asking.end()
+    nodes[0].heard()
+    back = Asking(place, "web", "--to", "node1", "--budget", "5ms")
+    nodes[1].wait("to node 1, budget 5000 us")
+    nodes[1].order(f"step web {DONE}")
+    back.end()
+    expect("image put" not in nodes[0].heard(), "it had it")
+    expect(sip(place)["node"] == "node1", sip(place))
+
+
+def an_aborted_move_leaves_the_sip_where_it_is(place):
+    nodes, asking = begun(place)
+    nodes[0].order(f"step web {ABORTED} node2 has no room")
+    _, err = asking.end(1)
+    expect("web is not moved to node2 and runs on node1 as before: node2 has no room" in err, err)
+    expect(sip(place)["node"] == "node1" and sip(place)["state"] == "running", sip(place))
+    expect(last(place)["step"] == "aborted" and "no room" in last(place)["text"], last(place))
+
+
+def a_source_that_refuses_is_quoted(place):
+    place.start()
+    nodes = place.join()
+    place.wait(lambda: all(len(node["peers_alive"]) == 2 for node in place.get("nodes")), "they hear each other")
+    place.apply(ONE)
+    nodes[0].order("refuse move web")
+    _, err = place.ctl("move", "web", "--to", "node2", code=1)
+    expect("as before: told to refuse" in err, err)
+    nodes[2].order("refuse image put")
+    _, err = place.ctl("move", "web", "--to", "node3", code=1)
+    expect("node3 does not take its image: told to refuse" in err, err)
+
+
+def requests_that_make_no_sense_are_refused(place):
+    place.start()
+    place.join(2)
+    place.apply(ONE)
+    for arguments, code, words in (
+            (("web",), 2, "--to NODE"),
+            (("wep", "--to", "node2"), 3, "there is no SIP 'wep'; did you mean 'web'"),
+            (("web", "--to", "nod2"), 3, "there is no node 'nod2'; did you mean 'node2'"),
+            (("web", "--to", "node3"), 2, "node node3 is expected"),
+            (("tcp", "--to", "node2"), 1, "tcp is a service of its node's kernel and stays"),
+            (("web", "--to", "node2", "--budget", "100s"), 2, "--budget is at most 60 s")):
+        out, err = place.ctl("move", *arguments, code=code)
+        expect(words in err, f"{arguments}: {err}")
+    out, _ = place.ctl("move", "web", "--to", "node1")
+    expect(out == "SIP web is on node1 already\n", out)
+    expect(place.get("moves") == [], "none of these is a move")
+
+
+def one_move_a_sip(place):
+    nodes, asking = begun(place)
+    _, err = place.ctl("move", "web", "--to", "node3", code=1)
+    expect("SIP web is being moved to node2" in err, err)
+    nodes[0].order(f"step web {DONE}")
+    asking.end()
+
+
+def applies_wait_for_moves(place):
+    nodes, asking = begun(place)
+    done = []
+    thread = threading.Thread(target=lambda: done.append(place.ctl("delete", "graph/one")))
+    thread.start()
+    time.sleep(0.4)
+    expect(not done and "stop web" not in nodes[0].heard(), "deleted while it moved")
+    nodes[1].order(f"arrive {sip(place)['number']} web")
+    nodes[0].order(f"step web {DONE}")
+    asking.end()
+    thread.join(10)
+    expect(done, "the delete goes on")
+    nodes[1].wait("stop web")
+
+
+def a_source_that_dies_before_the_target_has_it(place):
+    nodes, asking = begun(place)
+    number = sip(place)["number"]
+    nodes[0].end()
+    nodes[1].wait(f"asked {number}")
+    _, err = asking.end(1)
+    expect("web was lost in its move from node1 to node2" in err, err)
+    expect(sip(place)["state"] == "lost", sip(place))
+    expect(last(place)["step"] == "lost", last(place))
+
+
+def a_source_that_dies_after_the_target_has_it(place):
+    nodes, asking = begun(place)
+    nodes[1].order(f"arrive {sip(place)['number']} web")
+    nodes[0].end()
+    out, _ = asking.end()
+    expect("moved from node1 to node2" in out, out)
+    expect(sip(place)["node"] == "node2" and sip(place)["state"] == "running", sip(place))
+
+
+def a_target_that_has_it_and_did_not_say_so_is_asked(place):
+    nodes, asking = begun(place)
+    number = sip(place)["number"]
+    nodes[0].end()
+    time.sleep(1)  # node1 is lost after 1.8 s, and node2 must not be
+    nodes[1].order("away")
+    nodes[1].order(f"arrive {number} web")  # nobody hears that
+    place.wait(lambda: place.stages()["node1"] == "lost", "node1 is lost")
+    expect(sip(place)["state"] == "running", "it may live")
+    nodes[1].order("back")
+    nodes[1].wait(f"asked {number}")
+    asking.end()
+    expect(sip(place)["node"] == "node2" and sip(place)["state"] == "running", sip(place))
+
+
+def when_both_nodes_die_it_is_lost(place):
+    nodes, asking = begun(place)
+    nodes[1].order("mute")
+    nodes[0].end()
+    nodes[1].wait("asked")
+    nodes[1].end()
+    asking.end(1)
+    expect(sip(place)["state"] == "lost", sip(place))
+
+
+def doubts_are_answered_by_the_target(place):
+    nodes, asking = begun(place)
+    number = sip(place)["number"]
+    nodes[0].order(f"doubt {number} 2 1")
+    nodes[1].wait(f"asked {number}")
+    nodes[0].wait("verdict 77 0")
+    nodes[1].order("mute")
+    nodes[0].order(f"doubt {number} 2 1")
+    nodes[1].wait(f"asked {number}")
+    nodes[1].order(f"arrive {number} web")
+    nodes[1].order("talk")
+    nodes[0].wait("verdict 77 1", seconds=12)
+    nodes[0].order(f"step web {DONE}")
+    asking.end()
+
+
+def doubts_about_a_dead_target(place):
+    nodes, asking = begun(place)
+    number = sip(place)["number"]
+    nodes[1].end()
+    nodes[0].order(f"doubt {number} 2 1")
+    nodes[0].wait("verdict 77 2")
+    Node(place, "node2").wait("welcome 2 2")
+    nodes[0].order(f"doubt {number} 2 1")  # of the epoch before
+    nodes[0].wait("verdict 77 2")
+    nodes[0].order(f"step web {ABORTED} node2 was lost")
+    asking.end(1)
+
+
+def nonsense_of_nodes_is_survived(place):
+    nodes, asking = begun(place)
+    number = sip(place)["number"]
+    for order in (f"doubt {number} 1 1", f"doubt {number} 999999 1", "doubt 18446744073709551615 3 99999",
+                  "step web 4294967295", "step web 0", "arrive 12345 nobody"):
+        nodes[0].order(order)
+    nodes[2].order(f"step web {DONE}")  # of a move that is not its own
+    nodes[2].order(f"arrive {number} web")
+    expect(sip(place)["node"] == "node1", sip(place))
+    nodes[0].order(f"step web {DONE}")
+    asking.end()
+    nodes[0].order(f"step web {LOST}")  # it is over
+    expect(sip(place)["node"] == "node2" and sip(place)["state"] == "running", sip(place))
+
+
+MOVE_CASES = [
+    a_move_is_told_step_by_step,
+    what_the_target_says_of_its_sip_counts,
+    a_move_back_needs_no_image,
+    an_aborted_move_leaves_the_sip_where_it_is,
+    a_source_that_refuses_is_quoted,
+    requests_that_make_no_sense_are_refused,
+    one_move_a_sip,
+    applies_wait_for_moves,
+    a_source_that_dies_before_the_target_has_it,
+    a_source_that_dies_after_the_target_has_it,
+    a_target_that_has_it_and_did_not_say_so_is_asked,
+    when_both_nodes_die_it_is_lost,
+    doubts_are_answered_by_the_target,
+    doubts_about_a_dead_target,
+    nonsense_of_nodes_is_survived,
+]

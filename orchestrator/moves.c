@@ -1,0 +1,901 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * moves.c - SIPs that change nodes.
+ *
+ * fabricd begins a move and keeps its books; the two nodes do it, and need nothing of fabricd but in
+ * one case: a source that has told the target to go on with the SIP, and then lost it, may not go
+ * on by itself (MoveDoubt). It is told what became of the move once the target has said so, or once
+ * the target is lost for good, because its epoch never comes back.
+ *
+ * Model: moves wait in a row; one that is due is under way until its source says how it ended. While
+ * any is, no apply, delete or restart is planned, and while one of those is carried out no move
+ * begins: what is known of who is where stays true. A node takes part in MOVES_NODE_MAX moves at a
+ * time. A SIP is the target's as soon as the first of the two has said so. When its source is lost
+ * in the middle, the target is asked whether it has the SIP; until it has answered, the SIP is not
+ * counted as lost.
+ *
+ * Limits: MOVES_MAX moves that have not ended; MOVES_KEPT that have are remembered.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon.h"
+
+#define MOVES_MAX 4096u
+#define MOVES_KEPT 128u
+#define MOVES_NODE_MAX 2u
+#define ASK_AGAIN_MS 200u
+
+struct move {
+    struct move *next;
+    uint64_t number;
+    uint64_t sip;
+    char name[ORCH_NAME_BYTES_MAX + 1];
+    uint16_t source, target; /* node ids */
+    uint32_t budget_us;
+    uint64_t console; /* 0: nobody listens any more */
+    uint64_t request;
+    uint64_t asked_ms, ended_ms; /* ended: 0, or when */
+    Sf__Control__MoveStep step;
+    char text[200];
+    bool arrived;     /* the SIP is the target's */
+    bool source_lost; /* the target is to be asked */
+    bool waits;       /* for an answer of a node */
+    uint64_t again_ms;
+    struct {
+        uint64_t blackout_ns, total_ns, precopied_bytes, frozen_bytes;
+        uint32_t endpoints, rounds;
+    } figures;
+};
+
+/* A source that waits for a verdict. */
+struct doubt {
+    struct doubt *next;
+    uint64_t move, sip;
+    uint16_t source, source_epoch;
+    uint16_t target, target_epoch;
+    bool waits;
+    uint64_t again_ms;
+};
+
+struct moves {
+    struct move *moves; /* oldest first; those that have ended too */
+    struct doubt *doubts;
+    uint64_t last_number;
+};
+
+/* What an answer of a node is about. */
+struct ref {
+    struct daemon *daemon;
+    uint64_t number; /* of the move; or the id of the move in doubt */
+    uint16_t source; /* of the one in doubt */
+};
+
+static struct move *move_by_number(const struct daemon *daemon, uint64_t number)
+{
+    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+
+    while (move != NULL && move->number != number) {
+        move = move->next;
+    }
+    return move;
+}
+
+static bool has_begun(const struct move *move)
+{
+    return move->ended_ms == 0 && move->step != SF__CONTROL__MOVE_STEP__MOVE_QUEUED;
+}
+
+bool moves_under_way(const struct daemon *daemon)
+{
+    const struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+
+    while (move != NULL && !has_begun(move)) {
+        move = move->next;
+    }
+    return move != NULL;
+}
+
+/* --- telling ------------------------------------------------------------------------------------
+ */
+
+static const char *const step_names[] = {"queued", "image",  "prepare", "precopy", "freeze",
+                                         "transfer", "commit", "done",    "aborted", "lost"};
+
+static const char *node_name(const struct daemon *daemon, uint16_t id)
+{
+    const struct world_node *node = world_node_by_id(&daemon->world, id);
+
+    return node != NULL ? node->name : "?";
+}
+
+static void progress(struct daemon *daemon, const struct move *move, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void progress(struct daemon *daemon, const struct move *move, const char *format, ...)
+{
+    struct console *console = console_by_number(daemon, move->console);
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__Progress body = SF__CONTROL__PROGRESS__INIT;
+    char text[400];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    daemon_log("move %" PRIu64 " of %s: %s", move->number, move->name, text);
+    if (console != NULL) {
+        body.text = text;
+        body.elapsed_ms = daemon_now(daemon) - move->asked_ms;
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PROGRESS;
+        envelope.progress = &body;
+        console_send(console, move->request, &envelope);
+    }
+}
+
+/* Forgets the oldest of those that have ended. */
+static void moves_trim(struct moves *moves)
+{
+    struct move **oldest = NULL;
+    uint32_t count = 0;
+
+    for (struct move **link = &moves->moves; *link != NULL; link = &(*link)->next) {
+        if ((*link)->ended_ms != 0) {
+            oldest = oldest == NULL ? link : oldest;
+            count++;
+        }
+    }
+    if (count > MOVES_KEPT) {
+        struct move *gone = *oldest;
+
+        *oldest = gone->next;
+        free(gone);
+    }
+}
+
+static void finish(struct daemon *daemon, struct move *move, Sf__Control__MoveStep step,
+                   sf_status status, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+static void finish(struct daemon *daemon, struct move *move, Sf__Control__MoveStep step,
+                   sf_status status, const char *format, ...)
+{
+    struct console *console = console_by_number(daemon, move->console);
+    struct world_sip *sip = world_sip_by_number(&daemon->world, move->sip);
+    char text[500];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    assert(move->ended_ms == 0);
+    move->step = step;
+    move->ended_ms = daemon_now(daemon);
+    if (step != SF__CONTROL__MOVE_STEP__MOVE_DONE) {
+        snprintf(move->text, sizeof(move->text), "%.*s", (int)sizeof(move->text) - 1, text);
+    }
+    daemon_log("move %" PRIu64 " of %s: %s", move->number, move->name, text);
+    if (sip != NULL) {
+        world_log_add(&sip->log, daemon_wall(), text);
+    }
+    if (console != NULL) {
+        console_result(console, move->request, status, "%s", text);
+    }
+    moves_trim(daemon->moves);
+}
+
+static void finish_aborted(struct daemon *daemon, struct move *move, const char *why)
+{
+    finish(daemon, move, SF__CONTROL__MOVE_STEP__MOVE_ABORTED, SF_IO,
+           "SIP %s is not moved to %s and runs on %s as before: %s", move->name,
+           node_name(daemon, move->target), node_name(daemon, move->source),
+           why[0] != '\0' ? why : "no reason was given");
+}
+
+static void bytes_text(uint64_t bytes, char *text, size_t capacity)
+{
+    if (bytes < 1024 * 1024) {
+        snprintf(text, capacity, "%" PRIu64 " KiB", (bytes + 1023) / 1024);
+    } else {
+        snprintf(text, capacity, "%.1f MiB", (double)bytes / (1024 * 1024));
+    }
+}
+
+static void finish_done(struct daemon *daemon, struct move *move)
+{
+    char before[32], frozen[32];
+
+    bytes_text(move->figures.precopied_bytes, before, sizeof(before));
+    bytes_text(move->figures.frozen_bytes, frozen, sizeof(frozen));
+    finish(daemon, move, SF__CONTROL__MOVE_STEP__MOVE_DONE, SF_OK,
+           "SIP %s moved from %s to %s: black-out %.3f ms, %s copied before and %s in it, %u "
+           "endpoints, %.1f ms in all",
+           move->name, node_name(daemon, move->source), node_name(daemon, move->target),
+           (double)move->figures.blackout_ns / 1e6, before, frozen, move->figures.endpoints,
+           (double)move->figures.total_ns / 1e6);
+}
+
+/* --- who has the SIP ----------------------------------------------------------------------------
+ */
+
+static void sip_arrived(struct daemon *daemon, struct move *move)
+{
+    struct world_sip *sip = world_sip_by_number(&daemon->world, move->sip);
+
+    if (!move->arrived && sip != NULL && sip->node->id == move->source) {
+        sip->node = world_node_by_id(&daemon->world, move->target);
+    }
+    move->arrived = true;
+}
+
+static void sip_lost(struct daemon *daemon, struct move *move, const char *why)
+{
+    struct world_sip *sip = world_sip_by_number(&daemon->world, move->sip);
+
+    if (sip != NULL && world_sip_live(sip)) {
+        world_sip_end(sip, SF__CONTROL__SIP_STATE__LOST, 0, SF_CAUSE_OF(NODE_LOST), why);
+        world_log_add(&sip->log, daemon_wall(), why);
+        restart_sip_ended(daemon, sip);
+    }
+    finish(daemon, move, SF__CONTROL__MOVE_STEP__MOVE_LOST, SF_IO,
+           "SIP %s was lost in its move from %s to %s: %s", move->name,
+           node_name(daemon, move->source), node_name(daemon, move->target), why);
+}
+
+/* The target's answer: has it gone on with a SIP whose source is lost? */
+static void on_asked(void *arg, sf_status status, const char *text,
+                     const Sf__Control__Envelope *reply)
+{
+    struct ref *ref = arg;
+    struct daemon *daemon = ref->daemon;
+    struct move *move = move_by_number(daemon, ref->number);
+    char why[200];
+
+    free(ref);
+    if (move == NULL || move->ended_ms != 0) {
+        return;
+    }
+    move->waits = false;
+    if (status == SF_OK && reply->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_TOLD) {
+        if (reply->move_told->committed) {
+            sip_arrived(daemon, move);
+            finish_done(daemon, move);
+        } else {
+            snprintf(why, sizeof(why), "node lost: %s, before %s had the SIP",
+                     node_name(daemon, move->source), node_name(daemon, move->target));
+            sip_lost(daemon, move, why);
+        }
+        return;
+    }
+    session_note(world_node_by_id(&daemon->world, move->target),
+                 "does not say whether it has SIP %s: %s", move->name,
+                 text[0] != '\0' ? text : sf_status_text(status));
+    move->again_ms = daemon_now(daemon) + ASK_AGAIN_MS;
+}
+
+static sf_status ask(struct daemon *daemon, struct world_node *target, uint64_t move_id,
+                     uint64_t sip, session_done done, uint64_t number, uint16_t source)
+{
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoveAsk body = SF__CONTROL__MOVE_ASK__INIT;
+    struct ref *ref = calloc(1, sizeof(*ref));
+    sf_status status = SF_NOMEM;
+
+    if (ref != NULL) {
+        *ref = (struct ref){.daemon = daemon, .number = number, .source = source};
+        body.move = move_id;
+        body.sip = sip;
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_ASK;
+        envelope.move_ask = &body;
+        status = session_request(daemon, target, &envelope, REQUEST_LOOK_MS, done, ref);
+    }
+    if (status != SF_OK) {
+        free(ref);
+    }
+    return status;
+}
+
+/* Of a move whose source is lost. */
+static void ask_target(struct daemon *daemon, struct move *move)
+{
+    struct world_node *target = world_node_by_id(&daemon->world, move->target);
+
+    if (target->stage != WORLD_JOINED) {
+        sip_lost(daemon, move, "node lost: both its nodes are");
+    } else if (ask(daemon, target, 0, move->sip, on_asked, move->number, 0) == SF_OK) {
+        move->waits = true;
+    } else {
+        move->again_ms = daemon_now(daemon) + ASK_AGAIN_MS;
+    }
+}
+
+/* --- doubts -------------------------------------------------------------------------------------
+ */
+
+static void doubt_drop(struct moves *moves, struct doubt *gone)
+{
+    struct doubt **link = &moves->doubts;
+
+    while (*link != gone) {
+        link = &(*link)->next;
+    }
+    *link = gone->next;
+    free(gone);
+}
+
+static void doubt_end(struct daemon *daemon, struct doubt *doubt,
+                      Sf__Control__MoveVerdict__Verdict verdict)
+{
+    static const char *const texts[] = {"the target does not have the SIP", "the target has it",
+                                        "the target is lost"};
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoveVerdict body = SF__CONTROL__MOVE_VERDICT__INIT;
+    struct world_node *source = world_node_by_id(&daemon->world, doubt->source);
+
+    body.move = doubt->move;
+    body.verdict = verdict;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_VERDICT;
+    envelope.move_verdict = &body;
+    session_note(source, "move of SIP %" PRIu64 " in doubt: %s", doubt->sip, texts[verdict]);
+    session_tell(daemon, source, &envelope); /* it asks again if that gets lost */
+    doubt_drop(daemon->moves, doubt);
+}
+
+static struct doubt *doubt_find(const struct daemon *daemon, uint64_t move, uint16_t source)
+{
+    struct doubt *doubt = daemon->moves != NULL ? daemon->moves->doubts : NULL;
+
+    while (doubt != NULL && (doubt->move != move || doubt->source != source)) {
+        doubt = doubt->next;
+    }
+    return doubt;
+}
+
+static void on_told(void *arg, sf_status status, const char *text,
+                    const Sf__Control__Envelope *reply)
+{
+    struct ref *ref = arg;
+    struct daemon *daemon = ref->daemon;
+    struct doubt *doubt = doubt_find(daemon, ref->number, ref->source);
+
+    (void)text;
+    free(ref);
+    if (doubt == NULL) {
+        return;
+    }
+    doubt->waits = false;
+    doubt->again_ms = daemon_now(daemon) + ASK_AGAIN_MS;
+    if (status == SF_OK && reply->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_TOLD) {
+        doubt_end(daemon, doubt,
+                  reply->move_told->committed ? SF__CONTROL__MOVE_VERDICT__VERDICT__COMMITTED
+                                              : SF__CONTROL__MOVE_VERDICT__VERDICT__NOT_COMMITTED);
+    }
+}
+
+static void doubt_look(struct daemon *daemon, struct doubt *doubt)
+{
+    struct world_node *source = world_node_by_id(&daemon->world, doubt->source);
+    struct world_node *target = world_node_by_id(&daemon->world, doubt->target);
+
+    if (source->stage != WORLD_JOINED || source->epoch != doubt->source_epoch) {
+        doubt_drop(daemon->moves, doubt); /* nobody asks any more */
+    } else if (target->stage == WORLD_LOST || target->epoch != doubt->target_epoch) {
+        doubt_end(daemon, doubt, SF__CONTROL__MOVE_VERDICT__VERDICT__TARGET_LOST);
+    } else if (ask(daemon, target, doubt->move, doubt->sip, on_told, doubt->move, doubt->source) ==
+               SF_OK) {
+        doubt->waits = true;
+    } else {
+        doubt->again_ms = daemon_now(daemon) + ASK_AGAIN_MS;
+    }
+}
+
+static struct moves *moves_get_or_make(struct daemon *daemon)
+{
+    if (daemon->moves == NULL) {
+        daemon->moves = calloc(1, sizeof(*daemon->moves));
+    }
+    return daemon->moves;
+}
+
+void moves_doubt(struct daemon *daemon, const struct world_node *node,
+                 const Sf__Control__MoveDoubt *body)
+{
+    const struct world_node *target = world_node_by_id(&daemon->world, body->target_node);
+    struct moves *moves = moves_get_or_make(daemon);
+    struct doubt *doubt;
+
+    if (target == NULL || target == node || doubt_find(daemon, body->move, node->id) != NULL) {
+        return; /* it is being asked already; or nonsense */
+    }
+    doubt = calloc(1, sizeof(*doubt));
+    if (moves == NULL || doubt == NULL) {
+        free(doubt);
+        return; /* it asks again */
+    }
+    *doubt = (struct doubt){.next = moves->doubts,
+                            .move = body->move,
+                            .sip = body->sip,
+                            .source = node->id,
+                            .source_epoch = node->epoch,
+                            .target = target->id,
+                            .target_epoch = (uint16_t)body->target_epoch};
+    moves->doubts = doubt;
+    doubt_look(daemon, doubt);
+}
+
+/* --- what nodes tell ----------------------------------------------------------------------------
+ */
+
+void moves_report(struct daemon *daemon, const struct world_node *node,
+                  const Sf__Control__MoveReport *report)
+{
+    struct move *move = move_by_number(daemon, report->ticket);
+
+    if (move == NULL || move->source != node->id || !has_begun(move)) {
+        return;
+    }
+    move->figures.blackout_ns = report->blackout_ns;
+    move->figures.total_ns = report->total_ns;
+    move->figures.precopied_bytes = report->precopied_bytes;
+    move->figures.frozen_bytes = report->frozen_bytes;
+    move->figures.endpoints = report->endpoints;
+    move->figures.rounds = report->rounds;
+    switch (report->step) {
+    case SF__CONTROL__MOVE_STEP__MOVE_DONE:
+        sip_arrived(daemon, move);
+        finish_done(daemon, move);
+        break;
+    case SF__CONTROL__MOVE_STEP__MOVE_ABORTED:
+        if (!move->arrived) {
+            finish_aborted(daemon, move, report->text);
+        }
+        break;
+    case SF__CONTROL__MOVE_STEP__MOVE_LOST:
+        sip_lost(daemon, move, report->text);
+        break;
+    case SF__CONTROL__MOVE_STEP__MOVE_PREPARE:
+    case SF__CONTROL__MOVE_STEP__MOVE_PRECOPY:
+    case SF__CONTROL__MOVE_STEP__MOVE_FREEZE:
+    case SF__CONTROL__MOVE_STEP__MOVE_TRANSFER:
+    case SF__CONTROL__MOVE_STEP__MOVE_COMMIT:
+        if (report->step > move->step) {
+            move->step = report->step;
+            progress(daemon, move, "%s", step_names[report->step]);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+void moves_arrived(struct daemon *daemon, const struct world_node *node,
+                   const Sf__Control__MoveArrived *body)
+{
+    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+
+    for (; move != NULL; move = move->next) {
+        if (has_begun(move) && move->sip == body->sip && move->target == node->id) {
+            sip_arrived(daemon, move);
+        }
+    }
+}
+
+bool moves_keep(const struct daemon *daemon, const struct world_sip *sip)
+{
+    const struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+
+    while (move != NULL &&
+           !(has_begun(move) && move->sip == sip->number && move->source == sip->node->id &&
+             move->step != SF__CONTROL__MOVE_STEP__MOVE_IMAGE)) {
+        move = move->next;
+    }
+    return move != NULL;
+}
+
+void moves_node_lost(struct daemon *daemon, const struct world_node *node)
+{
+    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    struct move *next;
+
+    for (; move != NULL; move = next) {
+        next = move->next; /* those that end may be forgotten, but none that has not */
+        if (!has_begun(move)) {
+            continue;
+        }
+        if (move->source == node->id && move->arrived) {
+            finish_done(daemon, move);
+        } else if (move->source == node->id &&
+                   move->step == SF__CONTROL__MOVE_STEP__MOVE_IMAGE) {
+            sip_lost(daemon, move, "node lost before the move began");
+        } else if (move->source == node->id) {
+            move->source_lost = true;
+            move->waits = false;
+            move->again_ms = 0;
+        } else if (move->target == node->id && move->arrived) {
+            sip_lost(daemon, move, "node lost: its new one");
+        }
+    }
+}
+
+/* --- beginning ----------------------------------------------------------------------------------
+ */
+
+/* NULL: it can move there now; or why not. */
+static const char *hindrance(const struct daemon *daemon, const struct move *move)
+{
+    const struct world_sip *sip = world_sip_by_number(&daemon->world, move->sip);
+    const struct world_node *source = world_node_by_id(&daemon->world, move->source);
+    const struct world_node *target = world_node_by_id(&daemon->world, move->target);
+
+    if (sip == NULL || sip->state != SF__CONTROL__SIP_STATE__RUNNING) {
+        return "it does not run any more";
+    }
+    if (sip->node != source) {
+        return "it has been made again, or moved, meanwhile";
+    }
+    if (source->session == NULL) {
+        return "its node has no control connection";
+    }
+    if (target->stage != WORLD_JOINED || target->session == NULL) {
+        return "that node has not joined, or has no control connection";
+    }
+    return world_node_hears(source, target->id) && world_node_hears(target, source->id)
+               ? NULL
+               : "the two nodes do not hear each other; see: fabricctl doctor";
+}
+
+static void on_begun(void *arg, sf_status status, const char *text,
+                     const Sf__Control__Envelope *reply)
+{
+    struct ref *ref = arg;
+    struct daemon *daemon = ref->daemon;
+    struct move *move = move_by_number(daemon, ref->number);
+
+    (void)reply;
+    free(ref);
+    if (move == NULL || move->ended_ms != 0 || status == SF_OK || status == SF_CLOSED) {
+        return; /* its source says how it ends, when it is back, or is lost */
+    }
+    finish_aborted(daemon, move, text[0] != '\0' ? text : sf_status_text(status));
+}
+
+static void send_move(struct daemon *daemon, struct move *move)
+{
+    struct world_node *source = world_node_by_id(&daemon->world, move->source);
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__SipMove body = SF__CONTROL__SIP_MOVE__INIT;
+    struct ref *ref = calloc(1, sizeof(*ref));
+    sf_status status = SF_NOMEM;
+
+    body.ticket = move->number;
+    body.sip = move->sip;
+    body.target_node = move->target;
+    body.budget_us = move->budget_us;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_SIP_MOVE;
+    envelope.sip_move = &body;
+    move->step = SF__CONTROL__MOVE_STEP__MOVE_PREPARE;
+    if (ref != NULL) {
+        *ref = (struct ref){.daemon = daemon, .number = move->number};
+        status = session_request(daemon, source, &envelope, REQUEST_MS, on_begun, ref);
+    }
+    if (status != SF_OK) {
+        free(ref);
+        finish_aborted(daemon, move, sf_status_text(status));
+    }
+}
+
+static void on_image(void *arg, sf_status status, const char *text,
+                     const Sf__Control__Envelope *reply)
+{
+    struct ref *ref = arg;
+    struct daemon *daemon = ref->daemon;
+    struct move *move = move_by_number(daemon, ref->number);
+    const struct world_sip *sip =
+        move != NULL ? world_sip_by_number(&daemon->world, move->sip) : NULL;
+    const struct world_image *image =
+        sip != NULL ? world_image_find(&daemon->world, sip->made->sips[0]->image.data) : NULL;
+    const char *why;
+
+    (void)reply;
+    free(ref);
+    if (move == NULL || move->ended_ms != 0) {
+        return;
+    }
+    why = hindrance(daemon, move);
+    if (status == SF_OK && image != NULL) {
+        status = world_node_image_add(world_node_by_id(&daemon->world, move->target), image);
+    }
+    if (status != SF_OK) {
+        char line[200];
+
+        snprintf(line, sizeof(line), "%s does not take its image: %.120s",
+                 node_name(daemon, move->target), text[0] != '\0' ? text : sf_status_text(status));
+        finish_aborted(daemon, move, line);
+    } else if (why != NULL) {
+        finish_aborted(daemon, move, why);
+    } else {
+        send_move(daemon, move);
+    }
+}
+
+static void send_image(struct daemon *daemon, struct move *move, const struct world_sip *sip,
+                       const struct world_image *image)
+{
+    struct world_node *target = world_node_by_id(&daemon->world, move->target);
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__ImagePut body = SF__CONTROL__IMAGE_PUT__INIT;
+    struct ref *ref = calloc(1, sizeof(*ref));
+    sf_status status = SF_NOMEM;
+
+    body.digest = (ProtobufCBinaryData){WORLD_DIGEST_BYTES, (uint8_t *)image->digest};
+    body.content = (ProtobufCBinaryData){image->length, image->bytes};
+    body.name = sip->made->sips[0]->image_name;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT;
+    envelope.image_put = &body;
+    if (ref != NULL) {
+        *ref = (struct ref){.daemon = daemon, .number = move->number};
+        status = session_request(daemon, target, &envelope, REQUEST_IMAGE_MS, on_image, ref);
+    }
+    if (status != SF_OK) {
+        free(ref);
+        finish_aborted(daemon, move, sf_status_text(status));
+        return;
+    }
+    move->step = SF__CONTROL__MOVE_STEP__MOVE_IMAGE;
+    progress(daemon, move, "sending its image to %s", target->name);
+}
+
+static void begin(struct daemon *daemon, struct move *move)
+{
+    const struct world_sip *sip = world_sip_by_number(&daemon->world, move->sip);
+    const struct world_node *target = world_node_by_id(&daemon->world, move->target);
+    const char *why = hindrance(daemon, move);
+    const struct world_image *image;
+
+    if (why != NULL) {
+        finish_aborted(daemon, move, why);
+        return;
+    }
+    image = world_image_find(&daemon->world, sip->made->sips[0]->image.data);
+    if (image == NULL) {
+        finish_aborted(daemon, move, "its image is not here any more; apply its graph again");
+    } else if (world_node_has_image(target, image)) {
+        send_move(daemon, move);
+    } else {
+        send_image(daemon, move, sip, image);
+    }
+}
+
+static uint32_t moves_of(const struct daemon *daemon, uint16_t node)
+{
+    uint32_t count = 0;
+
+    for (const struct move *move = daemon->moves->moves; move != NULL; move = move->next) {
+        count += has_begun(move) && (move->source == node || move->target == node);
+    }
+    return count;
+}
+
+void moves_tick(struct daemon *daemon)
+{
+    uint64_t now_ms = daemon_now(daemon);
+    struct move *next;
+    struct doubt *after;
+
+    if (daemon->moves == NULL) {
+        return;
+    }
+    for (struct doubt *doubt = daemon->moves->doubts; doubt != NULL; doubt = after) {
+        after = doubt->next;
+        if (!doubt->waits && now_ms >= doubt->again_ms) {
+            doubt_look(daemon, doubt);
+        }
+    }
+    for (struct move *move = daemon->moves->moves; move != NULL; move = next) {
+        next = move->next;
+        if (move->ended_ms != 0) {
+            continue;
+        }
+        if (move->source_lost && !move->waits && now_ms >= move->again_ms) {
+            ask_target(daemon, move);
+        } else if (!has_begun(move) && daemon->operations == NULL && daemon->stop_at_ms == 0 &&
+                   moves_of(daemon, move->source) < MOVES_NODE_MAX &&
+                   moves_of(daemon, move->target) < MOVES_NODE_MAX) {
+            begin(daemon, move);
+        }
+    }
+}
+
+/* --- what fabricctl asks ------------------------------------------------------------------------
+ */
+
+static struct world_sip *wanted_sip(struct console *console, uint64_t request, const char *name)
+{
+    struct world *world = &console_daemon(console)->world;
+    struct world_sip *sip = world_sip_find(world, name);
+    struct orch_hint hint = {.wanted = name};
+    char text[64];
+
+    if (sip == NULL) {
+        for (uint32_t i = 0; i < world->sip_count; i++) {
+            orch_hint_add(&hint, world->sips[i]->name);
+        }
+        console_result(console, request, SF_NOTFOUND,
+                       "there is no SIP '%.40s'%s; see: fabricctl get sips", name,
+                       orch_hint_text(&hint, text, sizeof(text)));
+        return NULL;
+    }
+    if (sip->state != SF__CONTROL__SIP_STATE__RUNNING) {
+        console_result(console, request, SF_BADARG,
+                       "SIP %s does not run; see: fabricctl get sips %s", name, name);
+        return NULL;
+    }
+    if (sip->made->sips[0]->service[0] != '\0') {
+        console_result(console, request, SF_UNSUPPORTED,
+                       "%s is a service of its node's kernel and stays with it; SIPs that use it "
+                       "can move, and then use it from there",
+                       name);
+        return NULL;
+    }
+    return sip;
+}
+
+static struct world_node *wanted_node(struct console *console, uint64_t request, const char *name)
+{
+    struct world *world = &console_daemon(console)->world;
+    struct world_node *node = world_node_find(world, name);
+    struct orch_hint hint = {.wanted = name};
+    char text[64];
+
+    if (node == NULL) {
+        for (uint32_t i = 0; i < world->node_count; i++) {
+            orch_hint_add(&hint, world->nodes[i]->name);
+        }
+        console_result(console, request, SF_NOTFOUND,
+                       "there is no node '%.40s'%s; see: fabricctl get nodes", name,
+                       orch_hint_text(&hint, text, sizeof(text)));
+    } else if (node->stage != WORLD_JOINED) {
+        console_result(console, request, SF_BADARG, "node %s is %s; see: fabricctl get nodes", name,
+                       world_stage_name(node->stage));
+        node = NULL;
+    }
+    return node;
+}
+
+void moves_begin(struct console *console, uint64_t request, const Sf__Control__Move *body)
+{
+    struct daemon *daemon = console_daemon(console);
+    struct moves *moves = moves_get_or_make(daemon);
+    struct world_sip *sip = wanted_sip(console, request, body->sip);
+    struct world_node *node = sip != NULL ? wanted_node(console, request, body->node) : NULL;
+    struct move *move;
+    struct move **link;
+    uint32_t count = 0;
+
+    if (node == NULL) {
+        return;
+    }
+    if (sip->node == node) {
+        console_result(console, request, SF_OK, "SIP %s is on %s already", sip->name, node->name);
+        return;
+    }
+    move = calloc(1, sizeof(*move));
+    if (moves == NULL || move == NULL) {
+        console_result(console, request, SF_NOMEM, "no memory left");
+        free(move);
+        return;
+    }
+    for (link = &moves->moves; *link != NULL; link = &(*link)->next) {
+        count += (*link)->ended_ms == 0;
+        if ((*link)->ended_ms == 0 && (*link)->sip == sip->number) {
+            console_result(console, request, SF_EXISTS,
+                           "SIP %s is being moved to %s; see: fabricctl get moves", sip->name,
+                           node_name(daemon, (*link)->target));
+            free(move);
+            return;
+        }
+    }
+    if (count >= MOVES_MAX) {
+        console_result(console, request, SF_LIMIT, "%u moves wait already; try again later", count);
+        free(move);
+        return;
+    }
+    *move = (struct move){.number = ++moves->last_number,
+                          .sip = sip->number,
+                          .source = sip->node->id,
+                          .target = node->id,
+                          .budget_us = body->budget_us,
+                          .console = console_number(console),
+                          .request = request,
+                          .asked_ms = daemon_now(daemon)};
+    snprintf(move->name, sizeof(move->name), "%s", sip->name);
+    *link = move;
+    if (daemon->operations != NULL) {
+        progress(daemon, move, "waits for an apply, delete or restart to end");
+    }
+    moves_tick(daemon);
+}
+
+static void move_fill(const struct daemon *daemon, const struct move *move,
+                      Sf__Control__MoveInfo *info)
+{
+    sf__control__move_info__init(info);
+    info->number = move->number;
+    info->sip = (char *)move->name;
+    info->source = (char *)node_name(daemon, move->source);
+    info->target = (char *)node_name(daemon, move->target);
+    info->step = move->step;
+    info->text = (char *)move->text;
+    info->age_ms = daemon_now(daemon) - move->asked_ms;
+    info->took_ms = move->ended_ms != 0 ? move->ended_ms - move->asked_ms : 0;
+    info->blackout_ns = move->figures.blackout_ns;
+    info->total_ns = move->figures.total_ns;
+    info->precopied_bytes = move->figures.precopied_bytes;
+    info->frozen_bytes = move->figures.frozen_bytes;
+    info->endpoints = move->figures.endpoints;
+    info->rounds = move->figures.rounds;
+}
+
+void moves_get(struct console *console, uint64_t request)
+{
+    struct daemon *daemon = console_daemon(console);
+    const struct move *first = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoveList list = SF__CONTROL__MOVE_LIST__INIT;
+    Sf__Control__MoveInfo *infos;
+    Sf__Control__MoveInfo **pointers;
+    size_t count = 0;
+
+    for (const struct move *move = first; move != NULL; move = move->next) {
+        count++;
+    }
+    infos = calloc(count + 1, sizeof(*infos));
+    pointers = calloc(count + 1, sizeof(*pointers));
+    if (infos == NULL || pointers == NULL) {
+        console_result(console, request, SF_NOMEM, "no memory left");
+    } else {
+        for (const struct move *move = first; move != NULL; move = move->next) {
+            move_fill(daemon, move, &infos[list.n_moves]);
+            pointers[list.n_moves] = &infos[list.n_moves];
+            list.n_moves++;
+        }
+        list.moves = pointers;
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_LIST;
+        envelope.move_list = &list;
+        console_send(console, request, &envelope);
+    }
+    free(infos);
+    free(pointers);
+}
+
+void moves_forget(struct daemon *daemon, const struct console *console)
+{
+    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+
+    for (; move != NULL; move = move->next) {
+        if (move->console == console_number(console)) {
+            move->console = 0;
+        }
+    }
+}
+
+void moves_fini(struct daemon *daemon)
+{
+    struct moves *moves = daemon->moves;
+
+    while (moves != NULL && moves->moves != NULL) {
+        struct move *move = moves->moves;
+
+        moves->moves = move->next;
+        free(move);
+    }
+    while (moves != NULL && moves->doubts != NULL) {
+        doubt_drop(moves, moves->doubts);
+    }
+    free(moves);
+    daemon->moves = NULL;
+}

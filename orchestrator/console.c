@@ -213,6 +213,7 @@ static void fill_node(struct daemon *daemon, struct node_row *row, const struct 
     row->info.address = (char *)node->address;
     row->info.cpu_count = node->cpu_count;
     row->info.memory_bytes = node->memory_bytes;
+    row->info.cordoned = node->cordoned;
     row->info.sip_count = world_sips_live_on(&daemon->world, node);
     row->info.version = (char *)node->version;
     row->info.joined_ms = node->joined_ms != 0 ? node->joined_ms - daemon->started_ms : 0;
@@ -492,6 +493,16 @@ static void move(struct console *console, uint64_t request, const Sf__Control__E
     moves_begin(console, request, asked->move);
 }
 
+static void drain(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
+{
+    drain_begin(console, request, asked->drain);
+}
+
+static void cordon(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
+{
+    drain_cordon(console, request, asked->cordon);
+}
+
 static void get_moves(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
 {
     (void)asked;
@@ -522,6 +533,8 @@ static const struct {
     {SF__CONTROL__ENVELOPE__BODY_TRACE, trace},
     {SF__CONTROL__ENVELOPE__BODY_MOVE, move},
     {SF__CONTROL__ENVELOPE__BODY_GET_MOVES, get_moves},
+    {SF__CONTROL__ENVELOPE__BODY_DRAIN, drain},
+    {SF__CONTROL__ENVELOPE__BODY_CORDON, cordon},
     {SF__CONTROL__ENVELOPE__BODY_DAEMON_STOP, stop},
 };
 

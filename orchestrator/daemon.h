@@ -7,7 +7,8 @@
  *   pairs.c    links and peers: every two joined nodes are made to talk to each other
  *   apply.c    carries plans out, one at a time
  *   restart.c  what becomes of SIPs that have ended, by their restart policies
- *   moves.c    SIPs that change nodes
+ *   moves.c    SIPs that change nodes; doubts.c: what became of a move that lost a node
+ *   drain.c    nodes that take nothing new, and nodes that are emptied
  *   console.c  one connection of fabricctl: its requests
  *   edges.c    collects channels from the nodes and joins their two ends
  *   trace.c    passes on what nodes see of a channel to the fabricctl that asked
@@ -54,6 +55,7 @@ struct operation;
 struct pair_work;
 struct trace;
 struct moves;
+struct drain;
 
 struct daemon {
     uv_loop_t loop;
@@ -75,7 +77,8 @@ struct daemon {
     struct pair_work *pairs;
     uint64_t pairs_look_ms; /* when pairs.c looks next at who hears whom */
     struct trace *traces;
-    struct moves *moves;   /* NULL: there was none yet */
+    struct moves *moves; /* NULL: there was none yet */
+    struct drain *drains;
     uint32_t restart_next; /* where in world.sips restart_look goes on; may be past the end */
     uint64_t started_ms;
     uint32_t heartbeat_ms; /* of all nodes; 0: as their mode is */
@@ -187,6 +190,17 @@ void moves_node_lost(struct daemon *daemon, const struct world_node *node);
 void moves_tick(struct daemon *daemon);
 void moves_forget(struct daemon *daemon, const struct console *console);
 void moves_fini(struct daemon *daemon);
+
+/* --- drain.c ------------------------------------------------------------------------------------
+ */
+
+/* Cordons the node and moves its SIPs away; answered with Progress and one Result. */
+void drain_begin(struct console *console, uint64_t request, const Sf__Control__Drain *body);
+/* Answers Cordon. */
+void drain_cordon(struct console *console, uint64_t request, const Sf__Control__Cordon *body);
+void drain_tick(struct daemon *daemon);
+void drain_forget(struct daemon *daemon, const struct console *console);
+void drain_fini(struct daemon *daemon);
 
 /* --- console.c ----------------------------------------------------------------------------------
  */

@@ -421,6 +421,7 @@ static void on_tick(uv_timer_t *timer)
 
     session_tick(daemon);
     pairs_tick(daemon);
+    drain_tick(daemon);
     moves_tick(daemon);
     apply_tick(daemon);
     restart_look(daemon);

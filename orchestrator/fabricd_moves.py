@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIPs that change nodes, as fabricd sees it: who has a SIP, whatever its nodes say or die of."""
+"""SIPs that change nodes, and nodes that are drained, as fabricd sees it: who has a SIP, whatever its nodes say or die of."""
 import subprocess
 import threading
 import time
@@ -22,11 +22,11 @@ channels:
 
 
 class Asking:
-    """A `fabricctl move` that has not been answered yet."""
+    """A fabricctl that has not been answered yet."""
 
     def __init__(self, place, *arguments):
         self.process = subprocess.Popen(
-            [FABRICCTL, "--socket", place.root / "s/ctl.sock", "move", *arguments],
+            [FABRICCTL, "--socket", place.root / "s/ctl.sock", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def end(self, code=0):
@@ -41,7 +41,7 @@ def begun(place):
     nodes = place.join()
     place.wait(lambda: all(len(node["peers_alive"]) == 2 for node in place.get("nodes")), "they hear each other")
     place.apply(ONE)
-    asking = Asking(place, "sip/web", "--to", "node2")
+    asking = Asking(place, "move", "sip/web", "--to", "node2")
     nodes[0].wait("to node 2, budget 0 us")
     nodes[0].wait("move web")
     return nodes, asking
@@ -60,9 +60,9 @@ def a_move_is_told_step_by_step(place):
     expect("image put" in nodes[1].heard(), "the target got no image")
     expect(sip(place)["node"] == "node1" and last(place)["step"] == "prepare", last(place))
     for step in (3, 4, 5, 6):
-        nodes[0].order(f"step web {step}")
+        nodes[0].order(f"report 0 {step}")
     place.wait(lambda: last(place)["step"] == "commit", "step commit")
-    nodes[0].order(f"step web {DONE}")
+    nodes[0].order(f"report 0 {DONE}")
     out, err = asking.end()
     expect(out == "SIP web moved from node1 to node2: black-out 0.212 ms, 2.0 MiB copied before and 12 KiB in it, "
                   "3 endpoints, 3.4 ms in all\n", out)
@@ -83,19 +83,19 @@ def what_the_target_says_of_its_sip_counts(place):
     nodes[1].order("exit web 3")  # before the source has said anything
     place.wait(lambda: sip(place)["state"] == "exited", "the end that the target reported")
     expect(sip(place)["node"] == "node2" and sip(place)["exit_code"] == 3, sip(place))
-    nodes[0].order(f"step web {DONE}")
+    nodes[0].order(f"report 0 {DONE}")
     asking.end()
 
 
 def a_move_back_needs_no_image(place):
     nodes, asking = begun(place)
     nodes[1].order(f"arrive {sip(place)['number']} web")
-    nodes[0].order(f"step web {DONE}")
+    nodes[0].order(f"report 0 {DONE}")
     asking.end()
     nodes[0].heard()
-    back = Asking(place, "web", "--to", "node1", "--budget", "5ms")
+    back = Asking(place, "move", "web", "--to", "node1", "--budget", "5ms")
     nodes[1].wait("to node 1, budget 5000 us")
-    nodes[1].order(f"step web {DONE}")
+    nodes[1].order(f"report 0 {DONE}")
     back.end()
     expect("image put" not in nodes[0].heard(), "it had it")
     expect(sip(place)["node"] == "node1", sip(place))
@@ -103,7 +103,7 @@ def a_move_back_needs_no_image(place):
 
 def an_aborted_move_leaves_the_sip_where_it_is(place):
     nodes, asking = begun(place)
-    nodes[0].order(f"step web {ABORTED} node2 has no room")
+    nodes[0].order(f"report 0 {ABORTED} node2 has no room")
     _, err = asking.end(1)
     expect("web is not moved to node2 and runs on node1 as before: node2 has no room" in err, err)
     expect(sip(place)["node"] == "node1" and sip(place)["state"] == "running", sip(place))
@@ -145,7 +145,7 @@ def one_move_a_sip(place):
     nodes, asking = begun(place)
     _, err = place.ctl("move", "web", "--to", "node3", code=1)
     expect("SIP web is being moved to node2" in err, err)
-    nodes[0].order(f"step web {DONE}")
+    nodes[0].order(f"report 0 {DONE}")
     asking.end()
 
 
@@ -157,7 +157,7 @@ def applies_wait_for_moves(place):
     time.sleep(0.4)
     expect(not done and "stop web" not in nodes[0].heard(), "deleted while it moved")
     nodes[1].order(f"arrive {sip(place)['number']} web")
-    nodes[0].order(f"step web {DONE}")
+    nodes[0].order(f"report 0 {DONE}")
     asking.end()
     thread.join(10)
     expect(done, "the delete goes on")
@@ -221,7 +221,7 @@ def doubts_are_answered_by_the_target(place):
     nodes[1].order(f"arrive {number} web")
     nodes[1].order("talk")
     nodes[0].wait("verdict 77 1", seconds=12)
-    nodes[0].order(f"step web {DONE}")
+    nodes[0].order(f"report 0 {DONE}")
     asking.end()
 
 
@@ -234,7 +234,7 @@ def doubts_about_a_dead_target(place):
     Node(place, "node2").wait("welcome 2 2")
     nodes[0].order(f"doubt {number} 2 1")  # of the epoch before
     nodes[0].wait("verdict 77 2")
-    nodes[0].order(f"step web {ABORTED} node2 was lost")
+    nodes[0].order(f"report 0 {ABORTED} node2 was lost")
     asking.end(1)
 
 
@@ -242,15 +242,119 @@ def nonsense_of_nodes_is_survived(place):
     nodes, asking = begun(place)
     number = sip(place)["number"]
     for order in (f"doubt {number} 1 1", f"doubt {number} 999999 1", "doubt 18446744073709551615 3 99999",
-                  "step web 4294967295", "step web 0", "arrive 12345 nobody"):
+                  "report 0 4294967295", "report 0 0", "arrive 12345 nobody"):
         nodes[0].order(order)
-    nodes[2].order(f"step web {DONE}")  # of a move that is not its own
+    nodes[2].order(f"report 0 {DONE}")  # of a move that is not its own
     nodes[2].order(f"arrive {number} web")
     expect(sip(place)["node"] == "node1", sip(place))
-    nodes[0].order(f"step web {DONE}")
+    nodes[0].order(f"report 0 {DONE}")
     asking.end()
-    nodes[0].order(f"step web {LOST}")  # it is over
+    nodes[0].order(f"report 0 {LOST}")  # it is over
     expect(sip(place)["node"] == "node2" and sip(place)["state"] == "running", sip(place))
+
+
+# --- drains -------------------------------------------------------------------------------------
+
+
+TWO = """graph: two
+sips:
+  a:
+    image: hello.sip
+    node: node1
+  b:
+    image: hello.sip
+    node: node1
+  tcp:
+    service: tcp
+    node: node1
+"""
+
+
+def drain(place):
+    """Three nodes, graph two, and a drain of node1 that has begun both its moves."""
+    place.start()
+    nodes = place.join()
+    place.wait(lambda: all(len(node["peers_alive"]) == 2 for node in place.get("nodes")), "they hear each other")
+    place.apply(TWO)
+    asking = Asking(place, "drain", "node1")
+    place.wait(lambda: [move["step"] for move in place.get("moves")] == ["prepare"] * 2, "both moves")
+    return nodes, asking
+
+
+def a_drain_empties_a_node(place):
+    nodes, asking = drain(place)
+    moves = place.get("moves")
+    expect({move["target"] for move in moves} == {"node2", "node3"}, moves)
+    for move in moves:
+        nodes[0].order(f"report {move['number']} {DONE}")
+    out, err = asking.end()
+    expect("node node1 drained: 2 SIPs moved, the longest black-out 0.212 ms; 1 service of its kernel stays" in out, out)
+    expect("SIP a moved from node1" in err and "SIP b moved from node1" in err, err)
+    expect({one["name"]: one["node"] for one in place.get("sips")}["tcp"] == "node1", "tcp")
+    expect(place.ctl("get", "nodes")[0].splitlines()[1].split()[2] == "joined,cordoned", "get nodes")
+
+
+def what_cannot_move_is_told(place):
+    nodes, asking = drain(place)
+    first, second = place.get("moves")
+    nodes[0].order(f"report {first['number']} {ABORTED} it is bound to a device")
+    nodes[0].order(f"report {second['number']} {DONE}")
+    _, err = asking.end(1)
+    expect("node1 is cordoned but not drained: 1 SIPs moved, 1 stay" in err and "bound to a device" in err, err)
+
+
+def a_drain_stops_and_goes_on(place):
+    nodes, asking = drain(place)
+    asking.process.kill()
+    asking.process.wait()
+    first, second = place.get("moves")
+    nodes[0].order(f"report {first['number']} {DONE}")
+    nodes[0].order(f"report {second['number']} {ABORTED} of no matter")
+    place.wait(lambda: place.get("moves")[-1]["step"] == "aborted", "the moves at hand end")
+    time.sleep(0.3)
+    expect(len(place.get("moves")) == 2, "it has stopped")
+    again = Asking(place, "drain", "node1")
+    place.wait(lambda: len(place.get("moves")) == 3, "it goes on")
+    nodes[0].order(f"report {place.get('moves')[-1]['number']} {DONE}")
+    out, _ = again.end()
+    expect("drained: 1 SIPs moved" in out, out)
+
+
+def nothing_is_placed_on_a_cordoned_node(place):
+    place.start()
+    place.join(2)
+    out, _ = place.ctl("cordon", "node/node1")
+    expect(out == "node node1 cordoned\n", out)
+    expect("was cordoned already" in place.ctl("cordon", "node1")[0], "twice")
+    _, err = place.apply(TWO, 1)
+    expect("does not fit on its node: node1 is cordoned" in err, err)
+    place.apply(TWO.replace("    node: node1\n", ""))
+    expect({one["node"] for one in place.get("sips")} == {"node2"}, place.get("sips"))
+    place.ctl("uncordon", "node1")
+    place.ctl("cordon", "node7", code=3)
+    place.apply(TWO)
+
+
+def a_drain_with_nowhere_to_go(place):
+    place.start()
+    place.join(2)
+    place.wait(lambda: all(len(node["peers_alive"]) == 1 for node in place.get("nodes")[:2]), "they hear each other")
+    place.apply(TWO)
+    place.ctl("cordon", "node2")
+    _, err = place.ctl("drain", "node1", code=1)
+    expect("SIP a: no other node is there that may take it" in err, err)
+
+
+def a_drained_node_that_dies(place):
+    nodes, asking = drain(place)
+    for node in nodes[1:]:
+        node.order("mute")
+    nodes[0].end()
+    place.wait(lambda: place.stages()["node1"] == "lost", "node1 is lost")
+    for node in nodes[1:]:
+        node.order("talk")
+    _, err = asking.end(1)
+    expect("lost in its move" in err, err)
 
 
 MOVE_CASES = [
@@ -269,4 +373,10 @@ MOVE_CASES = [
     doubts_are_answered_by_the_target,
     doubts_about_a_dead_target,
     nonsense_of_nodes_is_survived,
+    a_drain_empties_a_node,
+    what_cannot_move_is_told,
+    a_drain_stops_and_goes_on,
+    nothing_is_placed_on_a_cordoned_node,
+    a_drain_with_nowhere_to_go,
+    a_drained_node_that_dies,
 ]

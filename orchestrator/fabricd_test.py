@@ -802,7 +802,7 @@ def output_forms(place):
     found = json.loads(out)
     expect(found["format"] == 1 and len(found["nodes"]) == 1, out)
     expect(set(found["nodes"][0]) == {
-        "name", "id", "stage", "stage_ms", "joined_ms", "mode", "address", "version", "cpus",
+        "name", "id", "stage", "cordoned", "stage_ms", "joined_ms", "mode", "address", "version", "cpus",
         "memory_bytes", "sips", "links", "peers_alive"}, out)
     edge = place.get("channels")[0]
     expect(set(edge) == {

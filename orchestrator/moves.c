@@ -2,17 +2,17 @@
 /*
  * moves.c - SIPs that change nodes.
  *
- * fabricd begins a move and keeps its books; the two nodes do it, and need nothing of fabricd but in
- * one case: a source that has told the target to go on with the SIP, and then lost it, may not go
- * on by itself (MoveDoubt). It is told what became of the move once the target has said so, or once
- * the target is lost for good, because its epoch never comes back.
+ * fabricd begins a move and keeps its books; the two nodes do it, and need nothing of fabricd but
+ * in one case: a source that has told the target to go on with the SIP, and then lost it, may not
+ * go on by itself (MoveDoubt). It is told what became of the move once the target has said so, or
+ * once the target is lost for good, because its epoch never comes back.
  *
- * Model: moves wait in a row; one that is due is under way until its source says how it ended. While
- * any is, no apply, delete or restart is planned, and while one of those is carried out no move
- * begins: what is known of who is where stays true. A node takes part in MOVES_NODE_MAX moves at a
- * time. A SIP is the target's as soon as the first of the two has said so. When its source is lost
- * in the middle, the target is asked whether it has the SIP; until it has answered, the SIP is not
- * counted as lost.
+ * Model: moves wait in a row; one that is due is under way until its source says how it ended.
+ * While any is, no apply, delete or restart is planned, and while one of those is carried out no
+ * move begins: what is known of who is where stays true. A node takes part in MOVES_NODE_MAX moves
+ * at a time. A SIP is the target's as soon as the first of the two has said so. When its source is
+ * lost in the middle, the target is asked whether it has the SIP; until it has answered, the SIP is
+ * not counted as lost.
  *
  * Limits: MOVES_MAX moves that have not ended; MOVES_KEPT that have are remembered.
  */
@@ -23,57 +23,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon.h"
+#include "moves.h"
 
 #define MOVES_MAX 4096u
 #define MOVES_KEPT 128u
 #define MOVES_NODE_MAX 2u
-#define ASK_AGAIN_MS 200u
-
-struct move {
-    struct move *next;
-    uint64_t number;
-    uint64_t sip;
-    char name[ORCH_NAME_BYTES_MAX + 1];
-    uint16_t source, target; /* node ids */
-    uint32_t budget_us;
-    uint64_t console; /* 0: nobody listens any more */
-    uint64_t request;
-    uint64_t asked_ms, ended_ms; /* ended: 0, or when */
-    Sf__Control__MoveStep step;
-    char text[200];
-    bool arrived;     /* the SIP is the target's */
-    bool source_lost; /* the target is to be asked */
-    bool waits;       /* for an answer of a node */
-    uint64_t again_ms;
-    struct {
-        uint64_t blackout_ns, total_ns, precopied_bytes, frozen_bytes;
-        uint32_t endpoints, rounds;
-    } figures;
-};
-
-/* A source that waits for a verdict. */
-struct doubt {
-    struct doubt *next;
-    uint64_t move, sip;
-    uint16_t source, source_epoch;
-    uint16_t target, target_epoch;
-    bool waits;
-    uint64_t again_ms;
-};
-
-struct moves {
-    struct move *moves; /* oldest first; those that have ended too */
-    struct doubt *doubts;
-    uint64_t last_number;
-};
-
-/* What an answer of a node is about. */
-struct ref {
-    struct daemon *daemon;
-    uint64_t number; /* of the move; or the id of the move in doubt */
-    uint16_t source; /* of the one in doubt */
-};
 
 static struct move *move_by_number(const struct daemon *daemon, uint64_t number)
 {
@@ -103,7 +57,7 @@ bool moves_under_way(const struct daemon *daemon)
 /* --- telling ------------------------------------------------------------------------------------
  */
 
-static const char *const step_names[] = {"queued", "image",  "prepare", "precopy", "freeze",
+static const char *const step_names[] = {"queued",   "image",  "prepare", "precopy", "freeze",
                                          "transfer", "commit", "done",    "aborted", "lost"};
 
 static const char *node_name(const struct daemon *daemon, uint16_t id)
@@ -158,8 +112,7 @@ static void moves_trim(struct moves *moves)
 }
 
 static void finish(struct daemon *daemon, struct move *move, Sf__Control__MoveStep step,
-                   sf_status status, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+                   sf_status status, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 static void finish(struct daemon *daemon, struct move *move, Sf__Control__MoveStep step,
                    sf_status status, const char *format, ...)
@@ -178,11 +131,16 @@ static void finish(struct daemon *daemon, struct move *move, Sf__Control__MoveSt
     if (step != SF__CONTROL__MOVE_STEP__MOVE_DONE) {
         snprintf(move->text, sizeof(move->text), "%.*s", (int)sizeof(move->text) - 1, text);
     }
-    daemon_log("move %" PRIu64 " of %s: %s", move->number, move->name, text);
     if (sip != NULL) {
         world_log_add(&sip->log, daemon_wall(), text);
     }
-    if (console != NULL) {
+    if (move->drain != 0) {
+        progress(daemon, move, "%s", text);
+        drain__moved(daemon, move);
+    } else {
+        daemon_log("move %" PRIu64 " of %s: %s", move->number, move->name, text);
+    }
+    if (move->drain == 0 && console != NULL) {
         console_result(console, move->request, status, "%s", text);
     }
     moves_trim(daemon->moves);
@@ -250,7 +208,7 @@ static void sip_lost(struct daemon *daemon, struct move *move, const char *why)
 static void on_asked(void *arg, sf_status status, const char *text,
                      const Sf__Control__Envelope *reply)
 {
-    struct ref *ref = arg;
+    struct moves_ref *ref = arg;
     struct daemon *daemon = ref->daemon;
     struct move *move = move_by_number(daemon, ref->number);
     char why[200];
@@ -274,19 +232,19 @@ static void on_asked(void *arg, sf_status status, const char *text,
     session_note(world_node_by_id(&daemon->world, move->target),
                  "does not say whether it has SIP %s: %s", move->name,
                  text[0] != '\0' ? text : sf_status_text(status));
-    move->again_ms = daemon_now(daemon) + ASK_AGAIN_MS;
+    move->again_ms = daemon_now(daemon) + MOVES_ASK_AGAIN_MS;
 }
 
-static sf_status ask(struct daemon *daemon, struct world_node *target, uint64_t move_id,
+sf_status moves__ask(struct daemon *daemon, struct world_node *target, uint64_t move_id,
                      uint64_t sip, session_done done, uint64_t number, uint16_t source)
 {
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__MoveAsk body = SF__CONTROL__MOVE_ASK__INIT;
-    struct ref *ref = calloc(1, sizeof(*ref));
+    struct moves_ref *ref = calloc(1, sizeof(*ref));
     sf_status status = SF_NOMEM;
 
     if (ref != NULL) {
-        *ref = (struct ref){.daemon = daemon, .number = number, .source = source};
+        *ref = (struct moves_ref){.daemon = daemon, .number = number, .source = source};
         body.move = move_id;
         body.sip = sip;
         envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_ASK;
@@ -306,125 +264,19 @@ static void ask_target(struct daemon *daemon, struct move *move)
 
     if (target->stage != WORLD_JOINED) {
         sip_lost(daemon, move, "node lost: both its nodes are");
-    } else if (ask(daemon, target, 0, move->sip, on_asked, move->number, 0) == SF_OK) {
+    } else if (moves__ask(daemon, target, 0, move->sip, on_asked, move->number, 0) == SF_OK) {
         move->waits = true;
     } else {
-        move->again_ms = daemon_now(daemon) + ASK_AGAIN_MS;
+        move->again_ms = daemon_now(daemon) + MOVES_ASK_AGAIN_MS;
     }
 }
 
-/* --- doubts -------------------------------------------------------------------------------------
- */
-
-static void doubt_drop(struct moves *moves, struct doubt *gone)
-{
-    struct doubt **link = &moves->doubts;
-
-    while (*link != gone) {
-        link = &(*link)->next;
-    }
-    *link = gone->next;
-    free(gone);
-}
-
-static void doubt_end(struct daemon *daemon, struct doubt *doubt,
-                      Sf__Control__MoveVerdict__Verdict verdict)
-{
-    static const char *const texts[] = {"the target does not have the SIP", "the target has it",
-                                        "the target is lost"};
-    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
-    Sf__Control__MoveVerdict body = SF__CONTROL__MOVE_VERDICT__INIT;
-    struct world_node *source = world_node_by_id(&daemon->world, doubt->source);
-
-    body.move = doubt->move;
-    body.verdict = verdict;
-    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_VERDICT;
-    envelope.move_verdict = &body;
-    session_note(source, "move of SIP %" PRIu64 " in doubt: %s", doubt->sip, texts[verdict]);
-    session_tell(daemon, source, &envelope); /* it asks again if that gets lost */
-    doubt_drop(daemon->moves, doubt);
-}
-
-static struct doubt *doubt_find(const struct daemon *daemon, uint64_t move, uint16_t source)
-{
-    struct doubt *doubt = daemon->moves != NULL ? daemon->moves->doubts : NULL;
-
-    while (doubt != NULL && (doubt->move != move || doubt->source != source)) {
-        doubt = doubt->next;
-    }
-    return doubt;
-}
-
-static void on_told(void *arg, sf_status status, const char *text,
-                    const Sf__Control__Envelope *reply)
-{
-    struct ref *ref = arg;
-    struct daemon *daemon = ref->daemon;
-    struct doubt *doubt = doubt_find(daemon, ref->number, ref->source);
-
-    (void)text;
-    free(ref);
-    if (doubt == NULL) {
-        return;
-    }
-    doubt->waits = false;
-    doubt->again_ms = daemon_now(daemon) + ASK_AGAIN_MS;
-    if (status == SF_OK && reply->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_TOLD) {
-        doubt_end(daemon, doubt,
-                  reply->move_told->committed ? SF__CONTROL__MOVE_VERDICT__VERDICT__COMMITTED
-                                              : SF__CONTROL__MOVE_VERDICT__VERDICT__NOT_COMMITTED);
-    }
-}
-
-static void doubt_look(struct daemon *daemon, struct doubt *doubt)
-{
-    struct world_node *source = world_node_by_id(&daemon->world, doubt->source);
-    struct world_node *target = world_node_by_id(&daemon->world, doubt->target);
-
-    if (source->stage != WORLD_JOINED || source->epoch != doubt->source_epoch) {
-        doubt_drop(daemon->moves, doubt); /* nobody asks any more */
-    } else if (target->stage == WORLD_LOST || target->epoch != doubt->target_epoch) {
-        doubt_end(daemon, doubt, SF__CONTROL__MOVE_VERDICT__VERDICT__TARGET_LOST);
-    } else if (ask(daemon, target, doubt->move, doubt->sip, on_told, doubt->move, doubt->source) ==
-               SF_OK) {
-        doubt->waits = true;
-    } else {
-        doubt->again_ms = daemon_now(daemon) + ASK_AGAIN_MS;
-    }
-}
-
-static struct moves *moves_get_or_make(struct daemon *daemon)
+struct moves *moves__state(struct daemon *daemon)
 {
     if (daemon->moves == NULL) {
         daemon->moves = calloc(1, sizeof(*daemon->moves));
     }
     return daemon->moves;
-}
-
-void moves_doubt(struct daemon *daemon, const struct world_node *node,
-                 const Sf__Control__MoveDoubt *body)
-{
-    const struct world_node *target = world_node_by_id(&daemon->world, body->target_node);
-    struct moves *moves = moves_get_or_make(daemon);
-    struct doubt *doubt;
-
-    if (target == NULL || target == node || doubt_find(daemon, body->move, node->id) != NULL) {
-        return; /* it is being asked already; or nonsense */
-    }
-    doubt = calloc(1, sizeof(*doubt));
-    if (moves == NULL || doubt == NULL) {
-        free(doubt);
-        return; /* it asks again */
-    }
-    *doubt = (struct doubt){.next = moves->doubts,
-                            .move = body->move,
-                            .sip = body->sip,
-                            .source = node->id,
-                            .source_epoch = node->epoch,
-                            .target = target->id,
-                            .target_epoch = (uint16_t)body->target_epoch};
-    moves->doubts = doubt;
-    doubt_look(daemon, doubt);
 }
 
 /* --- what nodes tell ----------------------------------------------------------------------------
@@ -508,8 +360,7 @@ void moves_node_lost(struct daemon *daemon, const struct world_node *node)
         }
         if (move->source == node->id && move->arrived) {
             finish_done(daemon, move);
-        } else if (move->source == node->id &&
-                   move->step == SF__CONTROL__MOVE_STEP__MOVE_IMAGE) {
+        } else if (move->source == node->id && move->step == SF__CONTROL__MOVE_STEP__MOVE_IMAGE) {
             sip_lost(daemon, move, "node lost before the move began");
         } else if (move->source == node->id) {
             move->source_lost = true;
@@ -551,7 +402,7 @@ static const char *hindrance(const struct daemon *daemon, const struct move *mov
 static void on_begun(void *arg, sf_status status, const char *text,
                      const Sf__Control__Envelope *reply)
 {
-    struct ref *ref = arg;
+    struct moves_ref *ref = arg;
     struct daemon *daemon = ref->daemon;
     struct move *move = move_by_number(daemon, ref->number);
 
@@ -568,7 +419,7 @@ static void send_move(struct daemon *daemon, struct move *move)
     struct world_node *source = world_node_by_id(&daemon->world, move->source);
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__SipMove body = SF__CONTROL__SIP_MOVE__INIT;
-    struct ref *ref = calloc(1, sizeof(*ref));
+    struct moves_ref *ref = calloc(1, sizeof(*ref));
     sf_status status = SF_NOMEM;
 
     body.ticket = move->number;
@@ -579,7 +430,7 @@ static void send_move(struct daemon *daemon, struct move *move)
     envelope.sip_move = &body;
     move->step = SF__CONTROL__MOVE_STEP__MOVE_PREPARE;
     if (ref != NULL) {
-        *ref = (struct ref){.daemon = daemon, .number = move->number};
+        *ref = (struct moves_ref){.daemon = daemon, .number = move->number};
         status = session_request(daemon, source, &envelope, REQUEST_MS, on_begun, ref);
     }
     if (status != SF_OK) {
@@ -591,7 +442,7 @@ static void send_move(struct daemon *daemon, struct move *move)
 static void on_image(void *arg, sf_status status, const char *text,
                      const Sf__Control__Envelope *reply)
 {
-    struct ref *ref = arg;
+    struct moves_ref *ref = arg;
     struct daemon *daemon = ref->daemon;
     struct move *move = move_by_number(daemon, ref->number);
     const struct world_sip *sip =
@@ -628,7 +479,7 @@ static void send_image(struct daemon *daemon, struct move *move, const struct wo
     struct world_node *target = world_node_by_id(&daemon->world, move->target);
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__ImagePut body = SF__CONTROL__IMAGE_PUT__INIT;
-    struct ref *ref = calloc(1, sizeof(*ref));
+    struct moves_ref *ref = calloc(1, sizeof(*ref));
     sf_status status = SF_NOMEM;
 
     body.digest = (ProtobufCBinaryData){WORLD_DIGEST_BYTES, (uint8_t *)image->digest};
@@ -637,7 +488,7 @@ static void send_image(struct daemon *daemon, struct move *move, const struct wo
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT;
     envelope.image_put = &body;
     if (ref != NULL) {
-        *ref = (struct ref){.daemon = daemon, .number = move->number};
+        *ref = (struct moves_ref){.daemon = daemon, .number = move->number};
         status = session_request(daemon, target, &envelope, REQUEST_IMAGE_MS, on_image, ref);
     }
     if (status != SF_OK) {
@@ -684,17 +535,11 @@ void moves_tick(struct daemon *daemon)
 {
     uint64_t now_ms = daemon_now(daemon);
     struct move *next;
-    struct doubt *after;
 
     if (daemon->moves == NULL) {
         return;
     }
-    for (struct doubt *doubt = daemon->moves->doubts; doubt != NULL; doubt = after) {
-        after = doubt->next;
-        if (!doubt->waits && now_ms >= doubt->again_ms) {
-            doubt_look(daemon, doubt);
-        }
-    }
+    moves__doubts_tick(daemon);
     for (struct move *move = daemon->moves->moves; move != NULL; move = next) {
         next = move->next;
         if (move->ended_ms != 0) {
@@ -744,7 +589,7 @@ static struct world_sip *wanted_sip(struct console *console, uint64_t request, c
     return sip;
 }
 
-static struct world_node *wanted_node(struct console *console, uint64_t request, const char *name)
+struct world_node *moves__wanted_node(struct console *console, uint64_t request, const char *name)
 {
     struct world *world = &console_daemon(console)->world;
     struct world_node *node = world_node_find(world, name);
@@ -766,15 +611,56 @@ static struct world_node *wanted_node(struct console *console, uint64_t request,
     return node;
 }
 
+struct move *moves__of_sip(const struct daemon *daemon, uint64_t sip)
+{
+    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+
+    while (move != NULL && (move->sip != sip || move->ended_ms != 0)) {
+        move = move->next;
+    }
+    return move;
+}
+
+struct move *moves__add(struct daemon *daemon, const struct world_sip *sip,
+                        const struct world_node *target, uint32_t budget_us,
+                        struct console *console, uint64_t request)
+{
+    struct moves *moves = moves__state(daemon);
+    struct move *move = calloc(1, sizeof(*move));
+    struct move **link;
+    uint32_t count = 0;
+
+    if (moves == NULL || move == NULL) {
+        free(move);
+        return NULL;
+    }
+    for (link = &moves->moves; *link != NULL; link = &(*link)->next) {
+        count += (*link)->ended_ms == 0;
+    }
+    if (count >= MOVES_MAX) {
+        free(move);
+        return NULL;
+    }
+    *move = (struct move){.number = ++moves->last_number,
+                          .sip = sip->number,
+                          .source = sip->node->id,
+                          .target = target->id,
+                          .budget_us = budget_us,
+                          .console = console != NULL ? console_number(console) : 0,
+                          .request = request,
+                          .asked_ms = daemon_now(daemon)};
+    snprintf(move->name, sizeof(move->name), "%s", sip->name);
+    *link = move;
+    return move;
+}
+
 void moves_begin(struct console *console, uint64_t request, const Sf__Control__Move *body)
 {
     struct daemon *daemon = console_daemon(console);
-    struct moves *moves = moves_get_or_make(daemon);
     struct world_sip *sip = wanted_sip(console, request, body->sip);
-    struct world_node *node = sip != NULL ? wanted_node(console, request, body->node) : NULL;
+    struct world_node *node = sip != NULL ? moves__wanted_node(console, request, body->node) : NULL;
+    const struct move *other;
     struct move *move;
-    struct move **link;
-    uint32_t count = 0;
 
     if (node == NULL) {
         return;
@@ -783,37 +669,19 @@ void moves_begin(struct console *console, uint64_t request, const Sf__Control__M
         console_result(console, request, SF_OK, "SIP %s is on %s already", sip->name, node->name);
         return;
     }
-    move = calloc(1, sizeof(*move));
-    if (moves == NULL || move == NULL) {
-        console_result(console, request, SF_NOMEM, "no memory left");
-        free(move);
+    other = moves__of_sip(daemon, sip->number);
+    if (other != NULL) {
+        console_result(console, request, SF_EXISTS,
+                       "SIP %s is being moved to %s; see: fabricctl get moves", sip->name,
+                       node_name(daemon, other->target));
         return;
     }
-    for (link = &moves->moves; *link != NULL; link = &(*link)->next) {
-        count += (*link)->ended_ms == 0;
-        if ((*link)->ended_ms == 0 && (*link)->sip == sip->number) {
-            console_result(console, request, SF_EXISTS,
-                           "SIP %s is being moved to %s; see: fabricctl get moves", sip->name,
-                           node_name(daemon, (*link)->target));
-            free(move);
-            return;
-        }
-    }
-    if (count >= MOVES_MAX) {
-        console_result(console, request, SF_LIMIT, "%u moves wait already; try again later", count);
-        free(move);
+    move = moves__add(daemon, sip, node, body->budget_us, console, request);
+    if (move == NULL) {
+        console_result(console, request, SF_LIMIT, "%u moves wait already, or no memory is left",
+                       MOVES_MAX);
         return;
     }
-    *move = (struct move){.number = ++moves->last_number,
-                          .sip = sip->number,
-                          .source = sip->node->id,
-                          .target = node->id,
-                          .budget_us = body->budget_us,
-                          .console = console_number(console),
-                          .request = request,
-                          .asked_ms = daemon_now(daemon)};
-    snprintf(move->name, sizeof(move->name), "%s", sip->name);
-    *link = move;
     if (daemon->operations != NULL) {
         progress(daemon, move, "waits for an apply, delete or restart to end");
     }
@@ -881,21 +749,21 @@ void moves_forget(struct daemon *daemon, const struct console *console)
             move->console = 0;
         }
     }
+    drain_forget(daemon, console);
 }
 
 void moves_fini(struct daemon *daemon)
 {
     struct moves *moves = daemon->moves;
 
+    drain_fini(daemon);
     while (moves != NULL && moves->moves != NULL) {
         struct move *move = moves->moves;
 
         moves->moves = move->next;
         free(move);
     }
-    while (moves != NULL && moves->doubts != NULL) {
-        doubt_drop(moves, moves->doubts);
-    }
+    moves__doubts_fini(daemon);
     free(moves);
     daemon->moves = NULL;
 }

@@ -215,6 +215,10 @@ static bool fits(const struct planner *planner, const struct item *item,
                      node->stage == WORLD_LOST ? "is lost" : "has not joined yet");
         return false;
     }
+    if (node->cordoned) {
+        plan__append(text, capacity, bytes, "%s%s is cordoned", *bytes > 0 ? ", " : "", node->name);
+        return false;
+    }
     measure(planner, node, &sips, &used_bytes);
     if (sips >= world_slot_count(node->id)) {
         plan__append(text, capacity, bytes, "%s%s has no slot left (of %u)", *bytes > 0 ? ", " : "",

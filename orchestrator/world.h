@@ -122,6 +122,7 @@ struct world_node {
     char machine[40];             /* the same for nodes of one machine; "" if it does not tell */
     uint8_t key[WORLD_KEY_BYTES]; /* public, of its program's last start */
     bool has_key;
+    bool cordoned; /* by the operator: nothing is placed on it */
     enum world_stage stage;
     uint64_t stage_since_ms;
     uint64_t joined_ms;

@@ -187,7 +187,7 @@ static void node_row(struct ctl_context *context, struct ctl_table *table,
     }
     ctl_cell(table, "%s", node->name);
     ctl_cell(table, "%u", node->node_id);
-    ctl_cell(table, "%s", node->stage);
+    ctl_cell(table, "%s%s", node->stage, node->cordoned ? ",cordoned" : "");
     ctl_cell(table, "%s", ctl_age(node->stage_ms, age));
     ctl_cell(table, "%s", node->mode);
     ctl_cell(table, "%s", node->address);
@@ -245,6 +245,7 @@ static void node_json(cJSON *items, const Sf__Control__NodeInfo *node)
     cJSON_AddStringToObject(item, "name", node->name);
     cJSON_AddNumberToObject(item, "id", node->node_id);
     cJSON_AddStringToObject(item, "stage", node->stage);
+    cJSON_AddBoolToObject(item, "cordoned", node->cordoned);
     cJSON_AddNumberToObject(item, "stage_ms", (double)node->stage_ms);
     cJSON_AddNumberToObject(item, "joined_ms", (double)node->joined_ms);
     cJSON_AddStringToObject(item, "mode", node->mode);

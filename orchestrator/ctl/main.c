@@ -116,6 +116,14 @@ static const struct ctl_command commands[] = {
         .subcommands = ctl_cluster_commands,
     },
     {
+        .name = "cordon",
+        .summary = "place nothing more on a node; what runs there stays",
+        .usage = "cordon NODE",
+        .examples = "  fabricctl cordon node2\n"
+                    "  fabricctl uncordon node2\n",
+        .run = ctl_cordon,
+    },
+    {
         .name = "delete",
         .summary = "stop all SIPs of a graph and forget it",
         .usage = "delete graph/NAME | -f FILE [--ignore-not-found]",
@@ -139,6 +147,16 @@ static const struct ctl_command commands[] = {
                     "  fabricctl doctor --driver af_packet --device eth1\n"
                     "  fabricctl doctor --driver virtio --device 0000:00:04.0 -o json\n",
         .run = ctl_doctor,
+    },
+    {
+        .name = "drain",
+        .summary = "cordon a node and move its SIPs to others while they talk",
+        .usage = "drain NODE [--budget TIME]\n\n"
+                 "  --budget TIME    the longest that a SIP may stand still: else it stays\n\n"
+                 "  Ctrl-C stops it after the moves at hand; drain again to go on.",
+        .examples = "  fabricctl drain node2\n"
+                    "  fabricctl drain node2 --budget 5ms\n",
+        .run = ctl_drain,
     },
     {
         .name = "get",
@@ -207,6 +225,13 @@ static const struct ctl_command commands[] = {
                     "  fabricctl trace web2.tcp --both --count 20 -o json\n"
                     "  fabricctl trace 40000c0000000f --for 10s --pcap web2.pcap\n",
         .run = ctl_trace,
+    },
+    {
+        .name = "uncordon",
+        .summary = "let SIPs be placed on a node again",
+        .usage = "uncordon NODE",
+        .examples = "  fabricctl uncordon node2\n",
+        .run = ctl_uncordon,
     },
     {
         .name = "version",

@@ -17,7 +17,7 @@
  *   away / back / again   drops the connection; comes back as it was; comes back as after a start
  *   hang / beat        stops and goes on with heart-beats
  *   deaf / hear        says that it hears no peer; those again that it was told of
- *   step NAME STEP [TEXT]      reports that step (MoveStep's number) of the move of that SIP
+ *   report TICKET STEP [TEXT]  that step (MoveStep's number) of that move; 0: of the last
  *   arrive NUMBER NAME         says that this SIP, moved, runs here; so it does from then on
  *   doubt NUMBER TARGET EPOCH  asks what became of move 77 of that SIP
  *   mute / talk                does not answer MoveAsk; does again: whether that SIP is here
@@ -484,13 +484,12 @@ static void log_line(uint64_t sip, const char *text)
     send_body(&envelope);
 }
 
-static void step_report(const char *who, unsigned step, const char *text)
+static void step_report(uint64_t which, unsigned step, const char *text)
 {
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__MoveReport body = SF__CONTROL__MOVE_REPORT__INIT;
 
-    (void)who;
-    body.ticket = ticket;
+    body.ticket = which != 0 ? which : ticket;
     body.step = (Sf__Control__MoveStep)step;
     body.text = (char *)text;
     body.move = 77;
@@ -544,8 +543,8 @@ static bool obey_move(const char *line)
     unsigned a, b;
     int end = 0;
 
-    if (sscanf(line, "step %79s %u %n", who, &a, &end) == 2) {
-        step_report(who, a, line + end);
+    if (sscanf(line, "report %" SCNu64 " %u %n", &number, &a, &end) == 2) {
+        step_report(number, a, line + end);
     } else if (sscanf(line, "arrive %" SCNu64 " %79s", &number, who) == 2) {
         arrive(number, who);
     } else if (sscanf(line, "doubt %" SCNu64 " %u %u", &number, &a, &b) == 3) {

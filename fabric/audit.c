@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 
+#include "cargo.h"
 #include "endpoint.h"
 #include "queue.h"
 #include "reads.h"
@@ -14,7 +15,8 @@
 struct tally {
     const char *text;
     uint32_t in_messages; /* endpoints found inside queued messages */
-    uint32_t waiting;     /* records that say they are in a session's ring */
+    uint32_t held;
+    uint32_t waiting; /* records that say they are in a session's ring */
 };
 
 static bool fail(struct tally *tally, const char *text)
@@ -85,6 +87,25 @@ static bool states_check(const struct fab_ep *ep, struct tally *tally)
     return true;
 }
 
+static bool hold_check(const struct fab_ep *ep, struct tally *tally)
+{
+    bool held = ep->place == FAB__HELD;
+
+    tally->held += held;
+    if ((ep->hold != NULL) != (held || (ep->owes & FAB__OWES_HELD) != 0)) {
+        return fail(tally, "an endpoint is held for no move");
+    }
+    if (ep->place == FAB__APART && (ep->cargo == NULL || ep->aboard != FAB__ABOARD_SETTLED)) {
+        return fail(tally, "an endpoint is apart from its peer and in no cargo");
+    }
+    if (ep->cargo != NULL && (ep->life != FAB__LIVE || fab_cargo_find(ep->cargo, ep->id) != ep)) {
+        return fail(tally, "an endpoint is not in the cargo that it says");
+    }
+    return (ep->owes & FAB__OWES_HOLD) == 0 || ep->cargo != NULL
+               ? true
+               : fail(tally, "an endpoint asks to be held for no move");
+}
+
 static bool place_check(const struct fab_ep *ep, struct tally *tally)
 {
     const struct fab_node *node = ep->node;
@@ -117,6 +138,14 @@ static bool place_check(const struct fab_ep *ep, struct tally *tally)
         return ep->via_node < FAB_NODES_MAX && node->sessions[ep->via_node] != NULL
                    ? true
                    : fail(tally, "an endpoint waits for a node without session");
+    case FAB__HELD:
+        return ep->life == FAB__LIVE || ep->life == FAB__CLOSING
+                   ? true
+                   : fail(tally, "a tombstone is held");
+    case FAB__APART:
+        return ep->out.count == 0 && ep->owes == 0 && !ep->assembling
+                   ? true
+                   : fail(tally, "an endpoint on the move has something to send");
     default:
         if (ep->life == FAB__LIVE && ep->cause.kind == SF_CAUSE_NONE) {
             return fail(tally, "a closed endpoint has no cause");
@@ -141,7 +170,8 @@ static bool ep_check(const struct fab_ep *ep, struct tally *tally)
     }
     tally->waiting += ep->queued_on != NULL;
     return queue_check(ep, &ep->in, ep->assembling ? 1 : 0, tally) &&
-           queue_check(ep, &ep->out, 0, tally) && states_check(ep, tally) && place_check(ep, tally);
+           queue_check(ep, &ep->out, 0, tally) && states_check(ep, tally) &&
+           place_check(ep, tally) && hold_check(ep, tally);
 }
 
 /* Is there somebody to free the block, part of which is the tail of frame `sequence`, later? */
@@ -242,6 +272,9 @@ sf_status fab_audit(struct fab_node *node, const char **out_text)
     }
     if (ok && waiting != tally.waiting) {
         ok = fail(&tally, "an endpoint waits in no session's ring");
+    }
+    if (ok && tally.held != node->held_count) {
+        ok = fail(&tally, "the count of held endpoints is wrong");
     }
     if (ok && travelling != tally.in_messages) {
         ok = fail(&tally, "an endpoint travels in no message, or in two");

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "cargo.h"
 #include "contracts/bounds.h"
 #include "meter.h"
 #include "plant.h"
@@ -135,7 +136,9 @@ sf_status fab__ep_create(struct fab_node *node, const struct fab__contract *cont
 void fab__ep_free(struct fab_ep *ep)
 {
     assert(ep->life != FAB__FREE);
+    assert(ep->cargo == NULL);
     fab__unschedule(ep);
+    fab__hold_end(ep);
     index_remove(ep);
     free(ep->in.slots);
     free(ep->open_name);
@@ -227,6 +230,7 @@ void fab__local_peer_close(struct fab_ep *ep, struct sf_cause cause)
 void fab__ep_give_up(struct fab_ep *ep, struct sf_cause cause)
 {
     assert(ep->life == FAB__LIVE);
+    assert(ep->cargo == NULL);
     if (cause.kind == SF_CAUSE_NONE) {
         cause = SF_CAUSE_OF(CLOSED_BY_PEER);
     }
@@ -248,6 +252,9 @@ void fab__ep_give_up(struct fab_ep *ep, struct sf_cause cause)
         }
         break;
     default:
+        if (ep->place != FAB__HELD) {
+            fab__hold_end(ep); /* CLOSE says as much */
+        }
         ep->owes |= FAB__OWES_CLOSE;
         ep->tell_cause = cause;
         fab__schedule(ep);
@@ -258,9 +265,15 @@ void fab__ep_give_up(struct fab_ep *ep, struct sf_cause cause)
 /* What both ways of losing the peer have in common. */
 static void disconnect(struct fab_ep *ep, struct sf_cause cause)
 {
+    bool held_up = ep->place == FAB__HELD && ep->in_message;
+
     assert(ep->place != FAB__LOCAL);
     fab__unschedule(ep);
+    fab__hold_end(ep);
     ep->place = FAB__GONE;
+    if (held_up) {
+        fab__schedule_all(ep->node);
+    }
     ep->owes = 0;
     fab__meter_note(ep, FAB_EP_CLOSED, 0);
     out_drop(ep, cause);

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "cargo.h"
 #include "endpoint.h"
 #include "export.h"
 #include "message.h"
@@ -407,6 +408,13 @@ static bool on_open(struct fab__session *session, struct fab__reader *body)
     return true;
 }
 
+/* Until its SIP has gone, the peer of one that is held may still break. */
+static bool is_from_peer(const struct fab__session *session, const struct fab_ep *ep)
+{
+    return ep->peer_node == session->peer_id &&
+           (ep->place == FAB__REMOTE || (ep->place == FAB__HELD && !ep->hold->source_gone));
+}
+
 static bool on_close(struct fab__session *session, struct fab__reader *body, uint8_t flags)
 {
     uint64_t target = fab__read_u64(body);
@@ -420,7 +428,7 @@ static bool on_close(struct fab__session *session, struct fab__reader *body, uin
     for (struct fab_ep *ep = fab__ep_first(session->node, target); ep != NULL;
          ep = fab__ep_next(ep)) {
         if (forwarded ? ep->place == FAB__PENDING && ep->via_node == session->peer_id
-                      : ep->place == FAB__REMOTE && ep->peer_node == session->peer_id) {
+                      : is_from_peer(session, ep)) {
             session->info.closes_received++;
             fab__ep_lose(ep, cause);
             return true;
@@ -483,6 +491,35 @@ static bool on_taken(struct fab__session *session, struct fab__reader *body, boo
     return true;
 }
 
+/* HOLD and those after it. */
+static bool on_move(struct fab__session *session, uint8_t type, struct fab__reader *body)
+{
+    static bool (*const takers[])(struct fab__session *, const struct fab__move_record *) = {
+        [FAB__RECORD_HOLD] = fab__on_hold,         [FAB__RECORD_HELD] = fab__on_held,
+        [FAB__RECORD_UNHOLD] = fab__on_unhold,     [FAB__RECORD_RELEASED] = fab__on_released,
+        [FAB__RECORD_NOW_HERE] = fab__on_now_here, [FAB__RECORD_AWAITED] = fab__on_awaited,
+        [FAB__RECORD_DROPPED] = fab__on_dropped,
+    };
+    struct fab__move_record record = {0};
+
+    record.target = fab__read_u64(body);
+    record.peer = fab__read_u64(body);
+    record.move = fab__read_u64(body);
+    if (type == FAB__RECORD_HOLD) {
+        record.node = fab__read_u16(body);
+    } else if (type == FAB__RECORD_HELD) {
+        record.status = fab__read_u8(body);
+    }
+    return body_ended(body) && takers[type](session, &record);
+}
+
+static bool on_move_over(struct fab__session *session, struct fab__reader *body)
+{
+    uint64_t move = fab__read_u64(body);
+
+    return body_ended(body) && fab__on_move_over(session, move);
+}
+
 static bool record_take(struct fab__session *session, uint8_t type, uint8_t flags,
                         struct fab__reader *body)
 {
@@ -514,8 +551,11 @@ static bool record_take(struct fab__session *session, uint8_t type, uint8_t flag
     case FAB__RECORD_TAKEN:
     case FAB__RECORD_UNREAD:
         return on_taken(session, body, type == FAB__RECORD_TAKEN);
+    case FAB__RECORD_MOVE_OVER:
+        return on_move_over(session, body);
     default:
-        return false;
+        return type >= FAB__RECORD_HOLD && type < FAB__RECORD_MOVE_OVER &&
+               on_move(session, type, body);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "cargo.h"
 #include "endpoint.h"
 #include "message.h"
 #include "meter.h"
@@ -29,6 +30,9 @@ void fab__move_out(struct fab_ep *ep, uint16_t target, struct fab__wire_ep *out_
     assert(ep->life == FAB__LIVE);
     assert(ep->in_message);
     assert(ep->in.count == 0);
+    assert(ep->cargo == NULL);
+    assert(ep->place != FAB__HELD);
+    fab__hold_end(ep); /* its peer will be told where it is, and ask there */
     *out_wire = (struct fab__wire_ep){
         .id = ep->id,
         .peer_id = ep->peer_id,
@@ -74,7 +78,7 @@ void fab__move_refuse(struct fab__session *session, const struct fab__wire_ep *w
 }
 
 /* Only what is left of an earlier stay may have the same id. */
-static bool id_is_taken(const struct fab_node *node, uint64_t id)
+bool fab__id_taken(const struct fab_node *node, uint64_t id)
 {
     for (const struct fab_ep *ep = fab__ep_first(node, id); ep != NULL; ep = fab__ep_next(ep)) {
         if (ep->life != FAB__MOVED && !(ep->life == FAB__CLOSING && ep->place == FAB__GONE)) {
@@ -144,8 +148,8 @@ sf_status fab__move_in(struct fab__session *session, const struct fab__wire_ep *
     sf_status st;
 
     assert(contract != NULL);
-    if (id_is_taken(node, wire->id) || (wire->attached && (wire->peer_node != session->peer_id ||
-                                                           wire->cause.kind != SF_CAUSE_NONE))) {
+    if (fab__id_taken(node, wire->id) || (wire->attached && (wire->peer_node != session->peer_id ||
+                                                             wire->cause.kind != SF_CAUSE_NONE))) {
         return SF_FORMAT;
     }
     st = fab__ep_create(node, contract, (enum ct_side)wire->side, wire->state, wire->id, &ep);
@@ -247,7 +251,7 @@ static bool join_flush(struct fab_ep *from, struct fab_ep *to)
 }
 
 /* The endpoint `from` came to the node of its peer `to`, and its old node says so. */
-static void join_local(struct fab_ep *from, struct fab_ep *to)
+void fab__move_join(struct fab_ep *from, struct fab_ep *to)
 {
     if (to->life == FAB__CLOSING) {
         struct sf_cause cause = to->tell_cause;
@@ -301,7 +305,7 @@ static void peer_moved_here(struct fab_ep *ep)
         fab__ep_lose(ep, SF_CAUSE_OF(NODE_LOST));
         return;
     }
-    join_local(newcomer, ep);
+    fab__move_join(newcomer, ep);
 }
 
 /* Its tombstone tells the endpoint. */
@@ -341,13 +345,14 @@ bool fab__on_peer_moved(struct fab__session *session, uint64_t target, uint64_t 
         return !other; /* closed: a CLOSE is on its way to the tombstone */
     }
     if (ep->peer_id != moved_id || ep->assembling || ep->out.count != 0 ||
-        (ep->owes & (uint8_t)~FAB__OWES_CLOSE) != 0) {
+        (ep->owes & (uint8_t) ~(FAB__OWES_CLOSE | FAB__OWES_HOLD)) != 0) {
         return false; /* an endpoint that still has to receive cannot move */
     }
     if (moved_node != node->node_id && node->sessions[moved_node] == NULL) {
         peer_moved_out_of_reach(session, ep);
         return true;
     }
+    fab__cargo_ask_again(ep);
     fab__reply(session, FAB__RECORD_MOVED_ACK, moved_id, (struct sf_cause){0});
     if (moved_node == node->node_id) {
         peer_moved_here(ep);

@@ -36,6 +36,8 @@ void fab__move_out(struct fab_ep *ep, uint16_t target, struct fab__wire_ep *out_
  */
 SF_MUST_CHECK sf_status fab__move_in(struct fab__session *session, const struct fab__wire_ep *wire,
                                      struct fab_ep **out_ep);
+/* There is an endpoint of that id, not just what is left of an earlier stay. */
+bool fab__id_taken(const struct fab_node *node, uint64_t id);
 /* The first frame of the session with peer_id has come: who waited for that is announced. */
 void fab__moves_announce(struct fab_node *node, uint16_t peer_id);
 /* The endpoint is lost before it was announced. */
@@ -43,6 +45,12 @@ void fab__move_unannounced_lost(struct fab_ep *ep, struct sf_cause cause);
 /* Sends an endpoint back that nobody will receive: its peer sees cause. */
 void fab__move_refuse(struct fab__session *session, const struct fab__wire_ep *wire,
                       struct sf_cause cause);
+
+/*
+ * `from`, with what it kept to say, and `to` are on this node, and each other's peer from now on.
+ * May free `from`, or close both.
+ */
+void fab__move_join(struct fab_ep *from, struct fab_ep *to);
 
 /* The tombstone's endpoint did not find its place: its peer sees cause. */
 void fab__moved_refused(struct fab_ep *ep, struct sf_cause cause);

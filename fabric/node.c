@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cargo.h"
 #include "endpoint.h"
 #include "export.h"
 #include "queue.h"
@@ -87,6 +88,7 @@ void fab_node_destroy(struct fab_node *node)
     if (node == NULL) {
         return;
     }
+    fab__cargos_fini(node);
     for (uint32_t i = 0; node->eps != NULL && i < node->ep_used; i++) {
         struct fab_ep *ep = &node->eps[i];
         if (ep->life != FAB__FREE) {

@@ -13,6 +13,9 @@
  *   REMOTE   on peer_node, and peer_node knows that this endpoint is here.
  *   PENDING  on peer_node (may be this one), which does not know yet that this endpoint is here.
  *            via_node, where the endpoint came from, tells it. Until then nothing is sent.
+ *   HELD     on the move: its SIP leaves peer_node for another node (cargo.h). Nothing is sent.
+ *   APART    the other side of that: this endpoint is in a cargo, and its peer is held, or it waits
+ *            at the target and is not there yet. Nothing is sent to it or by it.
  *   GONE     the channel is closed; `cause` says why.
  *
  * Because of the send-state rule, an endpoint inside a message or a tombstone has an empty `in`
@@ -25,6 +28,7 @@
 #define FABRIC_NODE_H
 
 #include "contract.h"
+#include "fabric/cargo.h"
 #include "fabric/fabric.h"
 
 #define FAB__ID_NODE_SHIFT 54u
@@ -35,6 +39,7 @@
 #define FAB__EXPORT_BUCKETS 4096u
 #define FAB__ENDPOINTS_MAX (1u << 24)
 
+struct fab__hold;
 struct fab__meter;
 struct fab__session;
 struct fab__read;
@@ -50,16 +55,21 @@ enum fab__place {
     FAB__LOCAL = 0,
     FAB__REMOTE,
     FAB__PENDING,
+    FAB__HELD,
+    FAB__APART,
     FAB__GONE,
 };
 
 /* Records an endpoint still has to send, beside its messages. */
 enum fab__owes {
-    FAB__OWES_OPEN = 1,    /* first of all */
-    FAB__OWES_HERE = 2,    /* PEER_HERE: the peer moved, and may go on */
-    FAB__OWES_CLOSE = 4,   /* after all messages; tell_cause */
-    FAB__OWES_MOVED = 8,   /* PEER_MOVED: after all messages */
-    FAB__OWES_FORWARD = 16 /* CLOSE to target_node; tell_cause */
+    FAB__OWES_OPEN = 1,      /* first of all */
+    FAB__OWES_HERE = 2,      /* PEER_HERE: the peer moved, and may go on */
+    FAB__OWES_CLOSE = 4,     /* after all messages; tell_cause */
+    FAB__OWES_MOVED = 8,     /* PEER_MOVED: after all messages */
+    FAB__OWES_FORWARD = 16,  /* CLOSE to target_node; tell_cause */
+    FAB__OWES_HOLD = 32,     /* after all messages */
+    FAB__OWES_NOW_HERE = 64, /* first of all: it came by came_by */
+    FAB__OWES_HELD = 128     /* as soon as no message is half sent */
 };
 
 /* A bounded ring of messages; its slots are reserved when the endpoint is made. */
@@ -103,6 +113,11 @@ struct fab_ep {
     bool told;            /* MOVED: PEER_MOVED was sent */
     struct sf_cause tell_cause;
     char *open_name;          /* OWES_OPEN: name of the export */
+    struct fab__hold *hold;   /* HELD, or OWES_HELD; else NULL */
+    struct fab_cargo *cargo;  /* or NULL */
+    uint64_t came_by;         /* OWES_NOW_HERE: the move */
+    uint8_t aboard;           /* in a cargo: enum fab__aboard */
+    bool awaited;             /* in a cargo at the target: the peer's node wants to know */
     struct fab__meter *meter; /* NULL: never had a peer on another node, or no memory */
 
     /* The head of `out` while it is being sent: MSG is out, its blocks are not all copied. */
@@ -151,6 +166,16 @@ struct fab_node {
     struct fab_ep *ep_free;
     struct fab_ep **ep_buckets;
     uint32_t ep_bucket_mask;
+
+    struct fab_cargo *cargos;
+    uint32_t held_count; /* endpoints whose place is HELD */
+    /* What peers here have seen of moves; the oldest is at witness_next. */
+    struct fab__witness {
+        uint64_t move; /* 0: free */
+        bool seen;     /* an endpoint has come by it */
+        bool refused;  /* none will */
+    } witnesses[FAB_MOVES_SEEN_MAX];
+    uint32_t witness_next;
 
     struct fab__contract *contracts[FAB__CONTRACT_BUCKETS];
     struct fab__export *exports[FAB__EXPORT_BUCKETS]; /* by name */

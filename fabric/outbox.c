@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 
+#include "cargo.h"
 #include "endpoint.h"
 #include "meter.h"
 #include "move.h"
@@ -18,6 +19,9 @@
 /* A block from this size on is not copied into frames: its bytes are a frame's tail. */
 #define TAIL_BLOCK_BYTES_MIN 2048u
 
+/* What goes out before any message that waits. */
+#define OWES_BEFORE_MESSAGES (FAB__OWES_OPEN | FAB__OWES_HERE | FAB__OWES_NOW_HERE | FAB__OWES_HELD)
+
 /* --- whose turn it is ----------------------------------------------------------------------- */
 
 static bool has_work(const struct fab_ep *ep)
@@ -27,6 +31,9 @@ static bool has_work(const struct fab_ep *ep)
     }
     switch (ep->place) {
     case FAB__REMOTE:
+        if (ep->node->held_count != 0 && fab__held_in_head(ep)) {
+            return (ep->owes & OWES_BEFORE_MESSAGES) != 0;
+        }
         return ep->out.count != 0 || (ep->owes & (uint8_t)~FAB__OWES_MOVED) != 0 ||
                ((ep->owes & FAB__OWES_MOVED) != 0 && ep->arrived);
     case FAB__GONE:
@@ -83,6 +90,21 @@ void fab__schedule(struct fab_ep *ep)
     fab__ready(session);
 }
 
+void fab__schedule_all(struct fab_node *node)
+{
+    for (uint32_t i = 0; i < node->ep_used; i++) {
+        struct fab_ep *ep = &node->eps[i];
+        if (ep->life == FAB__FREE) {
+            continue;
+        }
+        if (has_work(ep)) {
+            fab__schedule(ep);
+        } else {
+            fab__unschedule(ep);
+        }
+    }
+}
+
 bool fab__outbox_empty(const struct fab__session *session)
 {
     return session->ep_first == NULL && session->reply_count == 0;
@@ -119,6 +141,56 @@ static bool here_write(struct fab_ep *ep, struct fab__writer *writer)
         return false;
     }
     ep->owes &= (uint8_t)~FAB__OWES_HERE;
+    return true;
+}
+
+/* What HOLD, HELD and those after it have in common. */
+static uint32_t move_record_begin(struct fab__writer *writer, enum fab__record_type type,
+                                  uint64_t target, uint64_t peer, uint64_t move)
+{
+    uint32_t begin = fab__record_begin(writer, type, 0);
+
+    fab__write_u64(writer, target);
+    fab__write_u64(writer, peer);
+    fab__write_u64(writer, move);
+    return begin;
+}
+
+static bool now_here_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    uint32_t begin =
+        move_record_begin(writer, FAB__RECORD_NOW_HERE, ep->peer_id, ep->id, ep->came_by);
+
+    if (!fab__record_end(writer, begin)) {
+        return false;
+    }
+    ep->owes &= (uint8_t)~FAB__OWES_NOW_HERE;
+    return true;
+}
+
+static bool hold_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    uint32_t begin =
+        move_record_begin(writer, FAB__RECORD_HOLD, ep->peer_id, ep->id, ep->cargo->move);
+
+    fab__write_u16(writer, ep->cargo->target);
+    if (!fab__record_end(writer, begin)) {
+        return false;
+    }
+    ep->owes &= (uint8_t)~FAB__OWES_HOLD;
+    return true;
+}
+
+static bool held_write(struct fab_ep *ep, struct fab__writer *writer)
+{
+    uint32_t begin =
+        move_record_begin(writer, FAB__RECORD_HELD, ep->peer_id, ep->id, ep->hold->move);
+
+    fab__write_u8(writer, FAB__HELD_OK);
+    if (!fab__record_end(writer, begin)) {
+        return false;
+    }
+    fab__held_now(ep);
     return true;
 }
 
@@ -391,11 +463,20 @@ static bool turn_write(struct fab_ep *ep, struct fab__session *session, struct f
     if ((ep->owes & FAB__OWES_HERE) != 0) {
         return here_write(ep, writer);
     }
+    if ((ep->owes & FAB__OWES_NOW_HERE) != 0) {
+        return now_here_write(ep, writer);
+    }
+    if ((ep->owes & FAB__OWES_HELD) != 0 && !ep->sending) {
+        return held_write(ep, writer);
+    }
     if (ep->out.count != 0) {
         return ep->sending ? data_write(ep, session, sent, writer) : msg_write(ep, session, writer);
     }
     if ((ep->owes & (FAB__OWES_CLOSE | FAB__OWES_FORWARD)) != 0) {
         return close_write(ep, session, writer);
+    }
+    if ((ep->owes & FAB__OWES_HOLD) != 0) {
+        return hold_write(ep, writer);
     }
     assert((ep->owes & FAB__OWES_MOVED) != 0);
     return moved_write(ep, writer);
@@ -408,8 +489,16 @@ static bool reply_write(const struct fab__reply *reply, struct fab__writer *writ
     if (reply->type == FAB__RECORD_CLOSE) {
         return close_record_write(writer, reply->target, 0, reply->cause);
     }
+    if (reply->type >= FAB__RECORD_HELD && reply->type != FAB__RECORD_MOVE_OVER) {
+        begin = move_record_begin(writer, (enum fab__record_type)reply->type, reply->target,
+                                  reply->peer, reply->move);
+        if (reply->type == FAB__RECORD_HELD) {
+            fab__write_u8(writer, reply->status);
+        }
+        return fab__record_end(writer, begin);
+    }
     begin = fab__record_begin(writer, (enum fab__record_type)reply->type, 0);
-    fab__write_u64(writer, reply->target);
+    fab__write_u64(writer, reply->type == FAB__RECORD_MOVE_OVER ? reply->move : reply->target);
     if (reply->type == FAB__RECORD_ARRIVED) {
         fab__write_cause(writer, reply->cause);
     }

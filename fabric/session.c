@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cargo.h"
 #include "endpoint.h"
 #include "move.h"
 
@@ -232,10 +233,15 @@ static void session_forget(struct fab__session *session)
 /* What the end of the session to node `id` means for one record. */
 static void ep_node_lost(struct fab_ep *ep, uint16_t id, struct sf_cause cause)
 {
-    bool peer_lost = ep->peer_node == id && ep->place != FAB__LOCAL;
+    bool apart = ep->place == FAB__APART && ep->cargo->imported; /* it has not come yet */
+    bool peer_lost = ep->peer_node == id && ep->place != FAB__LOCAL && !apart;
     bool way_lost = ep->place == FAB__PENDING && ep->via_node == id;
 
     if (ep->life == FAB__FREE) {
+        return;
+    }
+    if (ep->place == FAB__HELD) {
+        fab__held_node_lost(ep, id, cause);
         return;
     }
     if (ep->place == FAB__GONE) {
@@ -471,8 +477,7 @@ static bool replies_grow(struct fab__session *session)
     return true;
 }
 
-void fab__reply(struct fab__session *session, enum fab__record_type type, uint64_t target,
-                struct sf_cause cause)
+static void reply_put(struct fab__session *session, const struct fab__reply *reply)
 {
     uint32_t at;
 
@@ -481,10 +486,25 @@ void fab__reply(struct fab__session *session, enum fab__record_type type, uint64
         return;
     }
     at = (session->reply_head + session->reply_count) & (session->reply_capacity - 1);
-    session->replies[at] =
-        (struct fab__reply){.type = (uint8_t)type, .target = target, .cause = cause};
+    session->replies[at] = *reply;
     session->reply_count++;
     fab__ready(session);
+}
+
+void fab__reply(struct fab__session *session, enum fab__record_type type, uint64_t target,
+                struct sf_cause cause)
+{
+    reply_put(session,
+              &(struct fab__reply){.type = (uint8_t)type, .target = target, .cause = cause});
+}
+
+void fab__reply_move(struct fab__session *session, enum fab__record_type type, uint64_t target,
+                     uint64_t peer, uint64_t move, uint8_t status)
+{
+    reply_put(
+        session,
+        &(struct fab__reply){
+            .type = (uint8_t)type, .status = status, .target = target, .peer = peer, .move = move});
 }
 
 /* --- time ----------------------------------------------------------------------------------- */

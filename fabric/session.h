@@ -67,8 +67,12 @@ struct fab__held {
 
 /* A small record that answers another and belongs to no endpoint record of this node. */
 struct fab__reply {
-    uint8_t type; /* enum fab__record_type: CLOSE, ARRIVED, MOVED_ACK, TAKEN, UNREAD */
+    /* enum fab__record_type: CLOSE, ARRIVED, MOVED_ACK, TAKEN, UNREAD, HELD and those after it */
+    uint8_t type;
+    uint8_t status; /* HELD */
     uint64_t target;
+    uint64_t peer; /* HELD and later */
+    uint64_t move;
     struct sf_cause cause;
 };
 
@@ -181,6 +185,9 @@ void fab__session_end(struct fab__session *session, struct sf_cause cause);
 /* A session that cannot take the answer is broken. */
 void fab__reply(struct fab__session *session, enum fab__record_type type, uint64_t target,
                 struct sf_cause cause);
+/* The same for HELD and those after it; MOVE_OVER has nothing but the move. */
+void fab__reply_move(struct fab__session *session, enum fab__record_type type, uint64_t target,
+                     uint64_t peer, uint64_t move, uint8_t status);
 /* One with the same peer and a new number, in no table yet. NULL: no memory. */
 struct fab__session *fab__session_twin(const struct fab__session *session, uint64_t now_ns);
 /* Ends the session; its successor takes its place. */
@@ -318,6 +325,8 @@ struct fab__session *fab__work_session(const struct fab_ep *ep);
 /* Puts an endpoint in its session's turn if it has something to send. */
 void fab__schedule(struct fab_ep *ep);
 void fab__unschedule(struct fab_ep *ep);
+/* Looks at all endpoints: what was held up by one in its first message may go, or may not. */
+void fab__schedule_all(struct fab_node *node);
 bool fab__outbox_empty(const struct fab__session *session);
 /* Writes a new frame's payload, but for its tail, and says in sent what is in it. */
 void fab__outbox_write(struct fab__session *session, struct fab__sent *sent, uint8_t *payload);

@@ -68,6 +68,15 @@ enum fab__record_type {
     FAB__RECORD_REFER = 9,
     FAB__RECORD_TAKEN = 10,
     FAB__RECORD_UNREAD = 11,
+    FAB__RECORD_HOLD = 12,
+    FAB__RECORD_HELD = 13,
+    FAB__RECORD_UNHOLD = 14,
+    FAB__RECORD_RELEASED = 15,
+    FAB__RECORD_NOW_HERE = 16,
+    FAB__RECORD_AWAITED = 17,
+    FAB__RECORD_DROPPED = 18,
+    FAB__RECORD_MOVE_OVER = 19,
+    FAB__RECORD_LAST = FAB__RECORD_MOVE_OVER,
 };
 #define FAB__CLOSE_FORWARDED 1u /* flag of CLOSE: it comes by way of a tombstone */
 #define FAB__MSG_COMPACT 1u     /* flag of MSG: scalars only, in their widths and nothing else */

@@ -344,7 +344,12 @@ static void join_again(struct fab_ep *ep, uint64_t move)
     struct fab_ep *peer = fab__held_find(ep->node, ep->peer_id, ep->id, move);
     bool held_up;
 
-    assert(peer != NULL); /* it stays for as long as this one is apart */
+    if (peer == NULL) {
+        /* The target has said that it came there. */
+        ep->place = FAB__GONE;
+        fab__ep_lose(ep, SF_CAUSE_OF(NODE_LOST));
+        return;
+    }
     held_up = peer->in_message;
     fab__hold_end(peer);
     peer->place = FAB__GONE;

@@ -231,7 +231,16 @@ bool fab__on_unhold(struct fab__session *session, const struct fab__move_record 
 {
     struct fab_ep *ep = hold_find(session->node, record);
 
-    if (ep == NULL || ep->peer_node != session->peer_id || ep->hold->source_gone) {
+    if (ep == NULL) {
+        ep = fab__ep_first(session->node, record->target);
+        if (ep != NULL && ep->life == FAB__LIVE && ep->place == FAB__REMOTE &&
+            ep->peer_id == record->peer && ep->left_node == session->peer_id) {
+            /* The target has said that it came there, and was not to. */
+            fab__reply(session, FAB__RECORD_CLOSE, record->peer, SF_CAUSE_OF(NODE_LOST));
+        }
+        return true;
+    }
+    if (ep->peer_node != session->peer_id || ep->hold->source_gone) {
         return true;
     }
     go_on(ep, session->peer_id);
@@ -352,6 +361,7 @@ bool fab__on_now_here(struct fab__session *session, const struct fab__move_recor
     }
     fab__witness_use(session->node, record->move)->seen = true;
     fab__meter_note(ep, FAB_EP_MOVED, 0);
+    ep->left_node = ep->peer_node;
     go_on(ep, session->peer_id);
     return true;
 }

@@ -181,7 +181,8 @@ static struct fab_ep *receiver_find(const struct fab__session *session, uint64_t
             *out_closed = false;
             return ep;
         }
-        if (ep->place != FAB__GONE && !(peers && ep->life == FAB__CLOSING)) {
+        if (ep->place != FAB__GONE && !(peers && ep->life == FAB__CLOSING) &&
+            ep->left_node != session->peer_id) {
             *out_closed = false;
         }
     }
@@ -433,7 +434,7 @@ static bool on_close(struct fab__session *session, struct fab__reader *body, uin
             fab__ep_lose(ep, cause);
             return true;
         }
-        other = other || ep->place != FAB__GONE;
+        other = other || (ep->place != FAB__GONE && ep->left_node != session->peer_id);
     }
     return forwarded || !other;
 }

@@ -107,6 +107,7 @@ struct fab_ep {
     uint16_t peer_node;
     uint16_t via_node;    /* PENDING: where the endpoint came from */
     uint16_t target_node; /* MOVED: where it went */
+    uint16_t left_node;   /* REMOTE: the peer came from there by a move of its SIP; or 0 */
     uint8_t owes;         /* enum fab__owes */
     bool arrived;         /* MOVED: target_node has it */
     bool unannounced;     /* PENDING: via_node does not know yet that it is here */

@@ -128,6 +128,9 @@ static uint32_t tell_lies(struct net *net, uint16_t from, uint16_t to, uint8_t *
 static void all_close(struct net *net)
 {
     for (uint16_t id = 1; id <= 3; id++) {
+        holders_moves_end(net->nodes[id].fab);
+    }
+    for (uint16_t id = 1; id <= 3; id++) {
         struct fab_node *fab = net->nodes[id].fab;
         for (uint16_t peer = 1; peer <= 3; peer++) {
             fab_peer_remove(fab, peer, SF_CAUSE_OF(SHUTDOWN));

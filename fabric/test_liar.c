@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_liar.h"
 
+#include "cargo.h"
+
 static struct victim *victim;
 static struct fab_node *deceived;
 static uint32_t (*below)(uint32_t bound);
@@ -25,9 +27,10 @@ static void topic_choose(void)
         topic = &deceived->eps[below(deceived->ep_used)];
     }
     if (below(20) != 0 && topic->life != FAB__FREE) {
-        uint16_t node = topic->place == FAB__PENDING && below(2) == 0 ? topic->via_node
-                        : topic->life == FAB__MOVED && below(2) == 0  ? topic->target_node
-                                                                      : topic->peer_node;
+        uint16_t node = topic->hold != NULL && below(2) == 0            ? topic->hold->target
+                        : topic->place == FAB__PENDING && below(2) == 0 ? topic->via_node
+                        : topic->life == FAB__MOVED && below(2) == 0    ? topic->target_node
+                                                                        : topic->peer_node;
         liar = node == 1 || node == 3 ? node : liar;
     }
     liar = only != 0 ? only : liar;
@@ -156,6 +159,31 @@ static void lie_open(struct fab__writer *writer)
     fab__write_bytes(writer, carry ? "carry" : "work", carry ? 5 : 4);
 }
 
+/* One that is under way, or some other. */
+static uint64_t move_id(void)
+{
+    uint16_t source = below(4) == 0 ? (uint16_t)(1 + below(3)) : liar;
+
+    if (below(8) != 0 && topic->life != FAB__FREE && topic->hold != NULL) {
+        return topic->hold->move;
+    }
+    if (below(8) != 0 && topic->life != FAB__FREE && topic->cargo != NULL) {
+        return topic->cargo->move;
+    }
+    return fab_move_id(source, 1, 1 + below(64));
+}
+
+static void lie_move(struct fab__writer *writer, uint32_t type)
+{
+    fab__write_u64(writer, other_id());
+    fab__write_u64(writer, move_id());
+    if (type == FAB__RECORD_HOLD) {
+        fab__write_u16(writer, (uint16_t)below(5));
+    } else if (type == FAB__RECORD_HELD) {
+        fab__write_u8(writer, below(5) == 0 ? (uint8_t)below(5) : 0);
+    }
+}
+
 static void lie_body(struct fab__writer *writer, uint32_t type, uint8_t flags)
 {
     static const uint8_t zeros[600];
@@ -193,8 +221,14 @@ static void lie_body(struct fab__writer *writer, uint32_t type, uint8_t flags)
             fab__write_u16(writer, (uint16_t)below(5));
         }
         break;
+    case FAB__RECORD_MOVE_OVER:
+        fab__write_u64(writer, move_id());
+        break;
     default:
         fab__write_u64(writer, target_id());
+        if (type >= FAB__RECORD_HOLD) {
+            lie_move(writer, type);
+        }
         break;
     }
 }
@@ -207,7 +241,7 @@ static void records_write(struct fab__writer *writer)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t type = announced != 0 && below(2) == 0 ? FAB__RECORD_REFER
                         : below(50) == 0                ? below(256)
-                                                        : 1 + below(FAB__RECORD_UNREAD);
+                                                        : 1 + below(FAB__RECORD_LAST);
         bool may = type == FAB__RECORD_CLOSE || type == FAB__RECORD_MSG;
         uint8_t flags = may ? (uint8_t)below(2) : below(100) == 0 ? (uint8_t)below(256) : 0;
         uint32_t begin = fab__record_begin(writer, (enum fab__record_type)type, flags);

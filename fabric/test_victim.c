@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "test_victim.h"
 
+#include "cargo.h"
+
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -400,7 +402,8 @@ static struct fab_ep *traveller_find(struct fab_node *fab, uint8_t side, uint8_t
     for (uint32_t i = 0; i < fab->ep_used; i++) {
         struct fab_ep *ep = &fab->eps[(from + i) % fab->ep_used];
         if (ep->life == FAB__LIVE && !ep->in_message && ep->in.count == 0 && !ep->assembling &&
-            ep->side == side && ep->state == state && ep->contract->table == test_work()) {
+            ep->cargo == NULL && ep->side == side && ep->state == state &&
+            ep->contract->table == test_work()) {
             return ep;
         }
     }
@@ -441,8 +444,8 @@ void holders_send_large(struct fab_node *fab, uint32_t what)
         struct fab_ep *ep = &fab->eps[(what + i) % fab->ep_used];
         bool imp = ep->side == CT_IMP;
         if (ep->life != FAB__LIVE || ep->in_message || ep->place != FAB__REMOTE ||
-            ep->contract->table != test_work() || ep->state != (imp ? WORK_START : WORK_ASKED) ||
-            fab_ep_readable(ep)) {
+            ep->cargo != NULL || ep->contract->table != test_work() ||
+            ep->state != (imp ? WORK_START : WORK_ASKED) || fab_ep_readable(ep)) {
             continue;
         }
         if (xh_alloc(fab->heap, bytes, OWNER, &block) != SF_OK) {
@@ -452,6 +455,79 @@ void holders_send_large(struct fab_node *fab, uint32_t what)
         msg.args[imp ? 0 : 1].block = block;
         require(fab_ep_send(ep, &msg, OWNER) == SF_OK, "a message is legal");
         return;
+    }
+}
+
+/* --- moves ---------------------------------------------------------------------------------- */
+
+/* As if node `from` had a SIP with one end of a Work channel to node `peer`. */
+static void cargo_read(struct fab_node *fab, uint16_t from, uint16_t peer, uint32_t number)
+{
+    uint64_t move = fab_move_id(from, 1, 1 + number % 64);
+    uint8_t bytes[128];
+    struct fab__writer writer = {.bytes = bytes, .capacity = sizeof(bytes)};
+    struct fab_cargo *cargo;
+
+    fab__write_u32(&writer, 0x31474346u);
+    fab__write_u64(&writer, move);
+    fab__write_u32(&writer, 1);
+    fab__write_u64(&writer, fab_move_id(from, 1, 1000 + number % 256));
+    fab__write_u64(&writer, number % 3 == 0 && fab->ep_used > 0 ? fab->eps[0].id
+                                                                : fab_move_id(from, 1, 2000));
+    fab__write_u64(&writer, test_work()->short_id);
+    fab__write_bytes(&writer, test_work()->id, CT_ID_BYTES);
+    fab__write_u16(&writer, peer);
+    fab__write_u8(&writer, CT_IMP);
+    fab__write_u8(&writer, WORK_START);
+    fab__write_u8(&writer, 0);
+    fab__write_cause(&writer, SF_CAUSE_OF(NONE));
+    fab__write_u64(&writer, 0);
+    fab__write_u64(&writer, 0);
+    fab__write_u8(&writer, 0);
+    require(!writer.failed, "an image");
+    if (fab_cargo_read(fab, move, bytes, writer.length, &cargo) != SF_OK) {
+        return; /* there is one with that id */
+    }
+    require(fab_cargo_count(cargo) == 1, "a cargo has what was written");
+}
+
+/* Some cargo goes on, or a new one begins with that endpoint. */
+static void hold_move(struct fab_node *fab, struct fab_ep *ep, uint32_t what)
+{
+    struct fab_cargo *cargo = fab->cargos;
+    uint16_t others[2] = {(uint16_t)(1 + (fab->node_id == 1)), (uint16_t)(3 - (fab->node_id == 3))};
+
+    if (cargo == NULL && what % 4 == 0) {
+        cargo_read(fab, others[what / 4 % 2], others[what / 8 % 2], what / 16);
+    } else if (cargo == NULL) {
+        uint64_t move = fab_move_id(fab->node_id, fab->epoch, 1 + what % 64);
+        require(fab_cargo_begin(fab, move, others[what / 4 % 2], &cargo) == SF_OK, "a cargo");
+        if (ep->cargo == NULL) {
+            (void)!fab_cargo_add(cargo, ep);
+        }
+    } else if (cargo->imported) {
+        if (what % 4 == 0) {
+            fab_cargo_resume(cargo);
+        } else if (what % 4 == 1) {
+            fab_cargo_drop(cargo);
+        }
+    } else if (fab_cargo_check(cargo) == FAB_CARGO_HELD && what % 4 == 0) {
+        fab_cargo_release(cargo);
+    } else if (cargo->state >= FAB_CARGO_CLASH || what % 4 == 1) {
+        fab_cargo_return(cargo);
+    } else {
+        (void)fab_move_seen(fab, fab_move_id(others[0], 1, 1 + what % 64));
+    }
+}
+
+void holders_moves_end(struct fab_node *fab)
+{
+    while (fab->cargos != NULL) {
+        if (fab->cargos->imported) {
+            fab_cargo_drop(fab->cargos);
+        } else {
+            fab_cargo_return(fab->cargos);
+        }
     }
 }
 
@@ -474,7 +550,9 @@ void holders_act(struct fab_node *fab, uint32_t what)
 
     if (what % 16 == 7) {
         hold_open(fab, what / 16);
-    } else if (ep != NULL && ep->life == FAB__LIVE && !ep->in_message) {
+    } else if (ep != NULL && ep->life == FAB__LIVE && !ep->in_message && what % 16 == 8) {
+        hold_move(fab, ep, what / 16);
+    } else if (ep != NULL && ep->life == FAB__LIVE && !ep->in_message && ep->cargo == NULL) {
         if (what % 16 == 0 && what % 64 == 0) {
             fab_ep_close(ep, SF_CAUSE_OF(PEER_EXITED));
         } else if (what % 16 < 6 && !fab_ep_readable(ep)) {
@@ -542,6 +620,8 @@ void victim_end(struct victim *victim)
 {
     struct xh_stats stats;
 
+    victim_audit(victim);
+    holders_moves_end(victim->fab);
     victim_audit(victim);
     fab_peer_remove(victim->fab, 1, SF_CAUSE_OF(NODE_LOST));
     fab_peer_remove(victim->fab, 3, SF_CAUSE_OF(NODE_LOST));

@@ -7,10 +7,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "cargo.h"
 #include "node.h"
 #include "session.h"
 #include "test_contracts.h"
@@ -339,6 +341,55 @@ static void a_block_that_is_to_be_read(void **state)
     assert_false(fab__hello_read(bytes, FAB__HELLO_BYTES, &hello)); /* not if sealed */
 }
 
+static void the_records_of_a_sip_that_moves(void **state)
+{
+    /* clang-format off */
+#define MOVE 7, 0, 0, 0, 0, 3, 0x80, 0 /* node 2, epoch 3, number 7 */
+    static const uint8_t hold[] = {12, 0, 26, 0, ID(2), ID(1), MOVE, 0xfe, 3}; /* peer, end, target */
+    static const uint8_t here[] = {16, 0, 24, 0, ID(2), ID(1), MOVE};
+    static const uint8_t held[] = {13, 0, 25, 0, ID(2), ID(1), MOVE, 0};
+    static const uint8_t replies[] = {
+        13, 0, 25, 0, ID(1), ID(2), MOVE, 1, /* HELD: no way to the target */
+        14, 0, 24, 0, ID(1), ID(2), MOVE,    /* UNHOLD */
+        15, 0, 24, 0, ID(1), ID(2), MOVE,    /* RELEASED */
+        17, 0, 24, 0, ID(1), ID(2), MOVE,    /* AWAITED */
+        18, 0, 24, 0, ID(1), ID(2), MOVE,    /* DROPPED */
+        19, 0, 8, 0, MOVE,                   /* MOVE_OVER */
+    };
+    /* clang-format on */
+    static const uint64_t id = 2ull << FAB__ID_NODE_SHIFT | 3ull << FAB__ID_EPOCH_SHIFT;
+    struct fab__session *session = node->sessions[1];
+    uint64_t move = fab_move_id(2, 3, 7);
+    struct fab_cargo *cargo;
+    uint8_t bytes[1024] = {0};
+    struct fab_ep *imp;
+
+    (void)state;
+    assert_int_equal(fab_open(node, 1, "work", test_work(), &imp), SF_OK);
+    assert_true(fab_tx(node, 1, bytes, sizeof(bytes), 0) > 0); /* OPEN */
+    assert_int_equal(fab_cargo_begin(node, move, 1022, &cargo), SF_OK);
+    assert_int_equal(fab_cargo_add(cargo, imp), SF_OK);
+    assert_int_equal(fab_cargo_check(cargo), FAB_CARGO_HOLDING);
+    expect_payload(hold, sizeof(hold));
+    imp->aboard = FAB__ABOARD_NEW;
+    fab_cargo_return(cargo);
+    assert_true(fab_tx(node, 1, bytes, sizeof(bytes), 0) > 0); /* MOVE_OVER */
+
+    imp->came_by = move;
+    owed(imp, FAB__OWES_NOW_HERE, here, sizeof(here));
+    imp->hold = calloc(1, sizeof(*imp->hold));
+    imp->hold->move = move;
+    owed(imp, FAB__OWES_HELD, held, sizeof(held));
+
+    fab__reply_move(session, FAB__RECORD_HELD, id | 1, id | 2, move, FAB__HELD_NO_WAY);
+    fab__reply_move(session, FAB__RECORD_UNHOLD, id | 1, id | 2, move, 0);
+    fab__reply_move(session, FAB__RECORD_RELEASED, id | 1, id | 2, move, 0);
+    fab__reply_move(session, FAB__RECORD_AWAITED, id | 1, id | 2, move, 0);
+    fab__reply_move(session, FAB__RECORD_DROPPED, id | 1, id | 2, move, 0);
+    fab__reply_move(session, FAB__RECORD_MOVE_OVER, 0, 0, move, 0);
+    expect_payload(replies, sizeof(replies));
+}
+
 static void the_first_frames_of_a_session(void **state)
 {
     /* clang-format off */
@@ -399,6 +450,7 @@ int main(void)
         NODE_TEST(an_endpoint_on_its_way),
         NODE_TEST(the_records_of_a_move),
         NODE_TEST(a_block_that_is_to_be_read),
+        NODE_TEST(the_records_of_a_sip_that_moves),
         NODE_TEST(the_first_frames_of_a_session),
     };
 

@@ -69,8 +69,8 @@ static sf_status select_arm_one(struct nk_sip *sip, uint32_t handle, uint64_t bi
 }
 
 /* Makes these handles the set. Nothing has been looked at then, so all bits are set. */
-static __attribute__((noinline)) sf_status select_arm(struct nk_sip *sip, const uint8_t *handles,
-                                                      uint32_t count)
+__attribute__((noinline)) sf_status nk__select_arm(struct nk_sip *sip, const uint8_t *handles,
+                                                   uint32_t count)
 {
     sf_status st = SF_OK;
 
@@ -149,7 +149,7 @@ static inline sf_status select_set(struct nk_sip *sip, uint32_t handles, uint32_
         memcmp(sip->select_handles, from, count * sizeof(sip->select_handles[0])) == 0) {
         return SF_OK;
     }
-    return select_arm(sip, from, count);
+    return nk__select_arm(sip, from, count);
 }
 
 int64_t nk__call_select(struct nk_sip *sip, uint32_t handles, uint32_t count, int64_t timeout_ns)
@@ -336,7 +336,8 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
     struct nk_export *export = export_find(sip, name, strlen(name));
     struct nk_port *port = NULL;
 
-    if (export != NULL && export->pending_count < NK_BACKLOG_MAX) {
+    if (export != NULL && export->pending_count < NK_BACKLOG_MAX &&
+        sip->state != NK_SIP_FROZEN) { /* who opens may try again */
         port = calloc(1, sizeof(*port));
     }
     if (port == NULL) {

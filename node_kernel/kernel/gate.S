@@ -23,8 +23,8 @@
 .endm
 
     .text
-    .globl nk__gate_begin, nk__gate_start, nk__gate_restore, nk__gate_end
-    .hidden nk__gate_begin, nk__gate_start, nk__gate_restore, nk__gate_end
+    .globl nk__gate_begin, nk__gate_start, nk__gate_started, nk__gate_restore, nk__gate_end
+    .hidden nk__gate_begin, nk__gate_start, nk__gate_started, nk__gate_restore, nk__gate_end
 
 /* Copied to NK_GATE_ADDRESS: nothing here may depend on where it runs. %eax = number of the call.
  * %rdi is ignored: who calls is known to the worker. */
@@ -58,6 +58,7 @@ nk__gate_begin:
 nk__gate_start:
     mov %r12, %rdi
     call *%rbx
+nk__gate_started: /* every SIP has this address on its stack */
     mov %eax, %esi
     mov $1, %eax /* exit */
     push $0      /* the return address the gate expects; exit never returns */

@@ -19,7 +19,8 @@ _Static_assert(offsetof(struct nk_head, rsp) == 0, "gate.S");
 
 #define GATE_BYTES 4096u
 
-extern const uint8_t nk__gate_begin[], nk__gate_start[], nk__gate_restore[], nk__gate_end[];
+extern const uint8_t nk__gate_begin[], nk__gate_start[], nk__gate_started[], nk__gate_restore[],
+    nk__gate_end[];
 
 __thread struct nk_cpu nk__cpu;
 static unsigned gate_users;
@@ -60,6 +61,11 @@ void nk__gate_remove(void)
 uint64_t nk__gate_start_address(void)
 {
     return NK_GATE_ADDRESS + (uint64_t)(nk__gate_start - nk__gate_begin);
+}
+
+uint64_t nk__gate_started_address(void)
+{
+    return NK_GATE_ADDRESS + (uint64_t)(nk__gate_started - nk__gate_begin);
 }
 
 uint64_t nk__gate_restore_address(void)

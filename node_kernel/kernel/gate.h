@@ -55,7 +55,9 @@ SF_MUST_CHECK sf_status nk__gate_install(void);
 void nk__gate_remove(void);
 /* Address in the gate page where a new SIP's first resumption lands. */
 uint64_t nk__gate_start_address(void);
-/* Likewise for one that was pre-empted. */
+/* What its first function returns to; it lies right below the first frame of its stack. */
+uint64_t nk__gate_started_address(void);
+/* Where one that was pre-empted is resumed. */
 uint64_t nk__gate_restore_address(void);
 
 /* Goes from the scheduler loop into a SIP; returns when somebody calls nk__fiber_leave. */

@@ -94,6 +94,9 @@ extern const struct nk_geometry nk__geometry[NK_SLOT_CLASS_COUNT];
 
 /* A slot's index tells its class. */
 #define NK_SLOT_LARGE 0x80000000u
+/* Of another node's lease, with a SIP that came from elsewhere: the rest is its number. */
+#define NK_SLOT_GUEST 0x40000000u
+#define NK_SLOT_NUMBER(index) ((index) & ~(NK_SLOT_LARGE | NK_SLOT_GUEST))
 static inline enum nk_slot_class nk__slot_class(uint32_t index)
 {
     return (index & NK_SLOT_LARGE) != 0 ? NK_LARGE : NK_SMALL;
@@ -150,6 +153,7 @@ enum nk_sip_state {
     NK_SIP_READY,
     NK_SIP_RUNNING,
     NK_SIP_WAITING,
+    NK_SIP_FROZEN, /* capture.h; worker 0's thread has it */
     NK_SIP_ENDING,
     NK_SIP_GONE, /* reclaimed, but still in an inbox: who takes it out frees it */
 };
@@ -199,6 +203,7 @@ struct nk_sip {
     uint64_t deadline;                    /* UINT64_MAX: none */
     uint32_t timer_index;                 /* in nk_worker.timers, + 1; 0: not in it */
     uint32_t slot_index;
+    struct nk_slot *slot;
     struct nk_window window;
     uint64_t block_bytes, block_bytes_max;
     struct xh_account *account; /* blocks it has sent and nobody has taken yet */
@@ -207,12 +212,15 @@ struct nk_sip {
 
     struct nk_sip *inbox_next; /* under the lock */
     uint8_t posted;            /* it is in an inbox; under the lock */
-    uint8_t pinned;            /* stays where it is */
+    uint8_t pinned;            /* stays on its worker */
     uint8_t preempted;         /* its last turn was ended by the tick */
     uint64_t cpu_ns;           /* by samples: quota.c */
 
     /* Cold. */
     uint64_t number;
+    uint64_t clock_ahead_ns;     /* its clock is the node's plus this, modulo 2^64; see capture.h */
+    struct nk_worker *frozen_on; /* FROZEN: where it ran before; NULL: not on this node */
+    struct nk_precopy *precopy;  /* locked: copies its memory while it runs; or NULL */
     struct nk_sip *hash_next;
     struct nk_image *image;
     char name[IMAGE_NAME_BYTES_MAX + 1];
@@ -289,6 +297,7 @@ struct nk_kernel {
     uint32_t sip_count;
     struct nk_slots slots[NK_SLOT_CLASS_COUNT];
     uint32_t slot_count;   /* of all classes */
+    uint32_t guest_count;  /* slots of other nodes' leases that are in use here */
     uint64_t window_count; /* since creation; atomic */
     uint8_t copy_blocks;   /* never move pages */
     struct nk_image *images, *images_refused;
@@ -346,14 +355,25 @@ void nk__slots_fini(struct nk_kernel *kernel);
 /* Takes a slot and makes memory_bytes of linear memory (and stack, header) accessible. LIMIT,
  * NOMEM: text (may be NULL) says what to do. Not under the lock. */
 SF_MUST_CHECK sf_status nk__slot_take(struct nk_kernel *kernel, enum nk_slot_class slot_class,
-                                      uint32_t memory_bytes, uint32_t *out_index, char *text,
-                                      size_t text_capacity);
+                                      uint32_t memory_bytes, uint32_t *out_index,
+                                      struct nk_slot **out_slot, char *text, size_t text_capacity);
+/* The same for the slot of that number in the cell, whose ever it is. EXISTS: in use here. */
+SF_MUST_CHECK sf_status nk__slot_claim(struct nk_kernel *kernel, enum nk_slot_class slot_class,
+                                       uint32_t number, uint32_t memory_bytes, uint32_t *out_index,
+                                       struct nk_slot **out_slot, char *text, size_t text_capacity);
 /* Leaves no byte of its content. Not under the lock. */
-void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index);
+void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index, struct nk_slot *slot);
+/* The same, because its SIP lives on elsewhere, at this address: nothing of it stays accessible,
+ * and of all slots of the lease it is the last to be taken again. */
+void nk__slot_leave(struct nk_kernel *kernel, uint32_t index, struct nk_slot *slot);
+/* Its number among all of its class in the cell. */
+uint32_t nk__slot_number(const struct nk_kernel *kernel, uint32_t index);
 uint64_t nk__slot_address(const struct nk_kernel *kernel, uint32_t index);
 /* Large class: the SIP may have grown its memory; makes it accessible up to `end` (an offset in the
  * linear memory) at least. False: it has no such memory. From a signal handler, too. */
 int nk__slot_extend(struct nk_sip *sip, uint64_t end);
+/* The same up to `bytes`, whatever memory.size says. */
+int nk__slot_grow(struct nk_sip *sip, uint64_t bytes);
 /* The same for an address that faulted. */
 int nk__slot_fault(struct nk_sip *sip, uint64_t address);
 
@@ -366,6 +386,19 @@ struct nk_sip *nk__sip_find(const struct nk_kernel *kernel, uint64_t number); /*
 /* Closes, frees and reports; the SIP must not be running. On its worker's thread, or paused. */
 void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *report);
 void nk__sip_free(struct nk_sip *sip); /* the structure alone */
+/* One of that image, with what the manifest says; NULL: no memory. It has no slot and is in no
+ * table. */
+struct nk_sip *nk__sip_make(struct nk_kernel *kernel, struct nk_image *image, uint64_t number,
+                            const char *name);
+/* It has its slot, with so many bytes of linear memory. */
+void nk__sip_place(struct nk_sip *sip, uint64_t memory_bytes);
+/* Declares its exports; on failure some are. Not under the lock. */
+SF_MUST_CHECK sf_status nk__sip_export(struct nk_sip *sip, char *text, size_t text_capacity);
+/* These are locked: takes them back; puts it into the kernel's table, and its worker's count; and
+ * out of them. */
+void nk__sip_unexport(struct nk_sip *sip);
+void nk__sip_hash(struct nk_sip *sip);
+void nk__sip_unhash(struct nk_sip *sip);
 /* The same for one that ended itself, by end_how. */
 void nk__sip_finish_dead(struct nk_sip *sip);
 /*
@@ -374,6 +407,11 @@ void nk__sip_finish_dead(struct nk_sip *sip);
  */
 struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port_state state,
                              const char *name);
+/* Makes a chunk of free ports. False: no handle or memory left. */
+int nk__ports_grow(struct nk_sip *sip);
+/* Makes one that is on no list hold ep. */
+void nk__port_put(struct nk_port *port, struct nk_sip *sip, struct fab_ep *ep,
+                  enum nk_port_state state, const char *name);
 /* The endpoint is gone or will be closed by the caller. */
 void nk__port_free(struct nk_port *port);
 /* Drops what was not delivered, closes the endpoint, frees the port. */
@@ -465,6 +503,16 @@ int nk__window_gone(const struct nk_sip *sip, uint32_t address);
 uint32_t nk__window_place(struct nk_sip *sip, struct xh_block *block, uint32_t bytes);
 /* Gives a place pages, all zero. False: no mapping to be had. */
 int nk__window_fill(struct nk_sip *sip, uint32_t address, uint32_t bytes);
+/* For restore.c, which puts a window together again: makes a free span one of cells, with pages, or
+ * a run with `bytes` of pages; puts a block into a free cell, or marks a free span as gone. False:
+ * not there, or taken; no memory, no mapping. */
+int nk__window_put_cells(struct nk_sip *sip, uint32_t index, uint32_t shift);
+int nk__window_put_block(struct nk_sip *sip, uint32_t index, uint32_t cell, struct xh_block *block);
+int nk__window_put_run(struct nk_sip *sip, uint32_t index, uint32_t run, uint32_t bytes,
+                       struct xh_block *block);
+int nk__window_put_gone(struct nk_sip *sip, uint32_t index);
+/* All its blocks get another owner, and the SIP itself. */
+void nk__window_give(struct nk_sip *sip, uint64_t owner);
 /* Frees all blocks in it; the slot's window pages are gone too. Not under the lock. */
 void nk__window_fini(struct nk_sip *sip);
 
@@ -564,6 +612,9 @@ bool nk__arrive(struct nk_port *port, const struct fab_msg *msg);
 sf_status nk__recv_now(struct nk_sip *sip, struct nk_port *port, uint8_t *out);
 /* Something came to a port with `waiting` set. Locked, or on the worker of its SIP. */
 void nk__port_tell(struct nk_port *port);
+/* Makes these handles, at any address, the set that it selects from; all may be ready. BADHANDLE,
+ * NOMEM: none is. */
+SF_MUST_CHECK sf_status nk__select_arm(struct nk_sip *sip, const uint8_t *handles, uint32_t count);
 /* A port goes. */
 void nk__select_lose(struct nk_port *port);
 /* A channel was opened to an export of this SIP, by its full name. Locked, any thread. */
@@ -620,6 +671,11 @@ static inline int nk__in_image_area(uint64_t rip)
 {
     return rip >= NK_IMAGE_BASE && rip < NK_IMAGE_BASE + NK_IMAGE_PLACES * NK_IMAGE_STRIDE;
 }
+
+/* --- precopy.c --- */
+/* A SIP ends or leaves; not under the lock. False: its slot is still being copied from, and given
+ * back by who does that. */
+int nk__precopy_leave(struct nk_sip *sip);
 
 /* --- native.c --- */
 /* TRUST, with what to do about it: the image is native and the operator has not allowed that. */

@@ -13,8 +13,7 @@
 /* --- ports --------------------------------------------------------------------------------------
  */
 
-/* Makes a chunk of free ports and links them. */
-static int ports_grow(struct nk_sip *sip)
+int nk__ports_grow(struct nk_sip *sip)
 {
     uint32_t first = nk__port_end(sip);
     struct nk_port *chunk;
@@ -49,18 +48,27 @@ static int ports_grow(struct nk_sip *sip)
 struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port_state state,
                              const char *name)
 {
-    struct fab_ep_info info;
     struct nk_port *port;
-    uint32_t handle;
 
-    if (sip->port_free == 0 && !ports_grow(sip)) {
+    if (sip->port_free == 0 && !nk__ports_grow(sip)) {
         return NULL;
     }
     port = nk__port_at(sip, sip->port_free);
     sip->port_free = port->free_next;
-    sip->port_count++;
+    nk__port_put(port, sip, ep, state, name);
+    if (state == NK_PORT_OPEN) {
+        nk__port_settle(port);
+    }
+    return port;
+}
+
+void nk__port_put(struct nk_port *port, struct nk_sip *sip, struct fab_ep *ep,
+                  enum nk_port_state state, const char *name)
+{
+    const uint32_t handle = port->handle;
+    struct fab_ep_info info;
+
     fab_ep_query(ep, &info);
-    handle = port->handle;
     *port = (struct nk_port){.ep = ep,
                              .plans = fab_ep_plans(ep),
                              .message_count = info.contract->message_count,
@@ -73,10 +81,7 @@ struct nk_port *nk__port_add(struct nk_sip *sip, struct fab_ep *ep, enum nk_port
                              .trace = nk__trace_of(sip->kernel, ep)};
     nk_list_init(&port->link);
     fab_ep_hold(ep, port);
-    if (state == NK_PORT_OPEN) {
-        nk__port_settle(port);
-    }
-    return port;
+    sip->port_count++;
 }
 
 static void mates_part(struct nk_port *port)
@@ -121,7 +126,8 @@ struct nk_port *nk__port_other(const struct nk_port *port)
 static int port_is_near(const struct nk_port *port, const struct nk_worker *worker)
 {
     return port->state == NK_PORT_OPEN && port->sip->worker == worker &&
-           port->sip->state != NK_SIP_CREATED && port->sip->state != NK_SIP_ARRIVING;
+           port->sip->state != NK_SIP_CREATED && port->sip->state != NK_SIP_ARRIVING &&
+           port->sip->state != NK_SIP_FROZEN;
 }
 
 void nk__port_settle(struct nk_port *port)
@@ -232,7 +238,7 @@ static sf_status sip_config(struct nk_sip *sip, const struct nk_sip_options *opt
     return SF_OK;
 }
 
-static sf_status sip_exports(struct nk_sip *sip, char *text, size_t text_capacity)
+sf_status nk__sip_export(struct nk_sip *sip, char *text, size_t text_capacity)
 {
     const struct Sf__Image__Manifest *manifest = sip->image->image->manifest;
     char name[FAB_NAME_BYTES_MAX + 1];
@@ -269,8 +275,7 @@ static sf_status sip_exports(struct nk_sip *sip, char *text, size_t text_capacit
     return SF_OK;
 }
 
-/* Locked. */
-static void sip_unexport(struct nk_sip *sip)
+void nk__sip_unexport(struct nk_sip *sip)
 {
     char name[FAB_NAME_BYTES_MAX + 1];
 
@@ -280,7 +285,7 @@ static void sip_unexport(struct nk_sip *sip)
     }
 }
 
-static void sip_hash(struct nk_sip *sip)
+void nk__sip_hash(struct nk_sip *sip)
 {
     struct nk_sip **bucket = &sip->kernel->sips[sip->number % NK_SIP_BUCKETS];
 
@@ -290,7 +295,7 @@ static void sip_hash(struct nk_sip *sip)
     sip->worker->sip_count++;
 }
 
-static void sip_unhash(struct nk_sip *sip)
+void nk__sip_unhash(struct nk_sip *sip)
 {
     struct nk_sip **link = &sip->kernel->sips[sip->number % NK_SIP_BUCKETS];
 
@@ -331,6 +336,45 @@ static sf_status options_check(struct nk_kernel *kernel, const struct nk_sip_opt
                              text_capacity);
 }
 
+struct nk_sip *nk__sip_make(struct nk_kernel *kernel, struct nk_image *image, uint64_t number,
+                            const char *name)
+{
+    const struct Sf__Image__Manifest *manifest = image->image->manifest;
+    struct nk_sip *sip = calloc(1, sizeof(*sip));
+
+    if (sip == NULL) {
+        return NULL;
+    }
+    sip->kernel = kernel;
+    sip->worker = kernel->workers[0];
+    sip->image = image;
+    sip->number = number;
+    sip->owner = XH_OWNER(XH_OWNER_SIP, number);
+    sip->deadline = UINT64_MAX;
+    sip->block_bytes_max =
+        manifest->block_bytes_max != 0 ? manifest->block_bytes_max : NK_BLOCK_BYTES_QUOTA;
+    sip->cpu_percent = manifest->cpu_percent;
+    nk__quota_init(sip);
+    memcpy(sip->name, name, strlen(name));
+    nk_list_init(&sip->run);
+    sip->account = xh_account_open();
+    if (sip->account == NULL) {
+        free(sip);
+        return NULL;
+    }
+    return sip;
+}
+
+void nk__sip_place(struct nk_sip *sip, uint64_t memory_bytes)
+{
+    const uint64_t slot = nk__slot_address(sip->kernel, sip->slot_index);
+
+    sip->head = (struct nk_head *)(slot + NK_HEAD);
+    sip->memory = (uint8_t *)(slot + NK_MEMORY);
+    sip->memory_bytes = memory_bytes;
+    nk__window_init(sip);
+}
+
 sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *options, char *text,
                         size_t text_capacity)
 {
@@ -343,59 +387,46 @@ sf_status nk_sip_create(struct nk_kernel *kernel, const struct nk_sip_options *o
     if (st != SF_OK) {
         return st;
     }
-    sip = calloc(1, sizeof(*sip));
+    sip = nk__sip_make(kernel, image, options->number, options->name);
     if (sip == NULL) {
         return SF_NOMEM;
     }
-    sip->kernel = kernel;
     sip->pinned = options->worker > 0;
-    sip->worker = kernel->workers[sip->pinned ? options->worker - 1 : 0];
-    sip->image = image;
-    sip->number = options->number;
-    sip->owner = XH_OWNER(XH_OWNER_SIP, options->number);
-    sip->deadline = UINT64_MAX;
-    sip->memory_bytes = (uint64_t)image->memory_start;
-    sip->block_bytes_max = image->image->manifest->block_bytes_max;
-    sip->cpu_percent =
-        options->cpu_percent != 0 ? options->cpu_percent : image->image->manifest->cpu_percent;
-    if (sip->block_bytes_max == 0) {
-        sip->block_bytes_max = NK_BLOCK_BYTES_QUOTA;
+    if (sip->pinned) {
+        sip->worker = kernel->workers[options->worker - 1];
     }
-    nk__quota_init(sip);
-    memcpy(sip->name, options->name, strlen(options->name));
-    nk_list_init(&sip->run);
-    sip->account = xh_account_open();
-    st = sip->account == NULL ? SF_NOMEM : sip_config(sip, options);
+    if (options->cpu_percent != 0) {
+        sip->cpu_percent = options->cpu_percent;
+    }
+    st = sip_config(sip, options);
     if (st != SF_OK) {
         goto free_sip;
     }
-    st = nk__slot_take(kernel, image->slot_class, image->memory_start, &sip->slot_index, why,
-                       sizeof(why));
+    st = nk__slot_take(kernel, image->slot_class, image->memory_start, &sip->slot_index, &sip->slot,
+                       why, sizeof(why));
     if (st != SF_OK) {
         nk__say(text, text_capacity, "sip %s: no slot: %s", sip->name, why);
         goto free_sip;
     }
-    sip->head = (struct nk_head *)(nk__slot_address(kernel, sip->slot_index) + NK_HEAD);
-    sip->memory = (uint8_t *)(nk__slot_address(kernel, sip->slot_index) + NK_MEMORY);
-    nk__window_init(sip);
+    nk__sip_place(sip, image->memory_start);
     st = nk__native_attach(sip);
     if (st == SF_OK) {
-        st = sip_exports(sip, text, text_capacity);
+        st = nk__sip_export(sip, text, text_capacity);
     }
     if (st != SF_OK) {
         goto give_back;
     }
     nk__lock(kernel);
-    sip_hash(sip);
+    nk__sip_hash(sip);
     nk__unlock(kernel);
     return SF_OK;
 
 give_back:
     nk__lock(kernel);
-    sip_unexport(sip);
+    nk__sip_unexport(sip);
     nk__unlock(kernel);
     nk__native_detach(sip);
-    nk__slot_give_back(kernel, sip->slot_index);
+    nk__slot_give_back(kernel, sip->slot_index, sip->slot);
 free_sip:
     nk__sip_free(sip);
     return st;
@@ -430,6 +461,10 @@ static sf_status sip_wire(struct nk_kernel *kernel, uint64_t number, const char 
     if (sip == NULL || sip->state == NK_SIP_ENDING) {
         nk__say(text, text_capacity, "no sip %llu", (unsigned long long)number);
         return SF_NOTFOUND;
+    }
+    if (sip->state == NK_SIP_FROZEN) {
+        nk__say(text, text_capacity, "sip %s is being moved: try again", sip->name);
+        return SF_AGAIN;
     }
     manifest = sip->image->image->manifest;
     for (size_t i = 0; i < manifest->n_imports; i++) {
@@ -559,12 +594,12 @@ static void sip_detach(struct nk_sip *sip, struct sf_cause cause)
     nk__wait_clear(sip);
     nk__unready(sip);
     sip->state = NK_SIP_ENDING; /* nobody wakes it any more */
-    sip_unexport(sip);
+    nk__sip_unexport(sip);
     for (uint32_t i = 0; i < sip->export_count; i++) {
         pending_close(&sip->exports[i], cause);
     }
     ports_close(sip, cause);
-    sip_unhash(sip);
+    nk__sip_unhash(sip);
 }
 
 void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *report)
@@ -583,7 +618,9 @@ void nk__sip_finish(struct nk_sip *sip, struct sf_cause cause, const char *repor
     nk__unlock(kernel);
     nk__window_fini(sip);
     nk__native_detach(sip);
-    nk__slot_give_back(kernel, sip->slot_index);
+    if (nk__precopy_leave(sip)) {
+        nk__slot_give_back(kernel, sip->slot_index, sip->slot);
+    }
     nk__note_ended(sip, &end);
     nk__lock(kernel);
     if (sip->posted) {

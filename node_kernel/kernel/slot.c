@@ -72,11 +72,17 @@ static void *slot_pointer(const struct nk_kernel *kernel, uint32_t index, uint64
 
 uint64_t nk__slot_address(const struct nk_kernel *kernel, uint32_t index)
 {
-    const enum nk_slot_class slot_class = nk__slot_class(index);
-    const struct nk_geometry *geometry = &nk__geometry[slot_class];
+    const struct nk_geometry *geometry = &nk__geometry[nk__slot_class(index)];
 
-    return geometry->base + (uint64_t)(kernel->slots[slot_class].first + (index & ~NK_SLOT_LARGE)) *
-                                geometry->stride;
+    return geometry->base + (uint64_t)nk__slot_number(kernel, index) * geometry->stride;
+}
+
+uint32_t nk__slot_number(const struct nk_kernel *kernel, uint32_t index)
+{
+    const uint32_t first =
+        (index & NK_SLOT_GUEST) != 0 ? 0 : kernel->slots[nk__slot_class(index)].first;
+
+    return first + NK_SLOT_NUMBER(index);
 }
 
 /* --- the leased ranges --------------------------------------------------------------------------
@@ -172,15 +178,16 @@ static int region_add(void *from, uint64_t bytes)
 }
 
 /* Makes exactly memory_bytes of linear memory accessible. */
-static int slot_resize(struct nk_kernel *kernel, uint32_t index, uint32_t memory_bytes)
+static int slot_resize(const struct nk_kernel *kernel, uint32_t index, struct nk_slot *slot,
+                       uint32_t memory_bytes)
 {
-    struct nk_slot *slot = &slots_of(kernel, index)->slots[index & ~NK_SLOT_LARGE];
     void *end = slot_pointer(kernel, index, NK_MEMORY + slot->memory_bytes);
     int good = 1;
 
     if (slot->memory_bytes == 0) {
-        good = munmap(slot_pointer(kernel, index, 0), nk__geometry[nk__slot_class(index)].stride) ==
-                   0 &&
+        good = ((index & NK_SLOT_GUEST) != 0 || /* nothing is reserved there */
+                munmap(slot_pointer(kernel, index, 0),
+                       nk__geometry[nk__slot_class(index)].stride) == 0) &&
                region_add(slot_pointer(kernel, index, NK_STACK_LOW),
                           NK_MEMORY - NK_STACK_LOW + memory_bytes);
     } else if (slot->memory_bytes < memory_bytes) {
@@ -195,9 +202,23 @@ static int slot_resize(struct nk_kernel *kernel, uint32_t index, uint32_t memory
     return good;
 }
 
+static struct nk_slot *slot_of_lease(struct nk_kernel *kernel, uint32_t index)
+{
+    return &slots_of(kernel, index)->slots[NK_SLOT_NUMBER(index)];
+}
+
+static sf_status no_mapping(char *text, size_t text_capacity)
+{
+    nk__say(text, text_capacity,
+            "no mapping for its slot (%s); if /proc/sys/vm/max_map_count is near the number "
+            "of lines of /proc/%d/maps, raise it",
+            strerror(errno), (int)getpid());
+    return SF_NOMEM;
+}
+
 sf_status nk__slot_take(struct nk_kernel *kernel, enum nk_slot_class slot_class,
-                        uint32_t memory_bytes, uint32_t *out_index, char *text,
-                        size_t text_capacity)
+                        uint32_t memory_bytes, uint32_t *out_index, struct nk_slot **out_slot,
+                        char *text, size_t text_capacity)
 {
     struct nk_slots *slots = &kernel->slots[slot_class];
     uint32_t index;
@@ -210,16 +231,111 @@ sf_status nk__slot_take(struct nk_kernel *kernel, enum nk_slot_class slot_class,
                 nk__geometry[slot_class].name);
         return SF_LIMIT;
     }
-    if (!slot_resize(kernel, index, memory_bytes)) {
-        nk__say(text, text_capacity,
-                "no mapping for its slot (%s); if /proc/sys/vm/max_map_count is near the number "
-                "of lines of /proc/%d/maps, raise it",
-                strerror(errno), (int)getpid());
+    if (!slot_resize(kernel, index, slot_of_lease(kernel, index), memory_bytes)) {
+        sf_status st = no_mapping(text, text_capacity);
+
         slot_free(kernel, index);
-        return SF_NOMEM;
+        return st;
     }
     *out_index = index;
+    *out_slot = slot_of_lease(kernel, index);
     return SF_OK;
+}
+
+/* Takes just this one. False: it is not free. */
+static int free_remove(struct nk_kernel *kernel, uint32_t index)
+{
+    struct nk_slots *slots = slots_of(kernel, index);
+    uint32_t at = 0;
+    int found;
+
+    nk__lock(kernel);
+    while (at < slots->free_count && slots->free[at] != index) {
+        at++;
+    }
+    found = at < slots->free_count;
+    if (found) {
+        slots->free_count--;
+        memmove(&slots->free[at], &slots->free[at + 1],
+                (slots->free_count - at) * sizeof(slots->free[0]));
+    }
+    nk__unlock(kernel);
+    return found;
+}
+
+static sf_status guest_claim(struct nk_kernel *kernel, uint32_t index, uint32_t memory_bytes,
+                             struct nk_slot **out_slot, char *text, size_t text_capacity)
+{
+    struct nk_slot *slot = calloc(1, sizeof(*slot));
+
+    if (slot == NULL) {
+        return SF_NOMEM;
+    }
+    if (!slot_resize(kernel, index, slot, memory_bytes)) {
+        const int taken = errno == EEXIST;
+        sf_status st = no_mapping(text, text_capacity);
+
+        free(slot);
+        if (taken) {
+            nk__say(text, text_capacity, "its slot, %u of the %s class, is in use on this node",
+                    NK_SLOT_NUMBER(index), nk__geometry[nk__slot_class(index)].name);
+        }
+        return taken ? SF_EXISTS : st;
+    }
+    (void)__atomic_add_fetch(&kernel->guest_count, 1, __ATOMIC_RELAXED);
+    *out_slot = slot;
+    return SF_OK;
+}
+
+sf_status nk__slot_claim(struct nk_kernel *kernel, enum nk_slot_class slot_class, uint32_t number,
+                         uint32_t memory_bytes, uint32_t *out_index, struct nk_slot **out_slot,
+                         char *text, size_t text_capacity)
+{
+    const struct nk_slots *slots = &kernel->slots[slot_class];
+    const uint32_t bit = slot_class == NK_LARGE ? NK_SLOT_LARGE : 0;
+    struct nk_slot *slot;
+    uint32_t index;
+
+    if (number >= nk__geometry[slot_class].count_max) {
+        nk__say(text, text_capacity, "there is no slot %u of the %s class", number,
+                nk__geometry[slot_class].name);
+        return SF_BADARG;
+    }
+    if (number - slots->first >= slots->count) {
+        index = number | bit | NK_SLOT_GUEST;
+        *out_index = index;
+        return guest_claim(kernel, index, memory_bytes, out_slot, text, text_capacity);
+    }
+    index = (number - slots->first) | bit;
+    slot = slot_of_lease(kernel, index);
+    if (!free_remove(kernel, index)) {
+        nk__say(text, text_capacity, "its slot, %u of the %s class, is in use on this node", number,
+                nk__geometry[slot_class].name);
+        return SF_EXISTS;
+    }
+    if (!slot_resize(kernel, index, slot, memory_bytes)) {
+        sf_status st = no_mapping(text, text_capacity);
+
+        slot_free(kernel, index);
+        return st;
+    }
+    *out_index = index;
+    *out_slot = slot;
+    return SF_OK;
+}
+
+int nk__slot_grow(struct nk_sip *sip, uint64_t bytes)
+{
+    if (bytes > sip->image->memory_bytes) {
+        return 0;
+    }
+    if (bytes > sip->memory_bytes) {
+        if (!slot_resize(sip->kernel, sip->slot_index, sip->slot, (uint32_t)bytes)) {
+            return 0;
+        }
+        sip->memory_bytes = bytes;
+    }
+    return 1;
 }
 
 int nk__slot_extend(struct nk_sip *sip, uint64_t end)
@@ -235,13 +351,7 @@ int nk__slot_extend(struct nk_sip *sip, uint64_t end)
     if (end > size) {
         return 0;
     }
-    if (size > sip->memory_bytes) {
-        if (!slot_resize(sip->kernel, sip->slot_index, (uint32_t)size)) {
-            return 0;
-        }
-        sip->memory_bytes = size;
-    }
-    return 1;
+    return nk__slot_grow(sip, size);
 }
 
 int nk__slot_fault(struct nk_sip *sip, uint64_t address)
@@ -259,12 +369,23 @@ static void discard(const struct nk_kernel *kernel, uint32_t index, uint64_t fro
     (void)failed;
 }
 
-void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index)
+static void guest_leave(struct nk_kernel *kernel, uint32_t index, struct nk_slot *slot)
+{
+    (void)munmap(slot_pointer(kernel, index, NK_STACK_LOW),
+                 NK_MEMORY - NK_STACK_LOW + slot->memory_bytes);
+    free(slot);
+    (void)__atomic_sub_fetch(&kernel->guest_count, 1, __ATOMIC_RELAXED);
+}
+
+void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index, struct nk_slot *slot)
 {
     struct nk_slots *slots = slots_of(kernel, index);
-    struct nk_slot *slot = &slots->slots[index & ~NK_SLOT_LARGE];
     uint64_t end = NK_MEMORY + slot->memory_bytes, from = NK_STACK_LOW;
 
+    if ((index & NK_SLOT_GUEST) != 0) {
+        guest_leave(kernel, index, slot);
+        return;
+    }
     if (!slot->warm && __atomic_load_n(&slots->warm_count, __ATOMIC_RELAXED) < WARM_SLOTS_MAX) {
         slot->warm = 1;
         (void)__atomic_add_fetch(&slots->warm_count, 1, __ATOMIC_RELAXED);
@@ -278,4 +399,29 @@ void nk__slot_give_back(struct nk_kernel *kernel, uint32_t index)
         discard(kernel, index, from, end);
     }
     slot_free(kernel, index);
+}
+
+void nk__slot_leave(struct nk_kernel *kernel, uint32_t index, struct nk_slot *slot)
+{
+    struct nk_slots *slots = slots_of(kernel, index);
+
+    if ((index & NK_SLOT_GUEST) != 0) {
+        guest_leave(kernel, index, slot);
+        return;
+    }
+    if (slot->warm) {
+        slot->warm = 0;
+        (void)__atomic_sub_fetch(&slots->warm_count, 1, __ATOMIC_RELAXED);
+    }
+    if (mmap(slot_pointer(kernel, index, 0), nk__geometry[nk__slot_class(index)].stride, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED) {
+        slot->memory_bytes = 0;
+    } else { /* no mapping to be had: at least the content goes */
+        discard(kernel, index, NK_STACK_LOW, NK_MEMORY + slot->memory_bytes);
+    }
+    nk__lock(kernel);
+    memmove(&slots->free[1], &slots->free[0], slots->free_count * sizeof(slots->free[0]));
+    slots->free[0] = index;
+    slots->free_count++;
+    nk__unlock(kernel);
 }

@@ -200,28 +200,114 @@ int nk__window_fill(struct nk_sip *sip, uint32_t address, uint32_t bytes)
                 0) != MAP_FAILED;
 }
 
-static __attribute__((noinline)) int cells_add(struct nk_sip *sip, uint32_t shift)
+/* Makes a free span one of cells. */
+static int cells_make(struct nk_sip *sip, uint32_t index, uint32_t shift)
 {
     uint32_t count = SPAN_BYTES >> shift;
     uintptr_t *cells = malloc(count * sizeof(*cells));
-    struct nk_span *span;
-    uint32_t index;
+    struct nk_span *span = &sip->window.spans[index];
 
     if (cells == NULL) {
         return 0;
     }
-    index = run_take(sip, 1);
-    if (index == NONE ||
-        !nk__window_fill(sip, sip->window.offset + (index << NK_SPAN_SHIFT), SPAN_BYTES)) {
+    if (!nk__window_fill(sip, sip->window.offset + (index << NK_SPAN_SHIFT), SPAN_BYTES)) {
         free(cells);
         return 0;
     }
     for (uint32_t i = 0; i < count; i++) {
         cells[i] = (uintptr_t)(i + 1 < count ? i + 1 : NO_CELL) << 1 | 1;
     }
-    span = &sip->window.spans[index];
     *span = (struct nk_span){.kind = NK_SPAN_CELLS, .shift = (uint8_t)shift, .u.cells = cells};
     partial_insert(&sip->window, index);
+    return 1;
+}
+
+static __attribute__((noinline)) int cells_add(struct nk_sip *sip, uint32_t shift)
+{
+    uint32_t index = run_take(sip, 1);
+
+    return index != NONE && cells_make(sip, index, shift);
+}
+
+static void run_mark(struct nk_window *window, uint32_t index, uint32_t count,
+                     struct xh_block *block)
+{
+    window->spans[index] =
+        (struct nk_span){.kind = NK_SPAN_RUN, .run = (uint16_t)count, .u.block = block};
+    for (uint32_t i = 1; i < count; i++) {
+        window->spans[index + i] = (struct nk_span){.kind = NK_SPAN_REST};
+    }
+}
+
+/* --- put together again -------------------------------------------------------------------------
+ */
+
+/* Spans [index, index + count), if they are there and free. */
+static int span_claim(struct nk_sip *sip, uint32_t index, uint32_t count)
+{
+    struct nk_window *window = &sip->window;
+
+    if (count == 0 || index >= window->span_count || count > window->span_count - index ||
+        run_free(window, index, count) < count || !spans_grow(window, index + count)) {
+        return 0;
+    }
+    if (window->span_high < index + count) {
+        window->span_high = index + count;
+    }
+    return 1;
+}
+
+int nk__window_put_cells(struct nk_sip *sip, uint32_t index, uint32_t shift)
+{
+    if (shift < NK_CELL_SHIFT_MIN || shift > NK_CELL_SHIFT_MAX || sip->window.strict ||
+        !span_claim(sip, index, 1)) {
+        return 0;
+    }
+    return cells_make(sip, index, shift);
+}
+
+int nk__window_put_block(struct nk_sip *sip, uint32_t index, uint32_t cell, struct xh_block *block)
+{
+    struct nk_window *window = &sip->window;
+    struct nk_span *span = &window->spans[index];
+    uintptr_t before = NO_CELL;
+
+    if (cell >= SPAN_BYTES >> span->shift || (span->u.cells[cell] & 1) == 0) {
+        return 0;
+    }
+    for (uintptr_t at = span->free_first; at != cell; at = span->u.cells[at] >> 1) {
+        before = at;
+    }
+    if (before == NO_CELL) {
+        span->free_first = (uint16_t)(span->u.cells[cell] >> 1);
+    } else {
+        span->u.cells[before] = span->u.cells[cell];
+    }
+    span->u.cells[cell] = (uintptr_t)block;
+    span->used++;
+    if (span->free_first == NO_CELL) {
+        partial_remove(window, index);
+    }
+    return 1;
+}
+
+int nk__window_put_run(struct nk_sip *sip, uint32_t index, uint32_t run, uint32_t bytes,
+                       struct xh_block *block)
+{
+    if (!span_claim(sip, index, run) ||
+        !nk__window_fill(sip, sip->window.offset + (index << NK_SPAN_SHIFT), bytes)) {
+        return 0;
+    }
+    run_mark(&sip->window, index, run, block);
+    return 1;
+}
+
+int nk__window_put_gone(struct nk_sip *sip, uint32_t index)
+{
+    if (!span_claim(sip, index, 1)) {
+        return 0;
+    }
+    sip->window.spans[index].gone = 1;
     return 1;
 }
 
@@ -237,11 +323,7 @@ uint32_t nk__window_place(struct nk_sip *sip, struct xh_block *block, uint32_t b
     if (index == NONE) {
         return 0;
     }
-    sip->window.spans[index] =
-        (struct nk_span){.kind = NK_SPAN_RUN, .run = (uint16_t)count, .u.block = block};
-    for (uint32_t i = 1; i < count; i++) {
-        sip->window.spans[index + i] = (struct nk_span){.kind = NK_SPAN_REST};
-    }
+    run_mark(&sip->window, index, count, block);
     return sip->window.offset + (index << NK_SPAN_SHIFT);
 }
 
@@ -344,6 +426,32 @@ int nk__window_gone(const struct nk_sip *sip, uint32_t address)
 
     return index < window->span_capacity && window->spans[index].kind == NK_SPAN_FREE &&
            window->spans[index].gone;
+}
+
+static void block_give(struct nk_sip *sip, struct xh_block *block, uint64_t owner)
+{
+    sf_status st = xh_give(block, sip->owner, owner);
+
+    assert(st == SF_OK);
+    (void)st;
+}
+
+void nk__window_give(struct nk_sip *sip, uint64_t owner)
+{
+    for (uint32_t i = 0; i < sip->window.span_high; i++) {
+        const struct nk_span *span = &sip->window.spans[i];
+        const uint32_t cells = span->kind == NK_SPAN_CELLS ? SPAN_BYTES >> span->shift : 0;
+
+        for (uint32_t cell = 0; cell < cells; cell++) {
+            if ((span->u.cells[cell] & 1) == 0) {
+                block_give(sip, (struct xh_block *)span->u.cells[cell], owner);
+            }
+        }
+        if (span->kind == NK_SPAN_RUN) {
+            block_give(sip, span->u.block, owner);
+        }
+    }
+    sip->owner = owner;
 }
 
 /* Frees the blocks of one span. */

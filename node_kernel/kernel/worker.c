@@ -539,10 +539,31 @@ sf_status nk__workers_init(struct nk_kernel *kernel, const struct nk_options *op
         if (worker->timers == NULL) {
             return SF_NOMEM;
         }
+        worker->timer_capacity = kernel->slot_count;
     }
     kernel->workers[0]->cpu = &nk__cpu;
     kernel->workers[0]->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return kernel->workers[0]->wake_fd >= 0 ? SF_OK : SF_IO;
+}
+
+sf_status nk__workers_reserve(struct nk_kernel *kernel, uint32_t sip_count)
+{
+    for (uint32_t i = 0; i < kernel->worker_count; i++) {
+        struct nk_worker *worker = kernel->workers[i];
+        const uint32_t capacity = sip_count + sip_count / 4;
+        struct nk_sip **timers;
+
+        if (worker->timer_capacity >= sip_count) {
+            continue;
+        }
+        timers = realloc(worker->timers, capacity * sizeof(struct nk_sip *));
+        if (timers == NULL) {
+            return SF_NOMEM;
+        }
+        worker->timers = timers;
+        worker->timer_capacity = capacity;
+    }
+    return SF_OK;
 }
 
 sf_status nk__workers_start(struct nk_kernel *kernel)

@@ -91,8 +91,8 @@ struct nk_worker {
     uint64_t switches, messages, calls;
     struct nk_kernel *kernel;
     struct nk_cpu *cpu;     /* of its thread */
-    struct nk_sip **timers; /* heap, earliest first; one entry a slot */
-    uint32_t timer_count;
+    struct nk_sip **timers; /* heap, earliest first; one entry a SIP */
+    uint32_t timer_count, timer_capacity;
     uint64_t gave_ns; /* when it last gave a SIP away */
     pthread_t thread;
     pid_t tid;
@@ -136,6 +136,8 @@ static inline int nk__mine(const struct nk_worker *worker)
 /* All: SF_OK, or nothing to undo. */
 SF_MUST_CHECK sf_status nk__workers_init(struct nk_kernel *kernel,
                                          const struct nk_options *options);
+/* Room for the timers of so many SIPs; while the others stand still. */
+SF_MUST_CHECK sf_status nk__workers_reserve(struct nk_kernel *kernel, uint32_t sip_count);
 /* Starts the threads. */
 SF_MUST_CHECK sf_status nk__workers_start(struct nk_kernel *kernel);
 /* Ends the threads, and frees; copes with half of it. */

@@ -7,7 +7,7 @@
  *   pairs.c    links and peers: every two joined nodes are made to talk to each other
  *   apply.c    carries plans out, one at a time
  *   restart.c  what becomes of SIPs that have ended, by their restart policies
- *   moves.c    SIPs that change nodes; doubts.c: what became of a move that lost a node
+ *   moves.c    SIPs that change nodes
  *   drain.c    nodes that take nothing new, and nodes that are emptied
  *   console.c  one connection of fabricctl: its requests
  *   edges.c    collects channels from the nodes and joins their two ends
@@ -181,8 +181,11 @@ void moves_report(struct daemon *daemon, const struct world_node *node,
                   const Sf__Control__MoveReport *report);
 void moves_arrived(struct daemon *daemon, const struct world_node *node,
                    const Sf__Control__MoveArrived *body);
-void moves_doubt(struct daemon *daemon, const struct world_node *node,
-                 const Sf__Control__MoveDoubt *body);
+/* A message of the move protocol, for another node. */
+void moves_relay(struct daemon *daemon, const struct world_node *node,
+                 const Sf__Control__MoverMessage *body);
+/* Its connection was away for a while. */
+void moves_node_back(struct daemon *daemon, const struct world_node *node);
 /* The SIP's node is lost, but the target of its move may have it. */
 bool moves_keep(const struct daemon *daemon, const struct world_sip *sip);
 /* After those of its SIPs that moves_keep does not keep were counted as lost. */

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIPs that change nodes, and nodes that are drained, as fabricd sees it: who has a SIP, whatever its nodes say or die of."""
+import struct
 import subprocess
 import threading
 import time
 
-from fabricd_place import FABRICCTL, Node, expect
+from fabricd_place import FABRICCTL, Node, expect, kinds
 
-DONE, ABORTED, LOST = 7, 8, 9
+DONE, ABORTED, LOST = 7, 8, 9  # steps
+ASK, GOT, DEAD = 9, 10, 15  # messages
 ONE = """graph: one
 sips:
   web:
@@ -57,7 +59,7 @@ def last(place):
 
 def a_move_is_told_step_by_step(place):
     nodes, asking = begun(place)
-    expect("image put" in nodes[1].heard(), "the target got no image")
+    nodes[1].wait("image put")
     expect(sip(place)["node"] == "node1" and last(place)["step"] == "prepare", last(place))
     for step in (3, 4, 5, 6):
         nodes[0].order(f"report 0 {step}")
@@ -79,7 +81,7 @@ def a_move_is_told_step_by_step(place):
 
 def what_the_target_says_of_its_sip_counts(place):
     nodes, asking = begun(place)
-    nodes[1].order(f"arrive {sip(place)['number']} web")
+    nodes[1].order(f"arrive 1 {sip(place)['number']} web")
     nodes[1].order("exit web 3")  # before the source has said anything
     place.wait(lambda: sip(place)["state"] == "exited", "the end that the target reported")
     expect(sip(place)["node"] == "node2" and sip(place)["exit_code"] == 3, sip(place))
@@ -89,7 +91,7 @@ def what_the_target_says_of_its_sip_counts(place):
 
 def a_move_back_needs_no_image(place):
     nodes, asking = begun(place)
-    nodes[1].order(f"arrive {sip(place)['number']} web")
+    nodes[1].order(f"arrive 1 {sip(place)['number']} web")
     nodes[0].order(f"report 0 {DONE}")
     asking.end()
     nodes[0].heard()
@@ -156,7 +158,7 @@ def applies_wait_for_moves(place):
     thread.start()
     time.sleep(0.4)
     expect(not done and "stop web" not in nodes[0].heard(), "deleted while it moved")
-    nodes[1].order(f"arrive {sip(place)['number']} web")
+    nodes[1].order(f"arrive 1 {sip(place)['number']} web")
     nodes[0].order(f"report 0 {DONE}")
     asking.end()
     thread.join(10)
@@ -177,7 +179,7 @@ def a_source_that_dies_before_the_target_has_it(place):
 
 def a_source_that_dies_after_the_target_has_it(place):
     nodes, asking = begun(place)
-    nodes[1].order(f"arrive {sip(place)['number']} web")
+    nodes[1].order(f"arrive 1 {sip(place)['number']} web")
     nodes[0].end()
     out, _ = asking.end()
     expect("moved from node1 to node2" in out, out)
@@ -190,7 +192,7 @@ def a_target_that_has_it_and_did_not_say_so_is_asked(place):
     nodes[0].end()
     time.sleep(1)  # node1 is lost after 1.8 s, and node2 must not be
     nodes[1].order("away")
-    nodes[1].order(f"arrive {number} web")  # nobody hears that
+    nodes[1].order(f"arrive 1 {number} web")  # nobody hears that
     place.wait(lambda: place.stages()["node1"] == "lost", "node1 is lost")
     expect(sip(place)["state"] == "running", "it may live")
     nodes[1].order("back")
@@ -209,43 +211,47 @@ def when_both_nodes_die_it_is_lost(place):
     expect(sip(place)["state"] == "lost", sip(place))
 
 
-def doubts_are_answered_by_the_target(place):
+def message(kind, source, node, epoch):
+    """Of the move protocol (docs/moves.md): about move 7 of that source's first boot; node, epoch: who is asked."""
+    return struct.pack("<BBHHHQI", 1, kind, node, epoch, 0, source << 54 | 1 << 40 | 7, 0).hex()
+
+
+def nodes_that_lost_each_other_ask_by_way_of_fabricd(place):
+    place.start()
+    one, two, _ = place.join()
+    ask, got = message(ASK, 1, 2, 1), message(GOT, 1, 2, 1)
+    one.order(f"mover {ask}")
+    expect(two.wait("mover") == f"mover {ask}", two.lines)
+    two.order(f"mover {got}")
+    expect(one.wait("mover") == f"mover {got}", one.lines)
+    two.order(f"mover {ask}")  # of a move that is not its own
+    two.end()
+    place.wait(lambda: place.stages()["node2"] == "lost", "node2 is lost")
+    one.order(f"mover {ask}")
+    expect(one.wait("mover") == f"mover {message(DEAD, 1, 2, 1)}", one.lines)
+    again = Node(place, "node2")
+    again.wait("welcome 2 2")
+    one.order(f"mover {ask}")  # that boot is dead all the same
+    expect(one.wait("mover") == f"mover {message(DEAD, 1, 2, 1)}", one.lines)
+    expect(not kinds(again.heard(), "mover"), "it was not meant")
+
+
+def an_order_that_may_be_lost_is_given_again(place):
     nodes, asking = begun(place)
-    number = sip(place)["number"]
-    nodes[0].order(f"doubt {number} 2 1")
-    nodes[1].wait(f"asked {number}")
-    nodes[0].wait("verdict 77 0")
-    nodes[1].order("mute")
-    nodes[0].order(f"doubt {number} 2 1")
-    nodes[1].wait(f"asked {number}")
-    nodes[1].order(f"arrive {number} web")
-    nodes[1].order("talk")
-    nodes[0].wait("verdict 77 1", seconds=12)
-    nodes[0].order(f"report 0 {DONE}")
+    nodes[0].order("away")
+    nodes[0].order("back")
+    nodes[0].wait("move web")
+    nodes[0].order(f"report 1 {DONE}")
     asking.end()
-
-
-def doubts_about_a_dead_target(place):
-    nodes, asking = begun(place)
-    number = sip(place)["number"]
-    nodes[1].end()
-    nodes[0].order(f"doubt {number} 2 1")
-    nodes[0].wait("verdict 77 2")
-    Node(place, "node2").wait("welcome 2 2")
-    nodes[0].order(f"doubt {number} 2 1")  # of the epoch before
-    nodes[0].wait("verdict 77 2")
-    nodes[0].order(f"report 0 {ABORTED} node2 was lost")
-    asking.end(1)
 
 
 def nonsense_of_nodes_is_survived(place):
     nodes, asking = begun(place)
     number = sip(place)["number"]
-    for order in (f"doubt {number} 1 1", f"doubt {number} 999999 1", "doubt 18446744073709551615 3 99999",
-                  "report 0 4294967295", "report 0 0", "arrive 12345 nobody"):
+    for order in ("report 0 4294967295", "report 0 0", "arrive 1 12345 nobody", "mover 00", "mover 09", "mover"):
         nodes[0].order(order)
     nodes[2].order(f"report 0 {DONE}")  # of a move that is not its own
-    nodes[2].order(f"arrive {number} web")
+    nodes[2].order(f"arrive 1 {number} web")
     expect(sip(place)["node"] == "node1", sip(place))
     nodes[0].order(f"report 0 {DONE}")
     asking.end()
@@ -370,8 +376,8 @@ MOVE_CASES = [
     a_source_that_dies_after_the_target_has_it,
     a_target_that_has_it_and_did_not_say_so_is_asked,
     when_both_nodes_die_it_is_lost,
-    doubts_are_answered_by_the_target,
-    doubts_about_a_dead_target,
+    nodes_that_lost_each_other_ask_by_way_of_fabricd,
+    an_order_that_may_be_lost_is_given_again,
     nonsense_of_nodes_is_survived,
     a_drain_empties_a_node,
     what_cannot_move_is_told,

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fabric/sip_move.h"
 #include "moves.h"
 
 #define MOVES_MAX 4096u
@@ -219,7 +220,7 @@ static void on_asked(void *arg, sf_status status, const char *text,
     }
     move->waits = false;
     if (status == SF_OK && reply->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_TOLD) {
-        if (reply->move_told->committed) {
+        if (reply->move_told->here) {
             sip_arrived(daemon, move);
             finish_done(daemon, move);
         } else {
@@ -235,38 +236,30 @@ static void on_asked(void *arg, sf_status status, const char *text,
     move->again_ms = daemon_now(daemon) + MOVES_ASK_AGAIN_MS;
 }
 
-sf_status moves__ask(struct daemon *daemon, struct world_node *target, uint64_t move_id,
-                     uint64_t sip, session_done done, uint64_t number, uint16_t source)
-{
-    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
-    Sf__Control__MoveAsk body = SF__CONTROL__MOVE_ASK__INIT;
-    struct moves_ref *ref = calloc(1, sizeof(*ref));
-    sf_status status = SF_NOMEM;
-
-    if (ref != NULL) {
-        *ref = (struct moves_ref){.daemon = daemon, .number = number, .source = source};
-        body.move = move_id;
-        body.sip = sip;
-        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_ASK;
-        envelope.move_ask = &body;
-        status = session_request(daemon, target, &envelope, REQUEST_LOOK_MS, done, ref);
-    }
-    if (status != SF_OK) {
-        free(ref);
-    }
-    return status;
-}
-
 /* Of a move whose source is lost. */
 static void ask_target(struct daemon *daemon, struct move *move)
 {
     struct world_node *target = world_node_by_id(&daemon->world, move->target);
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoveAsk body = SF__CONTROL__MOVE_ASK__INIT;
+    struct moves_ref *ref;
+    sf_status status = SF_NOMEM;
 
     if (target->stage != WORLD_JOINED) {
         sip_lost(daemon, move, "node lost: both its nodes are");
-    } else if (moves__ask(daemon, target, 0, move->sip, on_asked, move->number, 0) == SF_OK) {
-        move->waits = true;
-    } else {
+        return;
+    }
+    ref = calloc(1, sizeof(*ref));
+    if (ref != NULL) {
+        *ref = (struct moves_ref){.daemon = daemon, .number = move->number};
+        body.sip = move->sip;
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_ASK;
+        envelope.move_ask = &body;
+        status = session_request(daemon, target, &envelope, REQUEST_LOOK_MS, on_asked, ref);
+    }
+    move->waits = status == SF_OK;
+    if (status != SF_OK) {
+        free(ref);
         move->again_ms = daemon_now(daemon) + MOVES_ASK_AGAIN_MS;
     }
 }
@@ -327,12 +320,41 @@ void moves_report(struct daemon *daemon, const struct world_node *node,
 void moves_arrived(struct daemon *daemon, const struct world_node *node,
                    const Sf__Control__MoveArrived *body)
 {
-    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    struct move *move = move_by_number(daemon, body->ticket);
 
-    for (; move != NULL; move = move->next) {
-        if (has_begun(move) && move->sip == body->sip && move->target == node->id) {
-            sip_arrived(daemon, move);
-        }
+    if (move != NULL && has_begun(move) && move->sip == body->sip && move->target == node->id) {
+        sip_arrived(daemon, move);
+    }
+}
+
+static bool is_alive(void *arg, uint16_t id, uint16_t epoch)
+{
+    const struct daemon *daemon = arg;
+    const struct world_node *node = world_node_by_id(&daemon->world, id);
+
+    return node != NULL && node->epoch == epoch && node->stage != WORLD_LOST;
+}
+
+void moves_relay(struct daemon *daemon, const struct world_node *node,
+                 const Sf__Control__MoverMessage *body)
+{
+    uint8_t bytes[FAB_MOVE_MESSAGE_BYTES_MAX];
+    Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__MoverMessage message = SF__CONTROL__MOVER_MESSAGE__INIT;
+    struct world_node *target;
+    uint16_t to = 0;
+    uint32_t length = 0;
+
+    if (body->content.len <= sizeof(bytes)) {
+        length = fab_move_relay(body->content.data, (uint32_t)body->content.len, node->id, is_alive,
+                                daemon, &to, bytes);
+    }
+    target = length > 0 ? world_node_by_id(&daemon->world, to) : NULL;
+    if (target != NULL) {
+        message.content = (ProtobufCBinaryData){length, bytes};
+        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVER_MESSAGE;
+        envelope.mover_message = &message;
+        session_tell(daemon, target, &envelope);
     }
 }
 
@@ -408,7 +430,8 @@ static void on_begun(void *arg, sf_status status, const char *text,
 
     (void)reply;
     free(ref);
-    if (move == NULL || move->ended_ms != 0 || status == SF_OK || status == SF_CLOSED) {
+    if (move == NULL || move->ended_ms != 0 || status == SF_OK || status == SF_CLOSED ||
+        status == SF_EXISTS) {
         return; /* its source says how it ends, when it is back, or is lost */
     }
     finish_aborted(daemon, move, text[0] != '\0' ? text : sf_status_text(status));
@@ -436,6 +459,18 @@ static void send_move(struct daemon *daemon, struct move *move)
     if (status != SF_OK) {
         free(ref);
         finish_aborted(daemon, move, sf_status_text(status));
+    }
+}
+
+void moves_node_back(struct daemon *daemon, const struct world_node *node)
+{
+    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+
+    for (; move != NULL; move = move->next) {
+        if (has_begun(move) && move->source == node->id && !move->arrived &&
+            move->step != SF__CONTROL__MOVE_STEP__MOVE_IMAGE) {
+            send_move(daemon, move); /* it may not have got the first one; if it has: EXISTS */
+        }
     }
 }
 
@@ -539,7 +574,6 @@ void moves_tick(struct daemon *daemon)
     if (daemon->moves == NULL) {
         return;
     }
-    moves__doubts_tick(daemon);
     for (struct move *move = daemon->moves->moves; move != NULL; move = next) {
         next = move->next;
         if (move->ended_ms != 0) {
@@ -763,7 +797,6 @@ void moves_fini(struct daemon *daemon)
         moves->moves = move->next;
         free(move);
     }
-    moves__doubts_fini(daemon);
     free(moves);
     daemon->moves = NULL;
 }

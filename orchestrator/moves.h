@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moves.h - what moves.c, doubts.c and drain.c share. Private to them. */
+/* moves.h - what moves.c and drain.c share. Private to them. */
 #ifndef ORCH_MOVES_H
 #define ORCH_MOVES_H
 
@@ -16,7 +16,7 @@ struct move {
     uint32_t budget_us;
     uint64_t console; /* 0: nobody listens any more */
     uint64_t request;
-    uint64_t drain; /* that it is part of, so that its end is not all; 0: none */
+    uint64_t drain;              /* that it is part of, so that its end is not all; 0: none */
     uint64_t asked_ms, ended_ms; /* ended: 0, or when */
     Sf__Control__MoveStep step;
     char text[200];
@@ -30,27 +30,15 @@ struct move {
     } figures;
 };
 
-/* A source that waits for a verdict. */
-struct doubt {
-    struct doubt *next;
-    uint64_t move, sip;
-    uint16_t source, source_epoch;
-    uint16_t target, target_epoch;
-    bool waits;
-    uint64_t again_ms;
-};
-
 struct moves {
     struct move *moves; /* oldest first; those that have ended too */
-    struct doubt *doubts;
     uint64_t last_number;
 };
 
 /* What an answer of a node is about. */
 struct moves_ref {
     struct daemon *daemon;
-    uint64_t number; /* of the move; or the id of the move in doubt */
-    uint16_t source; /* of the one in doubt */
+    uint64_t number; /* of the move */
 };
 
 /* Begins when it can; console may be NULL. NULL: no memory, or too many wait. */
@@ -66,11 +54,5 @@ void drain__moved(struct daemon *daemon, const struct move *move);
 
 /* NULL: there is no memory. */
 struct moves *moves__state(struct daemon *daemon);
-/* Asks a target whether it has a SIP; done gets a struct moves_ref. As session_request. */
-SF_MUST_CHECK sf_status moves__ask(struct daemon *daemon, struct world_node *target,
-                                   uint64_t move_id, uint64_t sip, session_done done,
-                                   uint64_t number, uint16_t source);
-void moves__doubts_tick(struct daemon *daemon);
-void moves__doubts_fini(struct daemon *daemon);
 
 #endif

@@ -423,6 +423,7 @@ static void on_hello(struct session *session, uint64_t request, const Sf__Contro
     }
     if (kept) {
         session_note(node, "control connection is back, epoch %u", node->epoch);
+        moves_node_back(daemon, node);
         return;
     }
     node->own_link_count = copy_links(node->own_links, hello->links, hello->n_links);
@@ -572,8 +573,8 @@ static void on_message(void *arg, struct control_stream *stream,
     case SF__CONTROL__ENVELOPE__BODY_MOVE_ARRIVED:
         moves_arrived(session->daemon, session->node, envelope->move_arrived);
         break;
-    case SF__CONTROL__ENVELOPE__BODY_MOVE_DOUBT:
-        moves_doubt(session->daemon, session->node, envelope->move_doubt);
+    case SF__CONTROL__ENVELOPE__BODY_MOVER_MESSAGE:
+        moves_relay(session->daemon, session->node, envelope->mover_message);
         break;
     case SF__CONTROL__ENVELOPE__BODY_RESULT:
     case SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST:

@@ -49,6 +49,15 @@ static void notes_drop(struct agent *agent)
     }
 }
 
+/* What must not get lost, and may come twice. */
+static bool is_report(const Sf__Control__Envelope *envelope)
+{
+    return envelope->body_case == SF__CONTROL__ENVELOPE__BODY_SIP_REPORT ||
+           envelope->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_ARRIVED ||
+           (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_REPORT &&
+            envelope->move_report->step >= SF__CONTROL__MOVE_STEP__MOVE_DONE);
+}
+
 /* The oldest go when there is no room. */
 static void note_keep(struct agent *agent, const Sf__Control__Envelope *envelope)
 {
@@ -68,7 +77,7 @@ static void note_keep(struct agent *agent, const Sf__Control__Envelope *envelope
     }
     note->next = NULL;
     note->bytes = sf__control__envelope__pack(envelope, note->packed);
-    note->report = envelope->body_case == SF__CONTROL__ENVELOPE__BODY_SIP_REPORT;
+    note->report = is_report(envelope);
     *agent->notes_end = note;
     agent->notes_end = &note->next;
     agent->note_count++;
@@ -106,7 +115,7 @@ void agent__send(struct agent *agent, const Sf__Control__Envelope *envelope)
 {
     bool sent = agent->welcome && control_stream_send(agent->stream, envelope) == SF_OK;
 
-    if (!sent || envelope->body_case == SF__CONTROL__ENVELOPE__BODY_SIP_REPORT) {
+    if (!sent || is_report(envelope)) {
         note_keep(agent, envelope);
     }
 }
@@ -200,6 +209,7 @@ static void kernel_ended(void *arg, const struct nk_sip_end *end)
     if (agent->ending) {
         return;
     }
+    mover_sip_ended(agent->mover, end->sip);
     cause.kind = why.kind;
     cause.fault = why.fault;
     cause.text = (char *)sf_cause_format(why, text, sizeof(text));
@@ -223,6 +233,9 @@ static void kernel_session_lost(void *arg, uint16_t peer_id, struct sf_cause cau
     /* A heart-beat without that peer tells the controller, which decides; here it is only said. */
     agent__say(agent, "session with node %u lost: %s", peer_id,
                sf_cause_format(cause, text, sizeof(text)));
+    if (agent->mover != NULL) {
+        mover_session_lost(agent->mover, peer_id);
+    }
 }
 
 /* --- the kernel's life ---------------------------------------------------------------------------
@@ -236,6 +249,7 @@ static void kernel_stop(struct agent *agent)
     }
     agent->ending = true;
     agent__traces_end(agent);
+    agent__mover_end(agent);
     nk_kernel_stop(agent->kernel);
     pump_flush(agent->options.pump, AGENT_FLUSH_MS);
 }
@@ -247,6 +261,7 @@ static void kernel_end(struct agent *agent)
     }
     agent->ending = true;
     agent__traces_end(agent);
+    agent__mover_end(agent);
     pump_set_kernel(agent->options.pump, NULL);
     nk_kernel_destroy(agent->kernel);
     agent->kernel = NULL;
@@ -320,6 +335,12 @@ static sf_status kernel_begin(struct agent *agent, const Sf__Control__NodeWelcom
     }
     st = nk_kernel_create(&options, &agent->kernel, text, text_capacity);
     if (st != SF_OK) {
+        agent->kernel = NULL;
+        return st;
+    }
+    st = agent__mover_begin(agent, text, text_capacity);
+    if (st != SF_OK) {
+        nk_kernel_destroy(agent->kernel);
         agent->kernel = NULL;
         return st;
     }
@@ -650,11 +671,13 @@ sf_status agent_create(const struct agent_options *options, struct agent **out_a
     uv_timer_init(options->loop, &agent->heartbeat);
     uv_timer_init(options->loop, &agent->trace_timer);
     uv_timer_init(options->loop, &agent->endpoint_timer);
+    uv_timer_init(options->loop, &agent->move_timer);
     agent->retry.data = agent;
     agent->heartbeat.data = agent;
     agent->trace_timer.data = agent;
     agent->endpoint_timer.data = agent;
-    agent->handles_open = 4;
+    agent->move_timer.data = agent;
+    agent->handles_open = 5;
     uv_timer_start(&agent->retry, agent_connect, 0, 0);
     *out_agent = agent;
     return SF_OK;
@@ -684,6 +707,7 @@ void agent_destroy(struct agent *agent)
     uv_close((uv_handle_t *)&agent->heartbeat, agent_handle_closed);
     uv_close((uv_handle_t *)&agent->trace_timer, agent_handle_closed);
     uv_close((uv_handle_t *)&agent->endpoint_timer, agent_handle_closed);
+    uv_close((uv_handle_t *)&agent->move_timer, agent_handle_closed);
 }
 
 const char *agent_last_error(const struct agent *agent)

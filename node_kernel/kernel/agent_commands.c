@@ -355,6 +355,9 @@ static sf_status sip_stop(struct agent *agent, const Sf__Control__Envelope *enve
         st = nk_service_destroy(agent->kernel, sip);
         *entry = 0;
         agent__report(agent, sip, SF__CONTROL__SIP_STATE__KILLED);
+    } else if (mover_has(agent->mover, sip)) {
+        snprintf(text, AGENT_TEXT_BYTES, "it is being moved; try again later");
+        return SF_AGAIN;
     } else {
         st = nk_sip_stop(agent->kernel, sip, SF_CAUSE_OF(REVOKED));
     }
@@ -398,6 +401,8 @@ static const struct {
     {SF__CONTROL__ENVELOPE__BODY_SIP_START, sip_start},
     {SF__CONTROL__ENVELOPE__BODY_SIP_STOP, sip_stop},
     {SF__CONTROL__ENVELOPE__BODY_TRACE_STOP, trace_stop},
+    {SF__CONTROL__ENVELOPE__BODY_SIP_MOVE, agent__sip_move},
+    {SF__CONTROL__ENVELOPE__BODY_MOVER_MESSAGE, agent__mover_message},
 };
 
 static void command_answer(struct agent *agent, uint64_t request, sf_status st, char *text)
@@ -423,6 +428,10 @@ bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope)
     assert(agent->kernel != NULL);
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET) {
         agent__channels_get(agent, envelope->request);
+        return true;
+    }
+    if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_ASK) {
+        agent__move_ask(agent, envelope->request, envelope->move_ask->sip);
         return true;
     }
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_TRACE_START) {

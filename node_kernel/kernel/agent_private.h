@@ -6,6 +6,7 @@
 #include "agent.h"
 #include "carrier.h"
 #include "control/stream.h"
+#include "mover.h"
 #include "trace.h"
 
 #define AGENT_TEXT_BYTES 512u
@@ -35,6 +36,7 @@ struct agent_trace {
 struct agent {
     struct agent_options options;
     struct nk_kernel *kernel; /* NULL before the first welcome */
+    struct mover *mover;      /* of that kernel */
     uint16_t node_id, epoch;
     char name[AGENT_NAME_BYTES_MAX + 1]; /* given by the controller */
     char machine[AGENT_MACHINE_BYTES];
@@ -43,7 +45,7 @@ struct agent {
     bool welcome;                  /* on this stream */
     bool joined_before;
     bool ending; /* SIPs that end now are not reported */
-    uv_timer_t retry, heartbeat, trace_timer, endpoint_timer;
+    uv_timer_t retry, heartbeat, trace_timer, endpoint_timer, move_timer;
     uint32_t backoff_ms, handles_open;
     struct agent_note *notes, **notes_end;
     uint32_t note_count;
@@ -96,6 +98,15 @@ void agent__link_look(struct agent *agent, const struct pump_link_info *info);
 void agent__endpoints_look(struct agent *agent);
 /* Looks again and again from now on, if a link of the node's own has endpoints. All is new. */
 void agent__endpoints_begin(struct agent *agent);
+/* --- agent_moves.c --- */
+/* With the kernel, before links are the kernel's; and before it stops or goes. */
+sf_status agent__mover_begin(struct agent *agent, char *text, size_t text_capacity);
+void agent__mover_end(struct agent *agent);
+sf_status agent__sip_move(struct agent *agent, const Sf__Control__Envelope *envelope, char *text);
+sf_status agent__mover_message(struct agent *agent, const Sf__Control__Envelope *envelope,
+                               char *text);
+void agent__move_ask(struct agent *agent, uint64_t request, uint64_t sip);
+
 /* --- agent_channels.c --- */
 void agent__channels_get(struct agent *agent, uint64_t request);
 void agent__answer(struct agent *agent, const Sf__Control__Envelope *envelope);

@@ -147,7 +147,8 @@ static sf_status window_pages(struct nk_writer *writer, const struct nk_sip *sip
         if (span->kind == NK_SPAN_CELLS) {
             st = range_write(writer, at, at + (1u << NK_SPAN_SHIFT));
         } else if (span->kind == NK_SPAN_RUN) {
-            st = range_write(writer, at, at + nk__form_run_bytes(span->u.block->capacity, span->run));
+            st = range_write(writer, at,
+                             at + nk__form_run_bytes(span->u.block->capacity, span->run));
         }
     }
     return st;
@@ -227,7 +228,8 @@ static sf_status state_write(struct nk_writer *writer, const struct nk_sip *sip,
     return nk__write(writer, NK_FORM_STATE, &state, sizeof(state), NULL, 0);
 }
 
-/* --- tables: made in a buffer, then written as one record -------------------------------------- */
+/* --- tables: made in a buffer, then written as one record --------------------------------------
+ */
 
 struct table {
     uint8_t *bytes;
@@ -446,9 +448,8 @@ static sf_status stash_write(struct nk_writer *writer, const struct nk_port *por
 {
     const struct fab_msg *msg = port->stash;
     const struct fab_plan *plan = &port->plans[msg->tag];
-    struct nk_form_stash form = {.port = NK_HANDLE_INDEX(port->handle),
-                                 .tag = msg->tag,
-                                 .arg_count = msg->arg_count};
+    struct nk_form_stash form = {
+        .port = NK_HANDLE_INDEX(port->handle), .tag = msg->tag, .arg_count = msg->arg_count};
     sf_status st;
 
     for (uint32_t i = 0; i < msg->arg_count; i++) {
@@ -456,8 +457,7 @@ static sf_status stash_write(struct nk_writer *writer, const struct nk_port *por
 
         if ((plan->blocks & bit) != 0 && msg->args[i].block != NULL) {
             form.blocks |= bit;
-            form.args[i] =
-                (uint64_t)msg->args[i].block->capacity << 32 | msg->args[i].block->bytes;
+            form.args[i] = (uint64_t)msg->args[i].block->capacity << 32 | msg->args[i].block->bytes;
         } else if ((plan->eps & bit) != 0 && msg->args[i].ep != NULL) {
             form.eps |= bit;
         } else if (((plan->blocks | plan->eps) & bit) == 0) {

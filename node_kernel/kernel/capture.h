@@ -38,9 +38,9 @@
  * Between the two they are the caller's business. While a SIP is frozen the list does not change: a
  * channel that is opened to one of its exports then closes with QUOTA, as if its backlog were full.
  *
- * Slots: a SIP keeps its slot's number wherever it goes, because its pointers say it. A target where
- * that slot is in use refuses (EXISTS). The lease it came from gives the slot to another SIP only
- * when all others are in use.
+ * Slots: a SIP keeps its slot's number wherever it goes, because its pointers say it. A target
+ * where that slot is in use refuses (EXISTS). The lease it came from gives the slot to another SIP
+ * only when all others are in use.
  *
  * Pre-copy: nk_precopy_round writes the pages of a running SIP that were written since the round
  * before (the first: all), in the same form. The stream begins with them then, and nk_sip_capture
@@ -71,8 +71,8 @@
  */
 
 /*
- * Stops a SIP. NOTFOUND: there is none, or it has ended. EXISTS: it is frozen already. AGAIN: called
- * on its behalf. UNSUPPORTED: it cannot be moved; text says why.
+ * Stops a SIP. NOTFOUND: there is none, or it has ended. EXISTS: it is frozen already. AGAIN:
+ * called on its behalf. UNSUPPORTED: it cannot be moved; text says why.
  */
 SF_MUST_CHECK sf_status nk_sip_freeze(struct nk_kernel *kernel, uint64_t sip, char *text,
                                       size_t text_capacity);
@@ -85,8 +85,8 @@ SF_MUST_CHECK sf_status nk_sip_thaw(struct nk_kernel *kernel, uint64_t sip);
 SF_MUST_CHECK sf_status nk_sip_release(struct nk_kernel *kernel, uint64_t sip);
 
 /*
- * The endpoints of a frozen SIP, in the order of its capture; *out_count is how many there are, also
- * if that is more than capacity (LIMIT). They stay the SIP's. NOTFOUND.
+ * The endpoints of a frozen SIP, in the order of its capture; *out_count is how many there are,
+ * also if that is more than capacity (LIMIT). They stay the SIP's. NOTFOUND.
  */
 SF_MUST_CHECK sf_status nk_sip_endpoints(struct nk_kernel *kernel, uint64_t sip,
                                          struct fab_ep *eps[], uint32_t capacity,
@@ -112,8 +112,8 @@ struct nk_precopy;
 
 /*
  * Writes a frozen SIP. about: or NULL. precopy: what went before, or NULL; it stays the caller's.
- * out_stats: or NULL. Can be repeated, but not with a precopy. NOTFOUND: not frozen. LIMIT: too much
- * configuration. NOMEM, IO; whatever the sink answers.
+ * out_stats: or NULL. Can be repeated, but not with a precopy. NOTFOUND: not frozen. LIMIT: too
+ * much configuration. NOMEM, IO; whatever the sink answers.
  */
 SF_MUST_CHECK sf_status nk_sip_capture(struct nk_kernel *kernel, uint64_t sip,
                                        const struct nk_about *about, struct nk_precopy *precopy,
@@ -129,7 +129,8 @@ SF_MUST_CHECK sf_status nk_precopy_create(struct nk_kernel *kernel, uint64_t sip
  */
 SF_MUST_CHECK sf_status nk_precopy_round(struct nk_precopy *precopy, nk_sink sink, void *sink_arg,
                                          struct nk_capture_stats *out_stats);
-/* At any time, also after its SIP was released or has ended, but before its kernel is. Takes NULL. */
+/* At any time, also after its SIP was released or has ended, but before its kernel is. Takes NULL.
+ */
 void nk_precopy_destroy(struct nk_precopy *precopy);
 
 /* --- at the target ------------------------------------------------------------------------------
@@ -177,8 +178,8 @@ void nk_restore_query(const struct nk_restore *restore, struct nk_restore_info *
 /*
  * Makes it a frozen SIP of this kernel; declares its exports. eps: see above; it holds them from
  * then on. OK: restore is freed. Otherwise nothing has changed, and only destroy is left. FORMAT:
- * not complete, or damaged. BADARG: another count of endpoints. CONTRACT: one is not what the capture
- * says. EXISTS: its number or an export's name is in use. LIMIT, NOMEM.
+ * not complete, or damaged. BADARG: another count of endpoints. CONTRACT: one is not what the
+ * capture says. EXISTS: its number or an export's name is in use. LIMIT, NOMEM.
  */
 SF_MUST_CHECK sf_status nk_restore_finish(struct nk_restore *restore, struct fab_ep *const eps[],
                                           uint32_t ep_count, char *text, size_t text_capacity);

@@ -123,8 +123,7 @@ static sf_status scan(int pagemap, uint64_t first, uint64_t end, uint64_t catego
 
 static sf_status touched(int pagemap, uint64_t first, uint64_t end, nk_dirty_visit visit, void *arg)
 {
-    sf_status st =
-        scan(pagemap, first, end, SCAN_IS_PRESENT | SCAN_IS_SWAPPED, 0, visit, arg);
+    sf_status st = scan(pagemap, first, end, SCAN_IS_PRESENT | SCAN_IS_SWAPPED, 0, visit, arg);
 
     return st == SF_UNSUPPORTED
                ? walk(pagemap, first, end, ENTRY_PRESENT | ENTRY_SWAPPED, visit, arg)
@@ -174,9 +173,9 @@ static sf_status nothing(void *arg, uint64_t first, uint64_t end)
 
 static sf_status protect_begin(struct nk_dirty *dirty)
 {
-    struct uffdio_register range = {.range = {.start = dirty->first,
-                                              .len = dirty->end - dirty->first},
-                                    .mode = UFFDIO_REGISTER_MODE_WP};
+    struct uffdio_register range = {
+        .range = {.start = dirty->first, .len = dirty->end - dirty->first},
+        .mode = UFFDIO_REGISTER_MODE_WP};
 
     dirty->uffd = uffd_open();
     if (dirty->uffd < 0 || ioctl(dirty->uffd, UFFDIO_REGISTER, &range) != 0) {
@@ -208,8 +207,8 @@ static int page_is_dirty(const struct nk_dirty *dirty, const void *page)
 /* Kernels without it have the file, and bits that say nothing: tries it with a page. */
 static int soft_dirty_works(const struct nk_dirty *dirty)
 {
-    volatile uint8_t *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE,
-                                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    volatile uint8_t *page =
+        mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int works;
 
     if (page == MAP_FAILED) {

@@ -10,11 +10,10 @@
  * Model: nk_dirty watches one range of private anonymous memory. Each nk__dirty_collect visits the
  * pages that were written since the one before, as runs in order of addresses, and watches them
  * anew; the first visits all that were ever touched. Two ways, by what the running system has:
- *   WRITE_PROTECT  userfaultfd, WP_ASYNC, and PAGEMAP_SCAN (Linux 6.7): looking and watching anew is
- *                  one step a page, so the range may be written meanwhile
- *   SOFT_DIRTY     /proc/self/clear_refs (CONFIG_MEM_SOFT_DIRTY): two steps, for all of the process;
- *                  nobody may write meanwhile, and there is one nk_dirty at a time
- * A page may be visited that was not written, never the other way round.
+ *   WRITE_PROTECT  userfaultfd, WP_ASYNC, and PAGEMAP_SCAN (Linux 6.7): looking and watching anew
+ * is one step a page, so the range may be written meanwhile SOFT_DIRTY     /proc/self/clear_refs
+ * (CONFIG_MEM_SOFT_DIRTY): two steps, for all of the process; nobody may write meanwhile, and there
+ * is one nk_dirty at a time A page may be visited that was not written, never the other way round.
  *
  * Threads: one at a time; the range may be written, mapped and unmapped by others, but not moved
  * (mremap). Memory that is mapped into the range after begin is seen as written as long as it is
@@ -38,12 +37,13 @@ SF_MUST_CHECK sf_status nk__pages_touched(uint64_t first, uint64_t end, nk_dirty
 enum nk_dirty_way { NK_DIRTY_ANY, NK_DIRTY_WRITE_PROTECT, NK_DIRTY_SOFT_DIRTY };
 struct nk_dirty;
 
-/* way: ANY, but in tests. UNSUPPORTED: the system has none. AGAIN: SOFT_DIRTY is in use. NOMEM, IO. */
+/* way: ANY, but in tests. UNSUPPORTED: the system has none. AGAIN: SOFT_DIRTY is in use. NOMEM, IO.
+ */
 SF_MUST_CHECK sf_status nk__dirty_begin(uint64_t first, uint64_t end, enum nk_dirty_way way,
                                         struct nk_dirty **out_dirty);
 enum nk_dirty_way nk__dirty_way(const struct nk_dirty *dirty);
-/* visit is called after the pages of its run are watched. If it fails, pages that were to be visited
- * may be lost: all that is left is to end. IO; what visit answers. */
+/* visit is called after the pages of its run are watched. If it fails, pages that were to be
+ * visited may be lost: all that is left is to end. IO; what visit answers. */
 SF_MUST_CHECK sf_status nk__dirty_collect(struct nk_dirty *dirty, nk_dirty_visit visit, void *arg);
 /* Takes NULL. */
 void nk__dirty_end(struct nk_dirty *dirty);

@@ -60,8 +60,7 @@ static void frozen_make(struct nk_sip *sip)
 }
 
 /* Locked, paused. */
-static sf_status freeze(struct nk_kernel *kernel, uint64_t number, char *text,
-                        size_t text_capacity)
+static sf_status freeze(struct nk_kernel *kernel, uint64_t number, char *text, size_t text_capacity)
 {
     struct nk_sip *sip = nk__sip_find(kernel, number);
     const char *why;
@@ -197,8 +196,8 @@ sf_status nk_sip_endpoints(struct nk_kernel *kernel, uint64_t number, struct fab
 static void stash_forget(struct nk_sip *sip, const struct nk_port *port)
 {
     for (uint32_t left = port->plans[port->stash->tag].blocks; left != 0; left &= left - 1) {
-        sf_status st = xh_free(sip->kernel->heap, port->stash->args[__builtin_ctz(left)].block,
-                               sip->owner);
+        sf_status st =
+            xh_free(sip->kernel->heap, port->stash->args[__builtin_ctz(left)].block, sip->owner);
 
         assert(st == SF_OK);
         (void)st;

@@ -439,6 +439,9 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
             pump->run_ns = now_ns;
             any = true;
         }
+        if (pump->each != NULL) {
+            any |= pump->each(pump->each_arg, now_ns);
+        }
         if (now_ns >= fab_next(nk_kernel_fabric(pump->kernel))) {
             (void)pump_tick(pump, now_ns);
         }
@@ -609,6 +612,12 @@ void pump_turn(struct pump *pump)
     if (free_ns > 0) {
         pump_sleep(pump, free_ns, now_ns);
     }
+}
+
+void pump_each_turn(struct pump *pump, bool (*turn)(void *arg, uint64_t now_ns), void *arg)
+{
+    pump->each = turn;
+    pump->each_arg = arg;
 }
 
 void pump_run(struct pump *pump)

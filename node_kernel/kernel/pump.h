@@ -60,6 +60,12 @@ void pump_destroy(struct pump *pump);
  * point-to-point links are closed. */
 void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel);
 
+/*
+ * Calls `turn` each turn from now on, after SIPs have run and before frames are sent; true: it did
+ * something. Not from inside nk_run. NULL: no more.
+ */
+void pump_each_turn(struct pump *pump, bool (*turn)(void *arg, uint64_t now_ns), void *arg);
+
 /* Turns until pump_stop. */
 void pump_run(struct pump *pump);
 /* One turn, and a sleep if there is nothing to do. For tests. */

@@ -64,6 +64,8 @@ struct pump {
     bool tx_early;     /* this turn has sent before its end */
     uint64_t turn_ns;  /* time of this turn */
     bool tx_stuck;     /* a driver had no room in the last turn: spinning would not make any */
+    bool (*each)(void *arg, uint64_t now_ns); /* pump_each_turn */
+    void *each_arg;
     struct pump_stats stats;
 };
 

@@ -122,9 +122,9 @@ static sf_status frame_check(const struct nk_restore *restore)
     const uint64_t slot = (uint64_t)sip->memory - NK_MEMORY;
     const uint64_t base = slot + NK_FORM_BASE_OFFSET, rsp = sip->head->rsp;
     const enum nk_form_resume resume = (enum nk_form_resume)restore->state.resume;
-    const uint64_t room =
-        resume == NK_FORM_PREEMPTED ? NK_FORM_PREEMPTED_WORDS * 8 + NK_FORM_RED_ZONE_BYTES
-                                    : NK_FORM_FRAME_WORDS * 8;
+    const uint64_t room = resume == NK_FORM_PREEMPTED
+                              ? NK_FORM_PREEMPTED_WORDS * 8 + NK_FORM_RED_ZONE_BYTES
+                              : NK_FORM_FRAME_WORDS * 8;
     uint64_t *frame = (uint64_t *)rsp;
     sf_status st = SF_OK;
     int good = rsp % 8 == 0 && rsp >= slot + NK_STACK_LOW && rsp <= base + 8 - room;
@@ -453,9 +453,9 @@ static void stashes_free(struct nk_restore *restore)
         const struct nk_restore_stash *stash = &restore->stashes[i];
 
         for (uint32_t left = stash->msg == NULL ? 0 : stash->blocks; left != 0; left &= left - 1) {
-            sf_status st = xh_free(restore->kernel->heap,
-                                   stash->msg->args[__builtin_ctz(left)].block,
-                                   NK_RESTORE_OWNER(restore->sip));
+            sf_status st =
+                xh_free(restore->kernel->heap, stash->msg->args[__builtin_ctz(left)].block,
+                        NK_RESTORE_OWNER(restore->sip));
 
             assert(st == SF_OK);
             (void)st;

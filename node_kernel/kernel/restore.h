@@ -25,8 +25,8 @@ enum nk_restore_phase { NK_RESTORE_HEADER, NK_RESTORE_PAYLOAD, NK_RESTORE_FILL }
 struct nk_restore {
     struct nk_kernel *kernel;
     char image_name[IMAGE_NAME_BYTES_MAX + 1]; /* "": any */
-    struct nk_sip *sip; /* with its slot; NULL: the beginning has not come */
-    uint32_t stage;     /* kind of the last record that was not of pages; 0: none */
+    struct nk_sip *sip;                        /* with its slot; NULL: the beginning has not come */
+    uint32_t stage; /* kind of the last record that was not of pages; 0: none */
     bool broken, complete;
     uint64_t record_count;
 
@@ -34,7 +34,7 @@ struct nk_restore {
     /* Of its blocks until it is there. */
 #define NK_RESTORE_OWNER(sip) XH_OWNER(XH_OWNER_SERVICE, (sip)->number)
 
-enum nk_restore_phase phase;
+    enum nk_restore_phase phase;
     struct nk_form_record record;
     uint32_t got, wanted; /* of the header, or of what is kept of the payload */
     uint8_t *kept;

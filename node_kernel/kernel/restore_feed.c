@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The records of a capture, one after the other, in pieces of any length. Pages go where they belong
- * as they come; of all other records at most one is kept at a time. Whatever is not just as
+ * The records of a capture, one after the other, in pieces of any length. Pages go where they
+ * belong as they come; of all other records at most one is kept at a time. Whatever is not just as
  * capture.c writes it is refused.
  */
 #include "restore.h"
@@ -49,10 +49,9 @@ static int name_is_good(const char *name)
 static sf_status image_check(const struct nk_restore *restore, const struct nk_form_begin *begin,
                              const struct nk_image *image)
 {
-    sf_status st = image_check_trust(
-        image->image, &restore->kernel->trust,
-        restore->image_name[0] == '\0' ? NULL : restore->image_name, restore->text,
-        restore->text_capacity);
+    sf_status st = image_check_trust(image->image, &restore->kernel->trust,
+                                     restore->image_name[0] == '\0' ? NULL : restore->image_name,
+                                     restore->text, restore->text_capacity);
 
     if (st != SF_OK) {
         return st;
@@ -77,10 +76,9 @@ static sf_status begin_check(const struct nk_restore *restore, const struct nk_f
         return damaged(restore, "it does not begin like one");
     }
     if (begin->version != NK_CAPTURE_VERSION || begin->abi_version != NK_ABI_VERSION) {
-        return nk__restore_fail(restore, SF_UNSUPPORTED,
-                                "capture of version %u, ABI %u; this node has %u and %u",
-                                begin->version, begin->abi_version, NK_CAPTURE_VERSION,
-                                NK_ABI_VERSION);
+        return nk__restore_fail(
+            restore, SF_UNSUPPORTED, "capture of version %u, ABI %u; this node has %u and %u",
+            begin->version, begin->abi_version, NK_CAPTURE_VERSION, NK_ABI_VERSION);
     }
     if (begin->sip == 0 || begin->sip >> 56 != 0 || !name_is_good(begin->name)) {
         return damaged(restore, "its name or number");
@@ -395,8 +393,7 @@ static sf_status block_make(const struct nk_restore *restore, uint32_t bytes, ui
         return nk__restore_fail(restore, st, "sip %s: no room for its blocks on this node",
                                 sip->name);
     }
-    return bytes == (*out_block)->bytes ? SF_OK
-                                        : xh_trim(sip->kernel->heap, *out_block, bytes);
+    return bytes == (*out_block)->bytes ? SF_OK : xh_trim(sip->kernel->heap, *out_block, bytes);
 }
 
 /* To the window at `index`; form says more. */
@@ -444,11 +441,10 @@ static sf_status span_take(struct nk_restore *restore)
         return damaged(restore, "its window");
     }
     memcpy(&span, restore->kept, sizeof(span));
-    if (span.kind == NK_SPAN_FREE ? count != 0 || !nk__window_put_gone(sip, span.index)
-        : span.kind == NK_SPAN_CELLS
-            ? !nk__window_put_cells(sip, span.index, span.shift)
-            : span.kind != NK_SPAN_RUN || count != 1 || span.run == 0 ||
-                  span.run > sip->window.span_count) {
+    if (span.kind == NK_SPAN_FREE    ? count != 0 || !nk__window_put_gone(sip, span.index)
+        : span.kind == NK_SPAN_CELLS ? !nk__window_put_cells(sip, span.index, span.shift)
+                                     : span.kind != NK_SPAN_RUN || count != 1 || span.run == 0 ||
+                                           span.run > sip->window.span_count) {
         return damaged(restore, "its window");
     }
     for (uint32_t i = 0; st == SF_OK && i < count; i++) {
@@ -547,8 +543,8 @@ static int window_has(const struct nk_sip *sip, uint64_t from, uint64_t end)
     uint64_t first, bytes;
     uint32_t index;
 
-    if (from < window->offset ||
-        from - window->offset >= (uint64_t)window->span_capacity << NK_SPAN_SHIFT) {
+    if (from < window->offset || from - window->offset >= (uint64_t)window->span_capacity
+                                                              << NK_SPAN_SHIFT) {
         return 0;
     }
     index = (uint32_t)((from - window->offset) >> NK_SPAN_SHIFT);
@@ -558,7 +554,8 @@ static int window_has(const struct nk_sip *sip, uint64_t from, uint64_t end)
     if (window->spans[index].kind == NK_SPAN_CELLS) {
         bytes = 1u << NK_SPAN_SHIFT;
     } else if (window->spans[index].kind == NK_SPAN_RUN) {
-        bytes = nk__form_run_bytes(window->spans[index].u.block->capacity, window->spans[index].run);
+        bytes =
+            nk__form_run_bytes(window->spans[index].u.block->capacity, window->spans[index].run);
     } else {
         return 0;
     }
@@ -566,8 +563,7 @@ static int window_has(const struct nk_sip *sip, uint64_t from, uint64_t end)
     return from >= first && end <= first + bytes;
 }
 
-static sf_status pages_find(const struct nk_restore *restore, uint8_t **out_at,
-                            uint64_t *out_bytes)
+static sf_status pages_find(const struct nk_restore *restore, uint8_t **out_at, uint64_t *out_bytes)
 {
     const struct nk_sip *sip = restore->sip;
     struct nk_form_pages form;
@@ -626,7 +622,8 @@ static sf_status end_take(struct nk_restore *restore)
     return SF_OK;
 }
 
-/* --- the row of records ------------------------------------------------------------------------- */
+/* --- the row of records -------------------------------------------------------------------------
+ */
 
 /* By kind: how many bytes its payload has at least and at most, how many of them are kept (0: all),
  * and what is done then. */
@@ -648,7 +645,7 @@ static const struct take {
                        sizeof(struct nk_form_bytes) + NK_FORM_BYTES_MAX,
                        sizeof(struct nk_form_bytes), bytes_take},
     [NK_FORM_PAGES] = {sizeof(struct nk_form_pages),
-                       sizeof(struct nk_form_pages) + NK_FORM_PAGES_MAX * NK_PAGE_BYTES,
+                       sizeof(struct nk_form_pages) + NK_FORM_PAGES_MAX *NK_PAGE_BYTES,
                        sizeof(struct nk_form_pages), pages_take},
     [NK_FORM_ZERO] = {sizeof(struct nk_form_pages), sizeof(struct nk_form_pages), 0, zero_take},
     [NK_FORM_END] = {sizeof(struct nk_form_end), sizeof(struct nk_form_end), 0, end_take},

@@ -18,8 +18,8 @@
  *   hang / beat        stops and goes on with heart-beats
  *   deaf / hear        says that it hears no peer; those again that it was told of
  *   report TICKET STEP [TEXT]  that step (MoveStep's number) of that move; 0: of the last
- *   arrive NUMBER NAME         says that this SIP, moved, runs here; so it does from then on
- *   doubt NUMBER TARGET EPOCH  asks what became of move 77 of that SIP
+ *   arrive TICKET NUMBER NAME  says that this SIP, moved, runs here; so it does from then on
+ *   mover HEX                  sends that message of the move protocol
  *   mute / talk                does not answer MoveAsk; does again: whether that SIP is here
  *   quit
  */
@@ -238,11 +238,21 @@ static void move_told(uint64_t request, const Sf__Control__MoveAsk *asked)
     if (mute) {
         return;
     }
-    body.committed = strcmp(sip_name(asked->sip), "?") != 0;
+    body.here = strcmp(sip_name(asked->sip), "?") != 0;
     envelope.request = request;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_TOLD;
     envelope.move_told = &body;
     send_body(&envelope);
+}
+
+static void mover_say(const ProtobufCBinaryData *content)
+{
+    char hex[401] = "";
+
+    for (size_t i = 0; i < content->len && i < 200; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", content->data[i]);
+    }
+    say("mover %s", hex);
 }
 
 /* "END of NAME": what that peer has to be told. */
@@ -342,9 +352,8 @@ static void on_message(void *arg, struct control_stream *from,
     case SF__CONTROL__ENVELOPE__BODY_MOVE_ASK:
         move_told(request, envelope->move_ask);
         break;
-    case SF__CONTROL__ENVELOPE__BODY_MOVE_VERDICT:
-        say("verdict %" PRIu64 " %d", envelope->move_verdict->move,
-            (int)envelope->move_verdict->verdict);
+    case SF__CONTROL__ENVELOPE__BODY_MOVER_MESSAGE:
+        mover_say(&envelope->mover_message->content);
         break;
     case SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET:
         channels(request);
@@ -504,7 +513,7 @@ static void step_report(uint64_t which, unsigned step, const char *text)
     send_body(&envelope);
 }
 
-static void arrive(uint64_t number, const char *who)
+static void arrive(uint64_t which, uint64_t number, const char *who)
 {
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__MoveArrived body = SF__CONTROL__MOVE_ARRIVED__INIT;
@@ -514,6 +523,7 @@ static void arrive(uint64_t number, const char *who)
         snprintf(sips[sip_count].name, sizeof(sips[0].name), "%s", who);
         sip_count += 1;
     }
+    body.ticket = which;
     body.sip = number;
     body.move = 77;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_ARRIVED;
@@ -521,17 +531,20 @@ static void arrive(uint64_t number, const char *who)
     send_body(&envelope);
 }
 
-static void doubt(uint64_t number, unsigned target, unsigned target_epoch)
+static void mover_send(const char *hex)
 {
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
-    Sf__Control__MoveDoubt body = SF__CONTROL__MOVE_DOUBT__INIT;
+    Sf__Control__MoverMessage body = SF__CONTROL__MOVER_MESSAGE__INIT;
+    uint8_t bytes[200];
+    unsigned value;
 
-    body.move = 77;
-    body.sip = number;
-    body.target_node = target;
-    body.target_epoch = target_epoch;
-    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_DOUBT;
-    envelope.move_doubt = &body;
+    body.content.data = bytes;
+    while (body.content.len < sizeof(bytes) && sscanf(hex, "%2x", &value) == 1) {
+        bytes[body.content.len++] = (uint8_t)value;
+        hex += 2;
+    }
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVER_MESSAGE;
+    envelope.mover_message = &body;
     send_body(&envelope);
 }
 
@@ -539,16 +552,16 @@ static void doubt(uint64_t number, unsigned target, unsigned target_epoch)
 static bool obey_move(const char *line)
 {
     char who[80] = "";
-    uint64_t number;
-    unsigned a, b;
+    uint64_t number, which;
+    unsigned a;
     int end = 0;
 
     if (sscanf(line, "report %" SCNu64 " %u %n", &number, &a, &end) == 2) {
         step_report(number, a, line + end);
-    } else if (sscanf(line, "arrive %" SCNu64 " %79s", &number, who) == 2) {
-        arrive(number, who);
-    } else if (sscanf(line, "doubt %" SCNu64 " %u %u", &number, &a, &b) == 3) {
-        doubt(number, a, b);
+    } else if (sscanf(line, "arrive %" SCNu64 " %" SCNu64 " %79s", &which, &number, who) == 3) {
+        arrive(which, number, who);
+    } else if (strncmp(line, "mover ", 6) == 0) {
+        mover_send(line + 6);
     } else if (strcmp(line, "mute") == 0 || strcmp(line, "talk") == 0) {
         mute = line[0] == 'm';
     } else {

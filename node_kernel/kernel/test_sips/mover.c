@@ -2,8 +2,8 @@
 /*
  * A SIP that is moved while it works, and must not notice. It fills memory, blocks and a deep stack
  * with things it can check, then waits again and again in the call that its mode names, and checks
- * all of it after each time; at last it unwinds the stack. It ends with 0, or with the number of the
- * line that did not hold.
+ * all of it after each time; at last it unwinds the stack. It ends with 0, or with the number of
+ * the line that did not hold.
  *
  * mode: what it waits in; "driver" and "caller" are those that talk to it.
  */

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mover.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "mover_private.h"
+
+#define TURNS_MAX 64u /* one after the other, while each brings something new */
+
+/* --- the service --------------------------------------------------------------------------------
+ */
+
+static sf_status on_create(struct nk_service *service, void *loop, const struct nk_config *config,
+                           uint32_t config_count, void **out_impl, char *text, size_t text_capacity)
+{
+    struct mover *mover = loop; /* handed through */
+
+    (void)config;
+    (void)config_count;
+    (void)text;
+    (void)text_capacity;
+    mover->service = service;
+    mover->owner = nk_service_owner(service);
+    *out_impl = mover;
+    return SF_OK;
+}
+
+static void on_destroy(void *impl)
+{
+    (void)impl; /* mover_destroy has done it */
+}
+
+static void on_opened(void *impl, struct fab_ep *ep)
+{
+    struct mover *mover = impl;
+    struct mover_peer *peer = calloc(1, sizeof(*peer));
+    struct fab_ep_info info;
+    sf_status st = SF_NOMEM;
+
+    nk_lock(mover->kernel);
+    fab_ep_query(ep, &info);
+    nk_unlock(mover->kernel);
+    if (peer != NULL) {
+        *peer = (struct mover_peer){
+            .next = mover->peers, .ep = ep, .node = info.peer_node, .ready = true};
+        st = nk_service_hold(mover->service, ep, peer);
+    }
+    if (st != SF_OK) {
+        free(peer);
+        nk_service_close(mover->service, ep, SF_CAUSE_OF(QUOTA));
+        return;
+    }
+    mover->peers = peer;
+    mover->events.awake(mover->events_arg);
+}
+
+static void on_ready(void *impl, struct fab_ep *ep, void *user)
+{
+    struct mover *mover = impl;
+    struct mover_peer *peer = user;
+
+    (void)ep;
+    if (peer != NULL) {
+        peer->ready = true;
+    }
+    mover->events.awake(mover->events_arg);
+}
+
+static const struct nk_service_ops ops = {
+    .name = "mover",
+    .export_name = "mover",
+    .contract_name = "MoverContract",
+    .create = on_create,
+    .destroy = on_destroy,
+    .opened = on_opened,
+    .ready = on_ready,
+};
+
+sf_status mover_create(struct nk_kernel *kernel, uint16_t node_id, uint16_t epoch,
+                       const struct mover_events *events, void *events_arg,
+                       struct mover **out_mover, char *text, size_t text_capacity)
+{
+    extern const uint8_t ct_blob_MoverContract[];
+    extern const size_t ct_blob_MoverContract_bytes;
+    struct mover *mover = calloc(1, sizeof(*mover));
+    struct fab_mover_options options = {
+        .node_id = node_id, .epoch = epoch, .fab = nk_kernel_fabric(kernel)};
+    sf_status st;
+
+    if (mover == NULL) {
+        return SF_NOMEM;
+    }
+    mover->kernel = kernel;
+    mover->heap = nk_kernel_heap(kernel);
+    mover->fabric = nk_kernel_fabric(kernel);
+    mover->node_id = node_id;
+    mover->events = *events;
+    mover->events_arg = events_arg;
+    mover->next_ns = UINT64_MAX;
+    st = fab_mover_create(&options, &mover->protocol);
+    if (st == SF_OK) {
+        st = nk_contract_add(kernel, ct_blob_MoverContract, ct_blob_MoverContract_bytes, text,
+                             text_capacity);
+    }
+    if (st == SF_OK) {
+        st = nk_service_create(kernel, &ops, MOVER_SERVICE_NUMBER, MOVER_NAME, mover, NULL, 0, text,
+                               text_capacity);
+    }
+    if (st != SF_OK) {
+        fab_mover_destroy(mover->protocol);
+        free(mover);
+        return st;
+    }
+    *out_mover = mover;
+    return SF_OK;
+}
+
+static void peer_drop(struct mover *mover, struct mover_peer *gone)
+{
+    struct mover_peer **link = &mover->peers;
+
+    while (*link != gone) {
+        link = &(*link)->next;
+    }
+    *link = gone->next;
+    nk_service_close(mover->service, gone->ep, SF_CAUSE_OF(SHUTDOWN));
+    free(gone);
+}
+
+void mover_destroy(struct mover *mover)
+{
+    sf_status st;
+
+    if (mover == NULL) {
+        return;
+    }
+    while (mover->outs != NULL) {
+        mover__out_stay(mover, mover->outs);
+    }
+    while (mover->ins != NULL) {
+        mover__in_drop(mover, mover->ins);
+    }
+    for (uint16_t node = 1; node < FAB_NODES_MAX; node++) {
+        mover__way_close(mover, node);
+    }
+    while (mover->peers != NULL) {
+        peer_drop(mover, mover->peers);
+    }
+    st = nk_service_destroy(mover->kernel, MOVER_SERVICE_NUMBER);
+    assert(st == SF_OK);
+    (void)st;
+    fab_mover_destroy(mover->protocol);
+    free(mover);
+}
+
+/* --- beginning ----------------------------------------------------------------------------------
+ */
+
+/* The SIP's image and that it may be moved at all. */
+static sf_status sip_look(struct mover *mover, uint64_t number, struct mover_payload *out_payload,
+                          char *text, size_t text_capacity)
+{
+    const struct nk_sip *sip;
+    sf_status st = SF_OK;
+
+    nk_lock(mover->kernel);
+    sip = nk__sip_find(mover->kernel, number);
+    if (sip == NULL) {
+        nk__say(text, text_capacity, "there is no SIP %llu here", (unsigned long long)number);
+        st = SF_NOTFOUND;
+    } else {
+        memset(out_payload, 0, sizeof(*out_payload));
+        out_payload->sip = number;
+        memcpy(out_payload->digest, sip->image->image->digest, sizeof(out_payload->digest));
+    }
+    nk_unlock(mover->kernel);
+    return st;
+}
+
+sf_status mover_begin(struct mover *mover, uint64_t ticket, uint64_t sip, uint16_t target,
+                      uint64_t budget_ns, uint64_t now_ns, char *text, size_t text_capacity)
+{
+    struct mover_payload payload;
+    struct fab_move_order order = {.sip = sip,
+                                   .target = target,
+                                   .payload = (const uint8_t *)&payload,
+                                   .payload_length = sizeof(payload),
+                                   .blackout_ns = budget_ns};
+    struct fab_peer_info info;
+    struct mover_out *out;
+    sf_status st = sip_look(mover, sip, &payload, text, text_capacity);
+
+    if (st != SF_OK) {
+        return st;
+    }
+    nk_lock(mover->kernel);
+    st = target < FAB_NODES_MAX ? fab_peer_query(mover->fabric, target, &info) : SF_NOTFOUND;
+    nk_unlock(mover->kernel);
+    if (st != SF_OK) {
+        nk__say(text, text_capacity, "there is no session with node %u", target);
+        return st;
+    }
+    out = calloc(1, sizeof(*out));
+    if (out == NULL) {
+        return SF_NOMEM;
+    }
+    payload.ticket = ticket;
+    order.target_epoch = info.epoch;
+    st = fab_mover_begin(mover->protocol, &order, now_ns, &out->move);
+    if (st != SF_OK) {
+        nk__say(text, text_capacity, "%s",
+                st == SF_EXISTS ? "it is being moved" : "too many moves are under way");
+        free(out);
+        return st;
+    }
+    out->ticket = ticket;
+    out->sip = sip;
+    out->target = target;
+    out->begun_ns = now_ns;
+    out->next = mover->outs;
+    mover->outs = out;
+    mover->events.awake(mover->events_arg);
+    return SF_OK;
+}
+
+bool mover_has(const struct mover *mover, uint64_t sip)
+{
+    const struct mover_in *in = mover->ins;
+
+    while (in != NULL && in->sip != sip) {
+        in = in->next;
+    }
+    return in != NULL || mover__out_of_sip(mover, sip) != NULL;
+}
+
+/* --- what happens -------------------------------------------------------------------------------
+ */
+
+void mover_told(struct mover *mover, const uint8_t *bytes, uint32_t length, uint64_t now_ns)
+{
+    fab_mover_take(mover->protocol, FAB_MOVE_CONTROLLER, bytes, length, now_ns);
+    mover->events.awake(mover->events_arg);
+}
+
+void mover_session_lost(struct mover *mover, uint16_t node)
+{
+    for (struct mover_peer *peer = mover->peers; peer != NULL; peer = peer->next) {
+        peer->old |= peer->node == node;
+    }
+    mover->lost[node / 64] |= 1ull << node % 64;
+    mover->any_lost = true;
+    mover->events.awake(mover->events_arg);
+}
+
+void mover_sip_ended(struct mover *mover, uint64_t sip)
+{
+    struct mover_out *out = mover__out_of_sip(mover, sip);
+
+    if (out != NULL && !out->frozen) {
+        out->ended = true;
+        mover->events.awake(mover->events_arg);
+    }
+}
+
+/* --- turns --------------------------------------------------------------------------------------
+ */
+
+static void take(struct mover *mover, struct mover_peer *peer, const struct fab_msg *msg,
+                 uint64_t now_ns)
+{
+    struct fab_msg taken = {.tag = MoverContract_tag_Taken};
+    const struct xh_block *block = msg->args[msg->arg_count - 1].block;
+    sf_status st;
+
+    switch (msg->tag) {
+    case MoverContract_tag_Say:
+        fab_mover_take(mover->protocol, peer->node, block->data, block->bytes, now_ns);
+        break;
+    case MoverContract_tag_Memory:
+        mover__in_memory(mover, msg->args[0].scalar, block->data, block->bytes, now_ns);
+        break;
+    case MoverContract_tag_Endpoints:
+        mover__in_endpoints(mover, msg->args[0].scalar, msg->args[1].scalar, block->data,
+                            block->bytes, now_ns);
+        break;
+    default:
+        break; /* the contract has no other */
+    }
+    st = xh_free(mover->heap, msg->args[msg->arg_count - 1].block, mover->owner);
+    assert(st == SF_OK);
+    st = nk_service_send(mover->service, peer->ep, &taken);
+    (void)st; /* closed: the next receive says so */
+}
+
+/* All that has come from one. */
+static bool peer_turn(struct mover *mover, struct mover_peer *peer, uint64_t now_ns)
+{
+    bool any = false;
+
+    peer->ready = false;
+    for (;;) {
+        struct fab_msg msg;
+        sf_status st = nk_service_recv(mover->service, peer->ep, &msg);
+
+        if (st == SF_AGAIN) {
+            return any;
+        }
+        if (st != SF_OK) {
+            peer_drop(mover, peer);
+            return true;
+        }
+        take(mover, peer, &msg, now_ns);
+        any = true;
+    }
+}
+
+static bool peers_turn(struct mover *mover, bool old, uint64_t now_ns)
+{
+    struct mover_peer *next;
+    bool any = false;
+
+    for (struct mover_peer *peer = mover->peers; peer != NULL; peer = next) {
+        next = peer->next;
+        if (old ? peer->old : peer->ready) {
+            any |= peer_turn(mover, peer, now_ns);
+        }
+    }
+    return any;
+}
+
+/* What came before a session's end counts, what comes after it is another one's. */
+static void losses_tell(struct mover *mover, uint64_t now_ns)
+{
+    (void)peers_turn(mover, true, now_ns);
+    mover->any_lost = false;
+    for (uint16_t node = 1; node < FAB_NODES_MAX; node++) {
+        if (mover->lost[node / 64] >> node % 64 & 1u) {
+            mover->lost[node / 64] &= ~(1ull << node % 64);
+            mover__way_close(mover, node);
+            fab_mover_session_lost(mover->protocol, node, now_ns);
+        }
+    }
+}
+
+static bool act(struct mover *mover, uint64_t now_ns)
+{
+    struct fab_move_action action;
+    bool any = false;
+
+    while (fab_mover_next(mover->protocol, &action)) {
+        any = true;
+        switch (action.what) {
+        case FAB_MOVE_SEND:
+            if (action.node == FAB_MOVE_CONTROLLER) {
+                mover->events.to_controller(mover->events_arg, action.bytes, action.length);
+            } else if (!mover__say(mover, action.node, action.bytes, action.length)) {
+                mover_session_lost(mover, action.node); /* no memory: as if it were */
+            }
+            break;
+        case FAB_MOVE_PREPARE:
+        case FAB_MOVE_START:
+        case FAB_MOVE_SETTLED:
+        case FAB_MOVE_DROP:
+            mover__in_do(mover, &action, now_ns);
+            break;
+        default:
+            mover__out_do(mover, &action, now_ns);
+            break;
+        }
+    }
+    return any;
+}
+
+static void ended_cancel(struct mover *mover, uint64_t now_ns)
+{
+    for (struct mover_out *out = mover->outs; out != NULL; out = out->next) {
+        if (out->ended) {
+            sf_status st = fab_mover_cancel(mover->protocol, out->move, now_ns);
+
+            out->ended = false;
+            out->copying = false;
+            (void)st; /* it is over already, or about to be */
+        }
+    }
+}
+
+bool mover_turn(struct mover *mover, uint64_t now_ns)
+{
+    bool did = false;
+    bool any = true;
+
+    for (uint32_t i = 0; i < TURNS_MAX && any; i++) {
+        any = false;
+        if (mover->any_lost) {
+            losses_tell(mover, now_ns);
+            any = true;
+        }
+        any |= peers_turn(mover, false, now_ns);
+        ended_cancel(mover, now_ns);
+        if (now_ns >= mover->next_ns) {
+            mover->next_ns = fab_mover_tick(mover->protocol, now_ns);
+        }
+        any |= mover__outs_turn(mover, now_ns);
+        any |= act(mover, now_ns);
+        any |= mover__ways_turn(mover);
+        did |= any;
+    }
+    mover->next_ns = fab_mover_tick(mover->protocol, now_ns);
+    return did;
+}
+
+bool mover_is_busy(const struct mover *mover)
+{
+    return mover->outs != NULL || mover->ins != NULL || mover->any_lost;
+}
+
+bool mover_has_come(const struct mover *mover, uint64_t sip)
+{
+    bool here;
+
+    nk_lock(mover->kernel);
+    here = nk__sip_find(mover->kernel, sip) != NULL;
+    nk_unlock(mover->kernel);
+    for (const struct mover_in *in = mover->ins; in != NULL && here; in = in->next) {
+        here = in->sip != sip; /* it is made, but may yet be dropped */
+    }
+    return here;
+}
+
+uint64_t mover_next_ns(const struct mover *mover)
+{
+    return mover->next_ns;
+}

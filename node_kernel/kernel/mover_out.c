@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SIPs that leave: pre-copy, freezing, holding, what is sent, and how it ends. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "mover_private.h"
+
+static struct mover_out *out_of(const struct mover *mover, uint64_t move)
+{
+    struct mover_out *out = mover->outs;
+
+    while (out != NULL && out->move != move) {
+        out = out->next;
+    }
+    return out;
+}
+
+struct mover_out *mover__out_of_sip(const struct mover *mover, uint64_t sip)
+{
+    struct mover_out *out = mover->outs;
+
+    while (out != NULL && out->sip != sip) {
+        out = out->next;
+    }
+    return out;
+}
+
+void mover__report(struct mover *mover, struct mover_out *out, enum mover_step step,
+                   const char *text, uint64_t now_ns)
+{
+    out->figures.ticket = out->ticket;
+    out->figures.sip = out->sip;
+    out->figures.move = out->move;
+    out->figures.target = out->target;
+    out->figures.step = step;
+    out->figures.text = text;
+    out->figures.total_ns = now_ns - out->begun_ns;
+    mover->events.report(mover->events_arg, &out->figures);
+}
+
+static void out_free(struct mover *mover, struct mover_out *gone)
+{
+    struct mover_out **link = &mover->outs;
+
+    while (*link != gone) {
+        link = &(*link)->next;
+    }
+    *link = gone->next;
+    nk_precopy_destroy(gone->precopy);
+    if (gone->piece != NULL) {
+        sf_status st = xh_free(mover->heap, gone->piece, mover->owner);
+
+        assert(st == SF_OK);
+        (void)st;
+    }
+    free(gone);
+}
+
+static void fail(struct mover *mover, struct mover_out *out, sf_status st, const char *what,
+                 const char *text, uint64_t now_ns)
+{
+    snprintf(out->why, sizeof(out->why), "%s: %s", what,
+             text != NULL && text[0] != '\0' ? text : sf_status_text(st));
+    fab_mover_fail(mover->protocol, out->move, FAB_MOVE_FAILED, (uint32_t)st, now_ns);
+}
+
+/* --- pieces -------------------------------------------------------------------------------------
+ */
+
+struct sink {
+    struct mover *mover;
+    struct mover_out *out;
+};
+
+static sf_status piece_send(struct mover *mover, struct mover_out *out)
+{
+    struct xh_block *block = out->piece;
+    sf_status st;
+
+    if (block == NULL) {
+        return SF_OK;
+    }
+    out->piece = NULL;
+    st = xh_trim(mover->heap, block, out->piece_bytes);
+    assert(st == SF_OK);
+    (void)st;
+    return mover__put(mover, out->target, MoverContract_tag_Memory, out->move, 0, block)
+               ? SF_OK
+               : SF_NOMEM;
+}
+
+static sf_status on_bytes(void *arg, const void *bytes, size_t length)
+{
+    const struct sink *sink = arg;
+    struct mover_out *out = sink->out;
+    const uint8_t *at = bytes;
+    sf_status st = SF_OK;
+
+    while (length > 0 && st == SF_OK) {
+        uint32_t room;
+
+        if (out->piece == NULL) {
+            st = xh_alloc(sink->mover->heap, MOVER_PIECE_BYTES, sink->mover->owner, &out->piece);
+            out->piece_bytes = 0;
+            if (st != SF_OK) {
+                return st;
+            }
+        }
+        room = MOVER_PIECE_BYTES - out->piece_bytes;
+        room = length < room ? (uint32_t)length : room;
+        memcpy(out->piece->data + out->piece_bytes, at, room);
+        out->piece_bytes += room;
+        at += room;
+        length -= room;
+        if (out->piece_bytes == MOVER_PIECE_BYTES) {
+            st = piece_send(sink->mover, out);
+        }
+    }
+    return st;
+}
+
+/* --- pre-copy -----------------------------------------------------------------------------------
+ */
+
+static void copy_begin(struct mover *mover, struct mover_out *out, uint64_t now_ns)
+{
+    sf_status st = nk_precopy_create(mover->kernel, out->sip, &out->precopy);
+
+    mover__report(mover, out, MOVER_PRECOPY, "", now_ns);
+    if (st == SF_OK) {
+        out->copying = true;
+    } else if (st == SF_UNSUPPORTED) { /* all of it while it stands still */
+        fab_mover_copied(mover->protocol, out->move, now_ns);
+    } else {
+        fail(mover, out, st, "its memory cannot be watched", NULL, now_ns);
+    }
+}
+
+static void round_make(struct mover *mover, struct mover_out *out, uint64_t now_ns)
+{
+    struct sink sink = {mover, out};
+    struct nk_capture_stats stats = {0};
+    sf_status st = nk_precopy_round(out->precopy, on_bytes, &sink, &stats);
+    bool enough;
+
+    if (st == SF_OK) {
+        st = piece_send(mover, out);
+    }
+    if (st != SF_OK) {
+        out->copying = false;
+        fail(mover, out, st, "copying it while it runs", NULL, now_ns);
+        return;
+    }
+    out->figures.rounds++;
+    out->figures.precopied_bytes += stats.bytes;
+    enough = stats.page_count <= MOVER_ROUND_PAGES_ENOUGH ||
+             out->figures.rounds == MOVER_ROUNDS_MAX ||
+             (out->figures.rounds > 2 && stats.page_count > out->pages_last / 4 * 3);
+    out->pages_last = stats.page_count;
+    if (enough) {
+        out->copying = false;
+    }
+}
+
+/* --- freezing -----------------------------------------------------------------------------------
+ */
+
+static sf_status cargo_fill(struct mover *mover, struct mover_out *out)
+{
+    struct fab_ep **eps;
+    uint32_t count = 0;
+    sf_status st = nk_sip_endpoints(mover->kernel, out->sip, NULL, 0, &count);
+
+    if (st != SF_OK && st != SF_LIMIT) {
+        return st;
+    }
+    eps = calloc(count + 1u, sizeof(struct fab_ep *));
+    if (eps == NULL) {
+        return SF_NOMEM;
+    }
+    st = nk_sip_endpoints(mover->kernel, out->sip, eps, count, &count);
+    nk_lock(mover->kernel);
+    if (st == SF_OK) {
+        st = fab_cargo_begin(mover->fabric, out->move, out->target, &out->cargo);
+    }
+    for (uint32_t i = 0; i < count && st == SF_OK; i++) {
+        st = fab_cargo_add(out->cargo, eps[i]);
+    }
+    nk_unlock(mover->kernel);
+    free(eps);
+    out->figures.endpoints = count;
+    return st;
+}
+
+static void freeze(struct mover *mover, struct mover_out *out, uint64_t now_ns)
+{
+    char text[MOVER_TEXT_BYTES] = "";
+    sf_status st = nk_sip_freeze(mover->kernel, out->sip, text, sizeof(text));
+
+    if (st != SF_OK) {
+        fail(mover, out, st, "it cannot be stopped", text, now_ns);
+        return;
+    }
+    out->frozen = true;
+    out->frozen_ns = now_ns;
+    mover__report(mover, out, MOVER_FREEZE, "", now_ns);
+    st = cargo_fill(mover, out);
+    if (st == SF_AGAIN) {
+        fab_mover_fail(mover->protocol, out->move, FAB_MOVE_CLASH, 0, now_ns);
+    } else if (st != SF_OK) {
+        fail(mover, out, st, "its channels", NULL, now_ns);
+    } else {
+        out->holding = true;
+    }
+}
+
+/* All peers are held. Locked. */
+static void held(struct mover *mover, struct mover_out *out, uint64_t now_ns)
+{
+    uint16_t nodes[FAB_NODES_MAX];
+    struct fab_move_witness witnesses[FAB_NODES_MAX];
+    uint32_t count = fab_cargo_witnesses(out->cargo, nodes);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct fab_peer_info info;
+
+        witnesses[i] = (struct fab_move_witness){.node = nodes[i]};
+        if (nodes[i] != mover->node_id &&
+            fab_peer_query(mover->fabric, nodes[i], &info) == SF_OK) {
+            witnesses[i].epoch = info.epoch;
+        }
+    }
+    fab_mover_held(mover->protocol, out->move, witnesses, count, now_ns);
+}
+
+static bool hold(struct mover *mover, struct mover_out *out, uint64_t now_ns)
+{
+    enum fab_cargo_state state;
+
+    nk_lock(mover->kernel);
+    state = fab_cargo_check(out->cargo);
+    if (state == FAB_CARGO_HELD) {
+        held(mover, out, now_ns);
+    }
+    nk_unlock(mover->kernel);
+    switch (state) {
+    case FAB_CARGO_HOLDING:
+        return false;
+    case FAB_CARGO_HELD:
+        break;
+    case FAB_CARGO_CLASH:
+        fab_mover_fail(mover->protocol, out->move, FAB_MOVE_CLASH, 0, now_ns);
+        break;
+    case FAB_CARGO_NO_WAY:
+        fab_mover_fail(mover->protocol, out->move, FAB_MOVE_NO_WAY, 0, now_ns);
+        break;
+    case FAB_CARGO_LIMIT:
+        fail(mover, out, SF_LIMIT, "holding its channels", NULL, now_ns);
+        break;
+    }
+    out->holding = false;
+    return true;
+}
+
+/* --- sending ------------------------------------------------------------------------------------
+ */
+
+static sf_status endpoints_send(struct mover *mover, struct mover_out *out)
+{
+    uint64_t total = fab_cargo_bytes(out->cargo);
+    uint8_t *bytes = malloc(total + 1);
+    sf_status st = bytes == NULL ? SF_NOMEM : SF_OK;
+
+    if (st == SF_OK) {
+        nk_lock(mover->kernel);
+        fab_cargo_write(out->cargo, bytes);
+        nk_unlock(mover->kernel);
+    }
+    for (uint64_t done = 0; done < total && st == SF_OK;) {
+        uint64_t left = total - done;
+        uint32_t length = left < MOVER_PIECE_BYTES ? (uint32_t)left : MOVER_PIECE_BYTES;
+        struct xh_block *block;
+
+        st = xh_alloc(mover->heap, length, mover->owner, &block);
+        if (st == SF_OK) {
+            memcpy(block->data, bytes + done, length);
+            st = mover__put(mover, out->target, MoverContract_tag_Endpoints, out->move, total,
+                            block)
+                     ? SF_OK
+                     : SF_NOMEM;
+        }
+        done += length;
+    }
+    out->figures.frozen_bytes += total;
+    free(bytes);
+    return st;
+}
+
+static void transfer(struct mover *mover, struct mover_out *out, uint64_t now_ns)
+{
+    struct sink sink = {mover, out};
+    struct nk_capture_stats stats = {0};
+    sf_status st;
+
+    mover__report(mover, out, MOVER_TRANSFER, "", now_ns);
+    st = nk_sip_capture(mover->kernel, out->sip, NULL, out->precopy, on_bytes, &sink, &stats);
+    out->figures.frozen_bytes += stats.bytes;
+    if (st == SF_OK) {
+        st = piece_send(mover, out);
+    }
+    if (st == SF_OK) {
+        st = endpoints_send(mover, out);
+    }
+    if (st != SF_OK) {
+        fail(mover, out, st, "copying it", NULL, now_ns);
+    }
+}
+
+/* --- ends ---------------------------------------------------------------------------------------
+ */
+
+void mover__out_stay(struct mover *mover, struct mover_out *out)
+{
+    mover__ways_forget(mover, out->move);
+    if (out->cargo != NULL) {
+        nk_lock(mover->kernel);
+        fab_cargo_return(out->cargo);
+        nk_unlock(mover->kernel);
+        out->cargo = NULL;
+    }
+    if (out->frozen) {
+        sf_status st = nk_sip_thaw(mover->kernel, out->sip);
+
+        assert(st == SF_OK);
+        (void)st;
+    }
+    out_free(mover, out);
+}
+
+static void stay(struct mover *mover, struct mover_out *out, const struct fab_move_action *action,
+                 uint64_t now_ns)
+{
+    char text[MOVER_TEXT_BYTES + 120];
+
+    if (action->reason == FAB_MOVE_FAILED && out->why[0] != '\0') {
+        snprintf(text, sizeof(text), "%s", out->why);
+    } else if (action->reason == FAB_MOVE_REFUSED) {
+        snprintf(text, sizeof(text), "the target refuses it (%s); its log says why",
+                 sf_status_text((sf_status)action->detail));
+    } else {
+        snprintf(text, sizeof(text), "%s", fab_move_reason_text(action->reason));
+    }
+    mover__report(mover, out, MOVER_ABORTED, text, now_ns);
+    mover__out_stay(mover, out);
+}
+
+static void leave(struct mover *mover, struct mover_out *out, const struct fab_move_action *action,
+                  uint64_t now_ns)
+{
+    bool good = action->reason == FAB_MOVE_OK;
+    sf_status st;
+
+    mover__ways_forget(mover, out->move);
+    out->figures.blackout_ns = now_ns - out->frozen_ns;
+    st = nk_sip_release(mover->kernel, out->sip);
+    assert(st == SF_OK);
+    (void)st;
+    nk_lock(mover->kernel);
+    fab_cargo_release(out->cargo);
+    nk_unlock(mover->kernel);
+    mover__report(mover, out, good ? MOVER_DONE : MOVER_LOST,
+                  good ? "" : fab_move_reason_text(action->reason), now_ns);
+    out_free(mover, out);
+}
+
+/* --- what the protocol wants --------------------------------------------------------------------
+ */
+
+void mover__out_do(struct mover *mover, const struct fab_move_action *action, uint64_t now_ns)
+{
+    struct mover_out *out = out_of(mover, action->move);
+
+    assert(out != NULL);
+    switch (action->what) {
+    case FAB_MOVE_COPY:
+        copy_begin(mover, out, now_ns);
+        break;
+    case FAB_MOVE_FREEZE:
+        freeze(mover, out, now_ns);
+        break;
+    case FAB_MOVE_TRANSFER:
+        transfer(mover, out, now_ns);
+        break;
+    case FAB_MOVE_STAY:
+        stay(mover, out, action, now_ns);
+        break;
+    case FAB_MOVE_FREE:
+        leave(mover, out, action, now_ns);
+        break;
+    default:
+        assert(false);
+        break;
+    }
+}
+
+bool mover__outs_turn(struct mover *mover, uint64_t now_ns)
+{
+    bool any = false;
+
+    for (struct mover_out *out = mover->outs; out != NULL; out = out->next) {
+        if (out->copying && mover__is_sent(mover, out->target)) {
+            round_make(mover, out, now_ns);
+            any = true;
+            if (!out->copying && out->why[0] == '\0') {
+                fab_mover_copied(mover->protocol, out->move, now_ns);
+            }
+        }
+        if (out->holding) {
+            any |= hold(mover, out, now_ns);
+        }
+    }
+    return any;
+}

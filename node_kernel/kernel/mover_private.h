@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mover_private.h - what mover.c (the protocol's part), mover_out.c (the source), mover_in.c (the
+ * target) and mover_way.c (from node to node) share.
+ */
+#ifndef KERNEL_MOVER_PRIVATE_H
+#define KERNEL_MOVER_PRIVATE_H
+
+#include "MoverContract_monitor.h"
+#include "capture.h"
+#include "fabric/cargo.h"
+#include "mover.h"
+
+#define MOVER_TEXT_BYTES 240u
+
+/* What a target is told of a SIP before anything of it comes. */
+struct mover_payload {
+    uint64_t sip, ticket;
+    uint8_t digest[IMAGE_DIGEST_BYTES];
+};
+
+/* What waits to be sent to a node. */
+struct mover_item {
+    struct mover_item *next;
+    uint8_t tag;
+    uint64_t move, total;
+    struct xh_block *block;
+};
+
+/* To one node. */
+struct mover_way {
+    struct fab_ep *ep; /* NULL: not open */
+    bool waits;        /* for Taken */
+    struct mover_item *first, **last;
+};
+
+/* A SIP that is to leave. */
+struct mover_out {
+    struct mover_out *next;
+    uint64_t ticket, sip, move;
+    uint16_t target;
+    uint64_t begun_ns, frozen_ns;
+    bool copying, frozen, holding;
+    bool ended; /* the SIP has, by itself */
+    struct nk_precopy *precopy;
+    uint64_t pages_last; /* of the round before */
+    struct fab_cargo *cargo;
+    struct xh_block *piece; /* being filled */
+    uint32_t piece_bytes;
+    char why[MOVER_TEXT_BYTES]; /* it failed here */
+    struct mover_report figures;
+};
+
+/* A SIP that is to come. */
+struct mover_in {
+    struct mover_in *next;
+    uint64_t sip, ticket, move;
+    uint16_t source;
+    struct nk_restore *restore; /* NULL: it is made, and frozen */
+    uint8_t *endpoints;
+    uint64_t endpoints_bytes, endpoints_total;
+    bool endpoints_known; /* how many bytes there will be */
+    bool made;
+    struct fab_cargo *cargo;
+};
+
+/* A channel that another node's mover has opened. */
+struct mover_peer {
+    struct mover_peer *next;
+    struct fab_ep *ep;
+    uint16_t node;
+    bool ready; /* there may be something to receive */
+    bool old;   /* of a session that has ended */
+};
+
+struct mover {
+    struct nk_kernel *kernel;
+    struct nk_service *service;
+    struct xh_heap *heap;
+    struct fab_node *fabric;
+    uint64_t owner; /* of blocks */
+    uint16_t node_id;
+    struct mover_events events;
+    void *events_arg;
+    struct fab_mover *protocol;
+    uint64_t next_ns;
+    struct mover_way *ways[FAB_NODES_MAX];
+    struct mover_peer *peers;
+    struct mover_out *outs;
+    struct mover_in *ins;
+    uint64_t lost[FAB_NODES_MAX / 64]; /* sessions that have ended and are not told of, as bits */
+    bool any_lost;
+};
+
+/* --- mover_way.c --- */
+/* Takes the block. False: no memory; the block is freed. */
+bool mover__put(struct mover *mover, uint16_t node, uint8_t tag, uint64_t move, uint64_t total,
+                struct xh_block *block);
+bool mover__say(struct mover *mover, uint16_t node, const uint8_t *bytes, uint32_t length);
+/* Nothing waits to be sent to it. */
+bool mover__is_sent(const struct mover *mover, uint16_t node);
+/* Sends what can be sent. True if anything was; closed ways are told to the protocol. */
+bool mover__ways_turn(struct mover *mover);
+/* What waits for that move is not sent any more. */
+void mover__ways_forget(struct mover *mover, uint64_t move);
+void mover__way_close(struct mover *mover, uint16_t node);
+
+/* --- mover_out.c --- */
+void mover__out_do(struct mover *mover, const struct fab_move_action *action, uint64_t now_ns);
+/* Rounds, holding. True if anything happened. */
+bool mover__outs_turn(struct mover *mover, uint64_t now_ns);
+/* The kernel keeps it. */
+void mover__out_stay(struct mover *mover, struct mover_out *out);
+struct mover_out *mover__out_of_sip(const struct mover *mover, uint64_t sip);
+void mover__report(struct mover *mover, struct mover_out *out, enum mover_step step,
+                   const char *text, uint64_t now_ns);
+
+/* --- mover_in.c --- */
+void mover__in_do(struct mover *mover, const struct fab_move_action *action, uint64_t now_ns);
+void mover__in_memory(struct mover *mover, uint64_t move, const uint8_t *bytes, uint32_t length,
+                      uint64_t now_ns);
+void mover__in_endpoints(struct mover *mover, uint64_t move, uint64_t total, const uint8_t *bytes,
+                         uint32_t length, uint64_t now_ns);
+void mover__in_drop(struct mover *mover, struct mover_in *in);
+
+#endif

@@ -199,13 +199,40 @@ static void asked(struct fab_cargo *cargo, uint16_t id)
     cargo->asked[id / 64] |= 1ull << id % 64;
 }
 
+static bool is_in_out(const struct fab_ep *carrier, const struct fab_ep *ep)
+{
+    for (uint32_t m = 0; m < carrier->out.count; m++) {
+        const struct fab_msg *msg = fab__queue_at(&carrier->out, m);
+        for (uint32_t left = carrier->plans[msg->tag].eps; left != 0; left &= left - 1) {
+            if (msg->args[__builtin_ctz(left)].ep == ep) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/*
+ * It is in a message that an endpoint of the cargo is about to send. That goes before the HOLD of
+ * that endpoint, and would not go if it had something held in it.
+ */
+static bool is_leaving(const struct fab_cargo *cargo, const struct fab_ep *ep)
+{
+    bool leaving = false;
+
+    for (uint32_t i = 0; i < cargo->ep_count && !leaving && ep->in_message; i++) {
+        leaving = cargo->eps[i]->place == FAB__REMOTE && is_in_out(cargo->eps[i], ep);
+    }
+    return leaving;
+}
+
 /* The peer is on this node. */
 static void ask_local(struct fab_cargo *cargo, struct fab_ep *ep)
 {
     struct fab_ep *peer = ep->peer;
 
-    if (peer->life != FAB__LIVE) {
-        return; /* a tombstone: it will be remote soon */
+    if (peer->life != FAB__LIVE || is_leaving(cargo, peer)) {
+        return; /* it will be remote soon */
     }
     if (peer->cargo == cargo) {
         settle(ep);

@@ -112,6 +112,16 @@ def an_aborted_move_leaves_the_sip_where_it_is(place):
     expect(last(place)["step"] == "aborted" and "no room" in last(place)["text"], last(place))
 
 
+def moves_that_clash_are_tried_again(place):
+    nodes, asking = begun(place)
+    for _ in range(3):
+        nodes[0].order(f"report 0 {ABORTED} clash")
+        nodes[0].wait("move web")
+    nodes[0].order(f"report 0 {DONE}")
+    _, err = asking.end()
+    expect(err.count("clash; again") == 3, err)
+
+
 def a_source_that_refuses_is_quoted(place):
     place.start()
     nodes = place.join()
@@ -368,6 +378,7 @@ MOVE_CASES = [
     what_the_target_says_of_its_sip_counts,
     a_move_back_needs_no_image,
     an_aborted_move_leaves_the_sip_where_it_is,
+    moves_that_clash_are_tried_again,
     a_source_that_refuses_is_quoted,
     requests_that_make_no_sense_are_refused,
     one_move_a_sip,

@@ -29,6 +29,9 @@
 #define MOVES_MAX 4096u
 #define MOVES_KEPT 128u
 #define MOVES_NODE_MAX 2u
+#define TRIES_MAX 40u
+#define TRY_AGAIN_MS 50u
+#define HEARING_MS 5000u /* two nodes that have just joined hear each other by then */
 
 static struct move *move_by_number(const struct daemon *daemon, uint64_t number)
 {
@@ -295,7 +298,11 @@ void moves_report(struct daemon *daemon, const struct world_node *node,
         finish_done(daemon, move);
         break;
     case SF__CONTROL__MOVE_STEP__MOVE_ABORTED:
-        if (!move->arrived) {
+        if (!move->arrived && report->again && ++move->tries < TRIES_MAX) {
+            move->step = SF__CONTROL__MOVE_STEP__MOVE_QUEUED;
+            move->again_ms = daemon_now(daemon) + TRY_AGAIN_MS;
+            progress(daemon, move, "%s; again", report->text);
+        } else if (!move->arrived) {
             finish_aborted(daemon, move, report->text);
         }
         break;
@@ -416,9 +423,13 @@ static const char *hindrance(const struct daemon *daemon, const struct move *mov
     if (target->stage != WORLD_JOINED || target->session == NULL) {
         return "that node has not joined, or has no control connection";
     }
-    return world_node_hears(source, target->id) && world_node_hears(target, source->id)
-               ? NULL
-               : "the two nodes do not hear each other; see: fabricctl doctor";
+    return NULL;
+}
+
+static bool hear_each_other(const struct daemon *daemon, const struct move *move)
+{
+    return world_node_hears(world_node_by_id(&daemon->world, move->source), move->target) &&
+           world_node_hears(world_node_by_id(&daemon->world, move->target), move->source);
 }
 
 static void on_begun(void *arg, sf_status status, const char *text,
@@ -542,6 +553,12 @@ static void begin(struct daemon *daemon, struct move *move)
     const char *why = hindrance(daemon, move);
     const struct world_image *image;
 
+    if (why == NULL && !hear_each_other(daemon, move)) {
+        if (daemon_now(daemon) - move->asked_ms < HEARING_MS) {
+            return; /* next time */
+        }
+        why = "the two nodes do not hear each other; see: fabricctl doctor";
+    }
     if (why != NULL) {
         finish_aborted(daemon, move, why);
         return;
@@ -581,8 +598,8 @@ void moves_tick(struct daemon *daemon)
         }
         if (move->source_lost && !move->waits && now_ms >= move->again_ms) {
             ask_target(daemon, move);
-        } else if (!has_begun(move) && daemon->operations == NULL && daemon->stop_at_ms == 0 &&
-                   moves_of(daemon, move->source) < MOVES_NODE_MAX &&
+        } else if (!has_begun(move) && now_ms >= move->again_ms && daemon->operations == NULL &&
+                   daemon->stop_at_ms == 0 && moves_of(daemon, move->source) < MOVES_NODE_MAX &&
                    moves_of(daemon, move->target) < MOVES_NODE_MAX) {
             begin(daemon, move);
         }

@@ -20,10 +20,11 @@ struct move {
     uint64_t asked_ms, ended_ms; /* ended: 0, or when */
     Sf__Control__MoveStep step;
     char text[200];
-    bool arrived;     /* the SIP is the target's */
-    bool source_lost; /* the target is to be asked */
-    bool waits;       /* for an answer of a node */
-    uint64_t again_ms;
+    bool arrived;      /* the SIP is the target's */
+    bool source_lost;  /* the target is to be asked */
+    bool waits;        /* for an answer of a node */
+    uint64_t again_ms; /* not before then */
+    uint32_t tries;
     struct {
         uint64_t blackout_ns, total_ns, precopied_bytes, frozen_bytes;
         uint32_t endpoints, rounds;

@@ -83,6 +83,7 @@ static void on_report(void *arg, const struct mover_report *report)
     message.frozen_bytes = report->frozen_bytes;
     message.endpoints = report->endpoints;
     message.rounds = report->rounds;
+    message.again = report->again;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_REPORT;
     envelope.move_report = &message;
     if (report->step == MOVER_DONE) {
@@ -177,8 +178,8 @@ void agent__move_ask(struct agent *agent, uint64_t request, uint64_t sip)
 
 sf_status agent__mover_begin(struct agent *agent, char *text, size_t text_capacity)
 {
-    static const struct mover_events events = {on_report,     on_arrived, on_say,
-                                               to_controller, on_awake};
+    static const struct mover_events events = {on_report, on_arrived, on_say, to_controller,
+                                               on_awake};
 
     return mover_create(agent->kernel, agent->node_id, agent->epoch, &events, agent, &agent->mover,
                         text, text_capacity);

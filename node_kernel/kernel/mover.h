@@ -56,6 +56,7 @@ struct mover_report {
     uint64_t total_ns;
     uint64_t precopied_bytes, frozen_bytes;
     uint32_t endpoints, rounds;
+    bool again; /* ABORTED: only because a SIP it talks to moves at this time */
 };
 
 struct mover_events {

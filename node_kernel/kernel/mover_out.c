@@ -88,9 +88,8 @@ static sf_status piece_send(struct mover *mover, struct mover_out *out)
     st = xh_trim(mover->heap, block, out->piece_bytes);
     assert(st == SF_OK);
     (void)st;
-    return mover__put(mover, out->target, MoverContract_tag_Memory, out->move, 0, block)
-               ? SF_OK
-               : SF_NOMEM;
+    return mover__put(mover, out->target, MoverContract_tag_Memory, out->move, 0, block) ? SF_OK
+                                                                                         : SF_NOMEM;
 }
 
 static sf_status on_bytes(void *arg, const void *bytes, size_t length)
@@ -229,8 +228,7 @@ static void held(struct mover *mover, struct mover_out *out, uint64_t now_ns)
         struct fab_peer_info info;
 
         witnesses[i] = (struct fab_move_witness){.node = nodes[i]};
-        if (nodes[i] != mover->node_id &&
-            fab_peer_query(mover->fabric, nodes[i], &info) == SF_OK) {
+        if (nodes[i] != mover->node_id && fab_peer_query(mover->fabric, nodes[i], &info) == SF_OK) {
             witnesses[i].epoch = info.epoch;
         }
     }
@@ -288,10 +286,10 @@ static sf_status endpoints_send(struct mover *mover, struct mover_out *out)
         st = xh_alloc(mover->heap, length, mover->owner, &block);
         if (st == SF_OK) {
             memcpy(block->data, bytes + done, length);
-            st = mover__put(mover, out->target, MoverContract_tag_Endpoints, out->move, total,
-                            block)
-                     ? SF_OK
-                     : SF_NOMEM;
+            st =
+                mover__put(mover, out->target, MoverContract_tag_Endpoints, out->move, total, block)
+                    ? SF_OK
+                    : SF_NOMEM;
         }
         done += length;
     }
@@ -354,6 +352,7 @@ static void stay(struct mover *mover, struct mover_out *out, const struct fab_mo
     } else {
         snprintf(text, sizeof(text), "%s", fab_move_reason_text(action->reason));
     }
+    out->figures.again = action->reason == FAB_MOVE_CLASH;
     mover__report(mover, out, MOVER_ABORTED, text, now_ns);
     mover__out_stay(mover, out);
 }

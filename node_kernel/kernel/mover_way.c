@@ -206,8 +206,8 @@ bool mover__ways_turn(struct mover *mover)
     bool any = false;
 
     for (uint16_t node = 1; node < FAB_NODES_MAX; node++) {
-        sf_status st = mover->ways[node] != NULL ? way_turn(mover, mover->ways[node], node)
-                                                 : SF_AGAIN;
+        sf_status st =
+            mover->ways[node] != NULL ? way_turn(mover, mover->ways[node], node) : SF_AGAIN;
 
         any |= st != SF_AGAIN;
         if (st == SF_CLOSED) {

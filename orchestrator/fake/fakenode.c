@@ -501,6 +501,7 @@ static void step_report(uint64_t which, unsigned step, const char *text)
     body.ticket = which != 0 ? which : ticket;
     body.step = (Sf__Control__MoveStep)step;
     body.text = (char *)text;
+    body.again = strcmp(text, "clash") == 0;
     body.move = 77;
     body.blackout_ns = 212000;
     body.total_ns = 3400000;

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The moves bench: how long a SIP that moves stands still, as its peer sees it.
+
+Two hosted nodes over memif; a SIP with so much touched memory moves from one to the other and back,
+MOVES times, while a peer on the first node asks it something again and again. Metrics, microseconds:
+blackout_64k_us, blackout_1m_us, blackout_16m_us, blackout_60m_us, idle, and with the suffix _10pct
+while it rewrites 10 % of its pages a second. p50 and p99 are of the longest time that one answer took
+around each move, less what an answer takes when nothing moves: the peer's view, so it includes what the
+machine does besides. `inside` is the median of what the source measures, freeze to thaw.
+
+move_total: all of a move, from the order to its end, over the time that bare DPDK takes for so many
+bytes over memif with one copy in and one out (raw_bulk_copy of `./run bench link`, in the same run).
+criu_60m_us: CRIU's dump and restore of an ordinary process with 60 MiB touched, if it is installed and
+this kernel can; it is down for both.
+
+usage: moves.py FOLDER          with roamer.sip and watcher.sip
+environment: MOVES_SIZES (64,1024,16384,61440: KiB), MOVES_COUNT (24)
+Output: one JSON object a line on stdout; progress on stderr.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "link"))
+BUILD = pathlib.Path(os.environ.get("SIPFABRIC_BUILD", HERE.parent.parent.parent / "build"))
+FABRICCTL = BUILD / "orchestrator/fabricctl"
+SIZES = [int(kib) for kib in os.environ.get("MOVES_SIZES", "64,1024,16384,61440").split(",")]
+COUNT = int(os.environ.get("MOVES_COUNT", "24"))
+NAMES = {64: "64k", 1024: "1m", 16384: "16m", 61440: "60m"}
+TARGETS = {"blackout_64k_us": 500, "blackout_60m_us_10pct": 3000}
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def put(**row):
+    print(json.dumps({"suite": "moves", **row}), flush=True)
+
+
+class Cell:
+    """Two hosted nodes, in a cluster of its own name."""
+
+    def __init__(self, images):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="sf-moves-", dir="/tmp"))
+        self.images = images
+        self.env = dict(os.environ, SIPFABRIC_CLUSTER=f"moves{os.getpid()}", XDG_RUNTIME_DIR=str(self.root))
+        self.ctl("cluster", "create", "--hosted", "--nodes", "2", "--allow-unsigned")
+
+    def ctl(self, *arguments):
+        done = subprocess.run([FABRICCTL, *arguments], env=self.env, capture_output=True, text=True, timeout=120,
+                              check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"fabricctl {' '.join(map(str, arguments))}: {done.stderr}")
+        return done.stdout
+
+    def graph(self, kib, percent):
+        path = self.root / "graph.yaml"
+        path.write_text(f"graph: roam\nsips:\n"
+                        f"  roamer:\n    image: roamer.sip\n    node: node2\n"
+                        f"    config:\n      kib: \"{kib}\"\n      percent: \"{percent}\"\n"
+                        f"  watcher:\n    image: watcher.sip\n    node: node1\n    config:\n      least_us: \"20\"\n"
+                        f"channels:\n  - from: watcher.roamer\n    to: roamer.gap\n")
+        self.ctl("apply", "-f", path, "--images", self.images)
+
+    def end(self):
+        subprocess.run([FABRICCTL, "cluster", "destroy"], env=self.env, capture_output=True, check=False)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def moves_of(cell, kib, percent):
+    """COUNT moves: gaps the peer saw, and what fabricctl says of each."""
+    cell.graph(kib, percent)
+    time.sleep(0.5)
+    seen = []
+    for number in range(COUNT):
+        mark = watched(cell)
+        cell.ctl("move", "roamer", "--to", f"node{number % 2 + 1}")
+        time.sleep(0.05)
+        seen.append(watched(cell, mark))
+    told = [move for move in json.loads(cell.ctl("get", "moves", "-o", "json"))["moves"] if move["step"] == "done"]
+    cell.ctl("delete", "graph/roam")
+    return seen, told[-COUNT:]
+
+
+def watched(cell, mark=None):
+    """Without a mark: the number of the last line. With one: the longest gap since."""
+    lines = cell.ctl("logs", "watcher", "--tail", "1000", "--timestamps").splitlines()
+    if mark is None:
+        return lines[-1] if lines else ""
+    new = lines[lines.index(mark) + 1:] if mark in lines else lines
+    return max((int(match.group(1)) / 1000 for line in new if (match := re.search(r"gap (\d+)", line))), default=0)
+
+
+def raw_rate():
+    """Bytes a microsecond of bare DPDK over memif, with the copies an application makes."""
+    env = dict(os.environ, LINK_ROWS="raw_copy,memif", LINK_ROUNDS="3", SIPFABRIC_BUILD=str(BUILD))
+    done = subprocess.run([sys.executable, HERE.parent / "link/link.py"], env=env, capture_output=True, text=True,
+                          timeout=120, check=False)
+    for line in done.stdout.splitlines():
+        row = json.loads(line)
+        if row.get("metric") == "raw_bulk_copy":
+            return row["median"] if "median" in row else row["value"]
+    say(f"moves: no figure of the raw link: {done.stderr[-300:]}")
+    return None
+
+
+def criu():
+    """Dump and restore of an ordinary process, microseconds; None with a reason."""
+    if shutil.which("criu") is None:
+        return None, "CRIU is not installed (./run setup bench)"
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sf-criu-", dir="/tmp"))
+    code = "import time\nb=bytearray(60<<20)\nfor i in range(0,len(b),4096): b[i]=1\nprint('up',flush=True)\ntime.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        process.stdout.readline()
+        began = time.monotonic()
+        for command in (["dump", "-t", str(process.pid), "-D", folder, "-j"],
+                        ["restore", "-D", folder, "-j", "-d"]):
+            done = subprocess.run(["criu", *command], capture_output=True, text=True, timeout=60, check=False)
+            if done.returncode != 0:
+                return None, f"criu {command[0]}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
+        return (time.monotonic() - began) * 1e6, ""
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    cell = Cell(sys.argv[1])
+    try:
+        for kib in SIZES:
+            for percent in (0, 10):
+                name = f"blackout_{NAMES.get(kib, str(kib) + 'k')}_us" + ("_10pct" if percent else "")
+                seen, told = moves_of(cell, kib, percent)
+                inside = [move["blackout_ns"] / 1000 for move in told]
+                total = statistics.median(move["total_ns"] / 1000 for move in told)
+                put(metric=name, unit="us", n=len(seen), p50=round(percentile(seen, 0.5)),
+                    p99=round(percentile(seen, 0.99)), inside=round(statistics.median(inside)),
+                    target=TARGETS.get(name),
+                    precopied_kib=told[-1]["precopied_bytes"] // 1024, frozen_kib=told[-1]["frozen_bytes"] // 1024,
+                    rounds=told[-1]["rounds"], total_us=round(total))
+                say(f"{name}: {percentile(seen, 0.5):.0f} us")
+                if kib == SIZES[-1] and percent == 0:
+                    moved = statistics.median(move["precopied_bytes"] + move["frozen_bytes"] for move in told)
+                    whole = total
+    finally:
+        cell.end()
+    rate = raw_rate()
+    if rate:
+        baseline = moved / rate
+        put(metric="move_total", unit="us", value=round(whole), baseline=round(baseline), target=1.3,
+            ratio=round(whole / baseline, 2))
+    took, why = criu()
+    if took is not None:
+        put(metric="criu_60m_us", unit="us", value=round(took))
+    else:
+        say(f"criu: {why}")
+
+
+if __name__ == "__main__":
+    main()

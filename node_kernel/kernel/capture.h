@@ -177,7 +177,7 @@ void nk_restore_query(const struct nk_restore *restore, struct nk_restore_info *
 
 /*
  * Makes it a frozen SIP of this kernel; declares its exports. eps: see above; it holds them from
- * then on. OK: restore is freed. Otherwise nothing has changed, and only destroy is left. FORMAT:
+ * then on. OK: restore is freed. Otherwise nothing has changed, and it may be tried again. FORMAT:
  * not complete, or damaged. BADARG: another count of endpoints. CONTRACT: one is not what the
  * capture says. EXISTS: its number or an export's name is in use. LIMIT, NOMEM.
  */

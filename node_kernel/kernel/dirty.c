@@ -36,13 +36,19 @@ struct scan_args {
 #define FEATURE_WP_ASYNC (1u << 15)
 #define USER_MODE_ONLY 1
 
+struct runs {
+    uint64_t (*runs)[2];
+    size_t count, capacity;
+};
+
 struct nk_dirty {
     uint64_t first, end;
     enum nk_dirty_way way;
     int pagemap;
-    int uffd;    /* WRITE_PROTECT */
-    int refs;    /* SOFT_DIRTY: clear_refs */
-    int watched; /* SOFT_DIRTY: there was a collect */
+    int uffd;         /* WRITE_PROTECT */
+    int refs;         /* SOFT_DIRTY: clear_refs */
+    int watched;      /* SOFT_DIRTY: there was a mark */
+    struct runs runs; /* SOFT_DIRTY: to be visited */
 };
 
 static int soft_dirty_used; /* by one; worker 0's thread */
@@ -275,12 +281,6 @@ enum nk_dirty_way nk__dirty_way(const struct nk_dirty *dirty)
     return dirty->way;
 }
 
-/* Visits what it will visit only after the bits were cleared: so it keeps the runs. */
-struct runs {
-    uint64_t (*runs)[2];
-    size_t count, capacity;
-};
-
 static sf_status runs_add(void *arg, uint64_t first, uint64_t end)
 {
     struct runs *runs = arg;
@@ -300,24 +300,31 @@ static sf_status runs_add(void *arg, uint64_t first, uint64_t end)
     return SF_OK;
 }
 
-static sf_status soft_collect(struct nk_dirty *dirty, nk_dirty_visit visit, void *arg)
+sf_status nk__dirty_mark(struct nk_dirty *dirty)
 {
-    struct runs runs = {0};
     sf_status st;
 
+    if (dirty->way != NK_DIRTY_SOFT_DIRTY) {
+        return SF_OK;
+    }
     if (dirty->watched) {
-        st = walk(dirty->pagemap, dirty->first, dirty->end, ENTRY_SOFT_DIRTY, runs_add, &runs);
+        st = walk(dirty->pagemap, dirty->first, dirty->end, ENTRY_SOFT_DIRTY, runs_add,
+                  &dirty->runs);
     } else {
-        st = touched(dirty->pagemap, dirty->first, dirty->end, runs_add, &runs);
+        st = touched(dirty->pagemap, dirty->first, dirty->end, runs_add, &dirty->runs);
     }
-    if (st == SF_OK) {
-        st = refs_clear(dirty);
-        dirty->watched = 1;
+    dirty->watched = 1;
+    return st == SF_OK ? refs_clear(dirty) : st;
+}
+
+static sf_status soft_collect(struct nk_dirty *dirty, nk_dirty_visit visit, void *arg)
+{
+    sf_status st = SF_OK;
+
+    for (size_t i = 0; st == SF_OK && i < dirty->runs.count; i++) {
+        st = visit(arg, dirty->runs.runs[i][0], dirty->runs.runs[i][1]);
     }
-    for (size_t i = 0; st == SF_OK && i < runs.count; i++) {
-        st = visit(arg, runs.runs[i][0], runs.runs[i][1]);
-    }
-    free(runs.runs);
+    dirty->runs.count = 0;
     return st;
 }
 
@@ -346,5 +353,6 @@ void nk__dirty_end(struct nk_dirty *dirty)
     if (dirty->pagemap >= 0) {
         (void)close(dirty->pagemap);
     }
+    free(dirty->runs.runs);
     free(dirty);
 }

@@ -12,8 +12,9 @@
  * anew; the first visits all that were ever touched. Two ways, by what the running system has:
  *   WRITE_PROTECT  userfaultfd, WP_ASYNC, and PAGEMAP_SCAN (Linux 6.7): looking and watching anew
  * is one step a page, so the range may be written meanwhile SOFT_DIRTY     /proc/self/clear_refs
- * (CONFIG_MEM_SOFT_DIRTY): two steps, for all of the process; nobody may write meanwhile, and there
- * is one nk_dirty at a time A page may be visited that was not written, never the other way round.
+ * (CONFIG_MEM_SOFT_DIRTY): two steps, for all of the process; nobody may write meanwhile
+ * (nk__dirty_mark), and there is one nk_dirty at a time A page may be visited that was not written,
+ * never the other way round.
  *
  * Threads: one at a time; the range may be written, mapped and unmapped by others, but not moved
  * (mremap). Memory that is mapped into the range after begin is seen as written as long as it is
@@ -42,6 +43,9 @@ struct nk_dirty;
 SF_MUST_CHECK sf_status nk__dirty_begin(uint64_t first, uint64_t end, enum nk_dirty_way way,
                                         struct nk_dirty **out_dirty);
 enum nk_dirty_way nk__dirty_way(const struct nk_dirty *dirty);
+/* SOFT_DIRTY: looks, and watches anew; the next nk__dirty_collect visits what was found. To be
+ * called before that, while nobody writes. WRITE_PROTECT: nothing to do. IO, NOMEM. */
+SF_MUST_CHECK sf_status nk__dirty_mark(struct nk_dirty *dirty);
 /* visit is called after the pages of its run are watched. If it fails, pages that were to be
  * visited may be lost: all that is left is to end. IO; what visit answers. */
 SF_MUST_CHECK sf_status nk__dirty_collect(struct nk_dirty *dirty, nk_dirty_visit visit, void *arg);

@@ -31,6 +31,9 @@ static const char *reason(const struct nk_sip *sip)
     if (sip->image->native) {
         return "its image is of mode native, which may hold addresses of this node";
     }
+    if (sip->image->image->manifest->stays) {
+        return "its manifest says `movable: false`";
+    }
     return NULL;
 }
 

@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "abi/nk_abi.h"
+#include "capture.h"
 #include "test_world.h"
 
 #define RUN_SECONDS_MAX 20u
@@ -67,6 +68,20 @@ static void without_the_operators_leave_a_native_image_is_refused(void **state)
                      SF_TRUST);
     assert_non_null(strstr(text, "mode native"));
     assert_non_null(strstr(text, "--allow-native")); /* what to do about it */
+}
+
+static void one_that_runs_is_not_moved(void **state)
+{
+    char text[256] = "";
+
+    (void)state;
+    create(1, "looper", NATIVE, "loop");
+    assert_int_equal(nk_sip_freeze(world.kernel, 1, text, sizeof(text)), SF_UNSUPPORTED);
+    start(1);
+    (void)nk_run(world.kernel, 5, now());
+    assert_int_equal(nk_sip_freeze(world.kernel, 1, text, sizeof(text)), SF_UNSUPPORTED);
+    assert_non_null(strstr(text, "looper cannot be moved: its image is of mode native"));
+    stop(1);
 }
 
 /* --- the same programs ---------------------------------------------------------------------------
@@ -438,6 +453,7 @@ int main(int argc, char **argv)
     static const struct CMUnitTest tests[] = {
         TEST(without_the_operators_leave_a_native_image_is_refused),
         TEST(unsigned_it_is_refused_even_where_unsigned_images_are_allowed),
+        TEST(one_that_runs_is_not_moved),
         TEST(calls_that_need_no_channel_work),
         TEST(native_and_sealed_sips_talk_either_way),
         TEST(quotas_and_trimmed_blocks_hold),

@@ -103,9 +103,12 @@ static sf_status collect(struct nk_precopy *precopy, struct nk_writer *writer, u
     if (stop) {
         nk_pause(precopy->kernel);
     }
-    st = nk__dirty_collect(precopy->dirty, written, &cut);
+    st = nk__dirty_mark(precopy->dirty);
     if (stop) {
         nk_resume(precopy->kernel);
+    }
+    if (st == SF_OK) {
+        st = nk__dirty_collect(precopy->dirty, written, &cut);
     }
     precopy->rounds = 1;
     return st;

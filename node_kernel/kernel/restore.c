@@ -379,9 +379,16 @@ static sf_status register_all(const struct nk_restore *restore)
 
 static void unregister(const struct nk_restore *restore)
 {
+    struct nk_sip *sip = restore->sip;
+
     nk__lock(restore->kernel);
-    nk__sip_unexport(restore->sip);
+    nk__sip_unexport(sip);
     nk__unlock(restore->kernel);
+    free(sip->exports);
+    sip->exports = NULL;
+    sip->export_count = 0;
+    free(sip->select_handles);
+    sip->select_handles = NULL;
 }
 
 /* All that can be found wrong. */
@@ -481,7 +488,7 @@ void nk_restore_destroy(struct nk_restore *restore)
     free(restore->kept);
     if (restore->sip != NULL) {
         nk__window_fini(restore->sip);
-        nk__slot_give_back(restore->kernel, restore->sip->slot_index, restore->sip->slot);
+        nk__slot_leave(restore->kernel, restore->sip->slot_index, restore->sip->slot);
         nk__sip_free(restore->sip);
     }
     free(restore);

@@ -71,7 +71,7 @@ void world_make(const struct world_options *options)
     world.options = *options;
     world.log = "";
     kernel.node_name = "testnode";
-    kernel.node_id = NODE;
+    kernel.node_id = kernel.node_id == 0 ? NODE : kernel.node_id;
     kernel.epoch = 1;
     kernel.events = (struct nk_events){.log = on_log, .ended = on_ended};
     if (kernel.trust == NULL) {
@@ -154,9 +154,10 @@ void sip_create(uint64_t number, const char *name, const uint8_t *digest, const 
 
 void wire(uint64_t number, const char *export_name)
 {
+    const uint16_t node = fab_node_id(nk_kernel_fabric(world.kernel));
     char text[256] = "";
 
-    if (nk_sip_wire(world.kernel, number, "peer", NODE, export_name, text, sizeof(text)) != SF_OK) {
+    if (nk_sip_wire(world.kernel, number, "peer", node, export_name, text, sizeof(text)) != SF_OK) {
         fail_msg("%s", text);
     }
 }

@@ -5,9 +5,9 @@
  *
  * Model: one world at a time (`world`). A test's body runs between world_make and world_end: the
  * second finds no SIP, no block and no endpoint left, and clean audits. The kernel is that of the
- * options, as node NODE; every SIP is known by its number, and is what the mode in its
- * configuration says. How SIPs ended, the last line that each said, and the last report of a fault
- * are noted, and shown as TAP comments.
+ * options, as node NODE if they name none; every SIP is known by its number, and is what the mode
+ * in its configuration says. How SIPs ended, the last line that each said, and the last report of a
+ * fault are noted, and shown as TAP comments.
  *
  * cmocka puts its own signal handlers around setup, body and teardown, each by itself; the core
  * needs its own all the time. So worlds are made and ended in the body, by a function that wraps
@@ -59,7 +59,7 @@ struct end {
 
 struct world_options {
     struct nk_options
-        kernel; /* name, id, epoch, events are filled in; trust NULL: anyone's images */
+        kernel; /* name, epoch, events are filled in; id 0: NODE; trust NULL: anyone's images */
     struct nk_config config;  /* of every SIP of sip_create, besides its mode; key NULL: none */
     uint32_t run_seconds_max; /* the run_ functions fail the test after that */
     /* Or NULL. on_log: instead of noting and showing the line. on_ended: when that was noted. */

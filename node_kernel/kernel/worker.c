@@ -135,7 +135,10 @@ static void sip_arrive(struct nk_sip *sip)
             nk__port_settle(port);
         }
     }
-    if (sip->deadline != UINT64_MAX) {
+    if (sip->deadline <= nk__now()) { /* it ran out on the way */
+        sip->deadline = UINT64_MAX;
+        sip->timed_out = 1;
+    } else if (sip->deadline != UINT64_MAX) {
         nk__timer_add(sip, sip->deadline);
         if (sip->wait == NK_WAIT_NONE) {
             return; /* it has used up its share, and rests */

@@ -497,6 +497,7 @@ static void fill_manifest(struct job *job)
     m->cpu_ms_max = job->source.cpu_ms_max;
     m->slice_ms_max = job->source.slice_ms_max;
     m->violation_faults = job->source.violation_faults;
+    m->stays = job->source.stays;
     m->module_hash =
         (ProtobufCBinaryData){.len = sizeof(job->module_hash), .data = job->module_hash};
     if (job->source.mode != IMAGE_WASM) {

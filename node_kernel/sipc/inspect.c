@@ -128,6 +128,7 @@ static sf_status print_json(const struct image *image, const struct image_trust 
     (void)cJSON_AddNumberToObject(object, "slice_ms_max", m->slice_ms_max);
     (void)cJSON_AddStringToObject(object, "on_violation",
                                   m->violation_faults != 0 ? "fault" : "error");
+    (void)cJSON_AddBoolToObject(object, "movable", !m->stays && image->mode != IMAGE_NATIVE);
     (void)cJSON_AddStringToObject(object, "module_hash", hex(&m->module_hash, buffer));
     (void)cJSON_AddStringToObject(object, "built_by", m->built_by);
     (void)cJSON_AddNumberToObject(object, "symbols", (double)m->n_symbols);
@@ -186,6 +187,9 @@ static void print_text(const struct image *image, const struct image_trust *trus
     }
     if (m->violation_faults != 0) {
         (void)printf("violation  of a contract ends it\n");
+    }
+    if (m->stays) {
+        (void)printf("move       never, while it runs\n");
     }
     print_ports("import", m->imports, m->n_imports);
     print_ports("export", m->exports, m->n_exports);

@@ -270,9 +270,12 @@ static sf_status read_key(struct reader *r, const yaml_node_t *key, const yaml_n
     if (strcmp(text, "on_violation") == 0) {
         return read_violation(r, value, &out->violation_faults);
     }
+    if (strcmp(text, "movable") == 0) {
+        return read_choice(r, value, "true", "false", &out->stays);
+    }
     return bad(r, key,
                "unknown key %s; known: name, imports, exports, slot_class, memory, blocks, "
-               "strict_blocks, mode, cpu, cpu_total, slice, on_violation",
+               "strict_blocks, mode, cpu, cpu_total, slice, on_violation, movable",
                text);
 }
 

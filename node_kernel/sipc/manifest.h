@@ -39,6 +39,7 @@ struct manifest_source {
     uint32_t cpu_ms_max;      /* 0: no limit */
     uint32_t slice_ms_max;    /* 0: no limit */
     uint32_t violation_faults;
+    bool stays; /* it is not moved to another node */
 };
 
 SF_MUST_CHECK sf_status manifest_read(const char *path, struct manifest_source *out_manifest);

@@ -585,7 +585,7 @@ def test_build_errors():
     for line, what in (
             ("cpu_total: 5", "expected a time such as"), ("cpu_total: 0ms", "a time must be above 0"),
             ("slice: 5000000s", "a time must be above 0"), ("slice: [1ms]", "expected a time such as"),
-            ("on_violation: maybe", "expected error")):
+            ("on_violation: maybe", "expected error"), ("movable: maybe", "expected true or false")):
         fails(f"manifest: {line}", f"m.yaml:2: error: {what}", *with_manifest,
               m_yaml=f"name: x\n{line}\n")
     fails("manifest: not YAML", "m.yaml:2: error:", *with_manifest, m_yaml="name: [x\n")

@@ -44,25 +44,44 @@ static uint32_t mix(uint32_t x)
     return x ^ x >> 16;
 }
 
-/* Every third page stays untouched, every third is zeros. */
-static void memory_fill(uint32_t bytes)
+/* Every third page stays untouched, every third has zeros now and then. */
+static uint8_t *versions; /* by page */
+
+static uint32_t word_of(uint32_t page, uint32_t i)
 {
-    memory = sip_alloc(bytes);
-    CHECK(memory != NULL);
-    memory_words = bytes / 4;
-    for (uint32_t page = 0; page < memory_words / 1024; page++) {
-        for (uint32_t i = 0; i < 1024 && page % 3 != 0; i++) {
-            memory[page * 1024 + i] = page % 3 == 1 ? mix(page * 1024 + i) : 0;
-        }
+    return page % 3 == 1 || versions[page] % 2 == 1
+               ? mix(page * 1024 + i + versions[page] * 0x1234567u)
+               : 0;
+}
+
+static void page_fill(uint32_t page)
+{
+    for (uint32_t i = 0; i < 1024 && page % 3 != 0; i++) {
+        memory[page * 1024 + i] = word_of(page, i);
     }
 }
 
+static void memory_fill(uint32_t bytes)
+{
+    memory = sip_alloc(bytes);
+    versions = sip_alloc(bytes / 4096);
+    CHECK(memory != NULL && versions != NULL);
+    memset(versions, 0, bytes / 4096);
+    memory_words = bytes / 4;
+    for (uint32_t page = 0; page < memory_words / 1024; page++) {
+        page_fill(page);
+    }
+}
+
+/* And some pages are others after that. */
 static void memory_check(void)
 {
     for (uint32_t page = counter % 7; page < memory_words / 1024; page += 7) {
         for (uint32_t i = 0; i < 1024 && page % 3 != 0; i++) {
-            CHECK(memory[page * 1024 + i] == (page % 3 == 1 ? mix(page * 1024 + i) : 0));
+            CHECK(memory[page * 1024 + i] == word_of(page, i));
         }
+        versions[page]++;
+        page_fill(page);
     }
 }
 

@@ -3,9 +3,9 @@
  * SIPs that go from one process to another and back, between kernels with other node ids and other
  * leases of slots: argv = mover.sip, mover_large.sip, ... (test_sips/mover.c).
  *
- * The other process is this program with a descriptor as its first argument. Both sides do the same:
- * run the SIP for a while, freeze it, send its capture, and get it back. What is sent is a word
- * (COMES, ENDED, QUIT), then the capture as it is made.
+ * The other process is this program with a descriptor as its first argument. Both sides do the
+ * same: run the SIP for a while, freeze it, send its capture, and get it back. What is sent is a
+ * word (COMES, ENDED, QUIT), then the capture as it is made.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -111,8 +111,8 @@ static enum word hear(void)
 }
 
 /* --- endpoints: what the fabric will do ---------------------------------------------------------
- * All channels of the SIP have both ends in its own hands, in pairs, and it never uses them for more
- * than to wait. So any channels will do.
+ * All channels of the SIP have both ends in its own hands, in pairs, and it never uses them for
+ * more than to wait. So any channels will do.
  */
 
 static void eps_make(const struct nk_restore_info *info)

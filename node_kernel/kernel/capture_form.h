@@ -143,8 +143,9 @@ struct nk_form_end {
 #define NK_FORM_FRAME_WORDS 7u      /* what nk__fiber_resume pops */
 #define NK_FORM_PREEMPTED_WORDS 20u /* see preempt.c; then the red zone */
 #define NK_FORM_RED_ZONE_BYTES 128u
-#define NK_FORM_BASE_OFFSET (NK_STACK_TOP - 72u) /* where its first function's return address is   \
-                                                  */
+#define NK_FORM_BASE_OFFSET                                                                        \
+    (NK_STACK_TOP - 72u) /* where its first function's return address is                           \
+                          */
 
 /* Bytes of a run's pages that are mapped for a block. */
 static inline uint32_t nk__form_run_bytes(uint32_t capacity, uint32_t run)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which pages were written: of memory that a thread writes all the time, a copy made in rounds is in
- * the end the same. Each way that this system has; others are skipped, and it is said why.
+ * Which pages were written: of memory that a thread writes all the time, a copy made in rounds is
+ * in the end the same. Each way that this system has; others are skipped, and it is said why.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -118,9 +118,9 @@ static void rounds(enum nk_dirty_way way)
     assert_true(seen[1] == 1 && seen[2] == 1);
     collect(dirty);
     assert_int_equal(visited, 0);
-    range[2 * PAGE] = 2;   /* written before */
-    range[100 * PAGE] = 3; /* never */
-    assert_int_equal(((volatile uint8_t *)range)[1 * PAGE], 1); /* read is not written */
+    range[2 * PAGE] = 2;                                                   /* written before */
+    range[100 * PAGE] = 3;                                                 /* never */
+    assert_int_equal(((volatile uint8_t *)range)[1 * PAGE], 1);            /* read is not written */
     assert_int_equal(read(zeros, range + 200 * PAGE, PAGE + 1), PAGE + 1); /* by the system */
     collect(dirty);
     assert_true(seen[2] == 1 && seen[100] == 1 && seen[200] == 1 && seen[201] == 1);

@@ -39,8 +39,8 @@ void hop_capture(uint64_t number, struct nk_precopy *precopy)
 {
     const struct nk_about about = {.restart_count = RESTARTS, .log_position = LOGGED};
 
-    assert_int_equal(
-        nk_sip_endpoints(world.kernel, number, hop.eps, HOP_EPS_MAX, &hop.ep_count), SF_OK);
+    assert_int_equal(nk_sip_endpoints(world.kernel, number, hop.eps, HOP_EPS_MAX, &hop.ep_count),
+                     SF_OK);
     assert_int_equal(
         nk_sip_capture(world.kernel, number, &about, precopy, hop_keep, NULL, &hop.stats), SF_OK);
 }
@@ -98,8 +98,7 @@ static bool slot_is_mapped(void)
     assert_non_null(maps);
     while (fgets(line, sizeof(line), maps) != NULL) {
         assert_int_equal(sscanf(line, "%llx-%llx %7s", &low, &high, access), 3);
-        found =
-            found || (high > base && low < base + stride && strcmp(access, "---p") != 0);
+        found = found || (high > base && low < base + stride && strcmp(access, "---p") != 0);
     }
     (void)fclose(maps);
     return found;

@@ -3,6 +3,7 @@
 # Builds and runs the fuzz targets, one after the other: ./run fuzz [TARGET...] [SECONDS]
 #
 #   api               kernel calls with wild arguments, from SIPs, in a kernel under sanitizers
+#   capture           broken captures of SIPs that are moved, in a kernel under sanitizers
 #   verify            the verifier and the instruction check, against wasm-validate and objdump
 #   verify-libfuzzer  the verifier and the static check, by coverage (clang)
 #   image             damaged images and code
@@ -17,12 +18,12 @@ set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
 build=${SIPFABRIC_BUILD:-$root/build}
-all=(api verify verify-libfuzzer image image-libfuzzer rx handshake parser canon table)
+all=(api capture verify verify-libfuzzer image image-libfuzzer rx handshake parser canon table)
 found=$build/fuzz
 answer=0
 
 usage() {
-    sed -n '3,16s/^# \{0,1\}//p' "$0"
+    sed -n '3,17s/^# \{0,1\}//p' "$0"
 }
 
 need() {
@@ -57,6 +58,11 @@ run_one() {
     api)
         need $kernel/api_fuzz $kernel/api_fuzz.sip
         "$build/$kernel/api_fuzz" "$build/$kernel/api_fuzz.sip" --seconds "$seconds"
+        ;;
+    capture)
+        need $kernel/capture_fuzz $kernel/mover_sanitized.sip $kernel/probe_sanitized.sip
+        "$build/$kernel/capture_fuzz" "$build/$kernel/mover_sanitized.sip" \
+            "$build/$kernel/probe_sanitized.sip" --seconds "$seconds"
         ;;
     verify)
         need $sipc/verify_fuzz $sipc/code_fuzz node_kernel/sipc/sipc

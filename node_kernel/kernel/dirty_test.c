@@ -32,6 +32,7 @@ static void range_make(void)
     range = mmap(NULL, RANGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                  -1, 0);
     assert_true(range != MAP_FAILED);
+    (void)madvise(range, RANGE, MADV_NOHUGEPAGE); /* so that pages are what is counted */
     copy = calloc(PAGES, PAGE);
     assert_non_null(copy);
 }

@@ -11,8 +11,10 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-#define PAGE_UNIT (64u << 10) /* linear memory grows by that */
+#define POPULATE_BYTES_MIN (16u << 10) /* pages made in one go; then fewer faults */
+#define PAGE_UNIT (64u << 10)          /* linear memory grows by that */
 
 sf_status nk__restore_fail(const struct nk_restore *restore, sf_status st, const char *format, ...)
 {
@@ -591,6 +593,9 @@ static sf_status pages_take(struct nk_restore *restore)
         return damaged(restore, "pages");
     }
     restore->fill_left = bytes;
+    if (st == SF_OK && bytes >= POPULATE_BYTES_MIN) {
+        (void)madvise(restore->fill_to, bytes, MADV_POPULATE_WRITE); /* or else as it comes */
+    }
     return st;
 }
 

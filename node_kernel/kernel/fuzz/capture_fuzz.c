@@ -7,9 +7,9 @@
  *
  * Model: a few SIPs are captured in different states. Then captures are broken, record by record:
  * bits and words of a payload changed, records left out, doubled, exchanged, cut, or their headers
- * changed; mostly with an end that says the right count. What the kernel takes must pass its audits,
- * be frozen again, captured again, and end as if nothing were wrong; it never runs. What it refuses
- * leaves nothing behind.
+ * changed; mostly with an end that says the right count. What the kernel takes must pass its
+ * audits, be frozen again, captured again, and end as if nothing were wrong; it never runs. What it
+ * refuses leaves nothing behind.
  *
  * Prints TAP. --seed N repeats that one case.
  */
@@ -165,8 +165,8 @@ static void pieces_cut(const struct bytes *base)
 
 static uint32_t word_of_interest(uint32_t before)
 {
-    static const uint32_t words[] = {0,      1,          2,          7,          16,    63,
-                                     64,     4095,       4096,       4097,       65535, 65536,
+    static const uint32_t words[] = {0,       1,          2,          7,          16,    63,
+                                     64,      4095,       4096,       4097,       65535, 65536,
                                      1 << 20, 0x7fffffff, 0x80000000, 0xffffffff, 12,    511};
 
     switch (any(4)) {
@@ -387,12 +387,10 @@ static void one_case(uint64_t seed)
 
 static void broken_captures_harm_nobody(void **state)
 {
-    const struct world_options options = {.kernel = {.slot_first = 100,
-                                                     .slot_count = 16,
-                                                     .heap_bytes = 64u << 20,
-                                                     .tick_ns = 50000},
-                                          .config = {"kib", "40"},
-                                          .run_seconds_max = 60};
+    const struct world_options options = {
+        .kernel = {.slot_first = 100, .slot_count = 16, .heap_bytes = 64u << 20, .tick_ns = 50000},
+        .config = {"kib", "40"},
+        .run_seconds_max = 60};
     const uint64_t first = only_seed != 0 ? only_seed : now();
     uint64_t seed = first, end;
 

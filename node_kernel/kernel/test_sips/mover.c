@@ -5,7 +5,7 @@
  * all of it after each time; at last it unwinds the stack. It ends with 0, or with the number of
  * the line that did not hold.
  *
- * mode: what it waits in; "driver" and "caller" are those that talk to it.
+ * mode: what it waits in; "driver" and "caller" are those that talk to it; "filled" only waits.
  */
 #include "ProbeContract.h"
 #include "sip.h"
@@ -332,6 +332,21 @@ static uint32_t number(const char *key, const char *otherwise)
     return value;
 }
 
+/* For the bench: no page of its memory is zero, and it waits. */
+static int filled(void)
+{
+    const uint32_t words = number("kib", "64") * 256;
+
+    memory = sip_alloc(words * 4);
+    CHECK(memory != NULL);
+    for (uint32_t i = 0; i < words; i++) {
+        memory[i] = mix(i);
+    }
+    for (;;) {
+        (void)nk_select(NULL, 0, SIP_FOREVER);
+    }
+}
+
 int sip_main(void)
 {
     const struct level top = {0};
@@ -345,6 +360,9 @@ int sip_main(void)
     }
     if (is(mode, "caller")) {
         return caller();
+    }
+    if (is(mode, "filled")) {
+        return filled();
     }
     if (is(mode, "recv") || is(mode, "select") || is(mode, "any")) {
         peer = nk_accept(NAME("test"), SIP_FOREVER);

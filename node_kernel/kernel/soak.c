@@ -2,6 +2,7 @@
 /*
  * soak SOAK.sip SOAK_STRICT.sip SECONDS [SEED [WORKERS]] - random kills, faults, restarts and new
  * wires among some 200 SIPs and a service on two workers, all talking with blocks and endpoints.
+ * Many are also captured, released and restored (capture.h) in the middle of what they do.
  *
  * Every 100 ms the workers stand still and the audit of ownership must be clean. It runs twice: a
  * fifth of the time (at most a minute) to warm up, then the rest. After each, all SIPs are stopped;
@@ -16,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "image.pb-c.h"
 #include "internal.h"
 
@@ -26,6 +28,7 @@
 #define PRIVATE_KIB_MAX (16u << 10) /* growth after the warm-up */
 #define MAPPINGS_MAX 64u
 #define SERVICE_NUMBER 1u
+#define EPS_MAX 1024u
 
 enum kind { SERVES, TALKS, COMPUTES, FAULTS, GOES, KIND_COUNT };
 
@@ -45,7 +48,9 @@ static struct soak {
     uint8_t digests[2][IMAGE_DIGEST_BYTES];
     struct one all[POPULATION];
     uint64_t next_number, random;
-    uint64_t started, exited, faulted, killed, wired, audits, shown;
+    uint64_t started, exited, faulted, killed, wired, moved, audits, shown;
+    uint8_t *capture;
+    size_t capture_bytes, capture_capacity;
     uint64_t begin;
     const char *program, *images[2];
     unsigned seconds, seed, workers;
@@ -310,10 +315,61 @@ static void stop(struct one *one)
     }
 }
 
+static sf_status keep(void *arg, const void *bytes, size_t length)
+{
+    (void)arg;
+    if (soak.capture_bytes + length > soak.capture_capacity) {
+        soak.capture_capacity = (soak.capture_bytes + length) * 2;
+        soak.capture = realloc(soak.capture, soak.capture_capacity);
+        if (soak.capture == NULL) {
+            return SF_NOMEM;
+        }
+    }
+    memcpy(soak.capture + soak.capture_bytes, bytes, length);
+    soak.capture_bytes += length;
+    return SF_OK;
+}
+
+static void must(sf_status st, const char *what, const char *text)
+{
+    if (st != SF_OK) {
+        failed(what, text[0] != '\0' ? text : sf_status_text(st));
+    }
+}
+
+/* Out of the kernel, and back. */
+static void move(const struct one *one)
+{
+    static struct fab_ep *eps[EPS_MAX];
+    struct nk_restore *restore = NULL;
+    uint32_t ep_count = 0;
+    char text[256] = "";
+    sf_status st = one->number == 0 ? SF_NOTFOUND
+                                    : nk_sip_freeze(soak.kernel, one->number, text, sizeof(text));
+
+    if (st == SF_NOTFOUND) {
+        return;
+    }
+    must(st, "freeze", text);
+    soak.capture_bytes = 0;
+    must(nk_sip_endpoints(soak.kernel, one->number, eps, EPS_MAX, &ep_count), "endpoints", "");
+    must(nk_sip_capture(soak.kernel, one->number, NULL, NULL, keep, NULL, NULL), "capture", "");
+    must(nk_sip_release(soak.kernel, one->number), "release", "");
+    must(nk_restore_create(soak.kernel, NULL, &restore), "restore", "");
+    must(nk_restore_feed(restore, soak.capture, soak.capture_bytes, text, sizeof(text)), "feed",
+         text);
+    must(nk_restore_finish(restore, eps, ep_count, text, sizeof(text)), "finish", text);
+    must(nk_sip_thaw(soak.kernel, one->number), "thaw", "");
+    soak.moved++;
+}
+
 static void act(uint64_t t)
 {
     struct one *one = &soak.all[chance(POPULATION)];
 
+    if (chance(2) == 0) {
+        move(&soak.all[chance(POPULATION)]);
+    }
     if (chance(3) == 0) {
         stop(one);
     } else if (one->kind == TALKS && one->number != 0) {
@@ -336,12 +392,13 @@ static void progress(uint64_t t)
     soak.shown = t;
     nk_query(soak.kernel, &stats);
     (void)fprintf(stderr,
-                  "soak: %4llu s: %llu SIPs started, %llu exited, %llu faulted, %llu killed; %llu "
-                  "messages, %llu audits clean\n",
+                  "soak: %4llu s: %llu SIPs started, %llu exited, %llu faulted, %llu killed, %llu "
+                  "moved; %llu messages, %llu audits clean\n",
                   (unsigned long long)((t - soak.begin) / 1000 / MS),
                   (unsigned long long)soak.started, (unsigned long long)soak.exited,
                   (unsigned long long)soak.faulted, (unsigned long long)soak.killed,
-                  (unsigned long long)stats.messages, (unsigned long long)soak.audits);
+                  (unsigned long long)soak.moved, (unsigned long long)stats.messages,
+                  (unsigned long long)soak.audits);
 }
 
 static void run_until(uint64_t end)
@@ -473,17 +530,18 @@ static void summary(const struct usage *before, const struct usage *after)
     nk_query(soak.kernel, &stats);
     (void)printf("# {\"suite\": \"soak\", \"seconds\": %u, \"seed\": %u, \"workers\": %u, "
                  "\"sips_started\": %llu, \"exited\": %llu, \"faulted\": %llu, \"killed\": %llu, "
-                 "\"wired\": %llu, \"messages\": %llu, \"switches\": %llu, \"audits\": %llu, "
+                 "\"wired\": %llu, \"moved\": %llu, \"messages\": %llu, \"switches\": %llu, "
+                 "\"audits\": %llu, "
                  "\"private_kib\": [%llu, %llu], \"shared_kib\": [%llu, %llu], \"files\": [%u, "
                  "%u], \"mappings\": [%u, %u]}\n",
                  soak.seconds, soak.seed, soak.workers, (unsigned long long)soak.started,
                  (unsigned long long)soak.exited, (unsigned long long)soak.faulted,
                  (unsigned long long)soak.killed, (unsigned long long)soak.wired,
-                 (unsigned long long)stats.messages, (unsigned long long)stats.switches,
-                 (unsigned long long)soak.audits, (unsigned long long)before->private_kib,
-                 (unsigned long long)after->private_kib, (unsigned long long)before->shared_kib,
-                 (unsigned long long)after->shared_kib, before->files, after->files,
-                 before->mappings, after->mappings);
+                 (unsigned long long)soak.moved, (unsigned long long)stats.messages,
+                 (unsigned long long)stats.switches, (unsigned long long)soak.audits,
+                 (unsigned long long)before->private_kib, (unsigned long long)after->private_kib,
+                 (unsigned long long)before->shared_kib, (unsigned long long)after->shared_kib,
+                 before->files, after->files, before->mappings, after->mappings);
 }
 
 int main(int argc, char **argv)
@@ -520,6 +578,7 @@ int main(int argc, char **argv)
         failed("it grew", "see the numbers above");
     }
     nk_kernel_destroy(soak.kernel);
+    free(soak.capture);
     (void)printf("ok 1 - soak: %u s\n", soak.seconds);
     return 0;
 }

@@ -421,6 +421,53 @@ static void a_sink_that_breaks_leaves_the_sip_whole(void **state)
     hops(300000, 20);
 }
 
+/* --- pre-copy; that it is right is capture_far_test's business ---------------------------------
+ */
+
+static void a_slot_that_is_copied_from_is_kept_when_its_sip_ends(void **state)
+{
+    struct nk_precopy *precopy = NULL, *other = NULL;
+    struct nk_capture_stats stats, idle;
+    sf_status st;
+
+    (void)state;
+    image_used = SMALL;
+    worker_used = 0;
+    mover_start("sleep");
+    run_for(3000000);
+    st = nk_precopy_create(world.kernel, MOVER, &precopy);
+    if (st == SF_UNSUPPORTED) {
+        show("skipped: this system does not say what was written");
+        stop(MOVER);
+        return;
+    }
+    assert_int_equal(st, SF_OK);
+    assert_int_equal(nk_precopy_create(world.kernel, MOVER, &other), SF_EXISTS);
+    assert_int_equal(nk_precopy_create(world.kernel, 77, &other), SF_NOTFOUND);
+    hop.capture.length = 0;
+    assert_int_equal(nk_precopy_round(precopy, hop_keep, NULL, &stats), SF_OK);
+    assert_true(stats.page_count > 60 && stats.zero_count > 20);
+    assert_int_equal(nk_precopy_round(precopy, hop_keep, NULL, &idle), SF_OK);
+    assert_int_equal(idle.page_count + idle.zero_count, 0); /* it has not run */
+    stop(MOVER);
+    assert_int_equal(nk_precopy_round(precopy, hop_keep, NULL, &idle), SF_NOTFOUND);
+    for (uint64_t number = 10; number < 10 + SLOTS; number++) {
+        char name[16];
+        const struct nk_sip_options named = {
+            .number = number, .name = name, .image_digest = digests[STAYS]};
+
+        (void)snprintf(name, sizeof(name), "x%u", (unsigned)number);
+        if (number + 1 == 10 + SLOTS) { /* the last slot is still busy */
+            assert_int_equal(nk_sip_create(world.kernel, &named, NULL, 0), SF_LIMIT);
+            nk_precopy_destroy(precopy);
+        }
+        assert_int_equal(nk_sip_create(world.kernel, &named, NULL, 0), SF_OK);
+    }
+    for (uint64_t number = 10; number < 10 + SLOTS; number++) {
+        stop(number);
+    }
+}
+
 /* --- refused at the target ----------------------------------------------------------------------
  */
 
@@ -576,7 +623,7 @@ static void damaged_ones_harm_nobody(void **state)
     }
     (void)snprintf(line, sizeof(line), "%u refused, %u taken", bad, good);
     show(line);
-    assert_true(bad > 200); /* pages may be anything */
+    assert_true(bad > 100); /* pages may be anything */
     back_to_work();
 }
 
@@ -594,6 +641,7 @@ int main(int argc, char **argv)
         WORLD_TEST(in_world, a_frozen_sip_can_be_stopped),
         WORLD_TEST(in_world, only_what_can_be_moved_is_frozen),
         WORLD_TEST(in_world, a_sink_that_breaks_leaves_the_sip_whole),
+        WORLD_TEST(in_world, a_slot_that_is_copied_from_is_kept_when_its_sip_ends),
         WORLD_TEST(in_world, a_slot_is_taken_again_only_when_all_others_are),
         WORLD_TEST(in_world, endpoints_must_be_those_of_the_capture),
         WORLD_TEST(in_world, images_that_are_not_there_or_not_trusted_are_refused),

@@ -89,8 +89,8 @@ static sf_status walk(int pagemap, uint64_t first, uint64_t end, uint64_t bits,
     return st == SF_OK && run != 0 ? visit(arg, run, end) : st;
 }
 
-/* The same by PAGEMAP_SCAN. UNSUPPORTED: nothing was visited. */
-static sf_status scan(int pagemap, uint64_t first, uint64_t end, uint64_t categories,
+/* Pages of all of these categories, and of any of those. UNSUPPORTED: nothing was visited. */
+static sf_status scan(int pagemap, uint64_t first, uint64_t end, uint64_t all, uint64_t any,
                       uint64_t flags, nk_dirty_visit visit, void *arg)
 {
     struct scan_region regions[REGIONS];
@@ -100,8 +100,9 @@ static sf_status scan(int pagemap, uint64_t first, uint64_t end, uint64_t catego
                              .walk_end = first,
                              .vec = (uint64_t)regions,
                              .vec_len = REGIONS,
-                             .category_anyof_mask = categories,
-                             .return_mask = categories};
+                             .category_mask = all,
+                             .category_anyof_mask = any,
+                             .return_mask = all | any};
     int refused = 1;
 
     while (args.walk_end < end) {
@@ -129,7 +130,7 @@ static sf_status scan(int pagemap, uint64_t first, uint64_t end, uint64_t catego
 
 static sf_status touched(int pagemap, uint64_t first, uint64_t end, nk_dirty_visit visit, void *arg)
 {
-    sf_status st = scan(pagemap, first, end, SCAN_IS_PRESENT | SCAN_IS_SWAPPED, 0, visit, arg);
+    sf_status st = scan(pagemap, first, end, 0, SCAN_IS_PRESENT | SCAN_IS_SWAPPED, 0, visit, arg);
 
     return st == SF_UNSUPPORTED
                ? walk(pagemap, first, end, ENTRY_PRESENT | ENTRY_SWAPPED, visit, arg)
@@ -189,7 +190,7 @@ static sf_status protect_begin(struct nk_dirty *dirty)
     }
     dirty->way = NK_DIRTY_WRITE_PROTECT;
     /* Is there the other half? Watches nothing yet. */
-    return scan(dirty->pagemap, dirty->first, dirty->first + PAGE_BYTES, SCAN_IS_WRITTEN,
+    return scan(dirty->pagemap, dirty->first, dirty->first + PAGE_BYTES, 0, SCAN_IS_WRITTEN,
                 SCAN_CHECK_ASYNC, nothing, NULL);
 }
 
@@ -333,7 +334,9 @@ sf_status nk__dirty_collect(struct nk_dirty *dirty, nk_dirty_visit visit, void *
     if (dirty->way == NK_DIRTY_SOFT_DIRTY) {
         return soft_collect(dirty, visit, arg);
     }
-    return scan(dirty->pagemap, dirty->first, dirty->end, SCAN_IS_WRITTEN, SCAN_WATCH, visit, arg);
+    /* A page that was never touched counts as written, too, and there are many. */
+    return scan(dirty->pagemap, dirty->first, dirty->end, SCAN_IS_WRITTEN,
+                SCAN_IS_PRESENT | SCAN_IS_SWAPPED, SCAN_WATCH, visit, arg);
 }
 
 void nk__dirty_end(struct nk_dirty *dirty)

@@ -8,6 +8,7 @@
  */
 #include <assert.h>
 
+#include "cargo.h"
 #include "endpoint.h"
 #include "message.h"
 #include "meter.h"
@@ -280,6 +281,7 @@ void fab_ep_query(const struct fab_ep *ep, struct fab_ep_info *out_info)
         .sent = ep->sent,
         .received = ep->received,
         .holder = ep->holder,
+        .arriving = fab__cargo_arriving(ep),
     };
     if (ep->meter != NULL) {
         out_info->bytes_sent = ep->meter->bytes_sent;

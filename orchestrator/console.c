@@ -503,6 +503,12 @@ static void cordon(struct console *console, uint64_t request, const Sf__Control_
     drain_cordon(console, request, asked->cordon);
 }
 
+static void verify(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
+{
+    (void)asked;
+    verify_begin(console, request);
+}
+
 static void get_moves(struct console *console, uint64_t request, const Sf__Control__Envelope *asked)
 {
     (void)asked;
@@ -535,6 +541,7 @@ static const struct {
     {SF__CONTROL__ENVELOPE__BODY_GET_MOVES, get_moves},
     {SF__CONTROL__ENVELOPE__BODY_DRAIN, drain},
     {SF__CONTROL__ENVELOPE__BODY_CORDON, cordon},
+    {SF__CONTROL__ENVELOPE__BODY_VERIFY, verify},
     {SF__CONTROL__ENVELOPE__BODY_DAEMON_STOP, stop},
 };
 

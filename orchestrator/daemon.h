@@ -11,6 +11,7 @@
  *   drain.c    nodes that take nothing new, and nodes that are emptied
  *   console.c  one connection of fabricctl: its requests
  *   edges.c    collects channels from the nodes and joins their two ends
+ *   verify.c   whether each endpoint and block has one owner
  *   trace.c    passes on what nodes see of a channel to the fabricctl that asked
  *
  * Model: one thread, one libuv loop; every step runs to completion in an event. Whatever waits for
@@ -239,6 +240,12 @@ struct edge_ends {
 typedef void (*edges_found)(struct daemon *daemon, uint64_t key, sf_status status, const char *text,
                             const struct edge_ends *ends);
 void edges_find(struct daemon *daemon, const char *wanted, edges_found found, uint64_t key);
+
+/* --- verify.c -----------------------------------------------------------------------------------
+ */
+
+/* Answers Verify with a Result, at most some seconds later. */
+void verify_begin(struct console *console, uint64_t request);
 
 /* --- trace.c ------------------------------------------------------------------------------------
  */

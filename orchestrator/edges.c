@@ -11,30 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon.h"
+#include "edges.h"
 
 #define EDGES_MAX 16384u
 #define SESSIONS_MAX 16384u
-
-/* One question to all nodes, under way. */
-struct gather {
-    struct daemon *daemon;
-    void (*done)(struct gather *gather); /* all have answered, or will not */
-    uint64_t console;
-    uint64_t request;
-    char wanted[EDGE_NAME_BYTES]; /* edges_find */
-    edges_found found;
-    uint64_t found_key;
-    uint32_t waiting;
-    Sf__Control__Envelope **replies; /* copies of ChannelList */
-    uint32_t reply_count;
-    const Sf__Control__ChannelInfo **ends; /* of all replies, by id */
-    size_t end_count;
-    Sf__Control__SessionInfo *sessions; /* copies, with names */
-    Sf__Control__NodeStats *nodes;
-    uint16_t *silent; /* nodes that did not answer */
-    uint32_t silent_count;
-};
 
 /* Text of one EdgeInfo that is not kept elsewhere. */
 struct row {
@@ -61,8 +41,7 @@ static int by_id(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-/* False: no memory. */
-static bool ends_sort(struct gather *gather)
+bool edges__ends_sort(struct gather *gather)
 {
     size_t count = 0;
     uint32_t reply;
@@ -84,8 +63,7 @@ static bool ends_sort(struct gather *gather)
     return gather->ends != NULL;
 }
 
-/* The endpoint with that id; if two nodes have it (it is on its way), the one that holds it. */
-static const Sf__Control__ChannelInfo *find_end(const struct gather *gather, uint64_t id)
+const Sf__Control__ChannelInfo *edges__end_find(const struct gather *gather, uint64_t id)
 {
     const Sf__Control__ChannelInfo *found = NULL;
     size_t low = 0;
@@ -100,7 +78,7 @@ static const Sf__Control__ChannelInfo *find_end(const struct gather *gather, uin
         }
     }
     for (; id != 0 && low < gather->end_count && gather->ends[low]->id == id; low++) {
-        if (found == NULL || found->sip == 0) {
+        if (!gather->ends[low]->arriving && (found == NULL || found->sip == 0)) {
             found = gather->ends[low];
         }
     }
@@ -160,7 +138,7 @@ static struct row *add_row(struct table *table)
 static void fill_from_end(const struct gather *gather, struct row *row,
                           const Sf__Control__ChannelInfo *end)
 {
-    const Sf__Control__ChannelInfo *peer = find_end(gather, end->peer_id);
+    const Sf__Control__ChannelInfo *peer = edges__end_find(gather, end->peer_id);
     bool imports = strcmp(end->side, "imp") == 0;
 
     row->info.importer_end = imports ? end->stats : peer != NULL ? peer->stats : NULL;
@@ -300,7 +278,7 @@ static void add_made(const struct gather *gather, struct table *table,
                      const Sf__Control__ChannelInfo *end)
 {
     bool imports = strcmp(end->side, "imp") == 0;
-    const Sf__Control__ChannelInfo *peer = find_end(gather, end->peer_id);
+    const Sf__Control__ChannelInfo *peer = edges__end_find(gather, end->peer_id);
     struct row *row;
     char other[EDGE_NAME_BYTES] = "-";
 
@@ -396,7 +374,7 @@ static void answer(struct gather *gather)
     if (console == NULL) {
         table = (struct table){0};
     } else if (!table_init(&table) || sessions == NULL || nodes == NULL ||
-               gather->sessions == NULL || gather->nodes == NULL || !ends_sort(gather)) {
+               gather->sessions == NULL || gather->nodes == NULL || !edges__ends_sort(gather)) {
         console_result(console, gather->request, SF_NOMEM, "no memory left");
     } else {
         table_fill(gather, &table);
@@ -451,7 +429,7 @@ static uint64_t read_id(const char *text)
 static void fill_ends(const struct gather *gather, const Sf__Control__ChannelInfo *end,
                       const struct row *row, struct edge_ends *out_ends)
 {
-    const Sf__Control__ChannelInfo *peer = find_end(gather, end->peer_id);
+    const Sf__Control__ChannelInfo *peer = edges__end_find(gather, end->peer_id);
 
     *out_ends = (struct edge_ends){{end->id, peer != NULL ? peer->id : 0},
                                    {(uint16_t)end->node, (uint16_t)(peer != NULL ? peer->node : 0)},
@@ -503,14 +481,14 @@ static void tell_found(struct gather *gather)
     struct edge_ends ends;
     struct table table;
 
-    if (table_init(&table) && ends_sort(gather)) {
+    if (table_init(&table) && edges__ends_sort(gather)) {
         table_fill(gather, &table);
         row = find_row(gather, &table, text, sizeof(text));
     }
     if (row != NULL) {
         uint64_t id = read_id(gather->wanted);
 
-        end = find_end(gather, id != 0 ? id : row->info.id);
+        end = edges__end_find(gather, id != 0 ? id : row->info.id);
         if (end == NULL) { /* the peer of one that is there */
             snprintf(text, sizeof(text), "endpoint %s is on no node that answers", gather->wanted);
         }
@@ -562,6 +540,7 @@ static void ask_node(struct gather *gather, struct world_node *node)
     sf_status status = SF_NOMEM;
 
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET;
+    body.audit = gather->audit;
     envelope.channels_get = &body;
     if (ref != NULL) {
         *ref = (struct gather_ref){gather, node->id};
@@ -576,7 +555,7 @@ static void ask_node(struct gather *gather, struct world_node *node)
     }
 }
 
-static struct gather *gather_make(struct daemon *daemon, void (*done)(struct gather *gather))
+struct gather *edges__gather_make(struct daemon *daemon, void (*done)(struct gather *gather))
 {
     struct gather *gather = calloc(1, sizeof(*gather));
 
@@ -596,7 +575,7 @@ static struct gather *gather_make(struct daemon *daemon, void (*done)(struct gat
     return gather;
 }
 
-static void gather_run(struct gather *gather)
+void edges__gather_run(struct gather *gather)
 {
     const struct world *world = &gather->daemon->world;
     uint32_t index;
@@ -613,7 +592,7 @@ static void gather_run(struct gather *gather)
 
 void edges_get(struct console *console, uint64_t request)
 {
-    struct gather *gather = gather_make(console_daemon(console), answer);
+    struct gather *gather = edges__gather_make(console_daemon(console), answer);
 
     if (gather == NULL) {
         console_result(console, request, SF_NOMEM, "no memory left");
@@ -621,12 +600,12 @@ void edges_get(struct console *console, uint64_t request)
     }
     gather->console = console_number(console);
     gather->request = request;
-    gather_run(gather);
+    edges__gather_run(gather);
 }
 
 void edges_find(struct daemon *daemon, const char *wanted, edges_found found, uint64_t key)
 {
-    struct gather *gather = gather_make(daemon, tell_found);
+    struct gather *gather = edges__gather_make(daemon, tell_found);
 
     if (gather == NULL) {
         found(daemon, key, SF_NOMEM, "no memory left", NULL);
@@ -635,5 +614,5 @@ void edges_find(struct daemon *daemon, const char *wanted, edges_found found, ui
     snprintf(gather->wanted, sizeof(gather->wanted), "%s", wanted);
     gather->found = found;
     gather->found_key = key;
-    gather_run(gather);
+    edges__gather_run(gather);
 }

@@ -373,6 +373,26 @@ def a_drained_node_that_dies(place):
     expect("lost in its move" in err, err)
 
 
+# --- owners -------------------------------------------------------------------------------------
+
+
+def each_endpoint_has_one_owner(place):
+    place.start()
+    one, two, _ = place.join()
+    one.order("claim a1 b2")
+    two.order("claim b2 a1")
+    two.order("claim c3")
+    out, _ = place.ctl("verify", "ownership")
+    expect(out == "3 endpoints (2 of open channels) and 0 blocks (0.0 MiB) on 3 nodes: each has one owner\n", out)
+    one.order("claim c3")
+    one.order("claim d4 e5")
+    two.order("audit block 7 is in two queues")
+    _, err = place.ctl("verify", "ownership", code=1)
+    for words in ("3 things are wrong", "endpoint c3 has two owners: on node", "endpoint d4 on node1: its channel is open, but the "
+                  "other end, e5 on node1, is nowhere", "node2: block 7 is in two queues"):
+        expect(words in err, err)
+
+
 MOVE_CASES = [
     a_move_is_told_step_by_step,
     what_the_target_says_of_its_sip_counts,
@@ -396,4 +416,5 @@ MOVE_CASES = [
     nothing_is_placed_on_a_cordoned_node,
     a_drain_with_nowhere_to_go,
     a_drained_node_that_dies,
+    each_endpoint_has_one_owner,
 ]

@@ -71,6 +71,7 @@ static void channel_fill(void *arg, const struct fab_ep *ep)
     row->info.queued = info.queued;
     row->info.sent = info.sent;
     row->info.received = info.received;
+    row->info.arriving = info.arriving;
     stats_fill(&row->stats, &info);
     row->info.stats = &row->stats;
     row->info.sip = nk_ep_sip(list->agent->kernel, ep, &port);
@@ -196,7 +197,7 @@ static void node_fill(struct agent *agent, Sf__Control__NodeStats *stats)
     stats->switches = nk.switches;
 }
 
-void agent__channels_get(struct agent *agent, uint64_t request)
+void agent__channels_get(struct agent *agent, uint64_t request, bool audit)
 {
     struct fab_node *fabric = nk_kernel_fabric(agent->kernel);
     struct channel_list list = {.agent = agent};
@@ -206,8 +207,12 @@ void agent__channels_get(struct agent *agent, uint64_t request)
     Sf__Control__NodeStats stats;
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__ChannelList message = SF__CONTROL__CHANNEL_LIST__INIT;
+    const char *wrong = "";
 
     nk_pause(agent->kernel);
+    if (audit && nk_audit(agent->kernel, &wrong) == SF_OK) {
+        wrong = "";
+    }
     fab_ep_walk(fabric, channel_count, &list);
     list.rows = calloc(list.capacity + 1, sizeof(list.rows[0]));
     pointers = calloc(list.capacity + 1, sizeof(pointers[0]));
@@ -223,6 +228,7 @@ void agent__channels_get(struct agent *agent, uint64_t request)
     stats.endpoints = (uint32_t)list.capacity;
     message.sessions = session_pointers;
     message.stats = &stats;
+    message.audit = (char *)wrong;
     message.n_channels = list.count;
     message.channels = pointers;
     envelope.request = request;

@@ -427,7 +427,7 @@ bool agent__command(struct agent *agent, const Sf__Control__Envelope *envelope)
 
     assert(agent->kernel != NULL);
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_CHANNELS_GET) {
-        agent__channels_get(agent, envelope->request);
+        agent__channels_get(agent, envelope->request, envelope->channels_get->audit);
         return true;
     }
     if (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_ASK) {

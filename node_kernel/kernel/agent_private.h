@@ -108,7 +108,7 @@ sf_status agent__mover_message(struct agent *agent, const Sf__Control__Envelope 
 void agent__move_ask(struct agent *agent, uint64_t request, uint64_t sip);
 
 /* --- agent_channels.c --- */
-void agent__channels_get(struct agent *agent, uint64_t request);
+void agent__channels_get(struct agent *agent, uint64_t request, bool audit);
 void agent__answer(struct agent *agent, const Sf__Control__Envelope *envelope);
 
 /* --- agent_trace.c --- */

@@ -16,9 +16,9 @@
  * (nk__dirty_mark), and there is one nk_dirty at a time A page may be visited that was not written,
  * never the other way round.
  *
- * Threads: one at a time; the range may be written by others, but not unmapped, emptied (madvise) or
- * moved (mremap): a page that is not there is not visited, whatever was visited before. Memory that
- * is mapped into the range after begin is seen as written as long as it is there.
+ * Threads: one at a time; the range may be written by others, but not unmapped, emptied (madvise)
+ * or moved (mremap): a page that is not there is not visited, whatever was visited before. Memory
+ * that is mapped into the range after begin is seen as written as long as it is there.
  */
 #ifndef KERNEL_DIRTY_H
 #define KERNEL_DIRTY_H

@@ -26,6 +26,7 @@ int ctl_get_sessions(struct ctl_context *context, int argc, char **argv);
 int ctl_top(struct ctl_context *context, int argc, char **argv);
 int ctl_trace(struct ctl_context *context, int argc, char **argv);
 int ctl_test_contract(struct ctl_context *context, int argc, char **argv);
+int ctl_verify_ownership(struct ctl_context *context, int argc, char **argv);
 int ctl_version(struct ctl_context *context, int argc, char **argv);
 
 /* Prints one JSON document and a newline to stdout, and frees it. */

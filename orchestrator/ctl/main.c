@@ -79,6 +79,20 @@ static const struct ctl_command get_commands[] = {
     {0},
 };
 
+static const struct ctl_command verify_commands[] = {
+    {
+        .name = "ownership",
+        .summary = "each endpoint and each block of all nodes has one owner",
+        .usage = "verify ownership\n\n"
+                 "  Nodes stand still for as long as each goes through its endpoints and blocks. "
+                 "What is\n"
+                 "  wrong is looked at again for a second: something may have been on its way.",
+        .examples = "  fabricctl verify ownership\n",
+        .run = ctl_verify_ownership,
+    },
+    {0},
+};
+
 static const struct ctl_command test_commands[] = {
     {
         .name = "contract",
@@ -232,6 +246,13 @@ static const struct ctl_command commands[] = {
         .usage = "uncordon NODE",
         .examples = "  fabricctl uncordon node2\n",
         .run = ctl_uncordon,
+    },
+    {
+        .name = "verify",
+        .summary = "check what must always hold",
+        .usage = "verify ownership",
+        .examples = "  fabricctl verify ownership\n",
+        .subcommands = verify_commands,
     },
     {
         .name = "version",

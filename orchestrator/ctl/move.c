@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* move.c - fabricctl move, drain, cordon, uncordon. */
+/* move.c - fabricctl move, drain, cordon, uncordon, verify. */
 #include <stdio.h>
 #include <string.h>
 
@@ -152,4 +152,22 @@ int ctl_cordon(struct ctl_context *context, int argc, char **argv)
 int ctl_uncordon(struct ctl_context *context, int argc, char **argv)
 {
     return cordon(context, argc, argv, false);
+}
+
+int ctl_verify_ownership(struct ctl_context *context, int argc, char **argv)
+{
+    const struct ctl_option options[] = {{0}};
+    Sf__Control__Envelope request = SF__CONTROL__ENVELOPE__INIT;
+    Sf__Control__Verify body = SF__CONTROL__VERIFY__INIT;
+
+    argc = ctl_options(context, argc, argv, options);
+    if (argc < 0) {
+        return CTL_USAGE;
+    }
+    if (argc != 1) {
+        return ctl_error(context, CTL_USAGE, "write: fabricctl verify ownership");
+    }
+    request.body_case = SF__CONTROL__ENVELOPE__BODY_VERIFY;
+    request.verify = &body;
+    return change(context, &request, CTL_QUICK_MS, "cluster", context->cluster);
 }

@@ -20,6 +20,8 @@
  *   report TICKET STEP [TEXT]  that step (MoveStep's number) of that move; 0: of the last
  *   arrive TICKET NUMBER NAME  says that this SIP, moved, runs here; so it does from then on
  *   mover HEX                  sends that message of the move protocol
+ *   claim HEX [PEER-HEX]       says that it has that endpoint; without a peer its channel is closed
+ *   audit TEXT                 says that this is wrong with it
  *   mute / talk                does not answer MoveAsk; does again: whether that SIP is here
  *   quit
  */
@@ -51,6 +53,11 @@ static uint32_t node_id, epoch;
 static bool beating = true;
 static bool deaf;
 static bool mute;
+static struct {
+    uint64_t id, peer;
+} claims[8];
+static int claim_count;
+static char audit[80];
 static uint64_t ticket;  /* of the last move */
 static bool peers[1024]; /* it was told of */
 
@@ -176,8 +183,10 @@ static void channels(uint64_t request)
 {
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__ChannelList list = SF__CONTROL__CHANNEL_LIST__INIT;
-    Sf__Control__ChannelInfo infos[WIRES_MAX];
-    Sf__Control__ChannelInfo *pointers[WIRES_MAX];
+    Sf__Control__ChannelInfo infos[WIRES_MAX + 8];
+    Sf__Control__ChannelInfo *pointers[WIRES_MAX + 8];
+    Sf__Control__Cause closed = SF__CONTROL__CAUSE__INIT;
+    Sf__Control__NodeStats stats = SF__CONTROL__NODE_STATS__INIT;
     int index;
 
     for (index = 0; index < wire_count; index++) {
@@ -194,8 +203,21 @@ static void channels(uint64_t request)
         infos[index].driver = (char *)(wires[index].node == node_id ? "local" : "memif");
         pointers[index] = &infos[index];
     }
+    closed.kind = SF_CAUSE_SHUTDOWN;
+    for (int claim = 0; claim < claim_count; claim++, index++) {
+        sf__control__channel_info__init(&infos[index]);
+        infos[index].id = claims[claim].id;
+        infos[index].peer_id = claims[claim].peer;
+        infos[index].node = node_id;
+        infos[index].peer_node = node_id;
+        infos[index].cause = claims[claim].peer == 0 ? &closed : NULL;
+        pointers[index] = &infos[index];
+    }
+    stats.node = node_id;
+    list.stats = &stats;
+    list.audit = audit;
     list.channels = pointers;
-    list.n_channels = (size_t)wire_count;
+    list.n_channels = (size_t)index;
     envelope.request = request;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_CHANNEL_LIST;
     envelope.channel_list = &list;
@@ -553,7 +575,7 @@ static void mover_send(const char *hex)
 static bool obey_move(const char *line)
 {
     char who[80] = "";
-    uint64_t number, which;
+    uint64_t number, which = 0;
     unsigned a;
     int end = 0;
 
@@ -563,6 +585,12 @@ static bool obey_move(const char *line)
         arrive(which, number, who);
     } else if (strncmp(line, "mover ", 6) == 0) {
         mover_send(line + 6);
+    } else if (sscanf(line, "claim %" SCNx64 " %" SCNx64, &number, &which) >= 1 &&
+               claim_count < 8) {
+        claims[claim_count].id = number;
+        claims[claim_count++].peer = strchr(line + 6, ' ') != NULL ? which : 0;
+    } else if (strncmp(line, "audit ", 6) == 0) {
+        snprintf(audit, sizeof(audit), "%.79s", line + 6);
     } else if (strcmp(line, "mute") == 0 || strcmp(line, "talk") == 0) {
         mute = line[0] == 'm';
     } else {

@@ -96,6 +96,10 @@ class Cell(Place):
             expect(time.monotonic() < end, f"not within {seconds} s: {what}")
             time.sleep(0.05)
 
+    def verify(self):
+        out, _ = self.ctl("verify", "ownership")
+        expect("each has one owner" in out, out)
+
     def blackouts(self):
         """Of the last moves, in microseconds."""
         return sorted(move["blackout_ns"] / 1000 for move in self.get("moves") if move["step"] == "done")
@@ -142,6 +146,8 @@ def web_servers_move_under_load(cell):
     began = time.monotonic()
     for number in range(MOVES):
         cell.move(("web2", "web3")[number % 2])
+        if number % 10 == 0:
+            cell.verify()
         if time.monotonic() - began > 90:
             break
     seconds = time.monotonic() - began
@@ -162,6 +168,8 @@ def both_ends_of_channels_move(cell):
     while done < moves and time.monotonic() - began < 24:
         cell.move(("ask", "answer")[done % 2])
         done += 1
+        if done % 10 == 0:
+            cell.verify()
     cell.wait(lambda: cell.sip("ask")["state"] == "exited", "the end of the proof", 60)
     cell.wait(lambda: cell.sip("answer")["state"] == "exited", "the end of the other side", 10)
     for name in ("ask", "answer"):

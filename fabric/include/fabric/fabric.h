@@ -234,6 +234,7 @@ struct fab_ep_info {
     struct sf_cause cause; /* NONE: open */
     uint64_t sent, received;
     void *holder;
+    bool arriving; /* of a SIP that may yet come (cargo.h): it is somewhere else, too */
     /* Only while the peer is on another node, or was: */
     uint64_t bytes_sent, bytes_received; /* of arguments and blocks */
     uint16_t queued_high, unsent_high;   /* most there have been */

@@ -309,6 +309,7 @@ void fab__cargo_ask_again(struct fab_ep *ep)
     if (ep->cargo != NULL) {
         ep->owes &= (uint8_t)~FAB__OWES_HOLD;
         ep->aboard = FAB__ABOARD_NEW;
+        fab__unschedule(ep);
     }
 }
 
@@ -392,12 +393,29 @@ static void join_again(struct fab_ep *ep, uint64_t move)
     }
 }
 
+/* It has come back already by another way: a target lies, or nobody would be returned. */
+static bool is_double(const struct fab_ep *ep)
+{
+    for (const struct fab_ep *at = fab__ep_first(ep->node, ep->id); at != NULL;
+         at = fab__ep_next(at)) {
+        if (at != ep && at->life == FAB__LIVE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void ep_return(struct fab_cargo *cargo, struct fab_ep *ep)
 {
     bool was_asked = ep->aboard != FAB__ABOARD_NEW && (ep->owes & FAB__OWES_HOLD) == 0;
 
     ep->cargo = NULL;
     ep->owes &= (uint8_t)~FAB__OWES_HOLD;
+    if (ep->place == FAB__APART && is_double(ep)) {
+        ep->place = FAB__GONE;
+        fab__ep_lose(ep, SF_CAUSE_OF(NODE_LOST));
+        return;
+    }
     switch (ep->place) {
     case FAB__APART:
         if (ep->peer_node == ep->node->node_id) {
@@ -408,8 +426,9 @@ static void ep_return(struct fab_cargo *cargo, struct fab_ep *ep)
         tell(cargo, FAB__RECORD_UNHOLD, ep);
         fab__schedule(ep);
         break;
+    case FAB__HELD: /* it has given way; but the other may have given up before our HOLD came */
     case FAB__REMOTE:
-        if (was_asked && ep->hold == NULL) {
+        if (was_asked) {
             tell(cargo, FAB__RECORD_UNHOLD, ep);
         }
         if (fab__work_session(ep) == NULL) {

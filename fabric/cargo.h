@@ -92,6 +92,11 @@ bool fab__cargo_arriving(const struct fab_ep *ep);
 /* Frees the cargo, not its endpoints. */
 void fab__cargo_free(struct fab_cargo *cargo);
 void fab__cargos_fini(struct fab_node *node);
+/* It is at the source, and may have been committed. */
+static inline bool fab__cargo_leaves(const struct fab_cargo *cargo)
+{
+    return !cargo->imported && cargo->state == FAB_CARGO_HELD;
+}
 /* An endpoint of a cargo has a new peer node to be asked. Nothing, if it is in none. */
 void fab__cargo_ask_again(struct fab_ep *ep);
 /* Frees the record of an endpoint in a cargo, and the blocks in it. */

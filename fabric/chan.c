@@ -336,10 +336,15 @@ const struct fab_ep *fab_ep_find(const struct fab_node *node, uint64_t id)
 {
     const struct fab_ep *ep = fab__ep_first(node, id);
 
-    while (ep != NULL && ep->life != FAB__LIVE) {
-        ep = fab__ep_next(ep);
+    const struct fab_ep *moving = NULL;
+
+    for (; ep != NULL; ep = fab__ep_next(ep)) {
+        if (ep->life == FAB__LIVE && ep->cargo == NULL) {
+            return ep;
+        }
+        moving = ep->life == FAB__LIVE ? ep : moving;
     }
-    return ep;
+    return moving;
 }
 
 void fab_ep_walk(const struct fab_node *node, void (*visit)(void *arg, const struct fab_ep *ep),

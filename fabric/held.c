@@ -121,6 +121,8 @@ void fab__hold_end(struct fab_ep *ep)
     ep->owes &= (uint8_t)~FAB__OWES_HELD;
     if (ep->place == FAB__HELD) {
         ep->node->held_count--;
+    } else if (fab__work_session(ep) == NULL) {
+        fab__unschedule(ep);
     }
 }
 
@@ -187,7 +189,7 @@ bool fab__on_hold(struct fab__session *session, const struct fab__move_record *r
     if (ep->hold != NULL) {
         return false; /* asked twice */
     }
-    if (ep->cargo != NULL && ep->id < record->peer) {
+    if (ep->cargo != NULL && ep->cargo->move < record->move) {
         return true; /* ours comes first, and they see our HOLD */
     }
     if (record->node != node->node_id && node->sessions[record->node] == NULL) {
@@ -234,7 +236,8 @@ bool fab__on_unhold(struct fab__session *session, const struct fab__move_record 
     if (ep == NULL) {
         ep = fab__ep_first(session->node, record->target);
         if (ep != NULL && ep->life == FAB__LIVE && ep->place == FAB__REMOTE &&
-            ep->peer_id == record->peer && ep->left_node == session->peer_id) {
+            ep->peer_id == record->peer && ep->peer_node != session->peer_id &&
+            ep->left_node == session->peer_id) {
             /* The target has said that it came there, and was not to. */
             fab__reply(session, FAB__RECORD_CLOSE, record->peer, SF_CAUSE_OF(NODE_LOST));
         }

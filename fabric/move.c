@@ -77,11 +77,14 @@ void fab__move_refuse(struct fab__session *session, const struct fab__wire_ep *w
     }
 }
 
-/* Only what is left of an earlier stay may have the same id. */
+/* Only what is left of an earlier stay may have the same id; or is about to leave with its SIP, which
+ * may have committed, and sent it back, before this node has heard of that. */
 bool fab__id_taken(const struct fab_node *node, uint64_t id)
 {
     for (const struct fab_ep *ep = fab__ep_first(node, id); ep != NULL; ep = fab__ep_next(ep)) {
-        if (ep->life != FAB__MOVED && !(ep->life == FAB__CLOSING && ep->place == FAB__GONE)) {
+        bool leaves = ep->cargo != NULL && fab__cargo_leaves(ep->cargo);
+        if (ep->life != FAB__MOVED && !(ep->life == FAB__CLOSING && ep->place == FAB__GONE) &&
+            !leaves) {
             return true;
         }
     }
@@ -246,7 +249,7 @@ static bool join_flush(struct fab_ep *from, struct fab_ep *to)
         fab__queue_pop(&from->out);
         fab__ep_notify(to);
     }
-    return from->state == to->arrival_state && from->contract == to->contract &&
+    return from->arrival_state == to->arrival_state && from->contract == to->contract &&
            from->side != to->side;
 }
 

@@ -682,10 +682,16 @@ void fab_mover_take(struct fab_mover *mover, uint16_t from, const uint8_t *bytes
         target_takes(mover, from, &message, now_ns);
         break;
     case FAB__MV_ASK:
-        on_ask(mover, from, &message);
-        break;
     case FAB__MV_WITNESS:
-        on_witness(mover, from, &message);
+        /* It decides, so only the one whose move it is may ask. */
+        if (from != FAB_MOVE_CONTROLLER && from != fab_move_source(message.move)) {
+            break;
+        }
+        if (message.kind == FAB__MV_ASK) {
+            on_ask(mover, from, &message);
+        } else {
+            on_witness(mover, from, &message);
+        }
         break;
     case FAB__MV_PREPARED:
     case FAB__MV_REFUSED:

@@ -26,7 +26,7 @@
  * channel has closed moves like any other, with its cause and what it may still receive. Each end
  * sees one cause.
  *
- * Two ends of one channel may be told to move at once: who has the higher id gives way (CLASH), and
+ * Two ends of one channel may be told to move at once: the higher move gives way (CLASH), and
  * its cargo has to be returned and tried again later. A message with an endpoint that is held does
  * not leave its node until that is over.
  *

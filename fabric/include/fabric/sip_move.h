@@ -70,7 +70,7 @@ enum fab_move_do {
                          When the rest of it has come, and all is made, fab_mover_received */
     FAB_MOVE_START,   /* it goes on here (fab_cargo_resume) */
     FAB_MOVE_SETTLED, /* the source knows, and has nothing left */
-    FAB_MOVE_DROP,    /* it does not come: free what is there (fab_cargo_drop) */
+    FAB_MOVE_DROP,    /* it does not come: free what is there (fab_cargo_drop), if anything is */
 };
 
 /* Pointers stay good until the next call of any fab_mover_ function. */

@@ -13,6 +13,7 @@
 #include "message.h"
 #include "move.h"
 #include "queue.h"
+#include "session.h"
 #include "wire.h"
 
 #define MAGIC 0x31474346u /* "FCG1" */
@@ -346,6 +347,21 @@ static bool flags_hold(const struct fab_cargo *cargo, struct fab__reader *reader
     return true;
 }
 
+/* Whoever it talks to can be told. A session that has not been heard may be one that the other side
+ * has forgotten. */
+static bool ways_there(const struct fab_cargo *cargo)
+{
+    for (uint32_t i = 0; i < cargo->ep_count; i++) {
+        const struct fab_ep *ep = cargo->eps[i];
+        const struct fab__session *session = cargo->node->sessions[ep->peer_node % FAB_NODES_MAX];
+        if (ep->place == FAB__APART && ep->peer_node != cargo->node->node_id &&
+            (session == NULL || !session->met)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void undo(struct fab_cargo *cargo)
 {
     for (uint32_t i = 0; i < cargo->ep_count; i++) {
@@ -383,6 +399,9 @@ sf_status fab_cargo_read(struct fab_node *node, uint64_t move, const uint8_t *by
     reader.offset = HEAD_BYTES;
     if (st == SF_OK && !flags_hold(cargo, &reader)) {
         st = SF_FORMAT;
+    }
+    if (st == SF_OK && !ways_there(cargo)) {
+        st = SF_AGAIN;
     }
     if (st != SF_OK) {
         undo(cargo);

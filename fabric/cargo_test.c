@@ -28,9 +28,7 @@ static uint64_t move_number;
 static void channel(uint16_t a, uint16_t b, struct fab_ep **imp, struct fab_ep **exp)
 {
     assert_int_equal(fab_open(fab(a), b, "work", test_work(), imp), SF_OK);
-    if (a != b) {
-        net_run(&net, 5 * MS);
-    }
+    net_run(&net, 5 * MS);
     *exp = net.nodes[b].opened_last;
     assert_non_null(*exp);
 }
@@ -839,6 +837,37 @@ static void a_peer_without_way_to_the_target_says_so(void **state)
     close_both(imp, exp);
 }
 
+static void a_target_without_way_to_the_peer_takes_nothing(void **state)
+{
+    struct fab_ep *imp, *exp;
+    struct fab_cargo *cargo, *there;
+    uint64_t bytes;
+    uint8_t *image;
+
+    (void)state;
+    channel(3, 1, &imp, &exp);
+    send_bytes(imp, 100, 2);
+    net_run(&net, 5 * MS);
+    cargo = cargo_of(1, 2, exp, NULL);
+    assert_int_equal(settle(cargo), FAB_CARGO_HELD);
+    bytes = fab_cargo_bytes(cargo);
+    image = malloc(bytes);
+    assert_non_null(image);
+    fab_cargo_write(cargo, image);
+    part(2, 3);
+    assert_int_equal(fab_cargo_read(fab(2), cargo->move, image, bytes, &there), SF_AGAIN);
+    net_introduce(&net, 2, 3); /* but nothing has been heard */
+    assert_int_equal(fab_cargo_read(fab(2), cargo->move, image, bytes, &there), SF_AGAIN);
+    assert_int_equal(net_ep_count(&net, 2), 0);
+    assert_int_equal(net_block_count(&net, 2), 0);
+    net_run(&net, 50 * MS);
+    assert_int_equal(fab_cargo_read(fab(2), cargo->move, image, bytes, &there), SF_OK);
+    free(image);
+    exp = arrive(cargo, there, exp->id);
+    take_bytes(exp, 100, 2);
+    close_both(imp, exp);
+}
+
 static void a_move_that_was_not_seen_is_refused(void **state)
 {
     struct fab_ep *imp, *exp;
@@ -967,6 +996,7 @@ int main(void)
         BOTH(the_peer_dies_while_it_is_held),
         BOTH(of_two_ends_that_move_one_gives_way),
         BOTH(a_peer_without_way_to_the_target_says_so),
+        BOTH(a_target_without_way_to_the_peer_takes_nothing),
         BOTH(a_move_that_was_not_seen_is_refused),
         BOTH(an_image_that_is_wrong_leaves_nothing),
         BOTH(a_node_may_end_with_cargos),

@@ -572,6 +572,10 @@ static void image_take(struct world *world, uint16_t node, uint64_t move, const 
     memcpy(&memory, bytes, sizeof(memory));
     st = fab_cargo_read(fab_of(world, node), move, bytes + sizeof(memory), length - sizeof(memory),
                         &copy->cargo);
+    if (st == SF_AGAIN) {
+        fab_mover_refuse(world->movers[node], move, (uint32_t)st, now_of(world));
+        return;
+    }
     if (st != SF_OK) {
         sim_fail("an image is not accepted: %s", sf_status_name(st));
     }

@@ -98,8 +98,9 @@ uint32_t fab_cargo_witnesses(const struct fab_cargo *cargo, uint16_t nodes[FAB_N
 
 /*
  * Makes the endpoints of a cargo that was written for this node and that move; they wait.
- * Untrusted: any bytes are survived. FORMAT. NOTFOUND: a contract that this node does not know.
- * LIMIT, NOMEM.
+ * Untrusted: any bytes are survived. FORMAT. NOTFOUND: a contract that this node does
+ * not know. AGAIN: this node has no session with a peer's node, or none that was heard. LIMIT,
+ * NOMEM.
  */
 SF_MUST_CHECK sf_status fab_cargo_read(struct fab_node *node, uint64_t move, const uint8_t *bytes,
                                        uint64_t length, struct fab_cargo **out_cargo);

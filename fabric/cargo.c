@@ -26,11 +26,6 @@ sf_status fab__cargo_create(struct fab_node *node, uint64_t move, uint16_t targe
     return SF_OK;
 }
 
-bool fab__cargo_arriving(const struct fab_ep *ep)
-{
-    return ep->cargo != NULL && ep->cargo->imported;
-}
-
 void fab__cargo_free(struct fab_cargo *cargo)
 {
     struct fab_cargo **link = &cargo->node->cargos;

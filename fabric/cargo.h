@@ -87,8 +87,6 @@ void fab__witness_end(struct fab_node *node, uint64_t move);
 SF_MUST_CHECK sf_status fab__cargo_create(struct fab_node *node, uint64_t move, uint16_t target,
                                           struct fab_cargo **out_cargo);
 SF_MUST_CHECK sf_status fab__cargo_push(struct fab_cargo *cargo, struct fab_ep *ep);
-/* Is ep in a cargo at the target? */
-bool fab__cargo_arriving(const struct fab_ep *ep);
 /* Frees the cargo, not its endpoints. */
 void fab__cargo_free(struct fab_cargo *cargo);
 void fab__cargos_fini(struct fab_node *node);

@@ -281,7 +281,8 @@ void fab_ep_query(const struct fab_ep *ep, struct fab_ep_info *out_info)
         .sent = ep->sent,
         .received = ep->received,
         .holder = ep->holder,
-        .arriving = fab__cargo_arriving(ep),
+        .leaving = ep->cargo != NULL && !ep->cargo->imported,
+        .arriving = ep->cargo != NULL && ep->cargo->imported,
     };
     if (ep->meter != NULL) {
         out_info->bytes_sent = ep->meter->bytes_sent;

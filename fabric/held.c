@@ -13,6 +13,7 @@
 #include "endpoint.h"
 #include "meter.h"
 #include "move.h"
+#include "plant.h"
 #include "queue.h"
 #include "session.h"
 
@@ -291,7 +292,9 @@ void fab__held_source_gone(struct fab_ep *ep)
     assert(ep->place == FAB__HELD);
     if (!ep->hold->source_gone) {
         ep->hold->source_gone = true;
-        target_ask(ep);
+        if (!FAB__PLANTED(FAB__PLANT_ASK)) {
+            target_ask(ep);
+        }
     }
 }
 
@@ -362,7 +365,7 @@ bool fab__on_now_here(struct fab__session *session, const struct fab__move_recor
     if (ep->place != FAB__HELD) {
         return false; /* the target cannot know of it before the source does */
     }
-    fab__witness_use(session->node, record->move)->seen = true;
+    fab__witness_use(session->node, record->move)->seen = !FAB__PLANTED(FAB__PLANT_SEEN);
     fab__meter_note(ep, FAB_EP_MOVED, 0);
     ep->left_node = ep->peer_node;
     go_on(ep, session->peer_id);

@@ -77,8 +77,8 @@ void fab__move_refuse(struct fab__session *session, const struct fab__wire_ep *w
     }
 }
 
-/* Only what is left of an earlier stay may have the same id; or is about to leave with its SIP, which
- * may have committed, and sent it back, before this node has heard of that. */
+/* Only what is left of an earlier stay may have the same id; or is about to leave with its SIP,
+ * which may have committed, and sent it back, before this node has heard of that. */
 bool fab__id_taken(const struct fab_node *node, uint64_t id)
 {
     for (const struct fab_ep *ep = fab__ep_first(node, id); ep != NULL; ep = fab__ep_next(ep)) {

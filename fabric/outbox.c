@@ -466,7 +466,7 @@ static bool turn_write(struct fab_ep *ep, struct fab__session *session, struct f
     if ((ep->owes & FAB__OWES_NOW_HERE) != 0) {
         return now_here_write(ep, writer);
     }
-    if ((ep->owes & FAB__OWES_HELD) != 0 && !ep->sending) {
+    if ((ep->owes & FAB__OWES_HELD) != 0 && (!ep->sending || FAB__PLANTED(FAB__PLANT_HELD))) {
         return held_write(ep, writer);
     }
     if (ep->out.count != 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * plant.h - private to fabric: bugs on purpose, for the test that shows that the simulator finds
- * such bugs (tests/sim/bugs_test.c).
+ * such bugs (tests/sim/bugs_test.c, moves_bugs_test.c).
  *
  * FAB__PLANTED(bug) is false, and costs nothing, unless the fabric is compiled a second time with
  * FAB_PLANT defined, which that test does for itself. There fab__plant says which bug is there.
@@ -29,6 +29,17 @@ enum fab__plant {
     FAB__PLANT_FREE,
     /* endpoint.c: a tombstone whose channel was closed does not tell where the endpoint went. */
     FAB__PLANT_CLOSE,
+    /* Of SIPs that move (tests/sim/moves_bugs_test.c). */
+    /* outbox.c: HELD is said in the middle of a message. */
+    FAB__PLANT_HELD,
+    /* sip_move.c: the target begins when it has all, and does not wait for COMMIT. */
+    FAB__PLANT_EARLY,
+    /* sip_move.c: the source goes on by itself when it hears nothing after COMMIT. */
+    FAB__PLANT_DOUBT,
+    /* held.c: a witness forgets what it has seen. */
+    FAB__PLANT_SEEN,
+    /* held.c: nobody asks the target when the source is gone. */
+    FAB__PLANT_ASK,
     FAB__PLANTS,
 };
 

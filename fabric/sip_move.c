@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plant.h"
+
 #define MS 1000000ull
 #define ENTRIES (2u * FAB_MOVER_MOVES)
 /* A move has few actions at a time; answers to strangers are left out when it gets crowded. */
@@ -265,6 +267,10 @@ static void source_aborts(struct fab_mover *mover, struct move *move, enum fab_m
 
 static void source_asks(struct fab_mover *mover, struct move *move, uint64_t now_ns)
 {
+    if (FAB__PLANTED(FAB__PLANT_DOUBT)) {
+        source_ends(mover, move, FAB_MOVE_STAY, FAB_MOVE_LINK_LOST, 0);
+        return;
+    }
     step_to(move, FAB_MOVE_ASKING, now_ns, mover->options.ask_ns);
     ask(mover, move, FAB__MV_ASK, move->node, move->epoch);
 }
@@ -469,6 +475,14 @@ void fab_mover_refuse(struct fab_mover *mover, uint64_t id, uint32_t detail, uin
     }
 }
 
+/* The commit point. */
+static void target_commits(struct fab_mover *mover, struct move *move, uint64_t now_ns)
+{
+    step_to(move, FAB_MOVE_COMMITTED, now_ns, mover->options.ask_ns);
+    (void)act(mover, move, FAB_MOVE_START);
+    tell(mover, move, FAB__MV_COMMITTED);
+}
+
 void fab_mover_received(struct fab_mover *mover, uint64_t id, uint64_t now_ns)
 {
     struct move *move = move_find(mover, id, false);
@@ -476,15 +490,10 @@ void fab_mover_received(struct fab_mover *mover, uint64_t id, uint64_t now_ns)
     if (move != NULL && move->step == FAB_MOVE_PREPARED) {
         step_to(move, FAB_MOVE_READY, now_ns, UINT64_MAX);
         tell(mover, move, FAB__MV_READY);
+        if (FAB__PLANTED(FAB__PLANT_EARLY)) {
+            target_commits(mover, move, now_ns);
+        }
     }
-}
-
-/* The commit point. */
-static void target_commits(struct fab_mover *mover, struct move *move, uint64_t now_ns)
-{
-    step_to(move, FAB_MOVE_COMMITTED, now_ns, mover->options.ask_ns);
-    (void)act(mover, move, FAB_MOVE_START);
-    tell(mover, move, FAB__MV_COMMITTED);
 }
 
 static void target_settles(struct fab_mover *mover, struct move *move)

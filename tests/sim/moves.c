@@ -12,6 +12,7 @@
 #define WARM_SLICES 3000u
 #define WARM_SLICE_NS (10 * US)
 #define MOVE_NS (3000 * MS)
+#define SLOW_BYTES_PER_S 10000000u
 #define CONTROLLER_DOWN_NS (3000 * MS)
 
 static struct world world;
@@ -271,7 +272,18 @@ bool moves_strike_at(const struct moves_scenario *scenario, const char *name, ui
     return struck;
 }
 
-void moves_enumerate(const struct moves_scenario *scenario, struct moves_result *result)
+const struct moves_scenario *moves_scenario_find(const char *name)
+{
+    for (uint32_t i = 0; i < MOVES_SCENARIOS; i++) {
+        if (strcmp(moves_scenarios[i].name, name) == 0) {
+            return &moves_scenarios[i];
+        }
+    }
+    return NULL;
+}
+
+void moves_enumerate(const struct moves_scenario *scenario, const char *only,
+                     struct moves_result *result)
 {
     bool struck;
 
@@ -279,7 +291,8 @@ void moves_enumerate(const struct moves_scenario *scenario, struct moves_result 
     result->events = run(scenario, NULL, 0, false, &struck);
     result_add(result);
     for (uint32_t i = 0; i < MOVES_STRIKES; i++) {
-        if (!strike_fits(scenario, &strikes[i])) {
+        if (!strike_fits(scenario, &strikes[i]) ||
+            (only != NULL && strcmp(only, strikes[i].name) != 0)) {
             continue;
         }
         result->kinds++;
@@ -384,6 +397,9 @@ void moves_random(uint64_t seed, bool verbose, struct moves_result *result)
     trace_begin(replay, verbose);
     world_init(&world, &options);
     ways_make(&rng, seed % 2 == 0 ? 60 : 0);
+    for (uint16_t node = 1; seed % 4 == 1 && node <= options.nodes; node++) {
+        world.cell.net.uplinks[node].bytes_per_s = SLOW_BYTES_PER_S; /* blocks take their time */
+    }
     for (uint32_t i = 0; i < options.sips; i++) {
         world_start(&world, i, (uint16_t)rng_between(&rng, 1, options.nodes));
     }

@@ -38,7 +38,10 @@ struct moves_scenario {
 #define MOVES_STRIKES 12u
 extern const struct moves_scenario moves_scenarios[MOVES_SCENARIOS];
 
-void moves_enumerate(const struct moves_scenario *scenario, struct moves_result *result);
+/* only: this kind of strike; NULL: all that the scenario has nodes for. */
+void moves_enumerate(const struct moves_scenario *scenario, const char *only,
+                     struct moves_result *result);
+const struct moves_scenario *moves_scenario_find(const char *name);
 /* One run: that strike at that event. Answers false if the run was over before. */
 bool moves_strike_at(const struct moves_scenario *scenario, const char *name, uint64_t event,
                      bool verbose, struct moves_result *result);

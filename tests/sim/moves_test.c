@@ -39,7 +39,7 @@ static void enumerate(struct moves_result *sum)
         struct moves_result result;
         char text[160];
 
-        moves_enumerate(scenario, &result);
+        moves_enumerate(scenario, NULL, &result);
         (void)snprintf(text, sizeof(text), "%s: %llu kinds of strikes at each of %llu events: %llu",
                        scenario->what, (unsigned long long)result.kinds,
                        (unsigned long long)result.events, (unsigned long long)result.strikes);

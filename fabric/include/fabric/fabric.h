@@ -24,7 +24,8 @@
  * Moving endpoints: an endpoint may be put in a message only in the state the message's contract
  * names, which is a state where its holder sends next; so no message can be under way to it. If
  * its peer is on a third node, that node is told (PEER_MOVED), and a tombstone forwards control
- * records until that is acknowledged.
+ * records until that is acknowledged. Whole SIPs move with all their endpoints in any state: see
+ * fabric/cargo.h and fabric/sip_move.h.
  *
  * Lanes: a caller with several threads that send gives each a lane, and each session one of them
  * (fab_peer.lane). A lane's thread asks for frames of its own sessions only, so those of one
@@ -234,7 +235,9 @@ struct fab_ep_info {
     struct sf_cause cause; /* NONE: open */
     uint64_t sent, received;
     void *holder;
-    bool arriving; /* of a SIP that may yet come (cargo.h): it is somewhere else, too */
+    bool leaving;  /* in a cargo at its source (fabric/cargo.h): there may be another one at the
+                      target */
+    bool arriving; /* in a cargo at its target: it may never come, and does not count yet */
     /* Only while the peer is on another node, or was: */
     uint64_t bytes_sent, bytes_received; /* of arguments and blocks */
     uint16_t queued_high, unsent_high;   /* most there have been */

@@ -11,8 +11,8 @@ struct gather {
     void (*done)(struct gather *gather); /* all have answered, or will not */
     uint64_t console;
     uint64_t request;
-    bool audit;      /* nodes check themselves, too */
-    uint32_t round;  /* verify.c */
+    bool audit;                   /* nodes check themselves, too */
+    uint32_t round;               /* verify.c */
     char wanted[EDGE_NAME_BYTES]; /* edges_find */
     edges_found found;
     uint64_t found_key;

@@ -2,10 +2,11 @@
 /*
  * verify.c - has each endpoint and each block one owner, on all nodes together?
  *
- * Each node checks its own (nk_audit: every block and endpoint is in exactly one place) and says which
- * endpoints it has; here they are put together: none on two nodes, and of each open one the other end
- * is somewhere. Nodes do not answer at the same instant, so what is on its way may be seen twice or not
- * at all: what is wrong is looked at again, ROUNDS times, and counts if it is wrong each time.
+ * Each node checks its own (nk_audit: every block and endpoint is in exactly one place) and says
+ * which endpoints it has; here they are put together: none on two nodes, and of each open one the
+ * other end is somewhere. Nodes do not answer at the same instant, so what is on its way may be
+ * seen twice or not at all: what is wrong is looked at again, ROUNDS times, and counts if it is
+ * wrong each time.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -127,8 +128,8 @@ static void find(const struct gather *gather, struct finding *finding)
             finding->block_bytes += list->stats->heap_bytes;
         }
         if (list->audit[0] != '\0') {
-            note(finding, "%s: %.200s", name_of(gather, list->stats != NULL ? list->stats->node : 0),
-                 list->audit);
+            note(finding, "%s: %.200s",
+                 name_of(gather, list->stats != NULL ? list->stats->node : 0), list->audit);
         }
     }
     for (uint32_t index = 0; index < gather->silent_count; index++) {

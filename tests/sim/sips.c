@@ -12,7 +12,7 @@
 #define LETTER_NS (300 * 1000ull)
 #define DETECT_NS (1000 * MS)
 #define BOOT_NS (1500 * MS)
-#define RETRY_NS (8 * MS)
+#define RETRY_NS (40 * MS)
 
 /* --- pipes' contract ------------------------------------------------------------------------ */
 

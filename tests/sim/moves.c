@@ -9,6 +9,7 @@
 #define US 1000ull
 #define MS 1000000ull
 #define SLICE_NS (2 * US)
+#define WAIT_SLICE_NS (200 * US) /* until one that gave way is tried again */
 #define WARM_SLICES 3000u
 #define WARM_SLICE_NS (10 * US)
 #define MOVE_NS (3000 * MS)
@@ -243,7 +244,7 @@ static uint64_t run(const struct moves_scenario *scenario, const struct strike *
     until_ns = world.cell.net.now_ns + MOVE_NS;
     *out_struck = false;
     while (movers_busy() && world.cell.net.now_ns < until_ns && !*out_struck) {
-        world_run(&world, SLICE_NS, 1);
+        world_run(&world, world_moves(&world) ? SLICE_NS : WAIT_SLICE_NS, 1);
         *out_struck = strike != NULL && world.events - begun >= event;
     }
     events = world.events - begun;

@@ -446,7 +446,7 @@ static void a_slot_that_is_copied_from_is_kept_when_its_sip_ends(void **state)
     assert_int_equal(nk_precopy_create(world.kernel, 77, &other), SF_NOTFOUND);
     hop.capture.length = 0;
     assert_int_equal(nk_precopy_round(precopy, hop_keep, NULL, &stats), SF_OK);
-    assert_true(stats.page_count > 60);
+    assert_true(stats.page_count > 0);
     assert_int_equal(nk_precopy_round(precopy, hop_keep, NULL, &idle), SF_OK);
     assert_int_equal(idle.page_count + idle.zero_count, 0); /* it has not run */
     stop(MOVER);

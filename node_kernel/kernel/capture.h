@@ -111,9 +111,9 @@ struct nk_capture_stats {
 struct nk_precopy;
 
 /*
- * Writes a frozen SIP. about: or NULL. precopy: what went before, or NULL; it stays the caller's.
- * out_stats: or NULL. Can be repeated, but not with a precopy. NOTFOUND: not frozen. LIMIT: too
- * much configuration. NOMEM, IO; whatever the sink answers.
+ * Writes a frozen SIP. about: or NULL. precopy: what went before, or NULL; it stays the caller's,
+ * to be destroyed. out_stats: or NULL. Can be repeated, but not with a precopy. NOTFOUND: not
+ * frozen. LIMIT: too much configuration. NOMEM, IO; whatever the sink answers.
  */
 SF_MUST_CHECK sf_status nk_sip_capture(struct nk_kernel *kernel, uint64_t sip,
                                        const struct nk_about *about, struct nk_precopy *precopy,

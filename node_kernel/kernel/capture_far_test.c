@@ -39,7 +39,7 @@ static void world_make_of(bool far, uint32_t worker_count)
                    .heap_bytes = 64u << 20,
                    .worker_count = worker_count,
                    .tick_ns = 300000},
-        .config = {"rounds", "150"},
+        .config = {"rounds", "70"},
         .run_seconds_max = 60,
     };
 
@@ -339,12 +339,12 @@ static void a_sip_goes_to_another_process_and_back(void **state)
     (void)state;
     world_make_of(false, 1);
     for (uint32_t image = 0; image < 2; image++) {
-        goes(image, "sleep", false, 40);
-        goes(image, "timeout", false, 40);
-        goes(image, "spin", false, 100);
-        goes(image, "sleep", true, 30);
-        goes(image, "timeout", true, 30);
-        goes(image, "spin", true, 50);
+        goes(image, "sleep", false, 15);
+        goes(image, "timeout", false, 15);
+        goes(image, "spin", false, 30);
+        goes(image, "sleep", true, 10);
+        goes(image, "timeout", true, 10);
+        goes(image, "spin", true, 20);
     }
     world_end();
     far_stop(pid);

@@ -25,8 +25,10 @@ from staging import BUILD, SOURCE, expect
 PATIENCE_SECONDS = 30
 SWAP_SECONDS_MAX = 120
 BLOCKS = 1000
-BLOCKS_MIXED = 200  # of each of three pairs at once; frames of DPDK are small
-BLOCKS_CUT = 300
+BLOCKS_MIXED = 200  # of each of three pairs at once
+BLOCKS_CUT = 400
+BYTES_MAX = 8 << 20
+BYTES_MAX_MIXED = 256 << 10  # frames of DPDK are small, and those of RDMA with a spare
 PAGES = 20
 
 
@@ -47,12 +49,12 @@ def graph(name, sips, channels):
     return "\n".join(lines) + "\n"
 
 
-def swap(name, count, pairs):
+def swap(name, count, bytes_max, pairs):
     """A graph of swappers, of so many blocks, and keepers; pairs: (suffix, node of the swapper, node of the keeper)."""
     sips, channels = [], []
     for suffix, one, two in pairs:
-        sips += [(f"swapper-{suffix}", "swapper.sip", one, {"count": count}),
-                 (f"keeper-{suffix}", "keeper.sip", two, None)]
+        sips += [(f"swapper-{suffix}", "swapper.sip", one, {"count": count, "bytes_max": bytes_max}),
+                 (f"keeper-{suffix}", "keeper.sip", two, {"bytes_max": bytes_max})]
         channels.append((f"swapper-{suffix}.keeper", f"keeper-{suffix}.swap"))
     return graph(name, sips, channels)
 
@@ -189,7 +191,7 @@ def the_tcp_contract_holds_over_rdma(place):
 
 
 def blocks_of_all_sizes_cross_rdma(place):
-    place.apply(swap("blocks", BLOCKS, [("a", "node2", "node1")]))
+    place.apply(swap("blocks", BLOCKS, BYTES_MAX, [("a", "node2", "node1")]))
     place.swapped(BLOCKS, ["a"])
     for one in place.get("sessions"):
         expect(one["driver"] == "rdma" and one["alive"] and one["losses"] == 0, one)
@@ -216,7 +218,8 @@ def each_pair_takes_what_it_may(place):
 
 
 def a_mixed_graph_loses_nothing(place):
-    place.apply(swap("mixed", BLOCKS_MIXED, [("ab", "node1", "node2"), ("bc", "node2", "node3"), ("ca", "node3", "node1")]))
+    place.apply(swap("mixed", BLOCKS_MIXED, BYTES_MAX_MIXED,
+                     [("ab", "node1", "node2"), ("bc", "node2", "node3"), ("ca", "node3", "node1")]))
     carried = {pair: place.drivers("channels", *pair) for pair in
                (("node1", "node2"), ("node2", "node3"), ("node1", "node3"))}
     expect(carried == {("node1", "node2"): {"rdma"}, ("node2", "node3"): {"dpdk"}, ("node1", "node3"): {"rdma"}}, carried)
@@ -225,7 +228,7 @@ def a_mixed_graph_loses_nothing(place):
 
 def a_pair_that_loses_rdma_goes_on_over_dpdk(place):
     """The cable of node2's RDMA nic is pulled, in the middle of blocks, and put back."""
-    place.apply(swap("cut", BLOCKS_CUT, [("cut", "node1", "node2")]))
+    place.apply(swap("cut", BLOCKS_CUT, BYTES_MAX_MIXED, [("cut", "node1", "node2")]))
 
     def sent():
         return max(c["sent"] for c in place.get("channels") if c["importer"] == "swapper-cut.keeper")

@@ -4,7 +4,8 @@
  * should have got.
  *
  * Sizes: every 50th block is of a ladder up to 8 MiB, with neighbours of powers of two; the others
- * have 1 byte to 64 KiB, each power of two as often as any other. Content: a stream of numbers that
+ * have 1 byte to 64 KiB, each power of two as often as any other. None is larger than what both are
+ * told by `bytes_max` (8 MiB). Content: a stream of numbers that
  * begins with the block's number and way.
  */
 #ifndef TESTS_RDMA_SIPS_SWAP_H
@@ -26,7 +27,7 @@ static inline uint64_t swap_mix(uint64_t x)
     return x ^ x >> 33;
 }
 
-static inline uint32_t swap_bytes(uint32_t number, enum swap_way way)
+static inline uint32_t swap_wanted(uint32_t number, enum swap_way way)
 {
     static const uint32_t ladder[] = {8 * SWAP_MIB,
                                       1,
@@ -55,6 +56,14 @@ static inline uint32_t swap_bytes(uint32_t number, enum swap_way way)
         return ladder[(number / SWAP_LADDER_EVERY + (way == SWAP_BACK ? count / 2 : 0)) % count];
     }
     return 1 + (uint32_t)(x >> 8) % (1u << (x % 17));
+}
+
+static inline uint32_t swap_bytes(uint32_t number, enum swap_way way)
+{
+    const uint32_t bytes = swap_wanted(number, way);
+    const uint32_t bytes_max = sip_config_u32("bytes_max", 8 * SWAP_MIB);
+
+    return bytes < bytes_max ? bytes : bytes_max;
 }
 
 static inline void swap_fill(uint8_t *data, uint32_t bytes, uint32_t number, enum swap_way way)

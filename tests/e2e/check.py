@@ -5,6 +5,8 @@
   check.py nodes MODE NAME...               all joined, in that mode
   check.py edges DRIVER IMP@NODE=EXP@NODE...  each there, open, over that driver, with a state
   check.py faulted SIP...                   prints the one that faulted; exit 1 when there is none
+  check.py running SIP...                   prints the first that runs, and its node; exit 1 if none does
+  check.py stage NODE STAGE                 exit 1 if it is in another
   check.py closed VICTIM OTHER              VICTIM's edge closed with a typed cause, OTHER's is open
 """
 import json
@@ -57,6 +59,19 @@ def check_faulted(found, *names):
     sys.exit(1)
 
 
+def check_running(found, *names):
+    for item in found:
+        if item["name"] in names and item["state"] == "running":
+            print(item["name"], item["node"])
+            return
+    sys.exit(1)
+
+
+def check_stage(found, name, stage):
+    if not any(item["name"] == name and item["stage"] == stage for item in found):
+        sys.exit(1)
+
+
 def check_closed(found, victim, other):
     by_sip = {item["importer"].split(".")[0]: item for item in found}
     gone, there = by_sip.get(victim), by_sip.get(other)
@@ -74,6 +89,8 @@ def main():
         "edges": check_edges,
         "faulted": check_faulted,
         "closed": check_closed,
+        "running": check_running,
+        "stage": check_stage,
     }[what](found, *arguments)
 
 

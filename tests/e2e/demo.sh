@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The demo: three nodes, a web page that crosses the fabric, a contract walked through, a crash.
+# The demo: three nodes, a web page that crosses the fabric, a contract walked through, a crash, and a
+# web server that moves away while it is asked, before its node is powered off.
 #
 #   demo.sh               three QEMU machines that boot over PXE (root)
 #   demo.sh --link WHICH  the same over rdma (soft-RoCE), dpdk, or mixed: node1 and node2 by RDMA,
@@ -15,9 +16,10 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 SOURCE=$(cd "$HERE/../.." && pwd)
 BUILD=${SIPFABRIC_BUILD:-$SOURCE/build}
 FABRICCTL=$BUILD/orchestrator/fabricctl
-STEPS=8
+STEPS=9
 REQUESTS=200
 REQUESTS_AFTER=50
+LOAD_SECONDS=4
 
 mode=booted
 link=
@@ -33,7 +35,7 @@ for argument in "$@"; do
     --link) wants_link=1 ;;
     --link=*) link=${argument#--link=} ;;
     -h | --help)
-        sed -n '3,11s/^# \{0,1\}//p' "$0"
+        sed -n '3,12s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -285,6 +287,53 @@ wait_for_fault() {
     return 1
 }
 
+# The process that is a node: a machine, or sipnode.
+node_pid() { # NODE
+    local base=${XDG_RUNTIME_DIR:-/tmp/sipfabric-$(id -u)}/sipfabric
+    [ "$(id -u)" = 0 ] && base=/run/sipfabric
+    awk -v node="$1" '$3 == node { pid = $1 } END { print pid }' "$base/$SIPFABRIC_CLUSTER/pids"
+}
+
+# wait_for_stage NODE STAGE: up to 15 s.
+wait_for_stage() {
+    local i
+    for ((i = 0; i < 150; i++)); do
+        "$FABRICCTL" get nodes -o json 2>/dev/null | python3 "$HERE/check.py" stage "$1" "$2" && return 0
+        sleep 0.1
+    done
+    echo "$1 is not $2 after 15 s"
+    return 1
+}
+
+# The web server that is left moves away while it is asked; then its node is powered off.
+drain() {
+    local sip node load answered
+    "$FABRICCTL" get sips -o json | python3 "$HERE/check.py" running web2 web3 >"$work/running" || {
+        echo "no web server runs"
+        return 1
+    }
+    read -r sip node <"$work/running"
+    outside wrk -t 1 -c 4 -d "$LOAD_SECONDS" "http://$address:$port/" >"$work/wrk" &
+    load=$!
+    sleep 1
+    "$FABRICCTL" drain "$node" || { kill "$load"; return 1; }
+    wait "$load"
+    grep -E "requests in|Requests/sec|Non-2xx|Socket errors" "$work/wrk"
+    if grep -qE "Non-2xx|Socket errors" "$work/wrk" || ! grep -q "requests in" "$work/wrk"; then
+        echo "some requests failed while $sip moved"
+        return 1
+    fi
+    "$FABRICCTL" get moves || return 1
+    "$FABRICCTL" verify ownership || return 1
+    kill -KILL "$(node_pid "$node")" || return 1
+    wait_for_stage "$node" lost || return 1
+    "$FABRICCTL" get nodes || return 1
+    fetch_many "$REQUESTS_AFTER" "$work/pages" || { echo "some requests were not answered"; return 1; }
+    answered=$(grep -c "<p>sip: $sip</p>" "$work/pages")
+    echo "$answered of $REQUESTS_AFTER requests answered by $sip, without $node"
+    [ "$answered" = "$REQUESTS_AFTER" ]
+}
+
 destroy() {
     local left
     "$FABRICCTL" cluster destroy || return 1
@@ -342,5 +391,6 @@ run_step "fabricctl get channels" get_channels
 run_step "$REQUESTS times curl http://$address:$port/" request
 run_step "fabricctl test contract TcpConnectionContract --exporter tcp --from node3" walk
 run_step "curl http://$address:$port/crash" crash
+run_step "fabricctl drain of the web server's node, under load; then the node is powered off" drain
 run_step "fabricctl cluster destroy" destroy
 [ -n "${DEMO_TAP:-}" ] || echo "demo: all $STEPS steps held, $(seconds "$begin") s"

@@ -4,7 +4,6 @@
 
 usage: hosted_test.py FOLDER [MOVES [SEED [CASE...]]]     folder with the images; moves in the long cases (200)
 """
-import json
 import os
 import pathlib
 import random
@@ -16,47 +15,16 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
+from cell import Moves, proof_graph, web_graph
 from staging import FABRICCTL, TRUST, Place, expect, ordinary_user, run_cases
 
 IMAGES = pathlib.Path(sys.argv[1])
 MOVES = int(sys.argv[2]) if len(sys.argv) > 2 else 200
 SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
-NODES = ("node1", "node2", "node3")
 PORT = 18473
+ADDRESS = f"127.0.0.1:{PORT}"
 
-WEB = f"""graph: web
-sips:
-  tcp:
-    service: tcp
-    node: node1
-  web2:
-    image: web.sip
-    node: node2
-    config:
-      port: "{PORT}"
-  web3:
-    image: web.sip
-    node: node3
-    config:
-      port: "{PORT}"
-channels:
-  - from: web2.tcp
-    to: tcp.tcp
-  - from: web3.tcp
-    to: tcp.tcp
-"""
-
-
-def proof_graph(seconds):
-    wires = "".join(f"  - from: ask.c{i}\n    to: answer.bench\n" for i in range(4))
-    config = f'    config:\n      channels: "4"\n      seconds: "{seconds}"\n'
-    return (f"graph: proof\nsips:\n  answer:\n    image: answer.sip\n    node: node1\n{config}"
-            f"  ask:\n    image: ask.sip\n    node: node2\n{config}      mode: \"proof\"\n"
-            f"channels:\n{wires}")
-
-
-class Cell(Place):
+class Cell(Moves, Place):
     """A cluster of three hosted nodes, with the images of these tests."""
 
     def __init__(self):
@@ -64,45 +32,13 @@ class Cell(Place):
         for name in ("ask", "answer", "spin"):
             self.write(name + ".sip", (IMAGES / (name + ".sip")).read_bytes())
         self.begin()
-        self.random = random.Random(SEED)
-        print(f"# seed {SEED}", flush=True)
+        self.begin_random(SEED)
 
     def begin(self):
         self.ctl("cluster", "create", "--hosted", "--nodes", "3", *TRUST, "--allow-unsigned")
 
-    def get(self, what):
-        return json.loads(self.ctl("get", what, "-o", "json")[0])[what]
-
     def apply(self, text):
         self.ctl("apply", "-f", self.write("graph.yaml", text), "--images", "build/sips", "--images", ".")
-
-    def delete(self, graph):
-        self.ctl("delete", f"graph/{graph}")
-
-    def sip(self, name):
-        return next(sip for sip in self.get("sips") if sip["name"] == name)
-
-    def elsewhere(self, name):
-        """A node where that SIP is not."""
-        return self.random.choice([node for node in NODES if node != self.sip(name)["node"]])
-
-    def move(self, name, node=None, *more):
-        """Moves it, anywhere if need be; returns what fabricctl says."""
-        return self.ctl("move", f"sip/{name}", "--to", node or self.elsewhere(name), *more)[0]
-
-    def wait(self, condition, what, seconds=30):
-        end = time.monotonic() + seconds
-        while not condition():
-            expect(time.monotonic() < end, f"not within {seconds} s: {what}")
-            time.sleep(0.05)
-
-    def verify(self):
-        out, _ = self.ctl("verify", "ownership")
-        expect("each has one owner" in out, out)
-
-    def blackouts(self):
-        """Of the last moves, in microseconds."""
-        return sorted(move["blackout_ns"] / 1000 for move in self.get("moves") if move["step"] == "done")
 
     def pids(self):
         """The processes of the nodes, by name."""
@@ -121,42 +57,9 @@ class Cell(Place):
 # --- moves under load ---------------------------------------------------------------------------
 
 
-def wrk(seconds):
-    """Load on the web servers, once they answer."""
-    end = time.monotonic() + 10
-    while subprocess.run(["curl", "-sf", "-o", os.devnull, f"http://127.0.0.1:{PORT}/"], check=False).returncode != 0:
-        expect(time.monotonic() < end, "no web server answers")
-        time.sleep(0.1)
-    return subprocess.Popen(["wrk", "-t", "1", "-c", "8", "-d", f"{seconds}s", f"http://127.0.0.1:{PORT}/"],
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def judged(load):
-    """What wrk has seen; a bad answer or a broken connection fails the case."""
-    out, _ = load.communicate(timeout=120)
-    found = re.search(r"(\d+) requests in", out)
-    expect(found is not None and int(found.group(1)) > 100, out)
-    expect("Non-2xx" not in out and "Socket errors" not in out, out)
-    return int(found.group(1))
-
-
 def web_servers_move_under_load(cell):
-    cell.apply(WEB)
-    load = wrk(100)
-    began = time.monotonic()
-    for number in range(MOVES):
-        cell.move(("web2", "web3")[number % 2])
-        if number % 10 == 0:
-            cell.verify()
-        if time.monotonic() - began > 90:
-            break
-    seconds = time.monotonic() - began
-    load.send_signal(signal.SIGINT)  # it says what it has
-    requests = judged(load)
-    expect(number + 1 == MOVES, f"only {number + 1} moves in 90 s")
-    times = cell.blackouts()
-    print(f"# {MOVES} moves in {seconds:.0f} s under {requests} requests, none failed; black-out median "
-          f"{times[len(times) // 2]:.0f} us, largest {times[-1]:.0f} us", flush=True)
+    cell.apply(web_graph(PORT))
+    cell.moved_under_load(cell.wrk(ADDRESS, 100), MOVES, 90)
     cell.delete("web")
 
 
@@ -170,16 +73,9 @@ def both_ends_of_channels_move(cell):
         done += 1
         if done % 10 == 0:
             cell.verify()
-    cell.wait(lambda: cell.sip("ask")["state"] == "exited", "the end of the proof", 60)
-    cell.wait(lambda: cell.sip("answer")["state"] == "exited", "the end of the other side", 10)
-    for name in ("ask", "answer"):
-        expect(cell.sip(name)["exit_code"] == 0, cell.ctl("logs", name)[0])
-    lines = [re.search(r"sent (\d+) received (\d+) bytes_sent (\d+) bytes_received (\d+)",
-                       cell.ctl("logs", name)[0]).groups() for name in ("ask", "answer")]
-    expect(lines[0] == (lines[1][1], lines[1][0], lines[1][3], lines[1][2]), lines)
+    messages = cell.proven()
     expect(done == moves, f"only {done} moves in 24 s")
-    print(f"# {done} moves of both ends, {lines[0][0]} and {lines[0][1]} messages each way, all in order and whole",
-          flush=True)
+    print(f"# {done} moves of both ends, {messages} messages each way, all in order and whole", flush=True)
     cell.delete("proof")
 
 
@@ -204,10 +100,7 @@ def both_ends_move_at_once(cell):
     for thread in threads:
         thread.join()
     expect(not wrong, wrong)
-    cell.wait(lambda: cell.sip("ask")["state"] == "exited", "the end of the proof", 60)
-    for name in ("ask", "answer"):
-        cell.wait(lambda: cell.sip(name)["state"] == "exited", f"the end of {name}", 10)
-        expect(cell.sip(name)["exit_code"] == 0, cell.ctl("logs", name)[0])
+    cell.proven()
     print(f"# {counts['moves']} moves; {counts['again']} times one gave way", flush=True)
     cell.delete("proof")
 
@@ -229,26 +122,25 @@ def an_endless_computation_moves(cell):
 
 
 def a_drain_under_load(cell):
-    cell.apply(WEB)
-    load = wrk(30)
+    cell.apply(web_graph(PORT))
+    load = cell.wrk(ADDRESS, 30)
     for node in ("node2", "node3", "node2"):
         out, _ = cell.ctl("drain", node)
         expect(f"node {node} drained" in out, out)
         expect(node not in {sip["node"] for sip in cell.get("sips")}, cell.get("sips"))
         cell.ctl("uncordon", node)
     load.send_signal(signal.SIGINT)
-    print(f"# {judged(load)} requests, none failed", flush=True)
+    print(f"# {cell.judged(load)} requests, none failed", flush=True)
     cell.delete("web")
 
 
 def what_cannot_move_stays_and_runs(cell):
-    cell.apply(WEB)
+    cell.apply(web_graph(PORT))
     _, err = cell.ctl("move", "tcp", "--to", "node2", code=1)
     expect("is a service of its node's kernel" in err, err)
     cell.ctl("move", "web2", "--to", "node9", code=3)
     expect("is on node2 already" in cell.move("web2", "node2"), "not moved")
-    load = wrk(3)
-    judged(load)
+    cell.judged(cell.wrk(ADDRESS, 3))
     cell.delete("web")
 
 

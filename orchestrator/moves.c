@@ -442,8 +442,13 @@ static void on_begun(void *arg, sf_status status, const char *text,
     (void)reply;
     free(ref);
     if (move == NULL || move->ended_ms != 0 || status == SF_OK || status == SF_CLOSED ||
-        status == SF_EXISTS) {
+        status == SF_TIMEOUT || status == SF_EXISTS) {
         return; /* its source says how it ends, when it is back, or is lost */
+    }
+    if (status == SF_AGAIN && ++move->tries < TRIES_MAX) {
+        move->step = SF__CONTROL__MOVE_STEP__MOVE_QUEUED;
+        move->again_ms = daemon_now(daemon) + TRY_AGAIN_MS;
+        return;
     }
     finish_aborted(daemon, move, text[0] != '\0' ? text : sf_status_text(status));
 }

@@ -503,6 +503,7 @@ void pairs_node_lost(struct daemon *daemon, struct world_node *node)
         }
         other = work->id[0] == node->id ? work->id[1] : work->id[0];
         body.node_id = node->id;
+        body.dead_epoch = node->epoch;
         envelope.body_case = SF__CONTROL__ENVELOPE__BODY_PEER_REMOVE;
         envelope.peer_remove = &body;
         session_tell(daemon, world_node_by_id(&daemon->world, other), &envelope);

@@ -180,10 +180,14 @@ static sf_status peer_endpoint(struct agent *agent, const Sf__Control__Envelope 
 static sf_status peer_remove(struct agent *agent, const Sf__Control__Envelope *envelope, char *text)
 {
     uint32_t id = envelope->peer_remove->node_id;
+    uint32_t epoch = envelope->peer_remove->dead_epoch;
     (void)text;
 
     if (id > 0 && id < FAB_NODES_MAX) {
         pump_peer_remove(agent->options.pump, (uint16_t)id, SF_CAUSE_OF(NODE_LOST));
+        if (epoch > 0 && epoch <= UINT16_MAX) {
+            mover_node_dead(agent->mover, (uint16_t)id, (uint16_t)epoch, node_now_ns());
+        }
     }
     return SF_OK;
 }

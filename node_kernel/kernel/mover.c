@@ -141,7 +141,7 @@ void mover_destroy(struct mover *mover)
         mover__out_stay(mover, mover->outs);
     }
     while (mover->ins != NULL) {
-        mover__in_drop(mover, mover->ins);
+        mover__in_drop(mover, mover->ins); /* those that came stay */
     }
     for (uint16_t node = 1; node < FAB_NODES_MAX; node++) {
         mover__way_close(mover, node);
@@ -196,6 +196,12 @@ sf_status mover_begin(struct mover *mover, uint64_t ticket, uint64_t sip, uint16
     if (st != SF_OK) {
         return st;
     }
+    for (const struct mover_in *in = mover->ins; in != NULL; in = in->next) {
+        if (in->sip == sip) {
+            nk__say(text, text_capacity, "it has just come from node %u", in->source);
+            return SF_AGAIN;
+        }
+    }
     nk_lock(mover->kernel);
     st = target < FAB_NODES_MAX ? fab_peer_query(mover->fabric, target, &info) : SF_NOTFOUND;
     nk_unlock(mover->kernel);
@@ -230,7 +236,7 @@ bool mover_has(const struct mover *mover, uint64_t sip)
 {
     const struct mover_in *in = mover->ins;
 
-    while (in != NULL && in->sip != sip) {
+    while (in != NULL && (in->sip != sip || in->came)) {
         in = in->next;
     }
     return in != NULL || mover__out_of_sip(mover, sip) != NULL;
@@ -252,6 +258,12 @@ void mover_session_lost(struct mover *mover, uint16_t node)
     }
     mover->lost[node / 64] |= 1ull << node % 64;
     mover->any_lost = true;
+    mover->events.awake(mover->events_arg);
+}
+
+void mover_node_dead(struct mover *mover, uint16_t node, uint16_t epoch, uint64_t now_ns)
+{
+    fab_mover_node_dead(mover->protocol, node, epoch, now_ns);
     mover->events.awake(mover->events_arg);
 }
 
@@ -425,7 +437,7 @@ bool mover_has_come(const struct mover *mover, uint64_t sip)
     here = nk__sip_find(mover->kernel, sip) != NULL;
     nk_unlock(mover->kernel);
     for (const struct mover_in *in = mover->ins; in != NULL && here; in = in->next) {
-        here = in->sip != sip; /* it is made, but may yet be dropped */
+        here = in->sip != sip || in->came; /* else it is made, but may yet be dropped */
     }
     return here;
 }

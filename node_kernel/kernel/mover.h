@@ -80,7 +80,8 @@ void mover_destroy(struct mover *mover);
 
 /*
  * Begins to move a SIP. budget_ns: the longest it may stand still; 0: as the protocol has it. Its
- * end is reported. NOTFOUND: no such SIP, or no session with that node. UNSUPPORTED, EXISTS, LIMIT.
+ * end is reported. NOTFOUND: no such SIP, or no session with that node. AGAIN: it has just come,
+ * and the node that it came from may have its old copy still. UNSUPPORTED, EXISTS, LIMIT.
  */
 SF_MUST_CHECK sf_status mover_begin(struct mover *mover, uint64_t ticket, uint64_t sip,
                                     uint16_t target, uint64_t budget_ns, uint64_t now_ns,
@@ -91,6 +92,8 @@ bool mover_has(const struct mover *mover, uint64_t sip);
 void mover_told(struct mover *mover, const uint8_t *bytes, uint32_t length, uint64_t now_ns);
 /* As nk_events.session_lost; from inside it. */
 void mover_session_lost(struct mover *mover, uint16_t node);
+/* That boot of a node, and those before it, are dead for good. */
+void mover_node_dead(struct mover *mover, uint16_t node, uint16_t epoch, uint64_t now_ns);
 /* A SIP has ended; as nk_events.ended, from inside it. */
 void mover_sip_ended(struct mover *mover, uint64_t sip);
 

@@ -227,10 +227,10 @@ static void start(struct mover *mover, struct mover_in *in)
     nk_unlock(mover->kernel);
     in->cargo = NULL;
     in->made = false;
+    in->came = true;
     st = nk_sip_thaw(mover->kernel, in->sip);
     assert(st == SF_OK);
     (void)st;
-    in_free(mover, in);
 }
 
 void mover__in_do(struct mover *mover, const struct fab_move_action *action, uint64_t now_ns)
@@ -251,6 +251,8 @@ void mover__in_do(struct mover *mover, const struct fab_move_action *action, uin
         }
         break;
     case FAB_MOVE_SETTLED:
+        assert(in != NULL);
+        in_free(mover, in);
         break;
     default:
         assert(false);

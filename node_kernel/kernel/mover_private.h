@@ -61,6 +61,7 @@ struct mover_in {
     uint64_t endpoints_bytes, endpoints_total;
     bool endpoints_known; /* how many bytes there will be */
     bool made;
+    bool came; /* it goes on here; its source may not know yet */
     struct fab_cargo *cargo;
 };
 

@@ -10,7 +10,7 @@
 
 #include "moves.h"
 
-#define SEEDS 100u
+#define SEEDS 500u
 
 static uint32_t cases, failures;
 

@@ -9,23 +9,12 @@
 
 #include <cjson/cJSON.h>
 
-#include "ctl/ctl_private.h"
+#include "ctl/get.h"
 
 #define WATCH_MS 1000u
 #define JSON_FORMAT 1 /* "format" in every list: the field names below stay as they are */
 
-/* One kind of thing that can be listed. */
-struct kind {
-    const char *plural;
-    Sf__Control__Envelope__BodyCase request;
-    Sf__Control__Envelope__BodyCase reply;
-    /* Answers how many of `names` (NULL-terminated; empty: all) were found, or prints all. */
-    void (*print)(struct ctl_context *context, const Sf__Control__Envelope *reply,
-                  char *const *names, bool all, bool *found);
-};
-
-/* True if name is wanted; notes that it was found. */
-static bool wanted(char *const *names, bool *found, const char *kind, const char *name)
+bool ctl_get_wanted(char *const *names, bool *found, const char *kind, const char *name)
 {
     size_t bytes = strlen(kind);
     bool any = names[0] == NULL;
@@ -44,7 +33,7 @@ static bool wanted(char *const *names, bool *found, const char *kind, const char
     return any;
 }
 
-static cJSON *new_list(const char *name, cJSON **out_items)
+cJSON *ctl_get_list(const char *name, cJSON **out_items)
 {
     cJSON *root = cJSON_CreateObject();
 
@@ -53,8 +42,7 @@ static cJSON *new_list(const char *name, cJSON **out_items)
     return root;
 }
 
-/* What was gathered, as -o wants it; names were printed as they came. Takes root. */
-static void print_list(const struct ctl_context *context, cJSON *root, struct ctl_table *table)
+void ctl_get_print(const struct ctl_context *context, cJSON *root, struct ctl_table *table)
 {
     if (context->output == CTL_JSON) {
         ctl_print_json(root);
@@ -66,7 +54,7 @@ static void print_list(const struct ctl_context *context, cJSON *root, struct ct
     }
 }
 
-static cJSON *new_item(cJSON *items)
+cJSON *ctl_get_item(cJSON *items)
 {
     cJSON *item = cJSON_CreateObject();
 
@@ -232,13 +220,13 @@ static void node_links_json(cJSON *item, const Sf__Control__NodeInfo *node)
     size_t index;
 
     for (index = 0; index < node->n_links; index++) {
-        link_fields_json(new_item(links), node->links[index]);
+        link_fields_json(ctl_get_item(links), node->links[index]);
     }
 }
 
 static void node_json(cJSON *items, const Sf__Control__NodeInfo *node)
 {
-    cJSON *item = new_item(items);
+    cJSON *item = ctl_get_item(items);
     cJSON *peers;
     size_t index;
 
@@ -272,13 +260,13 @@ static void print_nodes(struct ctl_context *context, const Sf__Control__Envelope
     const Sf__Control__NodeList *list = reply->node_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;
-    cJSON *root = new_list("nodes", &items);
+    cJSON *root = ctl_get_list("nodes", &items);
     size_t index;
 
     (void)all;
     for (index = 0; index < list->n_nodes; index++) {
         const Sf__Control__NodeInfo *node = list->nodes[index];
-        if (!wanted(names, found, "node", node->name)) {
+        if (!ctl_get_wanted(names, found, "node", node->name)) {
             continue;
         }
         if (context->output == CTL_NAME) {
@@ -289,7 +277,7 @@ static void print_nodes(struct ctl_context *context, const Sf__Control__Envelope
             node_row(context, &table, node);
         }
     }
-    print_list(context, root, &table);
+    ctl_get_print(context, root, &table);
 }
 
 /* --- links --------------------------------------------------------------------------------------
@@ -373,7 +361,7 @@ static void links_missing_row(struct ctl_context *context, struct ctl_table *tab
 
 static void link_json(cJSON *items, const Sf__Control__NodeInfo *node, uint32_t number)
 {
-    cJSON *item = new_item(items);
+    cJSON *item = ctl_get_item(items);
     cJSON *peers;
     size_t index;
 
@@ -388,7 +376,7 @@ static void link_json(cJSON *items, const Sf__Control__NodeInfo *node, uint32_t 
         bool spare = number != 0 && peer->spare == number;
 
         if (peer->link == number || spare) {
-            cJSON *at = new_item(peers);
+            cJSON *at = ctl_get_item(peers);
             cJSON_AddStringToObject(at, "node", peer->name);
             cJSON_AddBoolToObject(at, "spare", spare);
             cJSON_AddBoolToObject(at, "up", peer->up);
@@ -410,7 +398,7 @@ static void print_links(struct ctl_context *context, const Sf__Control__Envelope
     const Sf__Control__NodeList *list = reply->node_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;
-    cJSON *root = new_list("links", &items);
+    cJSON *root = ctl_get_list("links", &items);
     size_t index;
 
     (void)all;
@@ -418,7 +406,7 @@ static void print_links(struct ctl_context *context, const Sf__Control__Envelope
         const Sf__Control__NodeInfo *node = list->nodes[index];
         uint32_t number;
 
-        if (!wanted(names, found, "node", node->name)) {
+        if (!ctl_get_wanted(names, found, "node", node->name)) {
             continue;
         }
         for (number = 1; number <= node->n_links; number++) {
@@ -436,7 +424,7 @@ static void print_links(struct ctl_context *context, const Sf__Control__Envelope
             links_missing_row(context, &table, node);
         }
     }
-    print_list(context, root, &table);
+    ctl_get_print(context, root, &table);
 }
 
 /* --- SIPs ---------------------------------------------------------------------------------------
@@ -538,7 +526,7 @@ static void add_restart(cJSON *item, const Sf__Control__SipInfo *sip)
 
 static void sip_json(cJSON *items, const Sf__Control__SipInfo *sip)
 {
-    cJSON *item = new_item(items);
+    cJSON *item = ctl_get_item(items);
 
     cJSON_AddStringToObject(item, "name", sip->name);
     cJSON_AddNumberToObject(item, "number", (double)sip->sip);
@@ -565,13 +553,13 @@ static void print_sips(struct ctl_context *context, const Sf__Control__Envelope 
     const Sf__Control__SipList *list = reply->sip_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;
-    cJSON *root = new_list("sips", &items);
+    cJSON *root = ctl_get_list("sips", &items);
     size_t index;
 
     (void)all;
     for (index = 0; index < list->n_sips; index++) {
         const Sf__Control__SipInfo *sip = list->sips[index];
-        if (!wanted(names, found, "sip", sip->name)) {
+        if (!ctl_get_wanted(names, found, "sip", sip->name)) {
             continue;
         }
         if (context->output == CTL_NAME) {
@@ -582,7 +570,7 @@ static void print_sips(struct ctl_context *context, const Sf__Control__Envelope 
             sip_row(context, &table, sip);
         }
     }
-    print_list(context, root, &table);
+    ctl_get_print(context, root, &table);
 }
 
 /* --- channels -----------------------------------------------------------------------------------
@@ -648,7 +636,7 @@ static void add_end(cJSON *item, const char *name, const Sf__Control__EndStats *
 
 static void edge_json(cJSON *items, const Sf__Control__EdgeInfo *edge)
 {
-    cJSON *item = new_item(items);
+    cJSON *item = ctl_get_item(items);
 
     add_id(item, "id", edge->id);
     add_id(item, "peer_id", edge->peer_id);
@@ -681,8 +669,8 @@ static bool edge_wanted(const Sf__Control__EdgeInfo *edge, char *const *names, b
     }
     snprintf(importer, sizeof(importer), "%.*s", (int)strcspn(edge->importer, "."), edge->importer);
     snprintf(exporter, sizeof(exporter), "%.*s", (int)strcspn(edge->exporter, "."), edge->exporter);
-    by_importer = wanted(names, found, "sip", importer);
-    by_exporter = wanted(names, found, "sip", exporter);
+    by_importer = ctl_get_wanted(names, found, "sip", importer);
+    by_exporter = ctl_get_wanted(names, found, "sip", exporter);
     return by_importer || by_exporter;
 }
 
@@ -699,7 +687,7 @@ static void print_channels(struct ctl_context *context, const Sf__Control__Envel
     const Sf__Control__EdgeList *list = reply->edge_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;
-    cJSON *root = new_list("channels", &items);
+    cJSON *root = ctl_get_list("channels", &items);
     size_t index;
 
     all = all || context->output == CTL_WIDE;
@@ -716,7 +704,7 @@ static void print_channels(struct ctl_context *context, const Sf__Control__Envel
             edge_row(context, &table, edge);
         }
     }
-    print_list(context, root, &table);
+    ctl_get_print(context, root, &table);
 }
 
 /* --- sessions -----------------------------------------------------------------------------------
@@ -809,106 +797,30 @@ static void print_sessions(struct ctl_context *context, const Sf__Control__Envel
     const Sf__Control__EdgeList *list = reply->edge_list;
     struct ctl_table table = {context->output == CTL_WIDE ? wide : narrow, NULL, 0};
     cJSON *items = NULL;
-    cJSON *root = new_list("sessions", &items);
+    cJSON *root = ctl_get_list("sessions", &items);
     size_t index;
 
     (void)all;
     for (index = 0; index < list->n_sessions; index++) {
         const Sf__Control__SessionInfo *session = list->sessions[index];
-        if (!wanted(names, found, "node", session->node_name)) {
+        if (!ctl_get_wanted(names, found, "node", session->node_name)) {
             continue;
         }
         if (context->output == CTL_NAME) {
             printf("session/%s/%s\n", session->node_name, session->peer_name);
         } else if (context->output == CTL_JSON) {
-            ctl_session_json(new_item(items), session);
+            ctl_session_json(ctl_get_item(items), session);
         } else {
             session_row(context, &table, session);
         }
     }
-    print_list(context, root, &table);
-}
-
-/* --- moves --------------------------------------------------------------------------------------
- */
-
-static const char *move_step(Sf__Control__MoveStep step)
-{
-    static const char *const names[] = {"queued",   "image",  "prepare", "precopy", "freeze",
-                                        "transfer", "commit", "done",    "aborted", "lost"};
-
-    return (size_t)step < sizeof(names) / sizeof(names[0]) ? names[step] : "?";
-}
-
-static void move_json(cJSON *item, const Sf__Control__MoveInfo *move)
-{
-    cJSON_AddNumberToObject(item, "number", (double)move->number);
-    cJSON_AddStringToObject(item, "sip", move->sip);
-    cJSON_AddStringToObject(item, "source", move->source);
-    cJSON_AddStringToObject(item, "target", move->target);
-    cJSON_AddStringToObject(item, "step", move_step(move->step));
-    cJSON_AddStringToObject(item, "text", move->text);
-    cJSON_AddNumberToObject(item, "age_ms", (double)move->age_ms);
-    cJSON_AddNumberToObject(item, "took_ms", (double)move->took_ms);
-    cJSON_AddNumberToObject(item, "blackout_ns", (double)move->blackout_ns);
-    cJSON_AddNumberToObject(item, "total_ns", (double)move->total_ns);
-    cJSON_AddNumberToObject(item, "precopied_bytes", (double)move->precopied_bytes);
-    cJSON_AddNumberToObject(item, "frozen_bytes", (double)move->frozen_bytes);
-    cJSON_AddNumberToObject(item, "endpoints", move->endpoints);
-    cJSON_AddNumberToObject(item, "rounds", move->rounds);
-}
-
-static void move_row(struct ctl_table *table, const Sf__Control__MoveInfo *move)
-{
-    char age[32], blackout[32], total[32];
-    bool done = move->step == SF__CONTROL__MOVE_STEP__MOVE_DONE;
-
-    ctl_cell(table, "%" PRIu64, move->number);
-    ctl_cell(table, "%s", move->sip);
-    ctl_cell(table, "%s", move->source);
-    ctl_cell(table, "%s", move->target);
-    ctl_cell(table, "%s", move_step(move->step));
-    ctl_cell(table, "%s", ctl_age(move->age_ms, age));
-    ctl_cell(table, "%s", done ? ctl_duration(move->blackout_ns, blackout) : "");
-    ctl_cell(table, "%s", done ? ctl_duration(move->total_ns, total) : "");
-    ctl_cell(table, "%" PRIu64, (move->precopied_bytes + 1023) / 1024);
-    ctl_cell(table, "%" PRIu64, (move->frozen_bytes + 1023) / 1024);
-    ctl_cell(table, "%s", move->text);
-}
-
-static void print_moves(struct ctl_context *context, const Sf__Control__Envelope *reply,
-                        char *const *names, bool all, bool *found)
-{
-    static const char *const titles[] = {"MOVE",       "SIP",       "FROM",      "TO",
-                                         "STEP",       "AGE",       "BLACK-OUT", "TOOK",
-                                         "KIB BEFORE", "KIB IN IT", "WHY",       NULL};
-    const Sf__Control__MoveList *list = reply->move_list;
-    struct ctl_table table = {titles, NULL, 0};
-    cJSON *items = NULL;
-    cJSON *root = new_list("moves", &items);
-
-    (void)all;
-    for (size_t index = 0; index < list->n_moves; index++) {
-        const Sf__Control__MoveInfo *move = list->moves[index];
-
-        if (!wanted(names, found, "sip", move->sip)) {
-            continue;
-        }
-        if (context->output == CTL_NAME) {
-            printf("move/%" PRIu64 "\n", move->number);
-        } else if (context->output == CTL_JSON) {
-            move_json(new_item(items), move);
-        } else {
-            move_row(&table, move);
-        }
-    }
-    print_list(context, root, &table);
+    ctl_get_print(context, root, &table);
 }
 
 /* --- all of them --------------------------------------------------------------------------------
  */
 
-static int ask(struct ctl_client *client, const struct kind *kind,
+static int ask(struct ctl_client *client, const struct ctl_kind *kind,
                Sf__Control__Envelope **out_reply)
 {
     Sf__Control__Envelope request = SF__CONTROL__ENVELOPE__INIT;
@@ -930,7 +842,7 @@ static int ask(struct ctl_client *client, const struct kind *kind,
     return ctl_call(client, &request, kind->reply, CTL_QUICK_MS, out_reply);
 }
 
-static int show(struct ctl_context *context, struct ctl_client *client, const struct kind *kind,
+static int show(struct ctl_context *context, struct ctl_client *client, const struct ctl_kind *kind,
                 char *const *names, size_t name_count, bool all)
 {
     Sf__Control__Envelope *reply = NULL;
@@ -955,7 +867,7 @@ static int show(struct ctl_context *context, struct ctl_client *client, const st
     return code;
 }
 
-static int get(struct ctl_context *context, int argc, char **argv, const struct kind *kind)
+int ctl_get(struct ctl_context *context, int argc, char **argv, const struct ctl_kind *kind)
 {
     bool watch = false;
     bool all = false;
@@ -996,42 +908,35 @@ static int get(struct ctl_context *context, int argc, char **argv, const struct 
 
 int ctl_get_nodes(struct ctl_context *context, int argc, char **argv)
 {
-    static const struct kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_NODES,
-                                     SF__CONTROL__ENVELOPE__BODY_NODE_LIST, print_nodes};
-    return get(context, argc, argv, &kind);
+    static const struct ctl_kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_NODES,
+                                         SF__CONTROL__ENVELOPE__BODY_NODE_LIST, print_nodes};
+    return ctl_get(context, argc, argv, &kind);
 }
 
 int ctl_get_links(struct ctl_context *context, int argc, char **argv)
 {
-    static const struct kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_NODES,
-                                     SF__CONTROL__ENVELOPE__BODY_NODE_LIST, print_links};
-    return get(context, argc, argv, &kind);
+    static const struct ctl_kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_NODES,
+                                         SF__CONTROL__ENVELOPE__BODY_NODE_LIST, print_links};
+    return ctl_get(context, argc, argv, &kind);
 }
 
 int ctl_get_sips(struct ctl_context *context, int argc, char **argv)
 {
-    static const struct kind kind = {"sips", SF__CONTROL__ENVELOPE__BODY_GET_SIPS,
-                                     SF__CONTROL__ENVELOPE__BODY_SIP_LIST, print_sips};
-    return get(context, argc, argv, &kind);
+    static const struct ctl_kind kind = {"sips", SF__CONTROL__ENVELOPE__BODY_GET_SIPS,
+                                         SF__CONTROL__ENVELOPE__BODY_SIP_LIST, print_sips};
+    return ctl_get(context, argc, argv, &kind);
 }
 
 int ctl_get_channels(struct ctl_context *context, int argc, char **argv)
 {
-    static const struct kind kind = {"channels", SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS,
-                                     SF__CONTROL__ENVELOPE__BODY_EDGE_LIST, print_channels};
-    return get(context, argc, argv, &kind);
+    static const struct ctl_kind kind = {"channels", SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS,
+                                         SF__CONTROL__ENVELOPE__BODY_EDGE_LIST, print_channels};
+    return ctl_get(context, argc, argv, &kind);
 }
 
 int ctl_get_sessions(struct ctl_context *context, int argc, char **argv)
 {
-    static const struct kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS,
-                                     SF__CONTROL__ENVELOPE__BODY_EDGE_LIST, print_sessions};
-    return get(context, argc, argv, &kind);
-}
-
-int ctl_get_moves(struct ctl_context *context, int argc, char **argv)
-{
-    static const struct kind kind = {"sips", SF__CONTROL__ENVELOPE__BODY_GET_MOVES,
-                                     SF__CONTROL__ENVELOPE__BODY_MOVE_LIST, print_moves};
-    return get(context, argc, argv, &kind);
+    static const struct ctl_kind kind = {"nodes", SF__CONTROL__ENVELOPE__BODY_GET_CHANNELS,
+                                         SF__CONTROL__ENVELOPE__BODY_EDGE_LIST, print_sessions};
+    return ctl_get(context, argc, argv, &kind);
 }

@@ -7,6 +7,10 @@
 #include "agent_private.h"
 #include "log.h"
 
+/* While something moves, and so long after its last step, the node stays awake: the next one is a
+ * round trip away, and a SIP stands still. */
+#define AWAKE_NS 2000000u
+
 /* --- turns --------------------------------------------------------------------------------------
  */
 
@@ -41,10 +45,12 @@ static bool on_turn(void *arg, uint64_t now_ns)
     struct agent *agent = arg;
     bool any = mover_turn(agent->mover, now_ns);
 
-    if (!any) {
+    if (any) {
+        agent->moved_ns = now_ns;
+    } else {
         rest(agent, now_ns);
     }
-    return any;
+    return any || (mover_is_busy(agent->mover) && now_ns - agent->moved_ns < AWAKE_NS);
 }
 
 static void on_awake(void *arg)

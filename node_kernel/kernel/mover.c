@@ -284,7 +284,8 @@ static void take(struct mover *mover, struct mover_peer *peer, const struct fab_
                  uint64_t now_ns)
 {
     struct fab_msg taken = {.tag = MoverContract_tag_Taken};
-    const struct xh_block *block = msg->args[msg->arg_count - 1].block;
+    struct xh_block *block = msg->args[msg->arg_count - 1].block;
+    struct xh_block *memory = NULL;
     sf_status st;
 
     switch (msg->tag) {
@@ -298,10 +299,19 @@ static void take(struct mover *mover, struct mover_peer *peer, const struct fab_
         mover__in_endpoints(mover, msg->args[0].scalar, msg->args[1].scalar, block->data,
                             block->bytes, now_ns);
         break;
+    case MoverContract_tag_Rest:
+        memory = msg->args[1].block;
+        mover__in_memory(mover, msg->args[0].scalar, memory->data, memory->bytes, now_ns);
+        mover__in_endpoints(mover, msg->args[0].scalar, block->bytes, block->data, block->bytes,
+                            now_ns);
+        break;
     default:
         break; /* the contract has no other */
     }
-    st = xh_free(mover->heap, msg->args[msg->arg_count - 1].block, mover->owner);
+    st = xh_free(mover->heap, block, mover->owner);
+    if (st == SF_OK && memory != NULL) {
+        st = xh_free(mover->heap, memory, mover->owner);
+    }
     assert(st == SF_OK);
     st = nk_service_send(mover->service, peer->ep, &taken);
     (void)st; /* closed: the next receive says so */

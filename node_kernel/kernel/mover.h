@@ -34,7 +34,8 @@
 
 struct mover;
 
-/* One source's move: where it is, or how it has ended. */
+/* One source's move: where it is (steps of the black-out only if they take long), or how it has
+ * ended. */
 enum mover_step {
     MOVER_PREPARE,
     MOVER_PRECOPY,

@@ -76,20 +76,27 @@ struct sink {
     struct mover_out *out;
 };
 
-static sf_status piece_send(struct mover *mover, struct mover_out *out)
+/* The piece is the caller's, in its length; NULL: there is none. */
+static struct xh_block *piece_take(struct mover *mover, struct mover_out *out)
 {
     struct xh_block *block = out->piece;
     sf_status st;
 
-    if (block == NULL) {
-        return SF_OK;
+    if (block != NULL) {
+        out->piece = NULL;
+        st = xh_trim(mover->heap, block, out->piece_bytes);
+        assert(st == SF_OK);
+        (void)st;
     }
-    out->piece = NULL;
-    st = xh_trim(mover->heap, block, out->piece_bytes);
-    assert(st == SF_OK);
-    (void)st;
-    return mover__put(mover, out->target, MoverContract_tag_Memory, out->move, 0, block) ? SF_OK
-                                                                                         : SF_NOMEM;
+    return block;
+}
+
+static sf_status piece_send(struct mover *mover, struct mover_out *out)
+{
+    const struct mover_item item = {
+        .tag = MoverContract_tag_Memory, .move = out->move, .block = piece_take(mover, out)};
+
+    return item.block == NULL || mover__put(mover, out->target, &item) ? SF_OK : SF_NOMEM;
 }
 
 static sf_status on_bytes(void *arg, const void *bytes, size_t length)
@@ -206,7 +213,8 @@ static void freeze(struct mover *mover, struct mover_out *out, uint64_t now_ns)
     }
     out->frozen = true;
     out->frozen_ns = now_ns;
-    mover__report(mover, out, MOVER_FREEZE, "", now_ns);
+    out->step = MOVER_FREEZE;
+    out->tell_ns = now_ns + MOVER_TELL_NS;
     st = cargo_fill(mover, out);
     if (st == SF_AGAIN) {
         fab_mover_fail(mover->protocol, out->move, FAB_MOVE_CLASH, 0, now_ns);
@@ -267,6 +275,28 @@ static bool hold(struct mover *mover, struct mover_out *out, uint64_t now_ns)
 /* --- sending ------------------------------------------------------------------------------------
  */
 
+/* One message of so many bytes from there; with the rest of its memory, if it is all. */
+static sf_status endpoints_put(struct mover *mover, struct mover_out *out, const uint8_t *bytes,
+                               uint32_t length, uint64_t total)
+{
+    struct mover_item item = {
+        .tag = MoverContract_tag_Endpoints, .move = out->move, .total = total};
+    struct xh_block *block;
+    sf_status st = xh_alloc(mover->heap, length, mover->owner, &block);
+
+    if (st != SF_OK) {
+        return st;
+    }
+    memcpy(block->data, bytes, length);
+    item.block = block;
+    if (length == total && out->piece != NULL) {
+        item.tag = MoverContract_tag_Rest;
+        item.block = piece_take(mover, out);
+        item.endpoints = block;
+    }
+    return mover__put(mover, out->target, &item) ? SF_OK : SF_NOMEM;
+}
+
 static sf_status endpoints_send(struct mover *mover, struct mover_out *out)
 {
     uint64_t total = fab_cargo_bytes(out->cargo);
@@ -278,19 +308,14 @@ static sf_status endpoints_send(struct mover *mover, struct mover_out *out)
         fab_cargo_write(out->cargo, bytes);
         nk_unlock(mover->kernel);
     }
+    if (st == SF_OK && total > MOVER_PIECE_BYTES) {
+        st = piece_send(mover, out);
+    }
     for (uint64_t done = 0; done < total && st == SF_OK;) {
         uint64_t left = total - done;
         uint32_t length = left < MOVER_PIECE_BYTES ? (uint32_t)left : MOVER_PIECE_BYTES;
-        struct xh_block *block;
 
-        st = xh_alloc(mover->heap, length, mover->owner, &block);
-        if (st == SF_OK) {
-            memcpy(block->data, bytes + done, length);
-            st =
-                mover__put(mover, out->target, MoverContract_tag_Endpoints, out->move, total, block)
-                    ? SF_OK
-                    : SF_NOMEM;
-        }
+        st = endpoints_put(mover, out, bytes + done, length, total);
         done += length;
     }
     out->figures.frozen_bytes += total;
@@ -304,12 +329,10 @@ static void transfer(struct mover *mover, struct mover_out *out, uint64_t now_ns
     struct nk_capture_stats stats = {0};
     sf_status st;
 
-    mover__report(mover, out, MOVER_TRANSFER, "", now_ns);
+    out->step = MOVER_TRANSFER;
+    out->tell_ns = now_ns + MOVER_TELL_NS;
     st = nk_sip_capture(mover->kernel, out->sip, NULL, out->precopy, on_bytes, &sink, &stats);
     out->figures.frozen_bytes += stats.bytes;
-    if (st == SF_OK) {
-        st = piece_send(mover, out);
-    }
     if (st == SF_OK) {
         st = endpoints_send(mover, out);
     }
@@ -420,6 +443,10 @@ bool mover__outs_turn(struct mover *mover, uint64_t now_ns)
         }
         if (out->holding) {
             any |= hold(mover, out, now_ns);
+        }
+        if (out->frozen && now_ns >= out->tell_ns) {
+            out->tell_ns = UINT64_MAX;
+            mover__report(mover, out, out->step, "", now_ns);
         }
     }
     return any;

@@ -12,6 +12,8 @@
 #include "mover.h"
 
 #define MOVER_TEXT_BYTES 240u
+/* A step of the black-out is told if it takes longer: telling it takes as long as the step does. */
+#define MOVER_TELL_NS 5000000u
 
 /* What a target is told of a SIP before anything of it comes. */
 struct mover_payload {
@@ -25,6 +27,7 @@ struct mover_item {
     uint8_t tag;
     uint64_t move, total;
     struct xh_block *block;
+    struct xh_block *endpoints; /* Rest; else NULL */
 };
 
 /* To one node. */
@@ -41,7 +44,9 @@ struct mover_out {
     uint16_t target;
     uint64_t begun_ns, frozen_ns;
     bool copying, frozen, holding;
-    bool ended; /* the SIP has, by itself */
+    bool ended;           /* the SIP has, by itself */
+    enum mover_step step; /* while it is frozen */
+    uint64_t tell_ns;     /* when the step is told, if it is still in it; UINT64_MAX: it was */
     struct nk_precopy *precopy;
     uint64_t pages_last; /* of the round before */
     struct fab_cargo *cargo;
@@ -94,9 +99,8 @@ struct mover {
 };
 
 /* --- mover_way.c --- */
-/* Takes the block. False: no memory; the block is freed. */
-bool mover__put(struct mover *mover, uint16_t node, uint8_t tag, uint64_t move, uint64_t total,
-                struct xh_block *block);
+/* Takes the blocks of item. False: no memory; they are freed. */
+bool mover__put(struct mover *mover, uint16_t node, const struct mover_item *item);
 bool mover__say(struct mover *mover, uint16_t node, const uint8_t *bytes, uint32_t length);
 /* Nothing waits to be sent to it. */
 bool mover__is_sent(const struct mover *mover, uint16_t node);

@@ -21,36 +21,36 @@ static struct mover_way *way_of(struct mover *mover, uint16_t node)
     return way;
 }
 
+static void block_free(struct mover *mover, struct xh_block *block)
+{
+    sf_status st = block != NULL ? xh_free(mover->heap, block, mover->owner) : SF_OK;
+
+    assert(st == SF_OK);
+    (void)st;
+}
+
 static void item_free(struct mover *mover, struct mover_item *item)
 {
-    if (item->block != NULL) {
-        sf_status st = xh_free(mover->heap, item->block, mover->owner);
-
-        assert(st == SF_OK);
-        (void)st;
-    }
+    block_free(mover, item->block);
+    block_free(mover, item->endpoints);
     free(item);
 }
 
-bool mover__put(struct mover *mover, uint16_t node, uint8_t tag, uint64_t move, uint64_t total,
-                struct xh_block *block)
+bool mover__put(struct mover *mover, uint16_t node, const struct mover_item *item)
 {
     struct mover_way *way = way_of(mover, node);
-    struct mover_item *item = calloc(1, sizeof(*item));
+    struct mover_item *put = calloc(1, sizeof(*put));
 
-    if (item != NULL) {
-        *item = (struct mover_item){.tag = tag, .move = move, .total = total, .block = block};
-    }
-    if (way == NULL || item == NULL) {
-        sf_status st = xh_free(mover->heap, block, mover->owner);
-
-        assert(st == SF_OK);
-        (void)st;
-        free(item);
+    if (way == NULL || put == NULL) {
+        block_free(mover, item->block);
+        block_free(mover, item->endpoints);
+        free(put);
         return false;
     }
-    *way->last = item;
-    way->last = &item->next;
+    *put = *item;
+    put->next = NULL;
+    *way->last = put;
+    way->last = &put->next;
     mover->events.awake(mover->events_arg);
     return true;
 }
@@ -63,7 +63,8 @@ bool mover__say(struct mover *mover, uint16_t node, const uint8_t *bytes, uint32
         return false;
     }
     memcpy(block->data, bytes, length);
-    return mover__put(mover, node, MoverContract_tag_Say, 0, 0, block);
+    return mover__put(mover, node,
+                      &(struct mover_item){.tag = MoverContract_tag_Say, .block = block});
 }
 
 bool mover__is_sent(const struct mover *mover, uint16_t node)
@@ -156,6 +157,9 @@ static sf_status item_send(struct mover *mover, struct mover_way *way)
         msg.args[msg.arg_count++].scalar = item->total;
     }
     msg.args[msg.arg_count++].block = item->block;
+    if (item->tag == MoverContract_tag_Rest) {
+        msg.args[msg.arg_count++].block = item->endpoints;
+    }
     st = nk_service_send(mover->service, way->ep, &msg);
     if (st != SF_OK) {
         return st;

@@ -83,6 +83,6 @@ static void print_moves(struct ctl_context *context, const Sf__Control__Envelope
 int ctl_get_moves(struct ctl_context *context, int argc, char **argv)
 {
     static const struct ctl_kind kind = {"sips", SF__CONTROL__ENVELOPE__BODY_GET_MOVES,
-                                     SF__CONTROL__ENVELOPE__BODY_MOVE_LIST, print_moves};
+                                         SF__CONTROL__ENVELOPE__BODY_MOVE_LIST, print_moves};
     return ctl_get(context, argc, argv, &kind);
 }

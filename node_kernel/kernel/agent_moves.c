@@ -45,12 +45,12 @@ static bool on_turn(void *arg, uint64_t now_ns)
     struct agent *agent = arg;
     bool any = mover_turn(agent->mover, now_ns);
 
-    if (any) {
-        agent->moved_ns = now_ns;
-    } else {
+    if (any && mover_is_busy(agent->mover)) {
+        pump_stay_awake(agent->options.pump, now_ns + AWAKE_NS);
+    } else if (!any) {
         rest(agent, now_ns);
     }
-    return any || (mover_is_busy(agent->mover) && now_ns - agent->moved_ns < AWAKE_NS);
+    return any;
 }
 
 static void on_awake(void *arg)

@@ -37,7 +37,6 @@ struct agent {
     struct agent_options options;
     struct nk_kernel *kernel; /* NULL before the first welcome */
     struct mover *mover;      /* of that kernel */
-    uint64_t moved_ns;        /* when it last did something */
     uint16_t node_id, epoch;
     char name[AGENT_NAME_BYTES_MAX + 1]; /* given by the controller */
     char machine[AGENT_MACHINE_BYTES];

@@ -597,7 +597,7 @@ void pump_turn(struct pump *pump)
     if (pump->idle_ns == 0) {
         pump->idle_ns = now_ns;
     }
-    if (now_ns - pump->idle_ns < PUMP_WARM_NS) {
+    if (now_ns - pump->idle_ns < PUMP_WARM_NS || now_ns < pump->awake_ns) {
         if (now_ns - pump->loop_ns >= PUMP_LOOP_INTERVAL_NS) {
             pump_loop(pump, now_ns);
         }
@@ -618,6 +618,11 @@ void pump_each_turn(struct pump *pump, bool (*turn)(void *arg, uint64_t now_ns),
 {
     pump->each = turn;
     pump->each_arg = arg;
+}
+
+void pump_stay_awake(struct pump *pump, uint64_t until_ns)
+{
+    pump->awake_ns = until_ns;
 }
 
 void pump_run(struct pump *pump)

@@ -66,6 +66,9 @@ void pump_set_kernel(struct pump *pump, struct nk_kernel *kernel);
  */
 void pump_each_turn(struct pump *pump, bool (*turn)(void *arg, uint64_t now_ns), void *arg);
 
+/* No sleep until then: only yields. Something is to come that must not wait for a waking. */
+void pump_stay_awake(struct pump *pump, uint64_t until_ns);
+
 /* Turns until pump_stop. */
 void pump_run(struct pump *pump);
 /* One turn, and a sleep if there is nothing to do. For tests. */

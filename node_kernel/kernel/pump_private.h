@@ -66,6 +66,7 @@ struct pump {
     bool tx_stuck;     /* a driver had no room in the last turn: spinning would not make any */
     bool (*each)(void *arg, uint64_t now_ns); /* pump_each_turn */
     void *each_arg;
+    uint64_t awake_ns; /* pump_stay_awake */
     struct pump_stats stats;
 };
 

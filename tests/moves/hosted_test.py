@@ -9,6 +9,7 @@ import pathlib
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,9 @@ from staging import FABRICCTL, TRUST, Place, expect, ordinary_user, run_cases
 IMAGES = pathlib.Path(sys.argv[1])
 MOVES = int(sys.argv[2]) if len(sys.argv) > 2 else 200
 SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
-PORT = 18473
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    PORT = probe.getsockname()[1]
 ADDRESS = f"127.0.0.1:{PORT}"
 
 class Cell(Moves, Place):

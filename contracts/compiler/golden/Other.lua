@@ -11,9 +11,10 @@ if not _G.sipfabric then
     local proto = Proto("sipfabric", "sipfabric")
     local kinds = { [0] = "control", [1] = "records", [2] = "hello" }
     local records = { [1] = "OPEN", [2] = "MSG", [3] = "DATA", [4] = "CLOSE", [5] = "ARRIVED",
-        [6] = "PEER_MOVED", [7] = "PEER_HERE", [8] = "MOVED_ACK",
-        [9] = "HOLD", [10] = "HELD", [11] = "UNHOLD", [12] = "RELEASED", [13] = "NOW_HERE", [14] = "AWAITED",
-        [15] = "DROPPED", [16] = "MOVE_OVER" }
+        [6] = "PEER_MOVED", [7] = "PEER_HERE", [8] = "MOVED_ACK", [9] = "REFER",
+        [10] = "TAKEN", [11] = "UNREAD", [12] = "HOLD", [13] = "HELD", [14] = "UNHOLD",
+        [15] = "RELEASED", [16] = "NOW_HERE", [17] = "AWAITED", [18] = "DROPPED",
+        [19] = "MOVE_OVER" }
     local causes = { [0] = "open", "closed by peer", "peer exited", "peer faulted",
         "contract violated", "node lost", "link lost", "revoked", "quota", "image refused",
         "shutdown", "no exporter of that name and contract" }

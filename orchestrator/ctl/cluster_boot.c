@@ -78,10 +78,14 @@ static sf_status write_script(struct cluster_plan *plan, const struct cluster_no
     snprintf(rdma, sizeof(rdma),
              "initrd http://" CLUSTER_HOST_ADDRESS ":%d/" CLUSTER_IMAGE_RDMA " || goto failed\n",
              CLUSTER_HTTP_PORT);
-    /* Echoed lines stay under 80 columns: iPXE wraps its serial output there. */
+    /*
+     * Echoed lines stay under 80 columns: iPXE wraps its serial output there. On a busy host it
+     * sometimes puts a cursor movement into a line; a marker said twice survives one.
+     */
     snprintf(name, sizeof(name), "www/52-54-00-77-00-%02x.ipxe", number);
     return write_file(plan->cluster, name,
                       "#!ipxe\n"
+                      "echo SIPFABRIC-STAGE ipxe-script\n"
                       "echo SIPFABRIC-STAGE ipxe-script\n"
                       "kernel http://" CLUSTER_HOST_ADDRESS ":%d/vmlinuz console=ttyS0 panic=-1 %s"
                       " fabric.controller=%s fabric.token=%s%s%s"
@@ -90,6 +94,7 @@ static sf_status write_script(struct cluster_plan *plan, const struct cluster_no
                       " node.uuid=${uuid} || goto failed\n"
                       "initrd http://" CLUSTER_HOST_ADDRESS ":%d/initramfs.cpio || goto failed\n"
                       "%s"
+                      "echo SIPFABRIC-STAGE ipxe-loaded\n"
                       "echo SIPFABRIC-STAGE ipxe-loaded\n"
                       "boot || goto failed\n"
                       ":failed\n"

@@ -73,12 +73,10 @@ struct nk_worker *nk__balance_place(struct nk_sip *sip)
 /* --- moving -------------------------------------------------------------------------------------
  */
 
-void nk__sip_move(struct nk_sip *sip, struct nk_worker *to)
+void nk__sip_reseat(struct nk_sip *sip, struct nk_worker *to)
 {
-    uint64_t deadline = sip->deadline;
+    const uint64_t deadline = sip->deadline;
 
-    assert(nk__mine(sip->worker) && sip->worker != to);
-    assert(sip->state == NK_SIP_READY || sip->state == NK_SIP_WAITING);
     for (uint32_t i = 1; i < nk__port_end(sip); i++) {
         struct nk_port *port = nk__port_at(sip, i);
 
@@ -94,6 +92,13 @@ void nk__sip_move(struct nk_sip *sip, struct nk_worker *to)
     sip->worker->sip_count--;
     to->sip_count++;
     sip->worker = to;
+}
+
+void nk__sip_move(struct nk_sip *sip, struct nk_worker *to)
+{
+    assert(nk__mine(sip->worker) && sip->worker != to);
+    assert(sip->state == NK_SIP_READY || sip->state == NK_SIP_WAITING);
+    nk__sip_reseat(sip, to);
     sip->state = NK_SIP_ARRIVING;
     if (sip->posted) {
         nk__attend(to); /* it is in this worker's inbox, which passes it on */

@@ -344,14 +344,7 @@ void nk__sip_opened(struct nk_sip *sip, const char *export_name, struct fab_ep *
         nk__refuse(sip->kernel, ep);
         return;
     }
-    *port = (struct nk_port){.ep = ep,
-                             .contract = fab_ep_contract(ep),
-                             .sip = sip,
-                             .name = export->name,
-                             .state = NK_PORT_PENDING};
-    fab_ep_hold(ep, port);
-    export->pending_count++;
-    nk_list_insert(export->pending.prev, &port->link);
+    nk__port_pend(port, sip, export, ep);
     if (export->waiting != 0) {
         export->waiting &= (uint8_t)~NK_WAITING_ACCEPT;
         tell(sip, export->select_bit,

@@ -40,25 +40,8 @@ static const char *reason(const struct nk_sip *sip)
 /* All its channels become shared; it leaves its worker. Locked, paused. */
 static void frozen_make(struct nk_sip *sip)
 {
-    const uint64_t deadline = sip->deadline;
-    struct nk_worker *home = sip->kernel->workers[0];
-
-    for (uint32_t i = 1; i < nk__port_end(sip); i++) {
-        struct nk_port *port = nk__port_at(sip, i);
-
-        if (port->state != NK_PORT_FREE) {
-            nk__port_share(port);
-        }
-    }
-    nk__unready(sip);
-    if (sip->timer_index != 0) {
-        nk__timer_remove(sip);
-        sip->deadline = deadline;
-    }
     sip->frozen_on = sip->worker;
-    sip->worker->sip_count--;
-    home->sip_count++;
-    sip->worker = home; /* if it is in an inbox, that passes it on */
+    nk__sip_reseat(sip, sip->kernel->workers[0]); /* if it is in an inbox, that passes it on */
     sip->state = NK_SIP_FROZEN;
 }
 

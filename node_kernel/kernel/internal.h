@@ -412,6 +412,9 @@ int nk__ports_grow(struct nk_sip *sip);
 /* Makes one that is on no list hold ep. */
 void nk__port_put(struct nk_port *port, struct nk_sip *sip, struct fab_ep *ep,
                   enum nk_port_state state, const char *name);
+/* One that no SIP has yet waits for an accept of the export, and now holds ep. */
+void nk__port_pend(struct nk_port *port, struct nk_sip *sip, struct nk_export *export,
+                   struct fab_ep *ep);
 /* The endpoint is gone or will be closed by the caller. */
 void nk__port_free(struct nk_port *port);
 /* Drops what was not delivered, closes the endpoint, frees the port. */

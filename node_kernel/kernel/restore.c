@@ -301,17 +301,8 @@ static void ports_join(struct nk_restore *restore, struct fab_ep *const eps[])
     }
     for (uint32_t i = 0; i < restore->pending_count; i++) {
         struct nk_export *export = &sip->exports[restore->pending_exports[i]];
-        struct nk_port *port = restore->pending[i];
-        struct fab_ep *ep = eps[next++];
 
-        *port = (struct nk_port){.ep = ep,
-                                 .contract = fab_ep_contract(ep),
-                                 .sip = sip,
-                                 .name = export->name,
-                                 .state = NK_PORT_PENDING};
-        fab_ep_hold(ep, port);
-        export->pending_count++;
-        nk_list_insert(export->pending.prev, &port->link);
+        nk__port_pend(restore->pending[i], sip, export, eps[next++]);
         restore->pending[i] = NULL;
     }
     for (uint32_t i = 0; i < restore->stash_count; i++) {

@@ -84,6 +84,19 @@ void nk__port_put(struct nk_port *port, struct nk_sip *sip, struct fab_ep *ep,
     sip->port_count++;
 }
 
+void nk__port_pend(struct nk_port *port, struct nk_sip *sip, struct nk_export *export,
+                   struct fab_ep *ep)
+{
+    *port = (struct nk_port){.ep = ep,
+                             .contract = fab_ep_contract(ep),
+                             .sip = sip,
+                             .name = export->name,
+                             .state = NK_PORT_PENDING};
+    fab_ep_hold(ep, port);
+    export->pending_count++;
+    nk_list_insert(export->pending.prev, &port->link);
+}
+
 static void mates_part(struct nk_port *port)
 {
     if (port->mate != NULL) {

@@ -159,6 +159,12 @@ bool nk__notes_deliver(struct nk_kernel *kernel);
 struct nk_worker *nk__balance_place(struct nk_sip *sip);
 /* Gives something to a worker that has nothing to do. On the worker's thread, between SIPs. */
 void nk__balance(struct nk_worker *worker, uint64_t now_ns);
+/*
+ * Another worker counts a SIP as its own: its channels become shared, it is in no run queue and has
+ * no timer, but keeps its deadline. The caller sets its state. Locked, on its worker's thread or
+ * while that stands still.
+ */
+void nk__sip_reseat(struct nk_sip *sip, struct nk_worker *to);
 /* Moves a SIP that neither runs nor ends to another worker. Locked, on its worker's thread. */
 void nk__sip_move(struct nk_sip *sip, struct nk_worker *to);
 

@@ -12,7 +12,7 @@ struct gather {
     uint64_t console;
     uint64_t request;
     bool audit;                   /* nodes check themselves, too */
-    uint32_t round;               /* verify.c */
+    struct verify *verify;        /* verify.c */
     char wanted[EDGE_NAME_BYTES]; /* edges_find */
     edges_found found;
     uint64_t found_key;

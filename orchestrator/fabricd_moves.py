@@ -393,6 +393,16 @@ def each_endpoint_has_one_owner(place):
         expect(words in err, err)
 
 
+def what_comes_and_goes_is_not_wrong(place):
+    """At each look another channel is seen at one end only, as where connections come and go."""
+    place.start()
+    one, _, _ = place.join()
+    one.order("claim a1 b2")
+    one.order("churn")
+    out, _ = place.ctl("verify", "ownership")
+    expect("each has one owner" in out, out)
+
+
 MOVE_CASES = [
     a_move_is_told_step_by_step,
     what_the_target_says_of_its_sip_counts,
@@ -417,4 +427,5 @@ MOVE_CASES = [
     a_drain_with_nowhere_to_go,
     a_drained_node_that_dies,
     each_endpoint_has_one_owner,
+    what_comes_and_goes_is_not_wrong,
 ]

@@ -5,8 +5,8 @@
  * Each node checks its own (nk_audit: every block and endpoint is in exactly one place) and says
  * which endpoints it has; here they are put together: none on two nodes, and of each open one the
  * other end is somewhere. Nodes do not answer at the same instant, so what is on its way may be
- * seen twice or not at all: what is wrong is looked at again, ROUNDS times, and counts if it is
- * wrong each time.
+ * seen twice or not at all: nodes are asked again, up to ROUNDS times, and only that counts which
+ * was wrong with the same endpoint each time.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -21,32 +21,81 @@
 #define LINES_MAX 10u
 #define TEXT_BYTES 2000u
 
-struct finding {
-    uint32_t wrong;
-    char text[TEXT_BYTES]; /* the first LINES_MAX, a line each */
-    uint64_t endpoints, open, blocks, block_bytes;
+enum wrong_kind { TWO_OWNERS, NO_OWNER, NO_PEER, AUDIT, SILENT };
+
+/* One thing that is wrong: with an endpoint, or with a node (AUDIT, SILENT). */
+struct wrong {
+    enum wrong_kind kind;
+    uint64_t id;
 };
 
-/* The next round waits. */
-struct again {
-    uv_timer_t timer;
+/* One question of a console, over all its rounds. Freed when its timer is closed. */
+struct verify {
+    uv_timer_t timer; /* until the next round */
     struct daemon *daemon;
     uint64_t console, request;
     uint32_t round;
+    struct wrong *wrongs; /* in every round so far */
+    uint32_t wrong_count;
 };
 
-static void look(struct daemon *daemon, uint64_t console, uint64_t request, uint32_t round);
+/* What one round finds. */
+struct finding {
+    const struct verify *verify;
+    struct wrong *wrongs; /* those that were wrong in the rounds before, too */
+    uint32_t wrong_count, wrong_capacity;
+    bool no_memory;
+    char text[TEXT_BYTES]; /* the first LINES_MAX of them, a line each */
+    uint64_t endpoints, open, blocks, block_bytes;
+};
 
-static void note(struct finding *finding, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static void look(struct verify *verify);
 
-static void note(struct finding *finding, const char *format, ...)
+static bool was_wrong(const struct verify *verify, enum wrong_kind kind, uint64_t id)
+{
+    if (verify->round == 1) {
+        return true;
+    }
+    for (uint32_t index = 0; index < verify->wrong_count; index++) {
+        if (verify->wrongs[index].kind == kind && verify->wrongs[index].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool room_for_one(struct finding *finding)
+{
+    uint32_t capacity = finding->wrong_capacity == 0 ? 16 : finding->wrong_capacity * 2;
+    struct wrong *wrongs;
+
+    if (finding->wrong_count < finding->wrong_capacity) {
+        return true;
+    }
+    wrongs = realloc(finding->wrongs, capacity * sizeof(*wrongs));
+    if (wrongs == NULL) {
+        finding->no_memory = true;
+        return false;
+    }
+    finding->wrongs = wrongs;
+    finding->wrong_capacity = capacity;
+    return true;
+}
+
+static void note(struct finding *finding, enum wrong_kind kind, uint64_t id, const char *format,
+                 ...) __attribute__((format(printf, 4, 5)));
+
+static void note(struct finding *finding, enum wrong_kind kind, uint64_t id, const char *format,
+                 ...)
 {
     size_t used = strlen(finding->text);
     va_list arguments;
 
-    finding->wrong += 1;
-    if (finding->wrong > LINES_MAX || used + 2 >= sizeof(finding->text)) {
+    if (!was_wrong(finding->verify, kind, id) || !room_for_one(finding)) {
+        return;
+    }
+    finding->wrongs[finding->wrong_count++] = (struct wrong){kind, id};
+    if (finding->wrong_count > LINES_MAX || used + 2 >= sizeof(finding->text)) {
         return;
     }
     finding->text[used++] = '\n';
@@ -86,13 +135,15 @@ static size_t check_owner(const struct gather *gather, size_t first, struct find
             continue;
         }
         if (owner != NULL) {
-            note(finding, "endpoint %" PRIx64 " has two owners: on %s and on %s", end->id,
+            note(finding, TWO_OWNERS, end->id,
+                 "endpoint %" PRIx64 " has two owners: on %s and on %s", end->id,
                  name_of(gather, owner->node), name_of(gather, end->node));
         }
         owner = end;
     }
     if (owner == NULL) {
-        note(finding, "endpoint %" PRIx64 " has no owner: it is to come to %s, and nobody has it",
+        note(finding, NO_OWNER, gather->ends[first]->id,
+             "endpoint %" PRIx64 " has no owner: it is to come to %s, and nobody has it",
              gather->ends[first]->id, name_of(gather, gather->ends[first]->node));
     }
     return index;
@@ -111,7 +162,7 @@ static void check_peer(const struct gather *gather, const Sf__Control__ChannelIn
     finding->open += is_open;
     if (is_open && edges__end_find(gather, end->peer_id) == NULL &&
         !is_silent(gather, end->peer_node)) {
-        note(finding,
+        note(finding, NO_PEER, end->id,
              "endpoint %" PRIx64 " on %s: its channel is open, but the other end, %" PRIx64
              " on %s, is nowhere",
              end->id, name_of(gather, end->node), end->peer_id, name_of(gather, end->peer_node));
@@ -128,12 +179,14 @@ static void find(const struct gather *gather, struct finding *finding)
             finding->block_bytes += list->stats->heap_bytes;
         }
         if (list->audit[0] != '\0') {
-            note(finding, "%s: %.200s",
-                 name_of(gather, list->stats != NULL ? list->stats->node : 0), list->audit);
+            uint32_t node = list->stats != NULL ? list->stats->node : 0;
+
+            note(finding, AUDIT, node, "%s: %.200s", name_of(gather, node), list->audit);
         }
     }
     for (uint32_t index = 0; index < gather->silent_count; index++) {
-        note(finding, "%s did not answer", name_of(gather, gather->silent[index]));
+        note(finding, SILENT, gather->silent[index], "%s did not answer",
+             name_of(gather, gather->silent[index]));
     }
     for (size_t index = 0; index < gather->end_count;) {
         index = check_owner(gather, index, finding);
@@ -145,82 +198,90 @@ static void find(const struct gather *gather, struct finding *finding)
 
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct verify *verify = handle->data;
+
+    free(verify->wrongs);
+    free(verify);
 }
 
 static void on_again(uv_timer_t *timer)
 {
-    struct again *again = timer->data;
-
-    look(again->daemon, again->console, again->request, again->round);
-    uv_close((uv_handle_t *)timer, on_closed);
+    look(timer->data);
 }
 
-/* False: no memory. */
-static bool wait_for_round(const struct gather *gather)
+static void answer(const struct gather *gather, struct console *console,
+                   const struct finding *finding)
 {
-    struct again *again = calloc(1, sizeof(*again));
+    const char *more = finding->wrong_count > LINES_MAX ? "\n..." : "";
 
-    if (again == NULL) {
-        return false;
+    if (finding->no_memory) {
+        console_result(console, gather->verify->request, SF_NOMEM, "no memory left");
+    } else if (finding->wrong_count > 0) {
+        console_result(console, gather->verify->request, SF_FORMAT, "%u things are wrong:%s%s",
+                       finding->wrong_count, finding->text, more);
+    } else {
+        console_result(console, gather->verify->request, SF_OK,
+                       "%" PRIu64 " endpoints (%" PRIu64 " of open channels) and %" PRIu64
+                       " blocks (%.1f MiB) on %u nodes: each has one owner",
+                       finding->endpoints, finding->open, finding->blocks,
+                       (double)finding->block_bytes / (1024 * 1024), gather->reply_count);
     }
-    again->daemon = gather->daemon;
-    again->console = gather->console;
-    again->request = gather->request;
-    again->round = gather->round + 1;
-    uv_timer_init(&gather->daemon->loop, &again->timer);
-    again->timer.data = again;
-    uv_timer_start(&again->timer, on_again, ROUND_MS, 0);
-    return true;
 }
 
 static void on_gathered(struct gather *gather)
 {
-    struct console *console = console_by_number(gather->daemon, gather->console);
-    struct finding finding = {.wrong = 0};
+    struct verify *verify = gather->verify;
+    struct console *console = console_by_number(verify->daemon, verify->console);
+    struct finding finding = {.verify = verify, .no_memory = !edges__ends_sort(gather)};
 
-    if (console == NULL) {
-        return;
+    if (console != NULL && !finding.no_memory) {
+        find(gather, &finding);
+        free(verify->wrongs);
+        verify->wrongs = finding.wrongs;
+        verify->wrong_count = finding.wrong_count;
+        if (finding.wrong_count > 0 && !finding.no_memory && verify->round < ROUNDS) {
+            verify->round += 1;
+            uv_timer_start(&verify->timer, on_again, ROUND_MS, 0);
+            return;
+        }
     }
-    if (!edges__ends_sort(gather)) {
-        console_result(console, gather->request, SF_NOMEM, "no memory left");
-        return;
+    if (console != NULL) {
+        answer(gather, console, &finding);
     }
-    find(gather, &finding);
-    if (finding.wrong > 0 && gather->round < ROUNDS && wait_for_round(gather)) {
-        return;
-    }
-    if (finding.wrong > 0) {
-        console_result(console, gather->request, SF_FORMAT, "%u things are wrong:%s%s",
-                       finding.wrong, finding.text, finding.wrong > LINES_MAX ? "\n..." : "");
-        return;
-    }
-    console_result(console, gather->request, SF_OK,
-                   "%" PRIu64 " endpoints (%" PRIu64 " of open channels) and %" PRIu64
-                   " blocks (%.1f MiB) on %u nodes: each has one owner",
-                   finding.endpoints, finding.open, finding.blocks,
-                   (double)finding.block_bytes / (1024 * 1024), gather->reply_count);
+    uv_close((uv_handle_t *)&verify->timer, on_closed);
 }
 
-static void look(struct daemon *daemon, uint64_t console, uint64_t request, uint32_t round)
+static void look(struct verify *verify)
 {
-    struct gather *gather = edges__gather_make(daemon, on_gathered);
-    struct console *asks = console_by_number(daemon, console);
+    struct gather *gather = edges__gather_make(verify->daemon, on_gathered);
+    struct console *console;
 
     if (gather == NULL) {
-        if (asks != NULL) {
-            console_result(asks, request, SF_NOMEM, "no memory left");
+        console = console_by_number(verify->daemon, verify->console);
+        if (console != NULL) {
+            console_result(console, verify->request, SF_NOMEM, "no memory left");
         }
+        uv_close((uv_handle_t *)&verify->timer, on_closed);
         return;
     }
-    gather->console = console;
-    gather->request = request;
-    gather->round = round;
+    gather->verify = verify;
     gather->audit = true;
     edges__gather_run(gather);
 }
 
 void verify_begin(struct console *console, uint64_t request)
 {
-    look(console_daemon(console), console_number(console), request, 1);
+    struct verify *verify = calloc(1, sizeof(*verify));
+
+    if (verify == NULL) {
+        console_result(console, request, SF_NOMEM, "no memory left");
+        return;
+    }
+    verify->daemon = console_daemon(console);
+    verify->console = console_number(console);
+    verify->request = request;
+    verify->round = 1;
+    uv_timer_init(&verify->daemon->loop, &verify->timer);
+    verify->timer.data = verify;
+    look(verify);
 }

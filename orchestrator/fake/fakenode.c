@@ -21,6 +21,7 @@
  *   arrive TICKET NUMBER NAME  says that this SIP, moved, runs here; so it does from then on
  *   mover HEX                  sends that message of the move protocol
  *   claim HEX [PEER-HEX]       says that it has that endpoint; without a peer its channel is closed
+ *   churn                      each time it is asked, claims have other numbers
  *   audit TEXT                 says that this is wrong with it
  *   mute / talk                does not answer MoveAsk; does again: whether that SIP is here
  *   quit
@@ -57,6 +58,7 @@ static struct {
     uint64_t id, peer;
 } claims[8];
 static int claim_count;
+static bool churn;
 static char audit[80];
 static uint64_t ticket;  /* of the last move */
 static bool peers[1024]; /* it was told of */
@@ -212,6 +214,7 @@ static void channels(uint64_t request)
         infos[index].peer_node = node_id;
         infos[index].cause = claims[claim].peer == 0 ? &closed : NULL;
         pointers[index] = &infos[index];
+        claims[claim].id += churn ? 0x100 : 0;
     }
     stats.node = node_id;
     list.stats = &stats;
@@ -589,6 +592,8 @@ static bool obey_move(const char *line)
                claim_count < 8) {
         claims[claim_count].id = number;
         claims[claim_count++].peer = strchr(line + 6, ' ') != NULL ? which : 0;
+    } else if (strcmp(line, "churn") == 0) {
+        churn = true;
     } else if (strncmp(line, "audit ", 6) == 0) {
         snprintf(audit, sizeof(audit), "%.79s", line + 6);
     } else if (strcmp(line, "mute") == 0 || strcmp(line, "talk") == 0) {

@@ -122,14 +122,26 @@ sf_status fab_cargo_begin(struct fab_node *node, uint64_t move, uint16_t target,
     return fab__cargo_create(node, move, target, out_cargo);
 }
 
-/* Its peer was held for this very move before it turned out that it moves along. */
-static void pair_again(struct fab_ep *ep)
+/*
+ * The other end, if this one was held for this very move before it turned out that it moves along.
+ * A node may have claimed that move, too: then there is no such end.
+ */
+static struct fab_ep *apart_peer(const struct fab_cargo *cargo, const struct fab_ep *ep)
 {
-    struct fab_ep *peer = fab__ep_first(ep->node, ep->peer_id);
+    struct fab_ep *peer;
 
-    while (peer->place != FAB__APART) {
+    if (ep->hold == NULL || ep->hold->move != cargo->move || ep->place != FAB__HELD) {
+        return NULL;
+    }
+    peer = fab__ep_first(ep->node, ep->peer_id);
+    while (peer != NULL && peer->place != FAB__APART) {
         peer = fab__ep_next(peer);
     }
+    return peer;
+}
+
+static void pair_again(struct fab_ep *ep, struct fab_ep *peer)
+{
     fab__hold_end(ep);
     ep->place = FAB__GONE;
     peer->place = FAB__GONE;
@@ -137,26 +149,29 @@ static void pair_again(struct fab_ep *ep)
     fab__move_join(ep, peer);
 }
 
-sf_status fab_cargo_add(struct fab_cargo *cargo, struct fab_ep *ep)
+/* AGAIN: it is held for another move. */
+static sf_status board(struct fab_cargo *cargo, struct fab_ep *ep)
 {
-    bool along = ep->hold != NULL && ep->hold->move == cargo->move && ep->place == FAB__HELD;
+    struct fab_ep *apart = apart_peer(cargo, ep);
     sf_status st;
 
+    if (ep->hold != NULL && apart == NULL) {
+        return SF_AGAIN;
+    }
+    st = fab__cargo_push(cargo, ep);
+    if (st == SF_OK && apart != NULL) {
+        pair_again(ep, apart);
+    }
+    return st;
+}
+
+sf_status fab_cargo_add(struct fab_cargo *cargo, struct fab_ep *ep)
+{
     assert(!cargo->imported);
     if (ep->life != FAB__LIVE || ep->in_message) {
         return SF_BADARG;
     }
-    if (ep->cargo != NULL) {
-        return SF_EXISTS;
-    }
-    if (ep->hold != NULL && !along) {
-        return SF_AGAIN;
-    }
-    st = fab__cargo_push(cargo, ep);
-    if (st == SF_OK && along) {
-        pair_again(ep);
-    }
-    return st;
+    return ep->cargo != NULL ? SF_EXISTS : board(cargo, ep);
 }
 
 static void fail(struct fab_cargo *cargo, enum fab_cargo_state state)
@@ -174,21 +189,14 @@ static void settle(struct fab_ep *ep)
         const struct fab_msg *msg = fab__queue_at(&ep->in, m);
         for (uint32_t left = ep->plans[msg->tag].eps; left != 0; left &= left - 1) {
             struct fab_ep *arg = msg->args[__builtin_ctz(left)].ep;
-            sf_status st = SF_OK;
+            sf_status st;
 
             if (arg == NULL || arg->cargo != NULL) {
                 continue;
             }
-            if (arg->hold != NULL && (arg->hold->move != ep->cargo->move || //
-                                      arg->place != FAB__HELD)) {
-                fail(ep->cargo, FAB_CARGO_CLASH);
-                continue;
-            }
-            st = fab__cargo_push(ep->cargo, arg);
+            st = board(ep->cargo, arg);
             if (st != SF_OK) {
-                fail(ep->cargo, FAB_CARGO_LIMIT);
-            } else if (arg->hold != NULL) {
-                pair_again(arg);
+                fail(ep->cargo, st == SF_AGAIN ? FAB_CARGO_CLASH : FAB_CARGO_LIMIT);
             }
         }
     }

@@ -122,45 +122,45 @@ sf_status fab_cargo_begin(struct fab_node *node, uint64_t move, uint16_t target,
     return fab__cargo_create(node, move, target, out_cargo);
 }
 
-/*
- * The other end, if this one was held for this very move before it turned out that it moves along.
- * A node may have claimed that move, too: then there is no such end.
- */
-static struct fab_ep *apart_peer(const struct fab_cargo *cargo, const struct fab_ep *ep)
+/* One of the ends was held on this node while the other was on its way: they are together again. */
+static void join_held(struct fab_ep *held, struct fab_ep *apart)
 {
-    struct fab_ep *peer;
+    struct fab_node *node = held->node;
+    bool held_up = held->in_message;
 
-    if (ep->hold == NULL || ep->hold->move != cargo->move || ep->place != FAB__HELD) {
-        return NULL;
+    fab__hold_end(held);
+    held->place = FAB__GONE;
+    apart->place = FAB__GONE;
+    fab__move_join(held, apart);
+    if (held_up) {
+        fab__schedule_all(node);
     }
-    peer = fab__ep_first(ep->node, ep->peer_id);
-    while (peer != NULL && peer->place != FAB__APART) {
-        peer = fab__ep_next(peer);
-    }
-    return peer;
 }
 
-static void pair_again(struct fab_ep *ep, struct fab_ep *peer)
+/* It was held for this very move before it turned out that it moves along. */
+static void pair_again(struct fab_ep *ep)
 {
-    fab__hold_end(ep);
-    ep->place = FAB__GONE;
-    peer->place = FAB__GONE;
+    struct fab_ep *peer = fab__ep_first(ep->node, ep->peer_id);
+
+    while (peer->place != FAB__APART) {
+        peer = fab__ep_next(peer);
+    }
     peer->aboard = FAB__ABOARD_NEW;
-    fab__move_join(ep, peer);
+    join_held(ep, peer);
 }
 
 /* AGAIN: it is held for another move. */
 static sf_status board(struct fab_cargo *cargo, struct fab_ep *ep)
 {
-    struct fab_ep *apart = apart_peer(cargo, ep);
+    bool along = ep->hold != NULL && ep->hold->move == cargo->move && ep->place == FAB__HELD;
     sf_status st;
 
-    if (ep->hold != NULL && apart == NULL) {
+    if (ep->hold != NULL && !along) {
         return SF_AGAIN;
     }
     st = fab__cargo_push(cargo, ep);
-    if (st == SF_OK && apart != NULL) {
-        pair_again(ep, apart);
+    if (st == SF_OK && along) {
+        pair_again(ep);
     }
     return st;
 }
@@ -378,7 +378,6 @@ static void over(struct fab_cargo *cargo)
 static void join_again(struct fab_ep *ep, uint64_t move)
 {
     struct fab_ep *peer = fab__held_find(ep->node, ep->peer_id, ep->id, move);
-    bool held_up;
 
     if (peer == NULL) {
         /* The target has said that it came there. */
@@ -386,14 +385,7 @@ static void join_again(struct fab_ep *ep, uint64_t move)
         fab__ep_lose(ep, SF_CAUSE_OF(NODE_LOST));
         return;
     }
-    held_up = peer->in_message;
-    fab__hold_end(peer);
-    peer->place = FAB__GONE;
-    ep->place = FAB__GONE;
-    fab__move_join(peer, ep);
-    if (held_up) {
-        fab__schedule_all(ep->node);
-    }
+    join_held(peer, ep);
 }
 
 /* It has come back already by another way: a target lies, or nobody would be returned. */
@@ -512,21 +504,14 @@ void fab_cargo_release(struct fab_cargo *cargo)
 static void arrive_local(struct fab_cargo *cargo, struct fab_ep *ep)
 {
     struct fab_ep *peer = fab__held_find(cargo->node, ep->peer_id, ep->id, cargo->move);
-    bool held_up;
 
-    ep->place = FAB__GONE;
     if (peer == NULL) {
+        ep->place = FAB__GONE;
         fab__ep_lose(ep, SF_CAUSE_OF(NODE_LOST));
         return;
     }
-    held_up = peer->in_message;
     fab__witness_use(cargo->node, cargo->move)->seen = true;
-    fab__hold_end(peer);
-    peer->place = FAB__GONE;
-    fab__move_join(peer, ep);
-    if (held_up) {
-        fab__schedule_all(cargo->node);
-    }
+    join_held(peer, ep);
 }
 
 static void arrive(struct fab_cargo *cargo, struct fab_ep *ep)

@@ -491,6 +491,9 @@ static void cargo_read(struct fab_node *fab, uint16_t from, uint16_t peer, uint3
     require(fab_cargo_count(cargo) == 1, "a cargo has what was written");
 }
 
+/* By node: ids of moves are never used again. */
+static uint64_t moves_begun[4];
+
 /* Some cargo goes on, or a new one begins with that endpoint. */
 static void hold_move(struct fab_node *fab, struct fab_ep *ep, uint32_t what)
 {
@@ -500,7 +503,7 @@ static void hold_move(struct fab_node *fab, struct fab_ep *ep, uint32_t what)
     if (cargo == NULL && what % 4 == 0) {
         cargo_read(fab, others[what / 4 % 2], others[what / 8 % 2], what / 16);
     } else if (cargo == NULL) {
-        uint64_t move = fab_move_id(fab->node_id, fab->epoch, 1 + what % 64);
+        uint64_t move = fab_move_id(fab->node_id, fab->epoch, ++moves_begun[fab->node_id]);
         require(fab_cargo_begin(fab, move, others[what / 4 % 2], &cargo) == SF_OK, "a cargo");
         if (ep->cargo == NULL) {
             (void)!fab_cargo_add(cargo, ep);
@@ -522,6 +525,7 @@ static void hold_move(struct fab_node *fab, struct fab_ep *ep, uint32_t what)
 
 void holders_moves_end(struct fab_node *fab)
 {
+    moves_begun[fab->node_id] = 0; /* it is the node's end, too */
     while (fab->cargos != NULL) {
         if (fab->cargos->imported) {
             fab_cargo_drop(fab->cargos);

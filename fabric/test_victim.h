@@ -91,7 +91,7 @@ void victim_drain(struct victim *victim, enum victim_drain what, uint32_t frames
 void victim_live(struct victim *victim, uint32_t what);
 /* What holders of endpoints on some node do, chosen by `what`: receive, send, open, close. */
 void holders_act(struct fab_node *fab, uint32_t what);
-/* All cargos on that node end: they are returned, or dropped. */
+/* All cargos on that node end: they are returned, or dropped. Before the end of the node. */
 void holders_moves_end(struct fab_node *fab);
 /* One of them sends a large block to another node, if any can. */
 void holders_send_large(struct fab_node *fab, uint32_t what);

@@ -113,8 +113,7 @@ uint32_t fab_cargo_witnesses(const struct fab_cargo *cargo, uint16_t nodes[FAB_N
 sf_status fab_cargo_begin(struct fab_node *node, uint64_t move, uint16_t target,
                           struct fab_cargo **out_cargo)
 {
-    if (move >> FAB__ID_EPOCH_SHIFT !=
-            fab_move_id(node->node_id, node->epoch, 0) >> FAB__ID_EPOCH_SHIFT ||
+    if (fab_move_source(move) != node->node_id || fab_move_epoch(move) != node->epoch ||
         (move & FAB_MOVE_NUMBER_MAX) == 0 || target == 0 || target >= FAB_NODES_MAX ||
         target == node->node_id) {
         return SF_BADARG;

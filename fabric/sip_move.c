@@ -748,7 +748,7 @@ void fab_mover_node_dead(struct fab_mover *mover, uint16_t node, uint16_t epoch,
         }
         if (move->source) {
             source_hears_of_death(mover, move, node, epoch, now_ns);
-        } else if (move->node == node && (move->id >> 40 & 0x3fffu) <= epoch) {
+        } else if (move->node == node && fab_move_epoch(move->id) <= epoch) {
             if (move->step == FAB_MOVE_COMMITTED) {
                 target_settles(mover, move);
             } else {

@@ -6,6 +6,7 @@
 #include "exchange_heap/xh.h"
 #include "log.h"
 #include "pump.h"
+#include "queues.h"
 
 #define BATCH 32u
 
@@ -59,9 +60,7 @@ static bool dones_take(struct reads *reads, struct reads_link *l, uint64_t now_n
         return false;
     }
     nk_lock(reads->kernel);
-    if (now_ns < fab_node_now(fabric)) {
-        now_ns = fab_node_now(fabric); /* another worker was later */
-    }
+    now_ns = queues_now(fabric, now_ns);
     for (uint32_t i = 0; i < count; i++) {
         fab_read_done(fabric, done[i].cookie, done[i].ok, now_ns);
     }

@@ -57,6 +57,10 @@ static inline uint16_t fab_move_source(uint64_t move)
 {
     return (uint16_t)(move >> 54);
 }
+static inline uint16_t fab_move_epoch(uint64_t move)
+{
+    return (uint16_t)(move >> 40 & 0x3fffu);
+}
 
 enum fab_cargo_state {
     FAB_CARGO_HOLDING, /* not all peers are held: ask again when frames have come */

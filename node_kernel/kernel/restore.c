@@ -348,15 +348,10 @@ static sf_status register_all(const struct nk_restore *restore)
 {
     struct nk_kernel *kernel = restore->kernel;
     struct nk_sip *sip = restore->sip;
-    bool known;
-    sf_status st;
+    sf_status st = nk__restore_number(restore, sip->number, sip->name);
 
-    nk__lock(kernel);
-    known = nk__sip_find(kernel, sip->number) != NULL;
-    nk__unlock(kernel);
-    if (known) {
-        return nk__restore_fail(restore, SF_EXISTS, "sip %s: number %llu is in use", sip->name,
-                                (unsigned long long)sip->number);
+    if (st != SF_OK) {
+        return st;
     }
     nk_pause(kernel);
     st = nk__workers_reserve(kernel, kernel->slot_count +

@@ -61,6 +61,8 @@ struct nk_restore {
 /* Says why, and answers st. */
 sf_status nk__restore_fail(const struct nk_restore *restore, sf_status st, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* EXISTS: there is a SIP of that number on this node. */
+sf_status nk__restore_number(const struct nk_restore *restore, uint64_t number, const char *name);
 /* The name of a port, or NULL: there is none such. */
 const char *nk__restore_name(const struct nk_sip *sip, const struct nk_form_port *form);
 

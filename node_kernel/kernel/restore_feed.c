@@ -47,6 +47,18 @@ static int name_is_good(const char *name)
     return length > 0 && length <= IMAGE_NAME_BYTES_MAX && name[length] == '\0';
 }
 
+sf_status nk__restore_number(const struct nk_restore *restore, uint64_t number, const char *name)
+{
+    bool known;
+
+    nk__lock(restore->kernel);
+    known = nk__sip_find(restore->kernel, number) != NULL;
+    nk__unlock(restore->kernel);
+    return known ? nk__restore_fail(restore, SF_EXISTS, "sip %s: number %llu is in use", name,
+                                    (unsigned long long)number)
+                 : SF_OK;
+}
+
 /* Is all of that such that it can be one of this image? */
 static sf_status image_check(const struct nk_restore *restore, const struct nk_form_begin *begin,
                              const struct nk_image *image)
@@ -72,7 +84,7 @@ static sf_status image_check(const struct nk_restore *restore, const struct nk_f
 static sf_status begin_check(const struct nk_restore *restore, const struct nk_form_begin *begin,
                              struct nk_image **out_image)
 {
-    bool known;
+    sf_status st;
 
     if (begin->magic != NK_FORM_MAGIC) {
         return damaged(restore, "it does not begin like one");
@@ -85,12 +97,9 @@ static sf_status begin_check(const struct nk_restore *restore, const struct nk_f
     if (begin->sip == 0 || begin->sip >> 56 != 0 || !name_is_good(begin->name)) {
         return damaged(restore, "its name or number");
     }
-    nk__lock(restore->kernel);
-    known = nk__sip_find(restore->kernel, begin->sip) != NULL;
-    nk__unlock(restore->kernel);
-    if (known) {
-        return nk__restore_fail(restore, SF_EXISTS, "sip %s: number %llu is in use", begin->name,
-                                (unsigned long long)begin->sip);
+    st = nk__restore_number(restore, begin->sip, begin->name);
+    if (st != SF_OK) {
+        return st;
     }
     *out_image = nk__image_find(restore->kernel, begin->digest);
     if (*out_image == NULL) {

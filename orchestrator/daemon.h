@@ -55,7 +55,7 @@ struct console;
 struct operation;
 struct pair_work;
 struct trace;
-struct moves;
+struct move;
 struct drain;
 
 struct daemon {
@@ -78,7 +78,8 @@ struct daemon {
     struct pair_work *pairs;
     uint64_t pairs_look_ms; /* when pairs.c looks next at who hears whom */
     struct trace *traces;
-    struct moves *moves; /* NULL: there was none yet */
+    struct move *moves; /* oldest first; those that have ended too */
+    uint64_t last_move; /* number */
     struct drain *drains;
     uint32_t restart_next; /* where in world.sips restart_look goes on; may be past the end */
     uint64_t started_ms;

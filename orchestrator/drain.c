@@ -103,8 +103,7 @@ static struct world_node *target_of(const struct daemon *daemon, const struct wo
             continue;
         }
         count = world_sips_live_on(&daemon->world, node);
-        for (const struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
-             move != NULL; move = move->next) {
+        for (const struct move *move = daemon->moves; move != NULL; move = move->next) {
             count += move->ended_ms == 0 && move->target == node->id && !move->arrived;
         }
         if (best == NULL || count < best_count) {

@@ -35,7 +35,7 @@
 
 static struct move *move_by_number(const struct daemon *daemon, uint64_t number)
 {
-    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    struct move *move = daemon->moves;
 
     while (move != NULL && move->number != number) {
         move = move->next;
@@ -50,7 +50,7 @@ static bool has_begun(const struct move *move)
 
 bool moves_under_way(const struct daemon *daemon)
 {
-    const struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    const struct move *move = daemon->moves;
 
     while (move != NULL && !has_begun(move)) {
         move = move->next;
@@ -96,12 +96,12 @@ static void progress(struct daemon *daemon, const struct move *move, const char 
 }
 
 /* Forgets the oldest of those that have ended. */
-static void moves_trim(struct moves *moves)
+static void moves_trim(struct daemon *daemon)
 {
     struct move **oldest = NULL;
     uint32_t count = 0;
 
-    for (struct move **link = &moves->moves; *link != NULL; link = &(*link)->next) {
+    for (struct move **link = &daemon->moves; *link != NULL; link = &(*link)->next) {
         if ((*link)->ended_ms != 0) {
             oldest = oldest == NULL ? link : oldest;
             count++;
@@ -147,7 +147,7 @@ static void finish(struct daemon *daemon, struct move *move, Sf__Control__MoveSt
     if (move->drain == 0 && console != NULL) {
         console_result(console, move->request, status, "%s", text);
     }
-    moves_trim(daemon->moves);
+    moves_trim(daemon);
 }
 
 static void finish_aborted(struct daemon *daemon, struct move *move, const char *why)
@@ -208,6 +208,29 @@ static void sip_lost(struct daemon *daemon, struct move *move, const char *why)
            node_name(daemon, move->source), node_name(daemon, move->target), why);
 }
 
+/* What an answer of a node is about. */
+struct moves_ref {
+    struct daemon *daemon;
+    uint64_t number; /* of the move */
+};
+
+/* done is told of it with a struct moves_ref, which it frees. Not OK: it is told nothing. */
+static sf_status ask_node(struct daemon *daemon, const struct move *move, struct world_node *node,
+                          Sf__Control__Envelope *envelope, uint32_t timeout_ms, session_done done)
+{
+    struct moves_ref *ref = calloc(1, sizeof(*ref));
+    sf_status status = SF_NOMEM;
+
+    if (ref != NULL) {
+        *ref = (struct moves_ref){.daemon = daemon, .number = move->number};
+        status = session_request(daemon, node, envelope, timeout_ms, done, ref);
+    }
+    if (status != SF_OK) {
+        free(ref);
+    }
+    return status;
+}
+
 /* The target's answer: has it gone on with a SIP whose source is lost? */
 static void on_asked(void *arg, sf_status status, const char *text,
                      const Sf__Control__Envelope *reply)
@@ -245,34 +268,27 @@ static void ask_target(struct daemon *daemon, struct move *move)
     struct world_node *target = world_node_by_id(&daemon->world, move->target);
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__MoveAsk body = SF__CONTROL__MOVE_ASK__INIT;
-    struct moves_ref *ref;
-    sf_status status = SF_NOMEM;
+    sf_status status;
 
     if (target->stage != WORLD_JOINED) {
         sip_lost(daemon, move, "node lost: both its nodes are");
         return;
     }
-    ref = calloc(1, sizeof(*ref));
-    if (ref != NULL) {
-        *ref = (struct moves_ref){.daemon = daemon, .number = move->number};
-        body.sip = move->sip;
-        envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_ASK;
-        envelope.move_ask = &body;
-        status = session_request(daemon, target, &envelope, REQUEST_LOOK_MS, on_asked, ref);
-    }
+    body.sip = move->sip;
+    envelope.body_case = SF__CONTROL__ENVELOPE__BODY_MOVE_ASK;
+    envelope.move_ask = &body;
+    status = ask_node(daemon, move, target, &envelope, REQUEST_LOOK_MS, on_asked);
     move->waits = status == SF_OK;
     if (status != SF_OK) {
-        free(ref);
         move->again_ms = daemon_now(daemon) + MOVES_ASK_AGAIN_MS;
     }
 }
 
-struct moves *moves__state(struct daemon *daemon)
+/* By and by. */
+static void queue_again(struct daemon *daemon, struct move *move)
 {
-    if (daemon->moves == NULL) {
-        daemon->moves = calloc(1, sizeof(*daemon->moves));
-    }
-    return daemon->moves;
+    move->step = SF__CONTROL__MOVE_STEP__MOVE_QUEUED;
+    move->again_ms = daemon_now(daemon) + TRY_AGAIN_MS;
 }
 
 /* --- what nodes tell ----------------------------------------------------------------------------
@@ -299,8 +315,7 @@ void moves_report(struct daemon *daemon, const struct world_node *node,
         break;
     case SF__CONTROL__MOVE_STEP__MOVE_ABORTED:
         if (!move->arrived && report->again && ++move->tries < TRIES_MAX) {
-            move->step = SF__CONTROL__MOVE_STEP__MOVE_QUEUED;
-            move->again_ms = daemon_now(daemon) + TRY_AGAIN_MS;
+            queue_again(daemon, move);
             progress(daemon, move, "%s; again", report->text);
         } else if (!move->arrived) {
             finish_aborted(daemon, move, report->text);
@@ -367,7 +382,7 @@ void moves_relay(struct daemon *daemon, const struct world_node *node,
 
 bool moves_keep(const struct daemon *daemon, const struct world_sip *sip)
 {
-    const struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    const struct move *move = daemon->moves;
 
     while (move != NULL &&
            !(has_begun(move) && move->sip == sip->number && move->source == sip->node->id &&
@@ -379,7 +394,7 @@ bool moves_keep(const struct daemon *daemon, const struct world_sip *sip)
 
 void moves_node_lost(struct daemon *daemon, const struct world_node *node)
 {
-    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    struct move *move = daemon->moves;
     struct move *next;
 
     for (; move != NULL; move = next) {
@@ -446,8 +461,7 @@ static void on_begun(void *arg, sf_status status, const char *text,
         return; /* its source says how it ends, when it is back, or is lost */
     }
     if (status == SF_AGAIN && ++move->tries < TRIES_MAX) {
-        move->step = SF__CONTROL__MOVE_STEP__MOVE_QUEUED;
-        move->again_ms = daemon_now(daemon) + TRY_AGAIN_MS;
+        queue_again(daemon, move);
         return;
     }
     finish_aborted(daemon, move, text[0] != '\0' ? text : sf_status_text(status));
@@ -458,8 +472,7 @@ static void send_move(struct daemon *daemon, struct move *move)
     struct world_node *source = world_node_by_id(&daemon->world, move->source);
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__SipMove body = SF__CONTROL__SIP_MOVE__INIT;
-    struct moves_ref *ref = calloc(1, sizeof(*ref));
-    sf_status status = SF_NOMEM;
+    sf_status status;
 
     body.ticket = move->number;
     body.sip = move->sip;
@@ -468,19 +481,15 @@ static void send_move(struct daemon *daemon, struct move *move)
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_SIP_MOVE;
     envelope.sip_move = &body;
     move->step = SF__CONTROL__MOVE_STEP__MOVE_PREPARE;
-    if (ref != NULL) {
-        *ref = (struct moves_ref){.daemon = daemon, .number = move->number};
-        status = session_request(daemon, source, &envelope, REQUEST_MS, on_begun, ref);
-    }
+    status = ask_node(daemon, move, source, &envelope, REQUEST_MS, on_begun);
     if (status != SF_OK) {
-        free(ref);
         finish_aborted(daemon, move, sf_status_text(status));
     }
 }
 
 void moves_node_back(struct daemon *daemon, const struct world_node *node)
 {
-    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    struct move *move = daemon->moves;
 
     for (; move != NULL; move = move->next) {
         if (has_begun(move) && move->source == node->id && !move->arrived &&
@@ -530,20 +539,15 @@ static void send_image(struct daemon *daemon, struct move *move, const struct wo
     struct world_node *target = world_node_by_id(&daemon->world, move->target);
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__ImagePut body = SF__CONTROL__IMAGE_PUT__INIT;
-    struct moves_ref *ref = calloc(1, sizeof(*ref));
-    sf_status status = SF_NOMEM;
+    sf_status status;
 
     body.digest = (ProtobufCBinaryData){WORLD_DIGEST_BYTES, (uint8_t *)image->digest};
     body.content = (ProtobufCBinaryData){image->length, image->bytes};
     body.name = sip->made->sips[0]->image_name;
     envelope.body_case = SF__CONTROL__ENVELOPE__BODY_IMAGE_PUT;
     envelope.image_put = &body;
-    if (ref != NULL) {
-        *ref = (struct moves_ref){.daemon = daemon, .number = move->number};
-        status = session_request(daemon, target, &envelope, REQUEST_IMAGE_MS, on_image, ref);
-    }
+    status = ask_node(daemon, move, target, &envelope, REQUEST_IMAGE_MS, on_image);
     if (status != SF_OK) {
-        free(ref);
         finish_aborted(daemon, move, sf_status_text(status));
         return;
     }
@@ -582,7 +586,7 @@ static uint32_t moves_of(const struct daemon *daemon, uint16_t node)
 {
     uint32_t count = 0;
 
-    for (const struct move *move = daemon->moves->moves; move != NULL; move = move->next) {
+    for (const struct move *move = daemon->moves; move != NULL; move = move->next) {
         count += has_begun(move) && (move->source == node || move->target == node);
     }
     return count;
@@ -593,10 +597,7 @@ void moves_tick(struct daemon *daemon)
     uint64_t now_ms = daemon_now(daemon);
     struct move *next;
 
-    if (daemon->moves == NULL) {
-        return;
-    }
-    for (struct move *move = daemon->moves->moves; move != NULL; move = next) {
+    for (struct move *move = daemon->moves; move != NULL; move = next) {
         next = move->next;
         if (move->ended_ms != 0) {
             continue;
@@ -669,7 +670,7 @@ struct world_node *moves__wanted_node(struct console *console, uint64_t request,
 
 struct move *moves__of_sip(const struct daemon *daemon, uint64_t sip)
 {
-    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    struct move *move = daemon->moves;
 
     while (move != NULL && (move->sip != sip || move->ended_ms != 0)) {
         move = move->next;
@@ -681,23 +682,21 @@ struct move *moves__add(struct daemon *daemon, const struct world_sip *sip,
                         const struct world_node *target, uint32_t budget_us,
                         struct console *console, uint64_t request)
 {
-    struct moves *moves = moves__state(daemon);
     struct move *move = calloc(1, sizeof(*move));
     struct move **link;
     uint32_t count = 0;
 
-    if (moves == NULL || move == NULL) {
-        free(move);
+    if (move == NULL) {
         return NULL;
     }
-    for (link = &moves->moves; *link != NULL; link = &(*link)->next) {
+    for (link = &daemon->moves; *link != NULL; link = &(*link)->next) {
         count += (*link)->ended_ms == 0;
     }
     if (count >= MOVES_MAX) {
         free(move);
         return NULL;
     }
-    *move = (struct move){.number = ++moves->last_number,
+    *move = (struct move){.number = ++daemon->last_move,
                           .sip = sip->number,
                           .source = sip->node->id,
                           .target = target->id,
@@ -767,14 +766,13 @@ static void move_fill(const struct daemon *daemon, const struct move *move,
 void moves_get(struct console *console, uint64_t request)
 {
     struct daemon *daemon = console_daemon(console);
-    const struct move *first = daemon->moves != NULL ? daemon->moves->moves : NULL;
     Sf__Control__Envelope envelope = SF__CONTROL__ENVELOPE__INIT;
     Sf__Control__MoveList list = SF__CONTROL__MOVE_LIST__INIT;
     Sf__Control__MoveInfo *infos;
     Sf__Control__MoveInfo **pointers;
     size_t count = 0;
 
-    for (const struct move *move = first; move != NULL; move = move->next) {
+    for (const struct move *move = daemon->moves; move != NULL; move = move->next) {
         count++;
     }
     infos = calloc(count + 1, sizeof(*infos));
@@ -782,7 +780,7 @@ void moves_get(struct console *console, uint64_t request)
     if (infos == NULL || pointers == NULL) {
         console_result(console, request, SF_NOMEM, "no memory left");
     } else {
-        for (const struct move *move = first; move != NULL; move = move->next) {
+        for (const struct move *move = daemon->moves; move != NULL; move = move->next) {
             move_fill(daemon, move, &infos[list.n_moves]);
             pointers[list.n_moves] = &infos[list.n_moves];
             list.n_moves++;
@@ -798,7 +796,7 @@ void moves_get(struct console *console, uint64_t request)
 
 void moves_forget(struct daemon *daemon, const struct console *console)
 {
-    struct move *move = daemon->moves != NULL ? daemon->moves->moves : NULL;
+    struct move *move = daemon->moves;
 
     for (; move != NULL; move = move->next) {
         if (move->console == console_number(console)) {
@@ -810,15 +808,11 @@ void moves_forget(struct daemon *daemon, const struct console *console)
 
 void moves_fini(struct daemon *daemon)
 {
-    struct moves *moves = daemon->moves;
-
     drain_fini(daemon);
-    while (moves != NULL && moves->moves != NULL) {
-        struct move *move = moves->moves;
+    while (daemon->moves != NULL) {
+        struct move *move = daemon->moves;
 
-        moves->moves = move->next;
+        daemon->moves = move->next;
         free(move);
     }
-    free(moves);
-    daemon->moves = NULL;
 }

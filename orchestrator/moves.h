@@ -31,17 +31,6 @@ struct move {
     } figures;
 };
 
-struct moves {
-    struct move *moves; /* oldest first; those that have ended too */
-    uint64_t last_number;
-};
-
-/* What an answer of a node is about. */
-struct moves_ref {
-    struct daemon *daemon;
-    uint64_t number; /* of the move */
-};
-
 /* Begins when it can; console may be NULL. NULL: no memory, or too many wait. */
 struct move *moves__add(struct daemon *daemon, const struct world_sip *sip,
                         const struct world_node *target, uint32_t budget_us,
@@ -52,8 +41,5 @@ struct move *moves__of_sip(const struct daemon *daemon, uint64_t sip);
 struct world_node *moves__wanted_node(struct console *console, uint64_t request, const char *name);
 /* A move of a drain has ended. */
 void drain__moved(struct daemon *daemon, const struct move *move);
-
-/* NULL: there is no memory. */
-struct moves *moves__state(struct daemon *daemon);
 
 #endif

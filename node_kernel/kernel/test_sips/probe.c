@@ -184,21 +184,21 @@ static int flood(void)
 {
     struct nk_msg msg;
     uint32_t peer = (uint32_t)nk_endpoint(NAME("peer"));
-    void *kept[20];
-    unsigned count = 0;
+    void *kept[16];
 
     CHECK((int32_t)peer > 0);
     msg = (struct nk_msg){.tag = ProbeContract_tag_Ping, .arg_count = 1};
     void *first = nk_block_alloc(1 << 20);
     msg.args[0] = BLOCK(first, 1 << 20);
     CHECK(nk_send(peer, &msg) == 0);
-    for (; count < 20; count++) { /* 16 MiB is the quota */
+    for (unsigned count = 0; count < 16;) { /* 16 MiB is the quota */
         kept[count] = nk_block_alloc(1 << 20);
-        if (kept[count] == NULL) {
-            break;
+        if (kept[count] != NULL) {
+            count++;
+        } else { /* what was sent counts, too, until it is taken */
+            nk_yield();
         }
     }
-    CHECK(count == 16);
     CHECK(nk_block_alloc(1) == NULL);
     CHECK(nk_recv(peer, &msg, SIP_FOREVER) == -SF_NOMEM); /* it waits */
     CHECK(nk_select(&peer, 1, 0) == 0);

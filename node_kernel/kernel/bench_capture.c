@@ -150,13 +150,14 @@ static bool precopied(struct samples *rest)
     struct nk_precopy *precopy = NULL;
     sf_status st = nk_precopy_create(kernel, 1, &precopy);
     uint64_t from;
+    bool over;
 
     if (st == SF_UNSUPPORTED) {
         return false;
     }
     must(st, "pre-copy");
     stream_bytes = 0;
-    must(nk_precopy_round(precopy, keep, NULL, NULL), "round");
+    must(nk_precopy_step(precopy, UINT64_MAX, keep, NULL, NULL, &over), "round");
     from = now();
     must(nk_sip_freeze(kernel, 1, NULL, 0), "freeze");
     must(nk_sip_capture(kernel, 1, NULL, precopy, keep, NULL, NULL), "capture");

@@ -15,7 +15,7 @@
  * nk_restore_finish makes it a frozen SIP of that kernel, which nk_sip_thaw lets go on.
  *
  *     source                                         target
- *     nk_precopy_create, nk_precopy_round...  ---->  nk_restore_create, nk_restore_feed...
+ *     nk_precopy_create, nk_precopy_step...   ---->  nk_restore_create, nk_restore_feed...
  *     nk_sip_freeze, nk_sip_endpoints
  *     nk_sip_capture                          ---->  nk_restore_feed...
  *     (the fabric exports the endpoints)             (imports them)
@@ -42,8 +42,8 @@
  * where that slot is in use refuses (EXISTS). The lease it came from gives the slot to another SIP
  * only when all others are in use.
  *
- * Pre-copy: nk_precopy_round writes the pages of a running SIP that were written since the round
- * before (the first: all), in the same form. The stream begins with them then, and nk_sip_capture
+ * Pre-copy: a round, in steps of nk_precopy_step, writes the pages of a running SIP that were written
+ * since the round before (the first: all), in the same form. The stream begins with them then, and nk_sip_capture
  * with that nk_precopy goes on with what is left. Blocks are not among them. What was written
  * meanwhile is known by dirty.h; where that has no way, UNSUPPORTED: capture all of it at once.
  *
@@ -124,11 +124,16 @@ SF_MUST_CHECK sf_status nk_sip_capture(struct nk_kernel *kernel, uint64_t sip,
 SF_MUST_CHECK sf_status nk_precopy_create(struct nk_kernel *kernel, uint64_t sip,
                                           struct nk_precopy **out_precopy);
 /*
- * One round: what was written since the one before. As long as it is frozen or runs; NOTFOUND: it
- * has ended. out_stats: or NULL; of this round. As nk_sip_capture.
+ * The next pages of a round, at most pages_max of them, 1 to UINT64_MAX: all. *out_over: that was
+ * the round, and the next call begins another. As long as the SIP is frozen or runs; NOTFOUND: it has
+ * ended. out_stats: or NULL; of this call. As nk_sip_capture.
  */
-SF_MUST_CHECK sf_status nk_precopy_round(struct nk_precopy *precopy, nk_sink sink, void *sink_arg,
-                                         struct nk_capture_stats *out_stats);
+SF_MUST_CHECK sf_status nk_precopy_step(struct nk_precopy *precopy, uint64_t pages_max,
+                                        nk_sink sink, void *sink_arg,
+                                        struct nk_capture_stats *out_stats, bool *out_over);
+/* Once its SIP was released or has ended: gives the system back the next bytes, whole pages, of its
+ * memory, which takes time: a destroy then has little left to do. False: there is nothing more. */
+bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes);
 /* At any time, also after its SIP was released or has ended, but before its kernel is. Takes NULL.
  */
 void nk_precopy_destroy(struct nk_precopy *precopy);

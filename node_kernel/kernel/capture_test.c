@@ -428,6 +428,7 @@ static void a_slot_that_is_copied_from_is_kept_when_its_sip_ends(void **state)
 {
     struct nk_precopy *precopy = NULL, *other = NULL;
     struct nk_capture_stats stats, idle;
+    bool over = false;
     sf_status st;
 
     (void)state;
@@ -445,12 +446,12 @@ static void a_slot_that_is_copied_from_is_kept_when_its_sip_ends(void **state)
     assert_int_equal(nk_precopy_create(world.kernel, MOVER, &other), SF_EXISTS);
     assert_int_equal(nk_precopy_create(world.kernel, 77, &other), SF_NOTFOUND);
     hop.capture.length = 0;
-    assert_int_equal(nk_precopy_round(precopy, hop_keep, NULL, &stats), SF_OK);
+    assert_int_equal(nk_precopy_step(precopy, UINT64_MAX, hop_keep, NULL, &stats, &over), SF_OK);
     assert_true(stats.page_count > 0);
-    assert_int_equal(nk_precopy_round(precopy, hop_keep, NULL, &idle), SF_OK);
+    assert_int_equal(nk_precopy_step(precopy, UINT64_MAX, hop_keep, NULL, &idle, &over), SF_OK);
     assert_int_equal(idle.page_count + idle.zero_count, 0); /* it has not run */
     stop(MOVER);
-    assert_int_equal(nk_precopy_round(precopy, hop_keep, NULL, &idle), SF_NOTFOUND);
+    assert_int_equal(nk_precopy_step(precopy, UINT64_MAX, hop_keep, NULL, &idle, &over), SF_NOTFOUND);
     for (uint64_t number = 10; number < 10 + SLOTS; number++) {
         char name[16];
         const struct nk_sip_options named = {

@@ -39,10 +39,12 @@ struct scan_args {
 struct runs {
     uint64_t (*runs)[2];
     size_t count, capacity;
+    size_t visited; /* of them */
 };
 
 struct nk_dirty {
     uint64_t first, end;
+    uint64_t at; /* WRITE_PROTECT: up to here this look has come */
     enum nk_dirty_way way;
     int pagemap;
     int uffd;         /* WRITE_PROTECT */
@@ -89,48 +91,56 @@ static sf_status walk(int pagemap, uint64_t first, uint64_t end, uint64_t bits,
     return st == SF_OK && run != 0 ? visit(arg, run, end) : st;
 }
 
-/* Pages of all of these categories, and of any of those. UNSUPPORTED: nothing was visited. */
-static sf_status scan(int pagemap, uint64_t first, uint64_t end, uint64_t all, uint64_t any,
-                      uint64_t flags, nk_dirty_visit visit, void *arg)
+/* Of pages of all of these categories, and of any of those. */
+static struct scan_args scan_begin(uint64_t first, uint64_t end, uint64_t all, uint64_t any,
+                                   uint64_t flags)
+{
+    return (struct scan_args){.size = sizeof(struct scan_args),
+                              .flags = flags,
+                              .end = end,
+                              .walk_end = first,
+                              .category_mask = all,
+                              .category_anyof_mask = any,
+                              .return_mask = all | any};
+}
+
+/* Some more, from where it has come to. UNSUPPORTED: the system cannot; nothing was visited. */
+static sf_status scan_some(int pagemap, struct scan_args *args, nk_dirty_visit visit, void *arg)
 {
     struct scan_region regions[REGIONS];
-    struct scan_args args = {.size = sizeof(args),
-                             .flags = flags,
-                             .end = end,
-                             .walk_end = first,
-                             .vec = (uint64_t)regions,
-                             .vec_len = REGIONS,
-                             .category_mask = all,
-                             .category_anyof_mask = any,
-                             .return_mask = all | any};
-    int refused = 1;
+    int count;
+    sf_status st = SF_OK;
 
-    while (args.walk_end < end) {
-        int count;
-
-        args.start = args.walk_end;
-        count = ioctl(pagemap, SCAN_IOCTL, &args);
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count < 0) {
-            return refused && (errno == ENOTTY || errno == EINVAL) ? SF_UNSUPPORTED : SF_IO;
-        }
-        refused = 0;
-        for (int i = 0; i < count; i++) {
-            sf_status st = visit(arg, regions[i].start, regions[i].end);
-
-            if (st != SF_OK) {
-                return st;
-            }
-        }
+    args->start = args->walk_end;
+    args->vec = (uint64_t)regions;
+    args->vec_len = REGIONS;
+    do {
+        count = ioctl(pagemap, SCAN_IOCTL, args);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) {
+        return errno == ENOTTY || errno == EINVAL ? SF_UNSUPPORTED : SF_IO;
     }
-    return SF_OK;
+    for (int i = 0; i < count && st == SF_OK; i++) {
+        st = visit(arg, regions[i].start, regions[i].end);
+    }
+    return st;
+}
+
+static sf_status scan_all(int pagemap, struct scan_args *args, nk_dirty_visit visit, void *arg)
+{
+    sf_status st = scan_some(pagemap, args, visit, arg);
+
+    while (st == SF_OK && args->walk_end < args->end) {
+        st = scan_some(pagemap, args, visit, arg);
+        st = st == SF_UNSUPPORTED ? SF_IO : st;
+    }
+    return st;
 }
 
 static sf_status touched(int pagemap, uint64_t first, uint64_t end, nk_dirty_visit visit, void *arg)
 {
-    sf_status st = scan(pagemap, first, end, 0, SCAN_IS_PRESENT | SCAN_IS_SWAPPED, 0, visit, arg);
+    struct scan_args args = scan_begin(first, end, 0, SCAN_IS_PRESENT | SCAN_IS_SWAPPED, 0);
+    sf_status st = scan_all(pagemap, &args, visit, arg);
 
     return st == SF_UNSUPPORTED
                ? walk(pagemap, first, end, ENTRY_PRESENT | ENTRY_SWAPPED, visit, arg)
@@ -184,14 +194,16 @@ static sf_status protect_begin(struct nk_dirty *dirty)
         .range = {.start = dirty->first, .len = dirty->end - dirty->first},
         .mode = UFFDIO_REGISTER_MODE_WP};
 
+    struct scan_args args = scan_begin(dirty->first, dirty->first + PAGE_BYTES, 0, SCAN_IS_WRITTEN,
+                                       SCAN_CHECK_ASYNC);
+
     dirty->uffd = uffd_open();
     if (dirty->uffd < 0 || ioctl(dirty->uffd, UFFDIO_REGISTER, &range) != 0) {
         return SF_UNSUPPORTED;
     }
     dirty->way = NK_DIRTY_WRITE_PROTECT;
     /* Is there the other half? Watches nothing yet. */
-    return scan(dirty->pagemap, dirty->first, dirty->first + PAGE_BYTES, 0, SCAN_IS_WRITTEN,
-                SCAN_CHECK_ASYNC, nothing, NULL);
+    return scan_some(dirty->pagemap, &args, nothing, NULL);
 }
 
 /* --- soft dirty ---------------------------------------------------------------------------------
@@ -255,7 +267,7 @@ sf_status nk__dirty_begin(uint64_t first, uint64_t end, enum nk_dirty_way way,
     if (dirty == NULL) {
         return SF_NOMEM;
     }
-    *dirty = (struct nk_dirty){.first = first, .end = end, .uffd = -1, .refs = -1};
+    *dirty = (struct nk_dirty){.first = first, .end = end, .at = first, .uffd = -1, .refs = -1};
     dirty->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     if (dirty->pagemap < 0) {
         st = SF_IO;
@@ -318,25 +330,53 @@ sf_status nk__dirty_mark(struct nk_dirty *dirty)
     return st == SF_OK ? refs_clear(dirty) : st;
 }
 
-static sf_status soft_collect(struct nk_dirty *dirty, nk_dirty_visit visit, void *arg)
+static sf_status soft_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_dirty_visit visit,
+                              void *arg, bool *out_over)
 {
+    struct runs *runs = &dirty->runs;
     sf_status st = SF_OK;
 
-    for (size_t i = 0; st == SF_OK && i < dirty->runs.count; i++) {
-        st = visit(arg, dirty->runs.runs[i][0], dirty->runs.runs[i][1]);
+    while (st == SF_OK && runs->visited < runs->count && pages_max > 0) {
+        uint64_t *run = runs->runs[runs->visited];
+        const uint64_t first = run[0], pages = (run[1] - first) / PAGE_BYTES;
+
+        if (pages <= pages_max) {
+            runs->visited++;
+            pages_max -= pages;
+            st = visit(arg, first, run[1]);
+        } else {
+            run[0] = first + pages_max * PAGE_BYTES;
+            pages_max = 0;
+            st = visit(arg, first, run[0]);
+        }
     }
-    dirty->runs.count = 0;
+    *out_over = runs->visited == runs->count;
+    if (*out_over) {
+        runs->count = runs->visited = 0;
+    }
     return st;
 }
 
-sf_status nk__dirty_collect(struct nk_dirty *dirty, nk_dirty_visit visit, void *arg)
+sf_status nk__dirty_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_dirty_visit visit,
+                            void *arg, bool *out_over)
 {
-    if (dirty->way == NK_DIRTY_SOFT_DIRTY) {
-        return soft_collect(dirty, visit, arg);
-    }
     /* A page that was never touched counts as written, too, and there are many. */
-    return scan(dirty->pagemap, dirty->first, dirty->end, SCAN_IS_WRITTEN,
-                SCAN_IS_PRESENT | SCAN_IS_SWAPPED, SCAN_WATCH, visit, arg);
+    struct scan_args args = scan_begin(dirty->at, dirty->end, SCAN_IS_WRITTEN,
+                                       SCAN_IS_PRESENT | SCAN_IS_SWAPPED, SCAN_WATCH);
+    sf_status st;
+
+    if (dirty->way == NK_DIRTY_SOFT_DIRTY) {
+        return soft_collect(dirty, pages_max, visit, arg, out_over);
+    }
+    if (pages_max == UINT64_MAX) {
+        st = scan_all(dirty->pagemap, &args, visit, arg);
+    } else {
+        args.max_pages = pages_max;
+        st = scan_some(dirty->pagemap, &args, visit, arg);
+    }
+    *out_over = args.walk_end >= args.end;
+    dirty->at = *out_over ? dirty->first : args.walk_end;
+    return st == SF_UNSUPPORTED ? SF_IO : st;
 }
 
 void nk__dirty_end(struct nk_dirty *dirty)

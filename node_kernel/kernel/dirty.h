@@ -7,9 +7,9 @@
  * has to be known for writes of the kernel into its memory, too, so protecting pages and catching
  * signals will not do.
  *
- * Model: nk_dirty watches one range of private anonymous memory. Each nk__dirty_collect visits the
- * pages that were written since the one before, as runs in order of addresses, and watches them
- * anew; the first visits all that were ever touched. Two ways, by what the running system has:
+ * Model: nk_dirty watches one range of private anonymous memory. Each look, in one or more calls of
+ * nk__dirty_collect, visits the pages that were written since the one before, as runs in order of
+ * addresses, and watches them anew; the first visits all that were ever touched. Two ways, by what the running system has:
  *   WRITE_PROTECT  userfaultfd, WP_ASYNC, and PAGEMAP_SCAN (Linux 6.7): looking and watching anew
  * is one step a page, so the range may be written meanwhile SOFT_DIRTY     /proc/self/clear_refs
  * (CONFIG_MEM_SOFT_DIRTY): two steps, for all of the process; nobody may write meanwhile
@@ -23,6 +23,7 @@
 #ifndef KERNEL_DIRTY_H
 #define KERNEL_DIRTY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,12 +44,14 @@ struct nk_dirty;
 SF_MUST_CHECK sf_status nk__dirty_begin(uint64_t first, uint64_t end, enum nk_dirty_way way,
                                         struct nk_dirty **out_dirty);
 enum nk_dirty_way nk__dirty_way(const struct nk_dirty *dirty);
-/* SOFT_DIRTY: looks, and watches anew; the next nk__dirty_collect visits what was found. To be
- * called before that, while nobody writes. WRITE_PROTECT: nothing to do. IO, NOMEM. */
+/* SOFT_DIRTY: looks, and watches anew; nk__dirty_collect visits what was found. To be called before
+ * the first of a look, while nobody writes. WRITE_PROTECT: nothing to do. IO, NOMEM. */
 SF_MUST_CHECK sf_status nk__dirty_mark(struct nk_dirty *dirty);
-/* visit is called after the pages of its run are watched. If it fails, pages that were to be
+/* At most pages_max pages, 1 to UINT64_MAX: all; the next call goes on behind them, until *out_over.
+ * visit is called after the pages of its run are watched. If it fails, pages that were to be
  * visited may be lost: all that is left is to end. IO; what visit answers. */
-SF_MUST_CHECK sf_status nk__dirty_collect(struct nk_dirty *dirty, nk_dirty_visit visit, void *arg);
+SF_MUST_CHECK sf_status nk__dirty_collect(struct nk_dirty *dirty, uint64_t pages_max,
+                                          nk_dirty_visit visit, void *arg, bool *out_over);
 /* Takes NULL. */
 void nk__dirty_end(struct nk_dirty *dirty);
 

@@ -26,6 +26,7 @@
 static uint8_t *range, *copy;
 static uint32_t seen[PAGES]; /* times that a page was visited */
 static uint64_t visited;
+static uint32_t looks; /* every other one in small steps */
 
 static void range_make(void)
 {
@@ -58,10 +59,18 @@ static sf_status visit(void *arg, uint64_t first, uint64_t end)
 
 static void collect(struct nk_dirty *dirty)
 {
+    const uint64_t pages_max = looks++ % 2 == 0 ? UINT64_MAX : 3;
+    bool over = false;
+
     memset(seen, 0, sizeof(seen));
     visited = 0;
     assert_int_equal(nk__dirty_mark(dirty), SF_OK);
-    assert_int_equal(nk__dirty_collect(dirty, visit, NULL), SF_OK);
+    while (!over) {
+        const uint64_t before = visited;
+
+        assert_int_equal(nk__dirty_collect(dirty, pages_max, visit, NULL, &over), SF_OK);
+        assert_true(visited - before <= pages_max);
+    }
 }
 
 /* NULL: the system does not have it. */

@@ -118,6 +118,19 @@ sf_status mover_create(struct nk_kernel *kernel, uint16_t node_id, uint16_t epoc
     return SF_OK;
 }
 
+/* Those of a message that another node's mover has sent. */
+static void blocks_free(struct mover *mover, const struct fab_msg *msg)
+{
+    const uint32_t count = msg->tag == MoverContract_tag_Rest ? 2 : 1; /* the last arguments */
+
+    for (uint32_t i = msg->arg_count - count; i < msg->arg_count; i++) {
+        sf_status st = xh_free(mover->heap, msg->args[i].block, mover->owner);
+
+        assert(st == SF_OK);
+        (void)st;
+    }
+}
+
 static void peer_drop(struct mover *mover, struct mover_peer *gone)
 {
     struct mover_peer **link = &mover->peers;
@@ -126,6 +139,9 @@ static void peer_drop(struct mover *mover, struct mover_peer *gone)
         link = &(*link)->next;
     }
     *link = gone->next;
+    if (gone->has_piece) {
+        blocks_free(mover, &gone->piece);
+    }
     nk_service_close(mover->service, gone->ep, SF_CAUSE_OF(SHUTDOWN));
     free(gone);
 }
@@ -140,6 +156,7 @@ void mover_destroy(struct mover *mover)
     while (mover->outs != NULL) {
         mover__out_stay(mover, mover->outs);
     }
+    mover__remains_end(mover, 0);
     while (mover->ins != NULL) {
         mover__in_drop(mover, mover->ins); /* those that came stay */
     }
@@ -280,20 +297,15 @@ void mover_sip_ended(struct mover *mover, uint64_t sip)
 /* --- turns --------------------------------------------------------------------------------------
  */
 
-static void take(struct mover *mover, struct mover_peer *peer, const struct fab_msg *msg,
+static void take(struct mover *mover, const struct mover_peer *peer, const struct fab_msg *msg,
                  uint64_t now_ns)
 {
-    struct fab_msg taken = {.tag = MoverContract_tag_Taken};
-    struct xh_block *block = msg->args[msg->arg_count - 1].block;
-    struct xh_block *memory = NULL;
-    sf_status st;
+    const struct xh_block *block = msg->args[msg->arg_count - 1].block;
+    const struct xh_block *memory;
 
     switch (msg->tag) {
     case MoverContract_tag_Say:
         fab_mover_take(mover->protocol, peer->node, block->data, block->bytes, now_ns);
-        break;
-    case MoverContract_tag_Memory:
-        mover__in_memory(mover, msg->args[0].scalar, block->data, block->bytes, now_ns);
         break;
     case MoverContract_tag_Endpoints:
         mover__in_endpoints(mover, msg->args[0].scalar, msg->args[1].scalar, block->data,
@@ -306,24 +318,41 @@ static void take(struct mover *mover, struct mover_peer *peer, const struct fab_
                             now_ns);
         break;
     default:
-        break; /* the contract has no other */
+        break; /* but Memory the contract has no other */
     }
-    st = xh_free(mover->heap, block, mover->owner);
-    if (st == SF_OK && memory != NULL) {
-        st = xh_free(mover->heap, memory, mover->owner);
-    }
-    assert(st == SF_OK);
-    st = nk_service_send(mover->service, peer->ep, &taken);
-    (void)st; /* closed: the next receive says so */
+    blocks_free(mover, msg);
 }
 
-/* All that has come from one. */
+/* One step of a piece of memory. */
+static bool piece_take(struct mover *mover, struct mover_peer *peer, uint64_t now_ns)
+{
+    const struct xh_block *block = peer->piece.args[1].block;
+    uint32_t length;
+
+    if (!peer->has_piece) {
+        return false;
+    }
+    length = block->bytes - peer->piece_taken;
+    length = length < MOVER_STEP_BYTES ? length : MOVER_STEP_BYTES;
+    mover__in_memory(mover, peer->piece.args[0].scalar, block->data + peer->piece_taken, length,
+                     now_ns);
+    peer->piece_taken += length;
+    if (peer->piece_taken == block->bytes) {
+        peer->has_piece = false;
+        peer->ready = true; /* what came behind it was left */
+        blocks_free(mover, &peer->piece);
+    }
+    return true;
+}
+
+/* All that has come from one; pieces of memory: up to the first, which is only received. */
 static bool peer_turn(struct mover *mover, struct mover_peer *peer, uint64_t now_ns)
 {
+    const struct fab_msg taken = {.tag = MoverContract_tag_Taken};
     bool any = false;
 
     peer->ready = false;
-    for (;;) {
+    while (!peer->has_piece) {
         struct fab_msg msg;
         sf_status st = nk_service_recv(mover->service, peer->ep, &msg);
 
@@ -334,9 +363,18 @@ static bool peer_turn(struct mover *mover, struct mover_peer *peer, uint64_t now
             peer_drop(mover, peer);
             return true;
         }
-        take(mover, peer, &msg, now_ns);
         any = true;
+        if (msg.tag == MoverContract_tag_Memory) {
+            peer->piece = msg;
+            peer->piece_taken = 0;
+            peer->has_piece = true;
+        } else {
+            take(mover, peer, &msg, now_ns);
+        }
+        st = nk_service_send(mover->service, peer->ep, &taken);
+        (void)st; /* closed: the next receive says so */
     }
+    return any;
 }
 
 static bool peers_turn(struct mover *mover, bool old, uint64_t now_ns)
@@ -353,10 +391,25 @@ static bool peers_turn(struct mover *mover, bool old, uint64_t now_ns)
     return any;
 }
 
+/* Those that were received in the turn before. */
+static bool pieces_take(struct mover *mover, bool old, uint64_t now_ns)
+{
+    bool any = false;
+
+    for (struct mover_peer *peer = mover->peers; peer != NULL; peer = peer->next) {
+        if (!old || peer->old) {
+            any |= piece_take(mover, peer, now_ns);
+        }
+    }
+    return any;
+}
+
 /* What came before a session's end counts, what comes after it is another one's. */
 static void losses_tell(struct mover *mover, uint64_t now_ns)
 {
-    (void)peers_turn(mover, true, now_ns);
+    do {
+        (void)peers_turn(mover, true, now_ns);
+    } while (pieces_take(mover, true, now_ns));
     mover->any_lost = false;
     for (uint16_t node = 1; node < FAB_NODES_MAX; node++) {
         if (mover->lost[node / 64] >> node % 64 & 1u) {
@@ -411,9 +464,16 @@ static void ended_cancel(struct mover *mover, uint64_t now_ns)
 
 bool mover_turn(struct mover *mover, uint64_t now_ns)
 {
+    const uint32_t steps = now_ns - mover->turned_ns < MOVER_LATE_NS ? 1 : MOVER_STEPS_LATE;
     bool did = false;
     bool any = true;
 
+    mover->turned_ns = now_ns;
+    for (uint32_t i = 0; i < steps; i++) {
+        did |= pieces_take(mover, false, now_ns);
+        did |= mover__outs_copy(mover, now_ns);
+        did |= mover__remains_turn(mover);
+    }
     for (uint32_t i = 0; i < TURNS_MAX && any; i++) {
         any = false;
         if (mover->any_lost) {
@@ -436,7 +496,7 @@ bool mover_turn(struct mover *mover, uint64_t now_ns)
 
 bool mover_is_busy(const struct mover *mover)
 {
-    return mover->outs != NULL || mover->ins != NULL || mover->any_lost;
+    return mover->outs != NULL || mover->ins != NULL || mover->remains != NULL || mover->any_lost;
 }
 
 bool mover_has_come(const struct mover *mover, uint64_t sip)

@@ -98,6 +98,7 @@ static void prepare(struct mover *mover, const struct fab_move_action *action, u
                                 .ticket = payload.ticket,
                                 .move = action->move,
                                 .source = action->node};
+        mover__remains_end(mover, payload.sip);
         st = look(mover, &payload);
     }
     if (st == SF_OK) {

@@ -146,14 +146,23 @@ static void copy_begin(struct mover *mover, struct mover_out *out, uint64_t now_
     }
 }
 
-static void round_make(struct mover *mover, struct mover_out *out, uint64_t now_ns)
+/* Is what was written during the last round so little, or no less than before? */
+static bool is_enough(const struct mover_out *out)
+{
+    return out->pages <= MOVER_ROUND_PAGES_ENOUGH || out->figures.rounds == MOVER_ROUNDS_MAX ||
+           (out->figures.rounds > 2 && out->pages > out->pages_last / 4 * 3);
+}
+
+/* One step: the SIPs here run between one and the next. */
+static void copy_some(struct mover *mover, struct mover_out *out, uint64_t now_ns)
 {
     struct sink sink = {mover, out};
     struct nk_capture_stats stats = {0};
-    sf_status st = nk_precopy_round(out->precopy, on_bytes, &sink, &stats);
-    bool enough;
+    bool over = false;
+    sf_status st =
+        nk_precopy_step(out->precopy, MOVER_STEP_BYTES / 4096u, on_bytes, &sink, &stats, &over);
 
-    if (st == SF_OK) {
+    if (st == SF_OK && over) {
         st = piece_send(mover, out);
     }
     if (st != SF_OK) {
@@ -161,14 +170,14 @@ static void round_make(struct mover *mover, struct mover_out *out, uint64_t now_
         fail(mover, out, st, "copying it while it runs", NULL, now_ns);
         return;
     }
-    out->figures.rounds++;
     out->figures.precopied_bytes += stats.bytes;
-    enough = stats.page_count <= MOVER_ROUND_PAGES_ENOUGH ||
-             out->figures.rounds == MOVER_ROUNDS_MAX ||
-             (out->figures.rounds > 2 && stats.page_count > out->pages_last / 4 * 3);
-    out->pages_last = stats.page_count;
-    if (enough) {
-        out->copying = false;
+    out->pages += stats.page_count;
+    if (over) {
+        out->figures.rounds++;
+        out->copied = is_enough(out);
+        out->copying = !out->copied;
+        out->pages_last = out->pages;
+        out->pages = 0;
     }
 }
 
@@ -341,6 +350,54 @@ static void transfer(struct mover *mover, struct mover_out *out, uint64_t now_ns
     }
 }
 
+/* --- what is left behind ------------------------------------------------------------------------
+ */
+
+/* Its slot stays taken until then; without memory for it, it is freed at once. */
+static void remains_put(struct mover *mover, struct mover_out *out)
+{
+    struct mover_remains *put = out->precopy != NULL ? malloc(sizeof(*put)) : NULL;
+
+    if (put != NULL) {
+        *put = (struct mover_remains){mover->remains, out->sip, out->precopy};
+        mover->remains = put;
+        out->precopy = NULL;
+    }
+}
+
+static void remains_free(struct mover_remains **link)
+{
+    struct mover_remains *gone = *link;
+
+    *link = gone->next;
+    nk_precopy_destroy(gone->precopy);
+    free(gone);
+}
+
+bool mover__remains_turn(struct mover *mover)
+{
+    if (mover->remains == NULL) {
+        return false;
+    }
+    if (!nk_precopy_discard(mover->remains->precopy, MOVER_STEP_BYTES)) {
+        remains_free(&mover->remains);
+    }
+    return true;
+}
+
+void mover__remains_end(struct mover *mover, uint64_t sip)
+{
+    struct mover_remains **link = &mover->remains;
+
+    while (*link != NULL) {
+        if (sip == 0 || (*link)->sip == sip) {
+            remains_free(link);
+        } else {
+            link = &(*link)->next;
+        }
+    }
+}
+
 /* --- ends ---------------------------------------------------------------------------------------
  */
 
@@ -396,6 +453,7 @@ static void leave(struct mover *mover, struct mover_out *out, const struct fab_m
     nk_unlock(mover->kernel);
     mover__report(mover, out, good ? MOVER_DONE : MOVER_LOST,
                   good ? "" : fab_move_reason_text(action->reason), now_ns);
+    remains_put(mover, out);
     out_free(mover, out);
 }
 
@@ -429,17 +487,28 @@ void mover__out_do(struct mover *mover, const struct fab_move_action *action, ui
     }
 }
 
+bool mover__outs_copy(struct mover *mover, uint64_t now_ns)
+{
+    bool any = false;
+
+    for (struct mover_out *out = mover->outs; out != NULL; out = out->next) {
+        if (out->copying && mover__has_room(mover, out->target)) {
+            copy_some(mover, out, now_ns);
+            any = true;
+        }
+    }
+    return any;
+}
+
 bool mover__outs_turn(struct mover *mover, uint64_t now_ns)
 {
     bool any = false;
 
     for (struct mover_out *out = mover->outs; out != NULL; out = out->next) {
-        if (out->copying && mover__is_sent(mover, out->target)) {
-            round_make(mover, out, now_ns);
+        if (out->copied && mover__is_sent(mover, out->target)) {
+            out->copied = false;
+            fab_mover_copied(mover->protocol, out->move, now_ns);
             any = true;
-            if (!out->copying && out->why[0] == '\0') {
-                fab_mover_copied(mover->protocol, out->move, now_ns);
-            }
         }
         if (out->holding) {
             any |= hold(mover, out, now_ns);

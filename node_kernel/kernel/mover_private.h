@@ -43,17 +43,26 @@ struct mover_out {
     uint64_t ticket, sip, move;
     uint16_t target;
     uint64_t begun_ns, frozen_ns;
-    bool copying, frozen, holding;
+    bool copying; /* a round is under way */
+    bool copied;  /* there will be no other; what it gave may still wait to be sent */
+    bool frozen, holding;
     bool ended;           /* the SIP has, by itself */
     enum mover_step step; /* while it is frozen */
     uint64_t tell_ns;     /* when the step is told, if it is still in it; UINT64_MAX: it was */
     struct nk_precopy *precopy;
-    uint64_t pages_last; /* of the round before */
+    uint64_t pages, pages_last; /* of this round so far, of the one before */
     struct fab_cargo *cargo;
     struct xh_block *piece; /* being filled */
     uint32_t piece_bytes;
     char why[MOVER_TEXT_BYTES]; /* it failed here */
     struct mover_report figures;
+};
+
+/* Memory of a SIP that has gone. */
+struct mover_remains {
+    struct mover_remains *next;
+    uint64_t sip;
+    struct nk_precopy *precopy;
 };
 
 /* A SIP that is to come. */
@@ -77,6 +86,10 @@ struct mover_peer {
     uint16_t node;
     bool ready; /* there may be something to receive */
     bool old;   /* of a session that has ended */
+    /* Was received and said to be: is taken in while the next one is on its way. */
+    bool has_piece;
+    struct fab_msg piece;
+    uint32_t piece_taken; /* bytes */
 };
 
 struct mover {
@@ -89,11 +102,12 @@ struct mover {
     struct mover_events events;
     void *events_arg;
     struct fab_mover *protocol;
-    uint64_t next_ns;
+    uint64_t next_ns, turned_ns;
     struct mover_way *ways[FAB_NODES_MAX];
     struct mover_peer *peers;
     struct mover_out *outs;
     struct mover_in *ins;
+    struct mover_remains *remains;
     uint64_t lost[FAB_NODES_MAX / 64]; /* sessions that have ended and are not told of, as bits */
     bool any_lost;
 };
@@ -102,8 +116,10 @@ struct mover {
 /* Takes the blocks of item. False: no memory; they are freed. */
 bool mover__put(struct mover *mover, uint16_t node, const struct mover_item *item);
 bool mover__say(struct mover *mover, uint16_t node, const uint8_t *bytes, uint32_t length);
-/* Nothing waits to be sent to it. */
+/* Nothing waits to be sent to it, and all that was sent has been received. */
 bool mover__is_sent(const struct mover *mover, uint16_t node);
+/* Nothing waits to be sent to it but, it may be, for the receipt of what went before. */
+bool mover__has_room(const struct mover *mover, uint16_t node);
 /* Sends what can be sent. True if anything was; closed ways are told to the protocol. */
 bool mover__ways_turn(struct mover *mover);
 /* What waits for that move is not sent any more. */
@@ -112,10 +128,16 @@ void mover__way_close(struct mover *mover, uint16_t node);
 
 /* --- mover_out.c --- */
 void mover__out_do(struct mover *mover, const struct fab_move_action *action, uint64_t now_ns);
-/* Rounds, holding. True if anything happened. */
+/* A step of pre-copy of each. True if anything happened. */
+bool mover__outs_copy(struct mover *mover, uint64_t now_ns);
+/* Holding, and what else is to be looked at. True if anything happened. */
 bool mover__outs_turn(struct mover *mover, uint64_t now_ns);
 /* The kernel keeps it. */
 void mover__out_stay(struct mover *mover, struct mover_out *out);
+/* Gives back the next bytes of what SIPs have left behind. True if there was anything. */
+bool mover__remains_turn(struct mover *mover);
+/* All of that SIP; 0: of all. Its slot is free then. */
+void mover__remains_end(struct mover *mover, uint64_t sip);
 struct mover_out *mover__out_of_sip(const struct mover *mover, uint64_t sip);
 void mover__report(struct mover *mover, struct mover_out *out, enum mover_step step,
                    const char *text, uint64_t now_ns);

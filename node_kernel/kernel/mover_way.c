@@ -74,6 +74,13 @@ bool mover__is_sent(const struct mover *mover, uint16_t node)
     return way == NULL || (way->first == NULL && !way->waits);
 }
 
+bool mover__has_room(const struct mover *mover, uint16_t node)
+{
+    const struct mover_way *way = mover->ways[node];
+
+    return way == NULL || way->first == NULL;
+}
+
 void mover__ways_forget(struct mover *mover, uint64_t move)
 {
     for (uint32_t node = 1; node < FAB_NODES_MAX; node++) {

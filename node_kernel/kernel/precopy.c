@@ -13,6 +13,7 @@
 #include "freeze.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 struct nk_precopy {
     struct nk_kernel *kernel;
@@ -23,7 +24,9 @@ struct nk_precopy {
     struct nk_dirty *dirty;
     uint64_t end;
     uint64_t record_count;
-    uint8_t rounds; /* there was one */
+    bool rounds; /* there was one */
+    bool within; /* of one, and more of it is to come */
+    uint64_t discarded; /* up to here its memory has been given back; 0: none */
 };
 
 static sf_status watch(struct nk_precopy *precopy, const struct nk_sip *sip)
@@ -93,24 +96,29 @@ static sf_status written(void *arg, uint64_t first, uint64_t end)
     return first < end ? nk__write_pages(cut->writer, first, end, cut->tell_zeros) : SF_OK;
 }
 
-static sf_status collect(struct nk_precopy *precopy, struct nk_writer *writer, uint64_t dead_first,
-                         uint64_t dead_end)
+/* What is next of a round, at most so many pages. */
+static sf_status collect(struct nk_precopy *precopy, uint64_t pages_max, struct nk_writer *writer,
+                         uint64_t dead_first, uint64_t dead_end)
 {
-    struct cut cut = {writer, dead_first, dead_end, precopy->rounds != 0};
-    const bool stop = nk__dirty_way(precopy->dirty) == NK_DIRTY_SOFT_DIRTY;
-    sf_status st;
+    struct cut cut = {writer, dead_first, dead_end, precopy->rounds};
+    const bool stop = nk__dirty_way(precopy->dirty) == NK_DIRTY_SOFT_DIRTY && !precopy->within;
+    bool over = false;
+    sf_status st = SF_OK;
 
     if (stop) {
         nk_pause(precopy->kernel);
     }
-    st = nk__dirty_mark(precopy->dirty);
+    if (!precopy->within) {
+        st = nk__dirty_mark(precopy->dirty);
+    }
     if (stop) {
         nk_resume(precopy->kernel);
     }
     if (st == SF_OK) {
-        st = nk__dirty_collect(precopy->dirty, written, &cut);
+        st = nk__dirty_collect(precopy->dirty, pages_max, written, &cut, &over);
     }
-    precopy->rounds = 1;
+    precopy->within = !over;
+    precopy->rounds |= over;
     return st;
 }
 
@@ -127,8 +135,8 @@ static sf_status begin_write(struct nk_precopy *precopy, struct nk_writer *write
     return st;
 }
 
-sf_status nk_precopy_round(struct nk_precopy *precopy, nk_sink sink, void *sink_arg,
-                           struct nk_capture_stats *out_stats)
+sf_status nk_precopy_step(struct nk_precopy *precopy, uint64_t pages_max, nk_sink sink,
+                          void *sink_arg, struct nk_capture_stats *out_stats, bool *out_over)
 {
     struct nk_writer writer = {.sink = sink,
                                .sink_arg = sink_arg,
@@ -137,9 +145,10 @@ sf_status nk_precopy_round(struct nk_precopy *precopy, nk_sink sink, void *sink_
     sf_status st = begin_write(precopy, &writer);
 
     if (st == SF_OK) {
-        st = collect(precopy, &writer, 0, 0);
+        st = collect(precopy, pages_max, &writer, 0, 0);
     }
     precopy->record_count = writer.record_count;
+    *out_over = !precopy->within;
     if (out_stats != NULL) {
         *out_stats = writer.stats;
     }
@@ -149,7 +158,12 @@ sf_status nk_precopy_round(struct nk_precopy *precopy, nk_sink sink, void *sink_
 sf_status nk__precopy_rest(struct nk_precopy *precopy, struct nk_writer *writer,
                            uint64_t dead_first, uint64_t dead_end)
 {
-    return collect(precopy, writer, dead_first, dead_end);
+    sf_status st = SF_OK;
+
+    if (precopy->within) { /* what lies before where it is may have been written since */
+        st = collect(precopy, UINT64_MAX, writer, dead_first, dead_end);
+    }
+    return st == SF_OK ? collect(precopy, UINT64_MAX, writer, dead_first, dead_end) : st;
 }
 
 uint64_t nk__precopy_records(const struct nk_precopy *precopy)
@@ -160,6 +174,29 @@ uint64_t nk__precopy_records(const struct nk_precopy *precopy)
 uint64_t nk__precopy_end(const struct nk_precopy *precopy)
 {
     return precopy->end;
+}
+
+bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes)
+{
+    bool ended;
+    uint64_t left;
+
+    nk__lock(precopy->kernel);
+    ended = precopy->sip == NULL;
+    nk__unlock(precopy->kernel);
+    if (!ended || precopy->discarded == precopy->end) {
+        return false;
+    }
+    if (precopy->discarded == 0) {
+        precopy->discarded = nk__slot_address(precopy->kernel, precopy->slot_index) + NK_MEMORY;
+    }
+    left = precopy->end - precopy->discarded;
+    bytes = bytes < left ? bytes : left;
+    if (madvise((void *)precopy->discarded, bytes, MADV_DONTNEED) != 0) {
+        return false; /* destroy does it */
+    }
+    precopy->discarded += bytes;
+    return true;
 }
 
 int nk__precopy_leave(struct nk_sip *sip)

@@ -11,6 +11,7 @@
 #include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define WORD_START_INSTANCE 3u /* of the frame of one that has not run: sip.c */
 #define WORD_START 4u
@@ -431,6 +432,9 @@ sf_status nk_restore_finish(struct nk_restore *restore, struct fab_ep *const eps
              : nk__select_arm(restore->sip, (const uint8_t *)restore->select_handles,
                               restore->select_count);
     assert(st == SF_OK); /* select_take has looked at them */
+    if (restore->huge) { /* what it has not touched yet comes page by page again */
+        (void)madvise(restore->sip->memory, restore->sip->memory_bytes, MADV_NOHUGEPAGE);
+    }
     restore->sip = NULL;
     nk_restore_destroy(restore);
     nk__say(text, text_capacity, "%s", "");

@@ -39,6 +39,7 @@ struct nk_restore {
     uint32_t got, wanted; /* of the header, or of what is kept of the payload */
     uint8_t *kept;
     uint32_t kept_capacity;
+    bool huge;        /* some of its memory may be in huge pages */
     uint8_t *fill_to; /* the rest of the payload goes there */
     uint64_t fill_left;
 

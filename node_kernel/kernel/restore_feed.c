@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 
 #define POPULATE_BYTES_MIN (16u << 10) /* pages made in one go; then fewer faults */
+#define HUGE_PAGE_BYTES (2u << 20)
+#define HUGE_BYTES_MIN (256u << 10) /* that much in a row: there will be more around it */
 #define PAGE_UNIT (64u << 10)          /* linear memory grows by that */
 
 sf_status nk__restore_fail(const struct nk_restore *restore, sf_status st, const char *format, ...)
@@ -593,6 +595,25 @@ static sf_status pages_find(const struct nk_restore *restore, uint8_t **out_at, 
     return SF_OK;
 }
 
+/* Making a page costs as much as copying several; a huge one is made for the price of some. */
+static void pages_make(struct nk_restore *restore, uint8_t *at, uint64_t bytes)
+{
+    const uint64_t memory = (uint64_t)restore->sip->memory;
+    const uint64_t first = (uint64_t)at & ~(uint64_t)(HUGE_PAGE_BYTES - 1);
+    uint64_t end = ((uint64_t)at + bytes + HUGE_PAGE_BYTES - 1) & ~(uint64_t)(HUGE_PAGE_BYTES - 1);
+
+    while (end > memory + restore->sip->memory_bytes) {
+        end -= HUGE_PAGE_BYTES;
+    }
+    if (bytes >= HUGE_BYTES_MIN && first >= memory && first < end) {
+        restore->huge = true;
+        (void)madvise((void *)first, end - first, MADV_HUGEPAGE); /* or else small ones */
+    }
+    if (bytes >= POPULATE_BYTES_MIN) {
+        (void)madvise(at, bytes, MADV_POPULATE_WRITE); /* or else as it comes */
+    }
+}
+
 static sf_status pages_take(struct nk_restore *restore)
 {
     uint64_t bytes = 0;
@@ -602,8 +623,8 @@ static sf_status pages_take(struct nk_restore *restore)
         return damaged(restore, "pages");
     }
     restore->fill_left = bytes;
-    if (st == SF_OK && bytes >= POPULATE_BYTES_MIN) {
-        (void)madvise(restore->fill_to, bytes, MADV_POPULATE_WRITE); /* or else as it comes */
+    if (st == SF_OK) {
+        pages_make(restore, restore->fill_to, bytes);
     }
     return st;
 }

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <cjson/cJSON.h>
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define MEMORY_MIB_MIN 256
 #define MEMORY_MIB_MAX 65536
 #define CPUS_MAX 64
+#define CPUS_UNSAID UINT32_MAX
 #define LIST_MAX 64
 #define PROCESSES_MAX 256
 
@@ -118,7 +120,7 @@ static int check_numbers(struct ctl_context *context, const struct create_option
         return ctl_error(context, CTL_USAGE, "--memory-mib %u: from %d to %d", options->memory_mib,
                          MEMORY_MIB_MIN, MEMORY_MIB_MAX);
     }
-    if (options->cpus < 1 || options->cpus > CPUS_MAX) {
+    if (options->cpus != CPUS_UNSAID && (options->cpus < 1 || options->cpus > CPUS_MAX)) {
         return ctl_error(context, CTL_USAGE, "--cpus %u: from 1 to %d", options->cpus, CPUS_MAX);
     }
     return CTL_OK;
@@ -457,13 +459,23 @@ static int find_all(struct ctl_context *context, const struct create_options *op
     return code;
 }
 
+/* Threads that run SIPs never block each other, but more of them than processors cost round trips a
+ * turn of the scheduler each. */
+static uint32_t cpus_each(uint32_t nodes)
+{
+    cpu_set_t set;
+    uint32_t count = sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+
+    return count > nodes ? count / nodes : 1;
+}
+
 static int create_cluster(struct ctl_context *context, int argc, char **argv)
 {
     static struct cluster_plan plan;
     struct cluster cluster = {.lock_fd = -1};
     struct create_options options = {.nodes = 3,
                                      .memory_mib = 512,
-                                     .cpus = 1,
+                                     .cpus = CPUS_UNSAID,
                                      .timeout_ms = 60000,
                                      .accel = "auto",
                                      .encrypt = "ethernet"};
@@ -521,6 +533,9 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
     plan.cluster = &cluster;
     plan.memory_mib = options.memory_mib;
     plan.cpus = options.cpus;
+    if (options.cpus == CPUS_UNSAID) {
+        plan.cpus = options.hosted ? cpus_each(options.nodes) : 1;
+    }
     plan.timeout_ms = options.timeout_ms;
     return create_planned(&plan, aimed.cluster, options.keep);
 }
@@ -740,7 +755,8 @@ const struct ctl_command ctl_cluster_commands[] = {
             "  --timeout TIME        for all nodes to join (60s)\n"
             "  --keep-on-failure     leave everything as it is when that fails\n"
             "  --memory-mib N        memory of a machine (512)\n"
-            "  --cpus N              processors of a machine (1)\n"
+            "  --cpus N              processors of a machine (1); of a hosted node: threads that\n"
+            "                        run SIPs (this machine's, shared out, at least 1)\n"
             "  --accel auto|kvm|tcg  how machines run; kvm goes back to tcg when a machine\n"
             "                        shows nothing for 5 s (auto)\n"
             "  --image-dir DIR       folder with vmlinuz and initramfs.cpio",

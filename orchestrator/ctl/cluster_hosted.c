@@ -134,7 +134,8 @@ sf_status cluster_hosted_node(struct cluster_plan *plan, struct cluster_node *no
     cluster_args_init(&args);
     cluster_net_enter(cluster, &args);
     cluster_args_add(&args, plan->sipnode, "--controller", plan->controller, "--name", node->name,
-                     "--state-dir", cluster->dir);
+                     "--state-dir", cluster->dir, "--workers");
+    cluster_arg(&args, "%u", plan->cpus);
     if (plan->af_packet) {
         cluster_args_add(&args, "--link");
         cluster_arg(&args, "af_packet:sf%u,address=10.78.0.%u,mtu=%u", node->number,

@@ -14,6 +14,7 @@
  *               payload but the driver (memif and af_packet copy each frame twice).
  *   bulk-copy   the same, but the sender fills each frame from a 1 MiB block and the receiver
  *               copies it to its place in another: what a program pays that wants its data.
+ *               --block-mib: blocks of more than 1 MiB, which no cache holds.
  *
  * Reading it: rates are what the receiver counted, first to last frame by its clock; bulk counts
  * payload only, without the 28 bytes of header in each frame. Nothing is repeated, ordered or
@@ -41,6 +42,7 @@
 #define ANSWER_MS_MAX 3000u
 
 static bool yield;
+static uint32_t block_bytes;
 
 static void pause_empty(void)
 {
@@ -62,12 +64,12 @@ static uint64_t stamp(void)
 
 static uint8_t *block_create(bool filled)
 {
-    uint8_t *block = aligned_alloc(4096, RAW_BLOCK_BYTES);
+    uint8_t *block = aligned_alloc(4096, block_bytes);
 
     if (block == NULL) {
         raw_die("no memory for a block");
     }
-    for (uint32_t i = 0; i < RAW_BLOCK_BYTES; i++) {
+    for (uint32_t i = 0; i < block_bytes; i++) {
         block[i] = filled ? (uint8_t)(i * 31 + (i >> 8)) : 0;
     }
     return block;
@@ -77,7 +79,7 @@ static uint64_t block_damage(const uint8_t *block)
 {
     uint64_t wrong = 0;
 
-    for (uint32_t i = 0; i < RAW_BLOCK_BYTES; i++) {
+    for (uint32_t i = 0; i < block_bytes; i++) {
         wrong += block[i] != (uint8_t)(i * 31 + (i >> 8));
     }
     return wrong;
@@ -103,7 +105,7 @@ static void answer_end(const struct raw_port *port, struct pong *pong, uint64_t 
         pong->last_number = number;
         pong->now = (struct raw_result){0};
         pong->copied = false;
-        memset(pong->block, 0, RAW_BLOCK_BYTES);
+        memset(pong->block, 0, block_bytes);
     }
     if (raw_frames(port, &frame, 1, sizeof(struct raw_header) + sizeof(pong->last), RAW_RESULT)) {
         raw_header(frame)->number = number;
@@ -123,8 +125,8 @@ static void count(struct pong *pong, struct rte_mbuf *frame, uint64_t ticks)
     }
     pong->last_tick = ticks;
     pong->now.payload_bytes += bytes;
-    if (header->kind == RAW_COPY && header->offset <= RAW_BLOCK_BYTES &&
-        bytes <= RAW_BLOCK_BYTES - header->offset) {
+    if (header->kind == RAW_COPY && header->offset <= block_bytes &&
+        bytes <= block_bytes - header->offset) {
         memcpy(pong->block + header->offset, header + 1, bytes);
         pong->copied = true;
     }
@@ -274,7 +276,7 @@ static uint16_t block_cut(const struct raw_port *port, struct rte_mbuf **frames,
                           const uint8_t *block, uint32_t *io_offset)
 {
     uint32_t payload_max = port->frame_bytes - (uint32_t)sizeof(struct raw_header);
-    uint32_t left = RAW_BLOCK_BYTES - *io_offset;
+    uint32_t left = block_bytes - *io_offset;
     uint32_t wanted = (left + payload_max - 1) / payload_max;
     uint16_t made = (uint16_t)(wanted < RAW_BURST ? wanted : RAW_BURST);
 
@@ -312,7 +314,7 @@ static uint64_t stream(const struct raw_port *port, const char *what, double sec
 
         if (strcmp(what, "burst") != 0) {
             made = block_cut(port, frames, kind, block, &offset);
-            offset = offset == RAW_BLOCK_BYTES ? 0 : offset;
+            offset = offset == block_bytes ? 0 : offset;
         } else if (!raw_frames(port, frames, made, SMALL_BYTES, kind)) {
             made = 0;
         }
@@ -356,7 +358,7 @@ static void usage(void)
 {
     (void)fprintf(stderr, "usage: link_raw --role ping|pong --driver memif|af_packet --device D\n"
                           "  [--what rtt|burst|bulk|bulk-copy] [--core N] [--seconds S] [--yield]\n"
-                          "  [--frame-bytes N] [--ring-log2 N]\n"
+                          "  [--frame-bytes N] [--ring-log2 N] [--block-mib N]\n"
                           "D: the path of memif's socket, or an interface's name\n");
     exit(2);
 }
@@ -384,10 +386,11 @@ static void options_read(int argc, char **argv, struct options *options)
         {"device", required_argument, NULL, 'i'},  {"what", required_argument, NULL, 'w'},
         {"core", required_argument, NULL, 'c'},    {"frame-bytes", required_argument, NULL, 'f'},
         {"seconds", required_argument, NULL, 's'}, {"ring-log2", required_argument, NULL, 'l'},
-        {"yield", no_argument, NULL, 'y'},         {0},
+        {"yield", no_argument, NULL, 'y'},         {"block-mib", required_argument, NULL, 'b'},
+        {0},
     };
     const char *words[256] = {['r'] = "",  ['d'] = "",     ['i'] = "",    ['w'] = "rtt",
-                              ['c'] = "0", ['f'] = "9000", ['s'] = "0.3", ['l'] = "10"};
+                              ['c'] = "0", ['f'] = "9000", ['s'] = "0.3", ['l'] = "10", ['b'] = "1"};
     int option;
 
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -397,6 +400,7 @@ static void options_read(int argc, char **argv, struct options *options)
         words[option] = option == 'y' ? "yes" : optarg;
     }
     yield = words['y'] != NULL;
+    block_bytes = (uint32_t)strtoul(words['b'], NULL, 10) << 20;
     options->role = words['r'];
     options->what = words['w'];
     options->seconds = strtod(words['s'], NULL);
@@ -411,7 +415,7 @@ static void options_read(int argc, char **argv, struct options *options)
     if (optind != argc || !one_of(options->role, (const char *[]){"ping", "pong", NULL}) ||
         !one_of(words['d'], (const char *[]){"memif", "af_packet", NULL}) || *words['i'] == '\0' ||
         !one_of(words['w'], (const char *[]){"rtt", "burst", "bulk", "bulk-copy", NULL}) ||
-        !(options->seconds > 0 && options->seconds <= 10) || options->port.core < 0 ||
+        block_bytes == 0 || block_bytes > RAW_BLOCK_BYTES_MAX || !(options->seconds > 0 && options->seconds <= 10) || options->port.core < 0 ||
         options->port.frame_bytes < RAW_FRAME_BYTES_MIN ||
         options->port.frame_bytes > RAW_FRAME_BYTES_MAX || options->port.ring_log2 < 4 ||
         options->port.ring_log2 > 12) {

@@ -24,7 +24,7 @@
 #define RAW_BURST 32u
 #define RAW_FRAME_BYTES_MIN 64u
 #define RAW_FRAME_BYTES_MAX 9216u
-#define RAW_BLOCK_BYTES (1u << 20)
+#define RAW_BLOCK_BYTES_MAX (256u << 20)
 #define RAW_ETHERTYPE 0x88b5 /* for local experiments */
 
 enum raw_kind {

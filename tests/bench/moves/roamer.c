@@ -31,6 +31,18 @@ static bool rewrite(void)
     return true;
 }
 
+static uint64_t place(void)
+{
+    char name[64] = "";
+    uint64_t sum = 0;
+
+    (void)nk_identity(1, name, sizeof(name));
+    for (uint32_t i = 0; i < sizeof(name) && name[i] != '\0'; i++) {
+        sum = sum * 31 + (uint8_t)name[i];
+    }
+    return sum;
+}
+
 int sip_main(void)
 {
     uint32_t percent = sip_config_u32("percent", 0);
@@ -60,6 +72,8 @@ int sip_main(void)
             return -st;
         }
         msg.tag = GapContract_tag_Answer;
+        msg.arg_count = 2;
+        msg.args[1] = place();
         st = nk_send(peer, &msg);
         due = (uint64_t)(nk_clock_ns() - began_ns) / 1000000u * page_count * percent / 100000u;
         for (; written < due; written++) {

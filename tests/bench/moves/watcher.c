@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watcher.c - asks a roamer again and again, and says "gap N", nanoseconds, when an answer took
- * more than `least_us`.
+ * watcher.c - asks a roamer again and again, and says "moved N", nanoseconds, of an answer that came
+ * from another place than the one before, and "gap N" of any other that took more than `least_us`.
  */
 #include "GapContract.h"
 #include "sip.h"
@@ -10,6 +10,7 @@ int sip_main(void)
 {
     int64_t least_ns = 1000ll * sip_config_u32("least_us", 100);
     uint32_t roamer = (uint32_t)sip_endpoint_wait("roamer", SIP_MS(10000));
+    uint64_t place = 0;
 
     for (uint64_t number = 0;; number++) {
         struct nk_msg msg = {.tag = GapContract_tag_Ask, .arg_count = 1, .args = {number}};
@@ -29,8 +30,11 @@ int sip_main(void)
             return 9;
         }
         gap_ns = nk_clock_ns() - asked_ns;
-        if (gap_ns >= least_ns) {
+        if (msg.args[1] != place && number != 0) {
+            sip_log("moved %lld", (long long)gap_ns);
+        } else if (gap_ns >= least_ns) {
             sip_log("gap %lld", (long long)gap_ns);
         }
+        place = msg.args[1];
     }
 }

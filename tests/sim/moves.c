@@ -248,7 +248,7 @@ static uint64_t run(const struct moves_scenario *scenario, const struct strike *
         *out_struck = strike != NULL && world.events - begun >= event;
     }
     events = world.events - begun;
-    if (*out_struck) {
+    if (strike != NULL && *out_struck) {
         strike_do(strike);
         strike_end(strike);
         parted = strike->cut[0] == 0 ? 0 : 1u << strike->cut[0] | 1u << strike->cut[1];

@@ -4,7 +4,7 @@
 Needs root. Speaks TAP.
 
 usage: booted_test.py FOLDER IMAGES LINK [MOVES [SEED]]   folder with the images of SIPs; folder with vmlinuz
-       and initramfs.cpio; virtio or rdma; moves of web servers (24)
+       and initramfs.cpio; virtio or rdma; moves of web servers (200)
 """
 import os
 import pathlib
@@ -19,7 +19,7 @@ from cell import Moves, proof_graph, web_graph
 from staging import BUILD, SOURCE, expect, run_cases
 
 SIPS, IMAGES, LINK = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve(), sys.argv[3]
-MOVES = int(sys.argv[4]) if len(sys.argv) > 4 else 24
+MOVES = int(sys.argv[4]) if len(sys.argv) > 4 else 200
 SEED = int(sys.argv[5]) if len(sys.argv) > 5 else random.SystemRandom().randrange(1 << 32)
 ADDRESS = "10.77.0.11:8080"
 
@@ -73,7 +73,7 @@ def all_pairs_talk_over_that_link(cell):
 
 def web_servers_move_under_load(cell):
     cell.apply(web_graph(8080))
-    cell.moved_under_load(cell.wrk(ADDRESS, 100, cell.inside), MOVES, 80)
+    cell.moved_under_load(cell.wrk(ADDRESS, 20 + 4 * MOVES, cell.inside), MOVES, 4 * MOVES)
     cell.delete("web")
 
 

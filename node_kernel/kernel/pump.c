@@ -426,8 +426,10 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
 
     pump->turn_ns = now_ns;
     pump->tx_early = false;
-    /* While nothing happens, most of the time is spent looking for the frame that ends that. */
+    /* While nothing happens, most of the time is spent looking for the frame that ends that; not
+     * so hard that whoever is about to write it, next to us, has to wait for its cache line. */
     for (uint32_t i = 0; !any && pump->idle_ns != 0 && i < IDLE_POLLS; i++) {
+        __builtin_ia32_pause();
         any = pump_rx(pump, now_ns);
     }
     if (pump->pair_count > 0 && now_ns >= pump->ways_next_ns) {

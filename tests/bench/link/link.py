@@ -16,8 +16,10 @@ count), bulk (MB/s, 1 MiB blocks, one way); _veth on the veth pair with MTU 1500
 Method: ROUNDS rounds take every row once, in an order in which rows that are compared stand side by
 side; about 0.3 s each, both processes started anew and pinned, a hello and a warm-up first. The
 figure of a row is the median over the rounds (p50: of the rounds' p50). `baseline` is the raw row of
-that metric, `ratio` our figure (or the peer's) over it. `spread` is the highest round over the
-lowest: differences below it mean nothing, and in a virtual machine it is often 1.5.
+that metric, `ratio` the median of our figure (or the peer's) over it, round by round (`ratios`).
+`spread` is the highest round over the lowest: differences below it mean nothing, and in a virtual
+machine it is often 1.5; over 3 where its host puts the two processors now on one core, now on two
+(a cache line's way there and back takes 60 ns, or four times that, and raw bulk is 40 GB/s, or 4).
 
 How to read it: ours carries a request that a contract checks, counts and acknowledges; raw and ring
 check nothing, and raw af_packet and UDP lose what finds no room (`lost`). raw_bulk touches no

@@ -29,9 +29,18 @@ def figures_are_medians_over_the_raw_row_of_their_metric():
     rows = [row("raw", "rtt64", 2.0, 2.2, 2.1), ours, row("raw", "rtt64_veth", 50.0)]
     line = report.line(rows, ours)
     assert line["metric"] == "rtt64" and line["p50"] == 3.0, line
-    assert line["baseline"] == 2.1 and line["ratio"] == 1.429, line
+    assert line["baseline"] == 2.1 and line["ratios"] == [1.5, 4.091, 1.333] and line["ratio"] == 1.5, line
     assert line["target_met"] is True and line["spread"] == 3.21, line
     assert report.line(rows, rows[0]).get("ratio") is None
+
+
+def ratios_are_of_one_round():
+    """The machine was another one in the second: medians of each would say 2.6 / 2.0."""
+    ours = row("ours", "rtt64", 2.6, 0.8, 2.7)
+    rows = [row("raw", "rtt64", 2.0, 0.5, 2.25), ours]
+    assert report.line(rows, ours)["ratio"] == 1.3, report.line(rows, ours)
+    rows[0].figures.pop()  # a round that failed: nothing to pair
+    assert report.line(rows, ours)["ratio"] == 2.08, report.line(rows, ours)
 
 
 def targets_can_be_missed():
@@ -143,7 +152,7 @@ def a_bad_wire_does_what_it_says_and_tcp_survives_it():
 
 
 CASES = (
-    figures_are_medians_over_the_raw_row_of_their_metric, targets_can_be_missed,
+    figures_are_medians_over_the_raw_row_of_their_metric, ratios_are_of_one_round, targets_can_be_missed,
     encryption_is_compared_with_the_same_without_it, what_was_not_measured_says_why,
     rows_can_be_chosen_by_name_place_and_metric, ucx_half_round_trips_are_doubled,
     a_failing_pair_says_why_and_leaves_no_process, namespaces_go_when_the_run_is_ended,

@@ -146,6 +146,8 @@ static bool session_fill(const struct agent *agent, struct session_row *row, uin
     to->in_flight = info.in_flight;
     to->window = info.window;
     to->waiting = info.waiting;
+    to->blocks_read = info.blocks_read;
+    to->blocks_taken = info.blocks_taken;
     to->rtt_ns = info.rtt_ns;
     to->rtt_count = info.rtt->count;
     to->rtt_p50_ns = fab_histogram_ns(info.rtt, 50);

@@ -17,6 +17,8 @@
 #define MEMORY_MIB_MIN 256
 #define MEMORY_MIB_MAX 65536
 #define CPUS_MAX 64
+#define READS_BYTES_MIN 4096u
+#define READS_MEMORY_MIB_MIN 768u
 #define CPUS_UNSAID UINT32_MAX
 #define LIST_MAX 64
 #define PROCESSES_MAX 256
@@ -104,6 +106,7 @@ struct create_options {
     bool iommu;
     struct ctl_list trust;
     struct ctl_list allow_rdma;
+    uint32_t rdma_reads; /* bytes; 0: none */
     bool allow_unsigned;
     bool hosted;
     bool allow_native;
@@ -129,16 +132,40 @@ static int check_numbers(struct ctl_context *context, const struct create_option
 /* The ways in which booted nodes can talk. */
 static const struct boot_way {
     const char *driver; /* --link-driver */
-    const char *links;  /* on the kernel's command line */
+    const char *link, *second; /* on the kernel's command line */
     bool rdma, two_nics;
 } boot_ways[] = {
-    {"virtio", " fabric.link=virtio:nic1", false, false},
-    {"af_packet", " fabric.link=af_packet:nic1", false, false},
-    {"dpdk", " fabric.link=dpdk:nic1", false, false},
-    {"rdma", " fabric.link=rdma:auto", true, false},
-    {"mixed", " fabric.link=rdma:nic1 fabric.link=dpdk:nic2", true, true},
+    {"virtio", " fabric.link=virtio:nic1", "", false, false},
+    {"af_packet", " fabric.link=af_packet:nic1", "", false, false},
+    {"dpdk", " fabric.link=dpdk:nic1", "", false, false},
+    {"rdma", " fabric.link=rdma:auto", "", true, false},
+    {"mixed", " fabric.link=rdma:nic1", " fabric.link=dpdk:nic2", true, true},
 };
 #define BOOT_WAYS (sizeof(boot_ways) / sizeof(boot_ways[0]))
+
+/* Nodes keep their heaps in memory that the device reads, and nothing that it reads is encrypted. */
+static int check_reads(struct ctl_context *context, const struct create_options *options,
+                       const struct cluster_plan *plan)
+{
+    if (!plan->rdma) {
+        return ctl_error(context, CTL_USAGE, "--rdma-reads needs --link-driver rdma or mixed");
+    }
+    if (options->rdma_reads < READS_BYTES_MIN) {
+        return ctl_error(context, CTL_USAGE, "--rdma-reads %u: from %u bytes", options->rdma_reads,
+                         READS_BYTES_MIN);
+    }
+    if (plan->encrypt != ORCH_ENCRYPT_NONE) {
+        return ctl_error(context, CTL_USAGE,
+                         "--rdma-reads: blocks are read only in sessions that are not encrypted: "
+                         "--encrypt none");
+    }
+    if (options->memory_mib < READS_MEMORY_MIB_MIN) {
+        return ctl_error(context, CTL_USAGE,
+                         "--rdma-reads pins 256 MiB of each machine: --memory-mib %u or more",
+                         READS_MEMORY_MIB_MIN);
+    }
+    return CTL_OK;
+}
 
 /* What is allowed has to be said where RDMA is asked for, and means nothing elsewhere. */
 static int check_rdma(struct ctl_context *context, const struct create_options *options,
@@ -162,7 +189,7 @@ static int check_rdma(struct ctl_context *context, const struct create_options *
         return ctl_error(context, CTL_USAGE, "--allow-rdma needs --link-driver rdma or mixed");
     }
     plan->allow_rdma = options->allow_rdma;
-    return CTL_OK;
+    return options->rdma_reads != 0 ? check_reads(context, options, plan) : CTL_OK;
 }
 
 /* What booted nodes talk over: what nic1 is, and what drives it. */
@@ -173,7 +200,7 @@ static int check_nic(struct ctl_context *context, const struct create_options *o
     const char *driver = options->link_driver;
     const struct boot_way *way = NULL;
 
-    plan->boot_links = "";
+    plan->boot_links[0] = '\0';
     plan->rdma = plan->two_nics = false;
     plan->nic = options->nic != NULL ? options->nic : CLUSTER_NIC_DEFAULT;
     plan->iommu = options->iommu;
@@ -202,7 +229,13 @@ static int check_nic(struct ctl_context *context, const struct create_options *o
         return ctl_error(context, CTL_USAGE, "--nic %s needs --link-driver dpdk", plan->nic);
     }
     if (way != NULL) {
-        plan->boot_links = way->links;
+        char reads[32] = "";
+
+        if (options->rdma_reads != 0) {
+            (void)snprintf(reads, sizeof(reads), ",reads=%u", options->rdma_reads);
+        }
+        (void)snprintf(plan->boot_links, sizeof(plan->boot_links), "%s%s%s", way->link, reads,
+                       way->second);
         plan->rdma = way->rdma;
         plan->two_nics = way->two_nics;
     }
@@ -493,6 +526,7 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
         {"--encrypt", 0, CTL_OPT_TEXT, &options.encrypt},
         {"--link-driver", 0, CTL_OPT_TEXT, &options.link_driver},
         {"--allow-rdma", 0, CTL_OPT_LIST, &options.allow_rdma},
+        {"--rdma-reads", 0, CTL_OPT_COUNT, &options.rdma_reads},
         {"--nic", 0, CTL_OPT_TEXT, &options.nic},
         {"--iommu", 0, CTL_OPT_FLAG, &options.iommu},
         {"--mtu", 0, CTL_OPT_COUNT, &options.mtu_bytes},
@@ -747,6 +781,8 @@ const struct ctl_command ctl_cluster_commands[] = {
             "  --allow-rdma WHICH    links between nodes on which RDMA may be used, for it does\n"
             "                        not encrypt what it carries: all, NETWORK/BITS (of both\n"
             "                        ends' addresses) or NODE:NODE; may be given again\n"
+            "  --rdma-reads BYTES    blocks from that size on are read by the other node's device,\n"
+            "                        if sessions are not encrypted (65536 is a good size)\n"
             "  --mtu BYTES           of hosted nodes' frames over af_packet, 512 to 9216 (1472)\n"
             "  --nic MODEL           fabric nic of a machine, as QEMU names it: virtio-net-pci;\n"
             "                        with --link-driver dpdk also e1000, e1000e, vmxnet3\n"

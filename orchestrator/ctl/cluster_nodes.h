@@ -80,8 +80,8 @@ struct cluster_plan {
     uint32_t timeout_ms;
     bool af_packet;         /* hosted nodes talk over it, else over memif */
     uint32_t mtu_bytes;     /* of a frame over it */
-    const char *boot_links; /* of booted nodes, for their kernel command line; "": what they take by
-                               themselves */
+    char boot_links[128]; /* of booted nodes, for their kernel command line; "": what they take by
+                             themselves */
     bool rdma;              /* booted nodes get the image's part for it */
     bool two_nics;          /* of the fabric */
     struct ctl_list allow_rdma;

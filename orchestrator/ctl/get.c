@@ -738,6 +738,8 @@ void ctl_session_json(cJSON *item, const Sf__Control__SessionInfo *session)
         {"rtt_p99_ns", (double)session->rtt_p99_ns},
         {"rtt_max_ns", (double)session->rtt_max_ns},
         {"losses", session->losses},
+        {"blocks_read", (double)session->blocks_read},
+        {"blocks_taken", (double)session->blocks_taken},
     };
 
     cJSON_AddStringToObject(item, "node", session->node_name);

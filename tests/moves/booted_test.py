@@ -9,6 +9,7 @@ usage: booted_test.py FOLDER IMAGES LINK [MOVES [SEED]]   folder with the images
 import os
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -34,9 +35,10 @@ class Machines(Moves):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="sf-mb-", dir="/tmp"))
         for file in ("vmlinuz", "initramfs.cpio"):
             (self.root / file).symlink_to(IMAGES / file)
-        for image in (BUILD / "sips/web.sip", SIPS / "ask.sip", SIPS / "answer.sip"):
+        for image in (BUILD / "sips/web.sip", SIPS / "ask.sip", SIPS / "answer.sip", SIPS / "spin.sip"):
             (self.root / image.name).symlink_to(image)
-        options = ["--link-driver", "rdma", "--allow-rdma", "all"] if LINK == "rdma" else []
+        options = ["--link-driver", "rdma", "--allow-rdma", "all", "--rdma-reads", "65536", "--encrypt", "none",
+                   "--memory-mib", "768"] if LINK == "rdma" else []
         if LINK == "rdma":
             soft_roce("--part", self.root / "rdma.cpio")
         try:
@@ -86,6 +88,23 @@ def both_ends_of_channels_move(cell):
     cell.delete("proof")
 
 
+def pages_are_read(cell):
+    """Where the link can, the target's device takes them from the source's exchange heap."""
+    cell.apply("graph: spin\nsips:\n  spin:\n    image: spin.sip\n    node: node1\n")
+    cell.wait(lambda: "round 1" in cell.ctl("logs", "spin")[0], "it computes", 60)
+    before = sum(session["blocks_read"] for session in cell.get("sessions"))
+    for _ in range(4):
+        cell.move("spin")
+    read = sum(session["blocks_read"] for session in cell.get("sessions")) - before
+    said = len(cell.ctl("logs", "spin")[0].splitlines())
+    cell.wait(lambda: len(cell.ctl("logs", "spin")[0].splitlines()) > said, "it goes on", 60)
+    sums = set(re.findall(r"sum ([0-9a-f]+)", cell.ctl("logs", "spin")[0]))
+    expect(len(sums) == 1, f"its memory has changed: {sums}")
+    expect(read >= 4 * 3 if LINK == "rdma" else read == 0, f"{read} blocks were read")
+    print(f"# {read} blocks were read", flush=True)
+    cell.delete("spin")
+
+
 def soft_roce(*more):
     return subprocess.run([sys.executable, SOURCE / "deploy/image/soft_roce.py", "--cache", BUILD / "cache", *more],
                           capture_output=True, text=True, check=False)
@@ -103,4 +122,4 @@ if __name__ == "__main__":
         print(f"1..0 # SKIP {why}")
         sys.exit(0)
     sys.exit(run_cases(Machines, [all_pairs_talk_over_that_link, web_servers_move_under_load,
-                                  both_ends_of_channels_move]))
+                                  both_ends_of_channels_move, pages_are_read]))

@@ -94,15 +94,16 @@ static _Noreturn void fail(const char *what, const char *why)
 
 static bool rtt_print(const char *line)
 {
-    unsigned long long n, lowest, p50, p99;
+    unsigned long long n, lowest, p50, p99, average;
 
-    if (sscanf(line, "rtt_ns n %llu min %llu p50 %llu p99 %llu", &n, &lowest, &p50, &p99) != 4) {
+    if (sscanf(line, "rtt_ns n %llu min %llu p50 %llu p99 %llu average %llu", &n, &lowest, &p50,
+               &p99, &average) != 5) {
         return false;
     }
     (void)printf("{\"mode\":\"%s\",\"driver\":\"%s\",\"unit\":\"us\",\"n\":%llu,\"min\":%.3f,"
-                 "\"p50\":%.3f,\"p99\":%.3f}\n",
+                 "\"p50\":%.3f,\"p99\":%.3f,\"average\":%.3f}\n",
                  bench.mode, bench.driver, n, (double)lowest / 1e3, (double)p50 / 1e3,
-                 (double)p99 / 1e3);
+                 (double)p99 / 1e3, (double)average / 1e3);
     return true;
 }
 

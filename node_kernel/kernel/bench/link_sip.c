@@ -114,7 +114,12 @@ static void sift(uint32_t root, uint32_t count)
 
 static void rtt_tell(uint32_t count)
 {
+    uint64_t sum = 0;
+
     count = count < SAMPLES_MAX ? count : SAMPLES_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        sum += samples[i];
+    }
     for (uint32_t i = count / 2; i-- > 0;) {
         sift(i, count);
     }
@@ -124,8 +129,8 @@ static void rtt_tell(uint32_t count)
         samples[end] = largest;
         sift(0, end);
     }
-    sip_log("rtt_ns n %u min %u p50 %u p99 %u", count, samples[0], samples[count / 2],
-            samples[(uint64_t)count * 99 / 100]);
+    sip_log("rtt_ns n %u min %u p50 %u p99 %u average %u", count, samples[0], samples[count / 2],
+            samples[(uint64_t)count * 99 / 100], (uint32_t)(sum / count));
 }
 
 static int rtt64(uint32_t count)

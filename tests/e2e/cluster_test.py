@@ -264,6 +264,9 @@ def programs_inherit_no_files(case):
     case.gone("default")
 
 
+RDMA = ("--link-driver", "rdma", "--allow-rdma", "all")
+
+
 def bad_arguments_make_nothing(case):
     for args, code, words in [
         (["--hosted", "--nodes", "0"], 2, "from 1 to"),
@@ -280,6 +283,11 @@ def bad_arguments_make_nothing(case):
         (["--link-driver", "virtio", "--nic", "e1000"], 2, "needs --link-driver dpdk"),
         (["--hosted", "--mtu", "1400"], 2, "--mtu is for --hosted --link-driver af_packet"),
         (["--hosted", "--link-driver", "af_packet", "--mtu", "511"], 2, "from 512 to 9216"),
+        (["--hosted", "--cpus", "0"], 2, "from 1 to"),
+        (["--link-driver", "virtio", "--rdma-reads", "65536"], 2, "needs --link-driver rdma or mixed"),
+        ([*RDMA, "--rdma-reads", "64", "--encrypt", "none"], 2, "from 4096 bytes"),
+        ([*RDMA, "--rdma-reads", "65536"], 2, "--encrypt none"),
+        ([*RDMA, "--rdma-reads", "65536", "--encrypt", "none"], 2, "--memory-mib 768"),
         (["--hosted", "stray"], 2, "no argument"),
     ]:
         got, _, err = case.run("cluster", "create", *args)

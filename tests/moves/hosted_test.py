@@ -22,6 +22,7 @@ from staging import FABRICCTL, TRUST, Place, expect, ordinary_user, run_cases
 IMAGES = pathlib.Path(sys.argv[1])
 MOVES = int(sys.argv[2]) if len(sys.argv) > 2 else 200
 SEED = int(sys.argv[3]) if len(sys.argv) > 3 else random.SystemRandom().randrange(1 << 32)
+CPUS = 1 + SEED % 2
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
     PORT = probe.getsockname()[1]
@@ -36,9 +37,10 @@ class Cell(Moves, Place):
             self.write(name + ".sip", (IMAGES / (name + ".sip")).read_bytes())
         self.begin()
         self.begin_random(SEED)
+        print(f"# {CPUS} workers a node", flush=True)
 
     def begin(self):
-        self.ctl("cluster", "create", "--hosted", "--nodes", "3", *TRUST, "--allow-unsigned")
+        self.ctl("cluster", "create", "--hosted", "--nodes", "3", "--cpus", str(CPUS), *TRUST, "--allow-unsigned")
 
     def apply(self, text):
         self.ctl("apply", "-f", self.write("graph.yaml", text), "--images", "build/sips", "--images", ".")

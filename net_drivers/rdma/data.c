@@ -46,7 +46,6 @@ static void on_sent(struct rdma_port *port, struct rdma_peer *peer, uint32_t num
         rdma__frame_give(port, peer->sending[peer->tail % RDMA_TX_DEPTH]);
         peer->sending[peer->tail % RDMA_TX_DEPTH] = NULL;
     }
-    rdma__reads_go(port, peer);
 }
 
 static void on_received(struct rdma_port *port, struct rdma_peer *peer, uint32_t slot,

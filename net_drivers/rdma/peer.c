@@ -167,7 +167,6 @@ void rdma__peer_drop(struct rdma_port *port, struct rdma_peer *peer)
         rdma__frame_give(port, peer->sending[peer->tail % RDMA_TX_DEPTH]);
     }
     memset(peer->sending, 0, sizeof(peer->sending));
-    rdma__reads_drop(port, peer);
     peer->state = RDMA_PEER_LOST;
 }
 

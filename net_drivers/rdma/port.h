@@ -53,10 +53,7 @@
 #define RDMA_READS_MAX                                                                             \
     256u /* of all peers, also those that are over and not polled; power of 2                      \
           */
-#define RDMA_READ_BYTES 65536u /* a longer one is several requests */
-/* Asked for at once; frames that are sent meanwhile come after it, and so would the answer to a block
- * that has been read if all that wait were asked for. */
-#define RDMA_READ_AHEAD_BYTES 131072u
+#define RDMA_READ_BYTES 1048576u /* a longer one is several requests */
 #define RDMA_READS_AT_ONCE                                                                         \
     16 /* requests that a queue pair has on the wire; a device may do less                         \
         */
@@ -107,14 +104,6 @@ enum rdma_peer_state {
     RDMA_PEER_UP
 };
 
-/* Of a block, what is not asked for yet. */
-struct rdma_read {
-    uint64_t address, cookie;
-    uint8_t *to;
-    uint32_t bytes;
-    uint16_t next; /* place in reads + 1; 0: none */
-};
-
 struct rdma_peer {
     uint8_t state; /* enum rdma_peer_state */
     uint16_t node_id;
@@ -130,12 +119,9 @@ struct rdma_peer {
     /* Sends, counted since the queue pair was made; a frame is NULL if it was sent inline. */
     struct rdma_frame *sending[RDMA_TX_DEPTH];
     uint32_t head, tail;
-    /* Of the same numbers: bytes that a request reads; if it is a read's last, and whose it is. */
-    uint32_t read_bytes[RDMA_TX_DEPTH];
+    /* Of the same numbers: the last request of a read, and whose it is. */
     bool read_ends[RDMA_TX_DEPTH];
     uint64_t cookies[RDMA_TX_DEPTH];
-    uint32_t reading_bytes;           /* in all */
-    uint16_t read_first, read_last;   /* that wait; as rdma_read.next */
     struct ibv_mw *window;
     uint8_t window_state; /* enum rdma_window_state */
     uint32_t window_key, window_number;
@@ -174,9 +160,7 @@ struct rdma_port {
     uint8_t *memory_base;
     size_t memory_bytes;
     uint8_t reads_out, reads_in; /* at once, of a queue pair */
-    uint32_t reads_open;         /* under way, or waiting */
-    struct rdma_read reads[RDMA_READS_MAX];
-    uint16_t reads_free; /* as rdma_read.next */
+    uint32_t reads_open;         /* under way */
     struct link_read_done dones[RDMA_READS_MAX];
     uint32_t done_head, done_tail;
     struct link_stats stats;
@@ -263,10 +247,6 @@ void rdma__window_drop(struct rdma_port *port, struct rdma_peer *peer);
 void rdma__window_bind(struct rdma_port *port, struct rdma_peer *peer);
 /* That request is done with: if it was a read's last or the window's, that is noted. */
 void rdma__read_passed(struct rdma_port *port, struct rdma_peer *peer, uint32_t number, bool ok);
-/* Asks for more of what waits, if there is room; may end the peer. */
-void rdma__reads_go(struct rdma_port *port, struct rdma_peer *peer);
-/* What waits will not be read any more. */
-void rdma__reads_drop(struct rdma_port *port, struct rdma_peer *peer);
 bool rdma__read(struct link *link, uint16_t node_id, uint64_t address, void *to, uint32_t bytes,
                 uint64_t cookie);
 uint32_t rdma__read_poll(struct link *link, struct link_read_done done[], uint32_t count);

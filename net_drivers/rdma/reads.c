@@ -7,8 +7,7 @@
  * use the key, and a new queue pair has a new window. The window is bound by a request in the send
  * queue; when that has completed, the key goes into our endpoint, and so to the peer.
  *
- * A read is one request for each RDMA_READ_BYTES; they complete in order with the sends, so only
- * RDMA_READ_AHEAD_BYTES are asked for at a time, and the others wait in the order they came. Whatever
+ * A read is one request for each RDMA_READ_BYTES; they complete in order with the sends. Whatever
  * goes wrong ends the queue pair, and with it every read of it, once each (port->dones).
  */
 #include <assert.h>
@@ -63,10 +62,6 @@ sf_status rdma__memory_share(struct link *link, void *base, size_t bytes)
     }
     port->memory_base = base;
     port->memory_bytes = bytes;
-    for (uint16_t i = 0; i < RDMA_READS_MAX; i++) { /* without peers, none waits */
-        port->reads[i].next = i;
-    }
-    port->reads_free = RDMA_READS_MAX;
     return SF_OK;
 }
 
@@ -140,103 +135,11 @@ void rdma__read_passed(struct rdma_port *port, struct rdma_peer *peer, uint32_t 
     if (peer->window_state == RDMA_WINDOW_ASKED && number == peer->window_number && ok) {
         peer->window_state = RDMA_WINDOW_BOUND;
     }
-    peer->reading_bytes -= peer->read_bytes[place];
-    peer->read_bytes[place] = 0;
     if (peer->read_ends[place]) {
         peer->read_ends[place] = false;
         done_push(port, peer->cookies[place], ok);
     }
 }
-
-/* --- what waits ---------------------------------------------------------------------------------
- */
-
-/* There is room: reads_open says so. */
-static struct rdma_read *read_put(struct rdma_port *port, struct rdma_peer *peer)
-{
-    uint16_t place = port->reads_free;
-    struct rdma_read *read = &port->reads[place - 1];
-
-    assert(place != 0);
-    port->reads_free = read->next;
-    read->next = 0;
-    if (peer->read_first == 0) {
-        peer->read_first = place;
-    } else {
-        port->reads[peer->read_last - 1].next = place;
-    }
-    peer->read_last = place;
-    return read;
-}
-
-static void read_first_free(struct rdma_port *port, struct rdma_peer *peer)
-{
-    uint16_t place = peer->read_first;
-    struct rdma_read *read = &port->reads[place - 1];
-
-    peer->read_first = read->next;
-    read->next = port->reads_free;
-    port->reads_free = place;
-}
-
-void rdma__reads_drop(struct rdma_port *port, struct rdma_peer *peer)
-{
-    while (peer->read_first != 0) {
-        uint64_t cookie = port->reads[peer->read_first - 1].cookie;
-
-        read_first_free(port, peer);
-        done_push(port, cookie, false);
-    }
-}
-
-static bool may_read(const struct rdma_port *port, const struct rdma_peer *peer)
-{
-    return !port->closed && port->up && port->memory != NULL && peer->state == RDMA_PEER_UP &&
-           peer->its.token == peer->mate && peer->its.read_key != 0;
-}
-
-/* The next request of that read. */
-static void part_post(struct rdma_port *port, struct rdma_peer *peer, struct rdma_read *read)
-{
-    uint32_t bytes = read->bytes < RDMA_READ_BYTES ? read->bytes : RDMA_READ_BYTES;
-    uint32_t place = peer->head % RDMA_TX_DEPTH;
-    struct ibv_sge sge = {
-        .addr = (uintptr_t)read->to, .length = bytes, .lkey = port->memory->lkey};
-    struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_READ, .sg_list = &sge, .num_sge = 1};
-
-    wr.wr.rdma.remote_addr = read->address;
-    wr.wr.rdma.rkey = peer->its.read_key;
-    peer->read_bytes[place] = bytes;
-    peer->reading_bytes += bytes;
-    read->address += bytes;
-    read->to += bytes;
-    read->bytes -= bytes;
-    if (read->bytes == 0) {
-        peer->read_ends[place] = true;
-        peer->cookies[place] = read->cookie;
-        read_first_free(port, peer);
-    }
-    if (!rdma__post_alone(port, peer, &wr, true)) {
-        rdma__peer_lost(port, peer, "the device takes no read");
-    }
-}
-
-void rdma__reads_go(struct rdma_port *port, struct rdma_peer *peer)
-{
-    while (peer->read_first != 0 && may_read(port, peer) &&
-           peer->head - peer->tail < RDMA_TX_DEPTH - ROOM_FOR_FRAMES) {
-        struct rdma_read *read = &port->reads[peer->read_first - 1];
-        uint32_t bytes = read->bytes < RDMA_READ_BYTES ? read->bytes : RDMA_READ_BYTES;
-
-        if (peer->reading_bytes > 0 && peer->reading_bytes + bytes > RDMA_READ_AHEAD_BYTES) {
-            return;
-        }
-        part_post(port, peer, read);
-    }
-}
-
-/* --- reading ------------------------------------------------------------------------------------
- */
 
 static bool is_ours(const struct rdma_port *port, const void *at, uint32_t bytes)
 {
@@ -251,16 +154,37 @@ bool rdma__read(struct link *link, uint16_t node_id, uint64_t address, void *to,
 {
     struct rdma_port *port = link->impl;
     struct rdma_peer *peer = rdma__peer_find(port, node_id);
-    struct rdma_read *read;
+    uint32_t parts = (bytes + RDMA_READ_BYTES - 1) / RDMA_READ_BYTES;
+    uint32_t last;
 
-    if (bytes == 0 || peer == NULL || !may_read(port, peer) || !is_ours(port, to, bytes) ||
+    if (port->closed || !port->up || port->memory == NULL || bytes == 0 ||
+        !is_ours(port, to, bytes) || peer == NULL || peer->state != RDMA_PEER_UP ||
+        peer->its.token != peer->mate || peer->its.read_key == 0 ||
+        peer->head - peer->tail + parts > RDMA_TX_DEPTH - ROOM_FOR_FRAMES ||
         port->reads_open + (port->done_head - port->done_tail) >= RDMA_READS_MAX) {
         return false;
     }
+    last = (peer->head + parts - 1) % RDMA_TX_DEPTH;
+    peer->read_ends[last] = true;
+    peer->cookies[last] = cookie;
     port->reads_open++;
-    read = read_put(port, peer);
-    *read = (struct rdma_read){.address = address, .cookie = cookie, .to = to, .bytes = bytes};
-    rdma__reads_go(port, peer);
+    for (uint32_t i = 0; i < parts; i++) {
+        uint32_t offset = i * RDMA_READ_BYTES;
+        struct ibv_sge sge = {
+            .addr = (uintptr_t)to + offset,
+            .length = bytes - offset < RDMA_READ_BYTES ? bytes - offset : RDMA_READ_BYTES,
+            .lkey = port->memory->lkey,
+        };
+        struct ibv_send_wr wr = {.opcode = IBV_WR_RDMA_READ, .sg_list = &sge, .num_sge = 1};
+
+        wr.wr.rdma.remote_addr = address + offset;
+        wr.wr.rdma.rkey = peer->its.read_key;
+        if (!rdma__post_alone(port, peer, &wr, i == parts - 1)) {
+            peer->head += parts - 1 - i; /* so that its end is among what is lost */
+            rdma__peer_lost(port, peer, "the device takes no read");
+            break;
+        }
+    }
     return true; /* or done already */
 }
 

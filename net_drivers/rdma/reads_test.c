@@ -205,64 +205,6 @@ static void many_reads_are_answered_in_any_number(void **state)
     assert_int_equal(begun, 1000);
 }
 
-/* Answers come in the order of the questions, and never more is asked for at once than frames can
- * wait for. */
-static void reads_wait_for_each_other(void **state)
-{
-    const uint32_t sizes[] = {3 * RDMA_READ_BYTES + 5, 1, RDMA_READ_BYTES, RDMA_READ_BYTES + 1, 77,
-                              2 * RDMA_READ_BYTES};
-    struct link_read_done done;
-    uint32_t over = 0, most = 0;
-
-    (void)state;
-    for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        assert_true(begin(sizes[i], i));
-    }
-    assert_true(peer_of(0, 1)->read_first != 0); /* or it would show nothing */
-    for (uint32_t turns = 0; turns < TURNS_MAX && over < sizeof(sizes) / sizeof(sizes[0]); turns++) {
-        uint32_t reading = peer_of(0, 1)->reading_bytes;
-
-        assert_true(reading <= RDMA_READ_AHEAD_BYTES);
-        most = reading > most ? reading : most;
-        turn();
-        while (bench.links[0].ops->read_poll(&bench.links[0], &done, 1) == 1) {
-            assert_true(done.ok);
-            assert_int_equal(done.cookie, over++);
-        }
-    }
-    assert_int_equal(over, sizeof(sizes) / sizeof(sizes[0]));
-    assert_int_equal(most, RDMA_READ_AHEAD_BYTES);
-    assert_int_equal(peer_of(0, 1)->reading_bytes, 0);
-    expect_read(3 * RDMA_READ_BYTES, 9);
-}
-
-static void those_that_wait_end_with_the_pair(void **state)
-{
-    struct link_read_done done[8];
-    bool seen[8] = {false};
-    uint32_t over = 0;
-
-    (void)state;
-    fake_fail(0, IBV_WC_RETRY_EXC_ERR, false, 1);
-    for (uint32_t i = 0; i < 8; i++) {
-        assert_true(begin(2 * RDMA_READ_BYTES, i));
-    }
-    for (uint32_t turns = 0; turns < TURNS_MAX && over < 8; turns++) {
-        uint32_t count = bench.links[0].ops->read_poll(&bench.links[0], done, 8);
-
-        for (uint32_t i = 0; i < count; i++, over++) {
-            assert_false(done[i].ok);
-            assert_false(seen[done[i].cookie]);
-            seen[done[i].cookie] = true;
-        }
-        turn();
-    }
-    assert_int_equal(over, 8);
-    assert_int_equal(bench.links[0].ops->read_poll(&bench.links[0], done, 8), 0);
-    all_meet();
-    expect_read(3 * RDMA_READ_BYTES, 9);
-}
-
 static void what_is_not_memory_that_was_shared_is_refused(void **state)
 {
     static uint8_t elsewhere[64];
@@ -416,8 +358,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(bytes_are_read_whole),
         CASE(many_reads_are_answered_in_any_number),
-        CASE(reads_wait_for_each_other),
-        CASE(those_that_wait_end_with_the_pair),
         CASE(what_is_not_memory_that_was_shared_is_refused),
         CASE(beyond_the_peers_memory_nothing_is_read),
         CASE(a_key_is_one_peers_only),

@@ -429,6 +429,7 @@ static void a_slot_that_is_copied_from_is_kept_when_its_sip_ends(void **state)
     struct nk_precopy *precopy = NULL, *other = NULL;
     struct nk_capture_stats stats, idle;
     bool over = false;
+    uint32_t steps;
     sf_status st;
 
     (void)state;
@@ -450,6 +451,7 @@ static void a_slot_that_is_copied_from_is_kept_when_its_sip_ends(void **state)
     assert_true(stats.page_count > 0);
     assert_int_equal(nk_precopy_step(precopy, UINT64_MAX, hop_keep, NULL, &idle, &over), SF_OK);
     assert_int_equal(idle.page_count + idle.zero_count, 0); /* it has not run */
+    assert_false(nk_precopy_discard(precopy, UINT64_MAX));  /* it lives */
     stop(MOVER);
     assert_int_equal(nk_precopy_step(precopy, UINT64_MAX, hop_keep, NULL, &idle, &over), SF_NOTFOUND);
     for (uint64_t number = 10; number < 10 + SLOTS; number++) {
@@ -458,7 +460,10 @@ static void a_slot_that_is_copied_from_is_kept_when_its_sip_ends(void **state)
             .number = number, .name = name, .image_digest = digests[STAYS]};
 
         (void)snprintf(name, sizeof(name), "x%u", (unsigned)number);
-        if (number + 1 == 10 + SLOTS) { /* the last slot is still busy */
+        if (number + 1 == 10 + SLOTS) { /* the last slot is still busy, until it is given up */
+            for (steps = 0; nk_precopy_discard(precopy, 64u << 10); steps++) {
+            }
+            assert_true(steps > 1);
             assert_int_equal(nk_sip_create(world.kernel, &named, NULL, 0), SF_LIMIT);
             nk_precopy_destroy(precopy);
         }

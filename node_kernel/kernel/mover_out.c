@@ -141,6 +141,8 @@ static void copy_begin(struct mover *mover, struct mover_out *out, uint64_t now_
         out->copying = true;
     } else if (st == SF_UNSUPPORTED) { /* all of it while it stands still */
         fab_mover_copied(mover->protocol, out->move, now_ns);
+    } else if (st == SF_AGAIN) { /* another one's is, and only one can be */
+        fab_mover_fail(mover->protocol, out->move, FAB_MOVE_CLASH, 0, now_ns);
     } else {
         fail(mover, out, st, "its memory cannot be watched", NULL, now_ns);
     }
@@ -160,7 +162,7 @@ static void copy_some(struct mover *mover, struct mover_out *out, uint64_t now_n
     struct nk_capture_stats stats = {0};
     bool over = false;
     sf_status st =
-        nk_precopy_step(out->precopy, MOVER_STEP_BYTES / 4096u, on_bytes, &sink, &stats, &over);
+        nk_precopy_step(out->precopy, MOVER_STEP_BYTES / NK_PAGE_BYTES, on_bytes, &sink, &stats, &over);
 
     if (st == SF_OK && over) {
         st = piece_send(mover, out);
@@ -361,6 +363,7 @@ static void remains_put(struct mover *mover, struct mover_out *out)
     if (put != NULL) {
         *put = (struct mover_remains){mover->remains, out->sip, out->precopy};
         mover->remains = put;
+        (void)nk_precopy_discard(put->precopy, MOVER_STEP_BYTES);
         out->precopy = NULL;
     }
 }

@@ -187,6 +187,10 @@ bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes)
     if (!ended || precopy->discarded == precopy->end) {
         return false;
     }
+    if (precopy->dirty != NULL && nk__dirty_way(precopy->dirty) == NK_DIRTY_SOFT_DIRTY) {
+        nk__dirty_end(precopy->dirty); /* the only one: the next SIP to go needs it */
+        precopy->dirty = NULL;
+    }
     if (precopy->discarded == 0) {
         precopy->discarded = nk__slot_address(precopy->kernel, precopy->slot_index) + NK_MEMORY;
     }

@@ -13,6 +13,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from staging import expect
 
 NODES = ("node1", "node2", "node3")
+LOG_LINES = 1000  # of a SIP that are kept
+SPIN_GRAPH = "graph: spin\nsips:\n  spin:\n    image: spin.sip\n    node: node1\n"
 
 
 def web_graph(port):
@@ -64,6 +66,23 @@ class Moves:
     def verify(self):
         out, _ = self.ctl("verify", "ownership")
         expect("each has one owner" in out, out)
+
+    def computes_on(self, seconds=30):
+        """spin.sip: says more, one round after the other, as far back as is kept, with its memory as it was."""
+        def log():
+            return self.ctl("logs", "spin")[0]
+
+        def said(text):
+            return re.findall(r"round (\d+) sum ([0-9a-f]+)", text)
+
+        before = int(said(log())[-1][0])
+        self.wait(lambda: int(said(log())[-1][0]) > before + 2, "it goes on", seconds)
+        text = log()
+        rounds = said(text)
+        first, lines = int(rounds[0][0]), len(text.splitlines())
+        expect(first == 1 or lines == LOG_LINES, f"from round {first}, {lines} lines")
+        expect([int(number) for number, _ in rounds] == list(range(first, first + len(rounds))), rounds)
+        expect(len({total for _, total in rounds}) == 1, f"its memory has changed: {rounds}")
 
     def blackouts(self):
         """Of the last moves, in microseconds."""

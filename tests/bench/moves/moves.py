@@ -66,12 +66,11 @@ class Cell:
 
     def own_cores(self):
         """A core for each node, before whatever gives orders there."""
-        cores = sorted(os.sched_getaffinity(0))
         (cluster,) = [cluster for cluster in json.loads(self.ctl("cluster", "list", "-o", "json"))
                       if cluster["name"] == self.env["SIPFABRIC_CLUSTER"]]
         processes = [line.split() for line in pathlib.Path(cluster["state_dir"], "pids").read_text().splitlines()]
         nodes = [int(pid) for pid, _, what in processes if what.startswith("node")]
-        for core, node in zip(cores, nodes):
+        for core, node in zip(cores(), nodes):
             os.sched_setaffinity(node, {core})
             os.setpriority(os.PRIO_PROCESS, node, -20)
 

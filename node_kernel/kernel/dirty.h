@@ -9,12 +9,16 @@
  *
  * Model: nk_dirty watches one range of private anonymous memory. Each look, in one or more calls of
  * nk__dirty_collect, visits the pages that were written since the one before, as runs in order of
- * addresses, and watches them anew; the first visits all that were ever touched. Two ways, by what the running system has:
+ * addresses, and watches them anew; the first visits all that were ever touched. Two ways, by what
+ * the running system has:
+ *
  *   WRITE_PROTECT  userfaultfd, WP_ASYNC, and PAGEMAP_SCAN (Linux 6.7): looking and watching anew
- * is one step a page, so the range may be written meanwhile SOFT_DIRTY     /proc/self/clear_refs
- * (CONFIG_MEM_SOFT_DIRTY): two steps, for all of the process; nobody may write meanwhile
- * (nk__dirty_mark), and there is one nk_dirty at a time A page may be visited that was not written,
- * never the other way round.
+ *                  is one step a page, so the range may be written meanwhile
+ *   SOFT_DIRTY     /proc/self/clear_refs (CONFIG_MEM_SOFT_DIRTY): two steps, for the whole
+ *                  process; nobody may write meanwhile (nk__dirty_mark), and there is one
+ *                  nk_dirty at a time
+ *
+ * A page may be visited that was not written, never the other way round.
  *
  * Threads: one at a time; the range may be written by others, but not unmapped, emptied (madvise)
  * or moved (mremap): a page that is not there is not visited, whatever was visited before. Memory
@@ -47,9 +51,9 @@ enum nk_dirty_way nk__dirty_way(const struct nk_dirty *dirty);
 /* SOFT_DIRTY: looks, and watches anew; nk__dirty_collect visits what was found. To be called before
  * the first of a look, while nobody writes. WRITE_PROTECT: nothing to do. IO, NOMEM. */
 SF_MUST_CHECK sf_status nk__dirty_mark(struct nk_dirty *dirty);
-/* At most pages_max pages, 1 to UINT64_MAX: all; the next call goes on behind them, until *out_over.
- * visit is called after the pages of its run are watched. If it fails, pages that were to be
- * visited may be lost: all that is left is to end. IO; what visit answers. */
+/* At most pages_max pages, 1 to UINT64_MAX: all; the next call goes on behind them, until
+ * *out_over. visit is called after the pages of its run are watched. If it fails, pages that were
+ * to be visited may be lost: all that is left is to end. IO; what visit answers. */
 SF_MUST_CHECK sf_status nk__dirty_collect(struct nk_dirty *dirty, uint64_t pages_max,
                                           nk_dirty_visit visit, void *arg, bool *out_over);
 /* Takes NULL. */

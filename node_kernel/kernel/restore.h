@@ -31,9 +31,6 @@ struct nk_restore {
     uint64_t record_count;
 
     /* The record that is coming. */
-    /* Of its blocks until it is there. */
-#define NK_RESTORE_OWNER(sip) XH_OWNER(XH_OWNER_SERVICE, (sip)->number)
-
     enum nk_restore_phase phase;
     struct nk_form_record record;
     uint32_t got, wanted; /* of the header, or of what is kept of the payload */
@@ -62,9 +59,16 @@ struct nk_restore {
 /* Says why, and answers st. */
 sf_status nk__restore_fail(const struct nk_restore *restore, sf_status st, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* FORMAT, and what it is that is wrong. */
+sf_status nk__restore_damaged(const struct nk_restore *restore, const char *what);
 /* EXISTS: there is a SIP of that number on this node. */
 sf_status nk__restore_number(const struct nk_restore *restore, uint64_t number, const char *name);
 /* The name of a port, or NULL: there is none such. */
 const char *nk__restore_name(const struct nk_sip *sip, const struct nk_form_port *form);
+
+/* --- restore_pages.c: records whose beginning is in `kept` --- */
+/* What is to be filled. */
+sf_status nk__restore_pages(struct nk_restore *restore);
+sf_status nk__restore_zeros(struct nk_restore *restore);
 
 #endif

@@ -13,10 +13,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define POPULATE_BYTES_MIN (16u << 10) /* pages made in one go; then fewer faults */
-#define HUGE_PAGE_BYTES (2u << 20)
-#define HUGE_BYTES_MIN (256u << 10) /* that much in a row: there will be more around it */
-#define PAGE_UNIT (64u << 10)          /* linear memory grows by that */
+#define PAGE_UNIT (64u << 10) /* linear memory grows by that */
 
 sf_status nk__restore_fail(const struct nk_restore *restore, sf_status st, const char *format, ...)
 {
@@ -30,7 +27,7 @@ sf_status nk__restore_fail(const struct nk_restore *restore, sf_status st, const
     return st;
 }
 
-static sf_status damaged(const struct nk_restore *restore, const char *what)
+sf_status nk__restore_damaged(const struct nk_restore *restore, const char *what)
 {
     return nk__restore_fail(restore, SF_FORMAT, "damaged capture of %s: %s",
                             restore->sip == NULL ? "a sip" : restore->sip->name, what);
@@ -78,7 +75,7 @@ static sf_status image_check(const struct nk_restore *restore, const struct nk_f
     }
     if (begin->slot_class != image->slot_class || begin->memory_bytes < image->memory_start ||
         begin->memory_bytes > image->memory_bytes || begin->memory_bytes % PAGE_UNIT != 0) {
-        return damaged(restore, "its slot is not one of its image");
+        return nk__restore_damaged(restore, "its slot is not one of its image");
     }
     return SF_OK;
 }
@@ -89,7 +86,7 @@ static sf_status begin_check(const struct nk_restore *restore, const struct nk_f
     sf_status st;
 
     if (begin->magic != NK_FORM_MAGIC) {
-        return damaged(restore, "it does not begin like one");
+        return nk__restore_damaged(restore, "it does not begin like one");
     }
     if (begin->version != NK_CAPTURE_VERSION || begin->abi_version != NK_ABI_VERSION) {
         return nk__restore_fail(
@@ -97,7 +94,7 @@ static sf_status begin_check(const struct nk_restore *restore, const struct nk_f
             begin->version, begin->abi_version, NK_CAPTURE_VERSION, NK_ABI_VERSION);
     }
     if (begin->sip == 0 || begin->sip >> 56 != 0 || !name_is_good(begin->name)) {
-        return damaged(restore, "its name or number");
+        return nk__restore_damaged(restore, "its name or number");
     }
     st = nk__restore_number(restore, begin->sip, begin->name);
     if (st != SF_OK) {
@@ -155,7 +152,7 @@ static sf_status state_take(struct nk_restore *restore)
         state->resume > NK_FORM_PREEMPTED || state->timed_out > 1 || state->preempted > 1 ||
         state->cpu_percent > 100 || state->rover > sip->window.span_count ||
         (state->resume != NK_FORM_CALL && state->wait != NK_WAIT_NONE)) {
-        return damaged(restore, "its state");
+        return nk__restore_damaged(restore, "its state");
     }
     if (!nk__slot_grow(sip, state->memory_bytes)) {
         return nk__restore_fail(restore, SF_NOMEM, "sip %s: no mapping for its memory", sip->name);
@@ -193,7 +190,7 @@ static sf_status config_take(struct nk_restore *restore)
         sip->config = grown;
         config = &grown[sip->config_count];
         if (restore->record.bytes - at < sizeof(lengths)) {
-            return damaged(restore, "its configuration");
+            return nk__restore_damaged(restore, "its configuration");
         }
         memcpy(lengths, restore->kept + at, sizeof(lengths));
         at += (uint32_t)sizeof(lengths);
@@ -202,7 +199,7 @@ static sf_status config_take(struct nk_restore *restore)
         config->key = text_take(restore, &at, lengths[0]);
         config->value = config->key == NULL ? NULL : text_take(restore, &at, lengths[1]);
         if (config->value == NULL) {
-            return damaged(restore, "its configuration");
+            return nk__restore_damaged(restore, "its configuration");
         }
     }
     return SF_OK;
@@ -216,7 +213,7 @@ static sf_status endpoints_take(struct nk_restore *restore)
     const uint32_t count = restore->record.bytes / (uint32_t)sizeof(struct nk_form_ep);
 
     if (count * sizeof(struct nk_form_ep) != restore->record.bytes) {
-        return damaged(restore, "its endpoints");
+        return nk__restore_damaged(restore, "its endpoints");
     }
     restore->eps = calloc(count + 1, sizeof(*restore->eps));
     if (restore->eps == NULL) {
@@ -227,7 +224,7 @@ static sf_status endpoints_take(struct nk_restore *restore)
 
         memcpy(&form, restore->kept + i * sizeof(form), sizeof(form));
         if (form.side > 1) {
-            return damaged(restore, "its endpoints");
+            return nk__restore_damaged(restore, "its endpoints");
         }
         restore->eps[i] = (struct nk_restore_ep){form.contract, (enum ct_side)form.side};
     }
@@ -268,7 +265,7 @@ static sf_status ports_take(struct nk_restore *restore)
 
     if (count * sizeof(struct nk_form_port) != restore->record.bytes ||
         count % NK_PORT_CHUNK != 0 || count > NK_HANDLES_MAX) {
-        return damaged(restore, "its handles");
+        return nk__restore_damaged(restore, "its handles");
     }
     restore->ports = malloc(restore->record.bytes + 1);
     if (restore->ports == NULL) {
@@ -284,7 +281,7 @@ static sf_status ports_take(struct nk_restore *restore)
     }
     for (uint32_t i = 0; i < count; i++) {
         if (!port_is_good(sip, &restore->ports[i], i)) {
-            return damaged(restore, "a handle");
+            return nk__restore_damaged(restore, "a handle");
         }
         nk__port_at(sip, i)->handle = restore->ports[i].handle;
     }
@@ -325,7 +322,7 @@ static sf_status free_take(struct nk_restore *restore)
         }
     }
     free(seen);
-    return good ? SF_OK : damaged(restore, "its free handles");
+    return good ? SF_OK : nk__restore_damaged(restore, "its free handles");
 }
 
 static sf_status pending_take(struct nk_restore *restore)
@@ -334,7 +331,7 @@ static sf_status pending_take(struct nk_restore *restore)
     const uint32_t count = restore->record.bytes / 4;
 
     if (restore->record.bytes % 4 != 0 || count > manifest->n_exports * (uint64_t)NK_BACKLOG_MAX) {
-        return damaged(restore, "its backlog");
+        return nk__restore_damaged(restore, "its backlog");
     }
     restore->pending = calloc(count + 1, sizeof(struct nk_port *));
     restore->pending_exports = calloc(count + 1, sizeof(uint32_t));
@@ -345,7 +342,7 @@ static sf_status pending_take(struct nk_restore *restore)
         restore->pending_exports[i] = u32_at(restore, i);
         if (restore->pending_exports[i] >= manifest->n_exports ||
             (i > 0 && restore->pending_exports[i] < restore->pending_exports[i - 1])) {
-            return damaged(restore, "its backlog");
+            return nk__restore_damaged(restore, "its backlog");
         }
         restore->pending[i] = calloc(1, sizeof(struct nk_port));
         if (restore->pending[i] == NULL) {
@@ -373,12 +370,12 @@ static sf_status select_take(struct nk_restore *restore)
     const uint32_t count = restore->record.bytes / 4;
 
     if (restore->record.bytes % 4 != 0 || count > NK_SELECT_MAX) {
-        return damaged(restore, "what it selects from");
+        return nk__restore_damaged(restore, "what it selects from");
     }
     for (uint32_t i = 0; i < count; i++) {
         restore->select_handles[i] = u32_at(restore, i);
         if (!handle_is_known(restore, restore->select_handles[i])) {
-            return damaged(restore, "what it selects from");
+            return nk__restore_damaged(restore, "what it selects from");
         }
     }
     restore->select_count = count;
@@ -396,10 +393,10 @@ static sf_status block_make(const struct nk_restore *restore, uint32_t bytes, ui
     sf_status st;
 
     if (bytes == 0 || bytes > capacity || capacity > XH_BLOCK_BYTES_MAX) {
-        return damaged(restore, "a block");
+        return nk__restore_damaged(restore, "a block");
     }
     if (capacity > sip->block_bytes_max) { /* before it costs anything */
-        return damaged(restore, "more blocks than its quota allows");
+        return nk__restore_damaged(restore, "more blocks than its quota allows");
     }
     st = xh_alloc(sip->kernel->heap, capacity, sip->owner, out_block);
     if (st != SF_OK) {
@@ -420,7 +417,7 @@ static sf_status block_put(struct nk_restore *restore, const struct nk_form_span
 
     if (form->bytes > (span->kind == NK_SPAN_CELLS ? 1ull << span->shift
                                                    : (uint64_t)span->run << NK_SPAN_SHIFT)) {
-        return damaged(restore, "a block is larger than its place");
+        return nk__restore_damaged(restore, "a block is larger than its place");
     }
     st = block_make(restore, form->bytes, form->capacity, &block);
     if (st != SF_OK) {
@@ -433,7 +430,7 @@ static sf_status block_put(struct nk_restore *restore, const struct nk_form_span
                                      nk__form_run_bytes(block->capacity, span->run), block));
     if (!good) {
         (void)xh_free(sip->kernel->heap, block, sip->owner);
-        return damaged(restore, "a block has no place in its window");
+        return nk__restore_damaged(restore, "a block has no place in its window");
     }
     sip->block_bytes += block->capacity;
     sip->block_count++;
@@ -451,14 +448,14 @@ static sf_status span_take(struct nk_restore *restore)
 
     if (restore->record.bytes < sizeof(span) ||
         sizeof(span) + count * sizeof(block) != restore->record.bytes) {
-        return damaged(restore, "its window");
+        return nk__restore_damaged(restore, "its window");
     }
     memcpy(&span, restore->kept, sizeof(span));
     if (span.kind == NK_SPAN_FREE    ? count != 0 || !nk__window_put_gone(sip, span.index)
         : span.kind == NK_SPAN_CELLS ? !nk__window_put_cells(sip, span.index, span.shift)
                                      : span.kind != NK_SPAN_RUN || count != 1 || span.run == 0 ||
                                            span.run > sip->window.span_count) {
-        return damaged(restore, "its window");
+        return nk__restore_damaged(restore, "its window");
     }
     for (uint32_t i = 0; st == SF_OK && i < count; i++) {
         memcpy(&block, restore->kept + sizeof(span) + i * sizeof(block), sizeof(block));
@@ -503,7 +500,7 @@ static sf_status stash_take(struct nk_restore *restore)
         restore->ports[form.port].state == NK_PORT_FREE || form.arg_count > CT_ARGS_MAX ||
         form.tag >= CT_MESSAGES_MAX || (form.blocks & form.eps) != 0 ||
         (form.blocks | form.eps) >> form.arg_count != 0) {
-        return damaged(restore, "a message");
+        return nk__restore_damaged(restore, "a message");
     }
     grown = realloc(restore->stashes, (restore->stash_count + 1) * sizeof(*grown));
     if (grown == NULL) {
@@ -536,109 +533,14 @@ static sf_status bytes_take(struct nk_restore *restore)
     memcpy(&form, restore->kept, sizeof(form));
     restore->fill_left = restore->record.bytes - sizeof(form);
     if (form.arg >= CT_ARGS_MAX || (stash->blocks >> form.arg & 1) == 0) {
-        return damaged(restore, "bytes of no block");
+        return nk__restore_damaged(restore, "bytes of no block");
     }
     block = stash->msg->args[form.arg].block;
     if (form.offset > block->bytes || restore->fill_left > block->bytes - form.offset) {
-        return damaged(restore, "more bytes than its block has");
+        return nk__restore_damaged(restore, "more bytes than its block has");
     }
     restore->fill_to = block->data + form.offset;
     return SF_OK;
-}
-
-/* --- pages --------------------------------------------------------------------------------------
- */
-
-/* Are these bytes of the linear memory pages of one span or run of the window? */
-static int window_has(const struct nk_sip *sip, uint64_t from, uint64_t end)
-{
-    const struct nk_window *window = &sip->window;
-    uint64_t first, bytes;
-    uint32_t index;
-
-    if (from < window->offset || from - window->offset >= (uint64_t)window->span_capacity
-                                                              << NK_SPAN_SHIFT) {
-        return 0;
-    }
-    index = (uint32_t)((from - window->offset) >> NK_SPAN_SHIFT);
-    while (window->spans[index].kind == NK_SPAN_REST) {
-        index--;
-    }
-    if (window->spans[index].kind == NK_SPAN_CELLS) {
-        bytes = 1u << NK_SPAN_SHIFT;
-    } else if (window->spans[index].kind == NK_SPAN_RUN) {
-        bytes =
-            nk__form_run_bytes(window->spans[index].u.block->capacity, window->spans[index].run);
-    } else {
-        return 0;
-    }
-    first = window->offset + ((uint64_t)index << NK_SPAN_SHIFT);
-    return from >= first && end <= first + bytes;
-}
-
-static sf_status pages_find(const struct nk_restore *restore, uint8_t **out_at, uint64_t *out_bytes)
-{
-    const struct nk_sip *sip = restore->sip;
-    struct nk_form_pages form;
-    uint64_t from, end;
-
-    memcpy(&form, restore->kept, sizeof(form));
-    from = (uint64_t)form.first * NK_PAGE_BYTES;
-    end = from + (uint64_t)form.count * NK_PAGE_BYTES;
-    if (form.count == 0 || from < NK_STACK_LOW ||
-        (end > NK_MEMORY + sip->memory_bytes &&
-         (from < NK_MEMORY || !window_has(sip, from - NK_MEMORY, end - NK_MEMORY)))) {
-        return damaged(restore, "pages that are not its own");
-    }
-    *out_at = sip->memory - NK_MEMORY + from;
-    *out_bytes = end - from;
-    return SF_OK;
-}
-
-/* Making a page costs as much as copying several; a huge one is made for the price of some. */
-static void pages_make(struct nk_restore *restore, uint8_t *at, uint64_t bytes)
-{
-    const uint64_t memory = (uint64_t)restore->sip->memory;
-    const uint64_t first = (uint64_t)at & ~(uint64_t)(HUGE_PAGE_BYTES - 1);
-    uint64_t end = ((uint64_t)at + bytes + HUGE_PAGE_BYTES - 1) & ~(uint64_t)(HUGE_PAGE_BYTES - 1);
-
-    while (end > memory + restore->sip->memory_bytes) {
-        end -= HUGE_PAGE_BYTES;
-    }
-    if (bytes >= HUGE_BYTES_MIN && first >= memory && first < end) {
-        restore->huge = true;
-        (void)madvise((void *)first, end - first, MADV_HUGEPAGE); /* or else small ones */
-    }
-    if (bytes >= POPULATE_BYTES_MIN) {
-        (void)madvise(at, bytes, MADV_POPULATE_WRITE); /* or else as it comes */
-    }
-}
-
-static sf_status pages_take(struct nk_restore *restore)
-{
-    uint64_t bytes = 0;
-    sf_status st = pages_find(restore, &restore->fill_to, &bytes);
-
-    if (st == SF_OK && bytes != restore->record.bytes - sizeof(struct nk_form_pages)) {
-        return damaged(restore, "pages");
-    }
-    restore->fill_left = bytes;
-    if (st == SF_OK) {
-        pages_make(restore, restore->fill_to, bytes);
-    }
-    return st;
-}
-
-static sf_status zero_take(struct nk_restore *restore)
-{
-    uint64_t bytes = 0;
-    uint8_t *at = NULL;
-    sf_status st = pages_find(restore, &at, &bytes);
-
-    if (st == SF_OK) {
-        memset(at, 0, bytes);
-    }
-    return st;
 }
 
 static sf_status end_take(struct nk_restore *restore)
@@ -647,11 +549,11 @@ static sf_status end_take(struct nk_restore *restore)
 
     memcpy(&end, restore->kept, sizeof(end));
     if (end.record_count != restore->record_count - 1) {
-        return damaged(restore, "some of it is missing");
+        return nk__restore_damaged(restore, "some of it is missing");
     }
     if (restore->sip->block_bytes != restore->state.block_bytes ||
         restore->sip->block_count != restore->state.block_count) {
-        return damaged(restore, "its blocks do not add up");
+        return nk__restore_damaged(restore, "its blocks do not add up");
     }
     restore->complete = true;
     return SF_OK;
@@ -681,8 +583,9 @@ static const struct take {
                        sizeof(struct nk_form_bytes), bytes_take},
     [NK_FORM_PAGES] = {sizeof(struct nk_form_pages),
                        sizeof(struct nk_form_pages) + NK_FORM_PAGES_MAX *NK_PAGE_BYTES,
-                       sizeof(struct nk_form_pages), pages_take},
-    [NK_FORM_ZERO] = {sizeof(struct nk_form_pages), sizeof(struct nk_form_pages), 0, zero_take},
+                       sizeof(struct nk_form_pages), nk__restore_pages},
+    [NK_FORM_ZERO] = {sizeof(struct nk_form_pages), sizeof(struct nk_form_pages), 0,
+                      nk__restore_zeros},
     [NK_FORM_END] = {sizeof(struct nk_form_end), sizeof(struct nk_form_end), 0, end_take},
 };
 
@@ -713,11 +616,11 @@ static sf_status header_take(struct nk_restore *restore)
 
     if (record->kind == 0 || record->kind > NK_FORM_END ||
         !kind_follows(restore->stage, record->kind)) {
-        return damaged(restore, "not the record that must come next");
+        return nk__restore_damaged(restore, "not the record that must come next");
     }
     take = &takes[record->kind];
     if (record->bytes < take->bytes_min || record->bytes > take->bytes_max) {
-        return damaged(restore, "a record too short or too long");
+        return nk__restore_damaged(restore, "a record too short or too long");
     }
     restore->wanted = take->kept != 0 ? take->kept : record->bytes;
     if (restore->wanted > restore->kept_capacity) {
@@ -802,7 +705,7 @@ sf_status nk_restore_feed(struct nk_restore *restore, const void *bytes, size_t 
     nk__say(text, text_capacity, "no memory left");
     while (st == SF_OK && length > 0) {
         if (restore->complete) {
-            st = damaged(restore, "it does not end");
+            st = nk__restore_damaged(restore, "it does not end");
         } else {
             size_t count = some_take(restore, at, length, &st);
 

@@ -13,9 +13,9 @@
  * in order, holds later ones, and drops what it has had. So records arrive in order and exactly
  * once. How many frames may be on their way is congestion.h's business.
  *
- * A frame's payload is copied into its slot, with one exception: part of a large block stays where
- * it is (`tail`) until the frame is acknowledged. The session owns the block from when its message
- * is gone until then.
+ * A frame's records are copied into its slot, long ones into a buffer, with one exception: part of a
+ * large block stays where it is (`tail`) until the frame is acknowledged. The session owns the block
+ * from when its message is gone until then.
  *
  * Sessions with something to send stand in a ring at the node (`ready`), so that a node with many
  * peers looks at those only. Whatever may give a session something to send calls fab__ready.
@@ -35,6 +35,9 @@
 #define FAB__WINDOW (64u * FAB__SACK_WORDS_MAX)
 #define FAB__WINDOW_FIRST 16u /* slots at first */
 #define FAB__BUFFERS_KEPT 64u /* free ones, while the session is busy */
+/* A frame's records stay in its slot if they are so short: a segment of a block is, and a message
+ * of eight numbers. */
+#define FAB__SHORT_BYTES 80u
 /* A peer may have so many times peer_timeout_ns until it is heard for the first time. */
 #define FAB__FIRST_CONTACT_FACTOR 5u
 #define FAB__REPLIES_MAX (1u << 16)
@@ -47,7 +50,7 @@ struct fab__buffer {
 };
 
 struct fab__sent {
-    struct fab__buffer *buffer; /* records, `length` bytes of it */
+    struct fab__buffer *buffer; /* records, if they are not short; of a new one's slot always */
     struct xh_block *block;     /* the tail is part of it; NULL: no tail */
     uint64_t sent_ns;           /* last time */
     uint32_t length;
@@ -58,6 +61,7 @@ struct fab__sent {
     bool seen;      /* by selective acknowledgement */
     bool lost;      /* to be sent again */
     bool timed;     /* by a timer, not because later ones were seen */
+    uint8_t records[FAB__SHORT_BYTES];
 };
 
 struct fab__held {
@@ -300,6 +304,11 @@ static inline bool fab__window_open(const struct fab__session *session)
 SF_MUST_CHECK sf_status fab__window_init(struct fab__session *session);
 /* Frees slots and blocks; nothing is in flight afterwards. */
 void fab__window_fini(struct fab__session *session);
+static inline const uint8_t *fab__sent_records(const struct fab__sent *sent)
+{
+    return sent->length <= FAB__SHORT_BYTES ? sent->records : sent->buffer->bytes;
+}
+
 /* A slot for a new frame, with a buffer; NULL: the window is full, or there is no memory. */
 struct fab__sent *fab__window_new(struct fab__session *session);
 /* It is filled: it gets the next sequence. */

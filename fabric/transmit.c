@@ -33,6 +33,18 @@ void fab__session_header(struct fab__session *session, uint8_t kind, uint32_t sa
     fab__ack_write(session, out_header, sack_words_max, now_ns);
 }
 
+/* Short records move into the slot itself: few frames need a buffer of their own. */
+static void sent_keep(struct fab__session *session, struct fab__sent *sent, const uint8_t *records)
+{
+    if (sent->length <= FAB__SHORT_BYTES) {
+        memcpy(sent->records, records, sent->length);
+        fab__buffer_give(session, sent->buffer);
+        sent->buffer = NULL;
+    } else if (records != sent->buffer->bytes) {
+        memcpy(sent->buffer->bytes, records, sent->length);
+    }
+}
+
 /*
  * A slot filled with records, or NULL. If the header's length is known before, they are in the
  * frame, too: whoever sends it reads it sooner than the slot, and need not wait for another copy.
@@ -41,21 +53,24 @@ static struct fab__sent *frame_new(struct fab__session *session, struct fab_fram
                                    uint32_t *out_sequence)
 {
     struct fab__sent *sent = fab__window_new(session);
-    uint8_t *payload = frame->bytes + FAB__HEADER_BYTES;
+    uint8_t *records = frame->bytes + FAB__HEADER_BYTES;
 
     if (sent == NULL) {
         session->starved = true;
         fab__timer(session->node, session->node->now_ns + session->node->heartbeat_ns / 16);
         return NULL;
     }
-    fab__outbox_write(session, sent, session->held_count == 0 ? payload : sent->buffer->bytes);
+    if (session->held_count != 0) {
+        records = sent->buffer->bytes;
+    }
+    fab__outbox_write(session, sent, records);
     if (sent->length == 0) {
         return NULL; /* the buffer stays with the slot */
     }
     if (session->held_count == 0) {
-        memcpy(sent->buffer->bytes, payload, sent->length);
         frame->length = FAB__HEADER_BYTES + sent->length;
     }
+    sent_keep(session, sent, records);
     *out_sequence = session->tx_next;
     fab__window_push(session);
     return sent;
@@ -123,7 +138,7 @@ static void frame_write(struct fab__session *session, const struct fab__sent *se
         fab__header_write(frame->bytes, &header);
     }
     if (frame->length == 0) { /* else they are there already */
-        memcpy(frame->bytes + header_bytes, sent->buffer->bytes, sent->length);
+        memcpy(frame->bytes + header_bytes, fab__sent_records(sent), sent->length);
         frame->length = header_bytes + sent->length;
     }
     if (sent->block != NULL) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "plant.h"
 #include "session.h"
@@ -56,17 +58,17 @@ static bool slots_grow(struct fab__session *session)
 
 struct fab__sent *fab__window_new(struct fab__session *session)
 {
+    struct fab__buffer *buffer;
     struct fab__sent *sent;
 
     if (fab__in_flight(session) == session->sent_capacity && !slots_grow(session)) {
         return NULL;
     }
     sent = fab__sent_at(session, session->tx_next);
-    *sent = (struct fab__sent){.buffer = sent->buffer};
-    if (sent->buffer == NULL) {
-        sent->buffer = fab__buffer_take(session);
-    }
-    return sent->buffer == NULL ? NULL : sent;
+    buffer = sent->buffer != NULL ? sent->buffer : fab__buffer_take(session);
+    memset(sent, 0, offsetof(struct fab__sent, records));
+    sent->buffer = buffer;
+    return buffer == NULL ? NULL : sent;
 }
 
 void fab__window_push(struct fab__session *session)

@@ -42,10 +42,11 @@
  * where that slot is in use refuses (EXISTS). The lease it came from gives the slot to another SIP
  * only when all others are in use.
  *
- * Pre-copy: a round, in steps of nk_precopy_step, writes the pages of a running SIP that were written
- * since the round before (the first: all), in the same form. The stream begins with them then, and nk_sip_capture
- * with that nk_precopy goes on with what is left. Blocks are not among them. What was written
- * meanwhile is known by dirty.h; where that has no way, UNSUPPORTED: capture all of it at once.
+ * Pre-copy: a round, in steps of nk_precopy_step, writes the pages of a running SIP that were
+ * written since the round before (the first: all), in the same form. The stream begins with them
+ * then, and nk_sip_capture with that nk_precopy goes on with what is left. Blocks are not among
+ * them. What was written meanwhile is known by dirty.h; where that has no way, UNSUPPORTED: capture
+ * all of it at once.
  *
  * Trust: a capture is checked like any input, and a damaged one is refused with a reason. But the
  * stack and the memory of a SIP decide where it returns to, and their bytes cannot be checked: take
@@ -125,15 +126,18 @@ SF_MUST_CHECK sf_status nk_precopy_create(struct nk_kernel *kernel, uint64_t sip
                                           struct nk_precopy **out_precopy);
 /*
  * The next pages of a round, at most pages_max of them, 1 to UINT64_MAX: all. *out_over: that was
- * the round, and the next call begins another. As long as the SIP is frozen or runs; NOTFOUND: it has
- * ended. out_stats: or NULL; of this call. As nk_sip_capture.
+ * the round, and the next call begins another. As long as the SIP is frozen or runs; NOTFOUND: it
+ * has ended. out_stats: or NULL; of this call. As nk_sip_capture.
  */
 SF_MUST_CHECK sf_status nk_precopy_step(struct nk_precopy *precopy, uint64_t pages_max,
                                         nk_sink sink, void *sink_arg,
                                         struct nk_capture_stats *out_stats, bool *out_over);
 /* Once its SIP was released or has ended: gives the system back the next bytes, whole pages, of its
- * memory, which takes time: a destroy then has little left to do. False: there is nothing more. */
+ * memory, which takes time: a destroy then has little left to do. Some of it the kernel may keep
+ * for a SIP that comes (nk_restore_feed), 128 MiB at most. False: there is nothing more. */
 bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes);
+/* Gives the system back some of what was kept. False: there is none. */
+bool nk_precopy_cool(struct nk_kernel *kernel);
 /* At any time, also after its SIP was released or has ended, but before its kernel is. Takes NULL.
  */
 void nk_precopy_destroy(struct nk_precopy *precopy);

@@ -379,6 +379,14 @@ sf_status nk__dirty_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_dirty
     return st == SF_UNSUPPORTED ? SF_IO : st;
 }
 
+bool nk__dirty_forget(struct nk_dirty *dirty, uint64_t first, uint64_t end)
+{
+    struct uffdio_range range = {.start = first, .len = end - first};
+
+    return dirty == NULL || dirty->way != NK_DIRTY_WRITE_PROTECT ||
+           ioctl(dirty->uffd, UFFDIO_UNREGISTER, &range) == 0;
+}
+
 void nk__dirty_end(struct nk_dirty *dirty)
 {
     if (dirty == NULL) {

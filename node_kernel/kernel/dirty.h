@@ -56,6 +56,9 @@ SF_MUST_CHECK sf_status nk__dirty_mark(struct nk_dirty *dirty);
  * to be visited may be lost: all that is left is to end. IO; what visit answers. */
 SF_MUST_CHECK sf_status nk__dirty_collect(struct nk_dirty *dirty, uint64_t pages_max,
                                           nk_dirty_visit visit, void *arg, bool *out_over);
+/* Watches no page of that part any more, which may be moved then; nothing is to be collected after
+ * it. Takes NULL. False: it is still watched. */
+bool nk__dirty_forget(struct nk_dirty *dirty, uint64_t first, uint64_t end);
 /* Takes NULL. */
 void nk__dirty_end(struct nk_dirty *dirty);
 

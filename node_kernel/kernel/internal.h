@@ -298,6 +298,7 @@ struct nk_kernel {
     struct nk_slots slots[NK_SLOT_CLASS_COUNT];
     uint32_t slot_count;   /* of all classes */
     uint32_t guest_count;  /* slots of other nodes' leases that are in use here */
+    struct nk_spares *spares; /* of whoever moves SIPs */
     uint64_t window_count; /* since creation; atomic */
     uint8_t copy_blocks;   /* never move pages */
     struct nk_image *images, *images_refused;

@@ -2,14 +2,18 @@
 /* The kernel object: making it, ending it, and what the fabric tells it. */
 #include "internal.h"
 
+#include "spares.h"
+
 #include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define HEAP_BYTES_DEFAULT ((size_t)256 << 20)
 #define HEAP_STEP ((size_t)2 << 20)
 #define ENDPOINTS (128u << 10)
+#define SPARE_PART 16u /* of the machine's memory may be kept for SIPs that come */
 
 void nk__say(char *text, size_t text_capacity, const char *format, ...)
 {
@@ -138,6 +142,13 @@ void nk_reader_set(struct nk_kernel *kernel, const struct nk_reader *reader)
 /* --- life ----------------------------------------------------------------------------------------
  */
 
+static uint64_t spare_bytes_max(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES);
+
+    return pages > 0 ? (uint64_t)pages * NK_PAGE_BYTES / SPARE_PART : 0;
+}
+
 static sf_status heap_create(struct nk_kernel *kernel, const struct nk_options *options)
 {
     struct xh_options heap = {
@@ -221,6 +232,11 @@ static sf_status kernel_init(struct nk_kernel *kernel, const struct nk_options *
     kernel->has_tick = 1;
     *out_step = "slots";
     st = nk__slots_init(kernel, options);
+    if (st != SF_OK) {
+        return st;
+    }
+    *out_step = "spare memory";
+    st = nk__spares_create(spare_bytes_max(), &kernel->spares);
     if (st != SF_OK) {
         return st;
     }
@@ -329,6 +345,7 @@ void nk_kernel_destroy(struct nk_kernel *kernel)
     free(kernel->refused);
     nk__traces_fini(kernel);
     nk__slots_fini(kernel);
+    nk__spares_destroy(kernel->spares);
     if (kernel->has_tick) {
         nk__tick_remove();
     }

@@ -99,7 +99,7 @@ sf_status mover_create(struct nk_kernel *kernel, uint16_t node_id, uint16_t epoc
     mover->node_id = node_id;
     mover->events = *events;
     mover->events_arg = events_arg;
-    mover->next_ns = UINT64_MAX;
+    mover->next_ns = mover->cool_ns = UINT64_MAX;
     st = fab_mover_create(&options, &mover->protocol);
     if (st == SF_OK) {
         st = nk_contract_add(kernel, ct_blob_MoverContract, ct_blob_MoverContract_bytes, text,
@@ -469,10 +469,14 @@ bool mover_turn(struct mover *mover, uint64_t now_ns)
     bool any = true;
 
     mover->turned_ns = now_ns;
+    if (now_ns >= mover->cool_ns) {
+        did = nk_precopy_cool(mover->kernel);
+        mover->cool_ns = did ? now_ns : UINT64_MAX;
+    }
     for (uint32_t i = 0; i < steps; i++) {
         did |= pieces_take(mover, false, now_ns);
         did |= mover__outs_copy(mover, now_ns);
-        did |= mover__remains_turn(mover);
+        did |= mover__remains_turn(mover, now_ns);
     }
     for (uint32_t i = 0; i < TURNS_MAX && any; i++) {
         any = false;
@@ -514,5 +518,5 @@ bool mover_has_come(const struct mover *mover, uint64_t sip)
 
 uint64_t mover_next_ns(const struct mover *mover)
 {
-    return mover->next_ns;
+    return mover->next_ns < mover->cool_ns ? mover->next_ns : mover->cool_ns;
 }

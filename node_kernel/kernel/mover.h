@@ -28,12 +28,14 @@
 
 #define MOVER_SERVICE_NUMBER 0xfffffffffffffeull /* no SIP has it */
 #define MOVER_NAME "@mover"                      /* nor this name */
-#define MOVER_PIECE_BYTES (1u << 20) /* of memory, in a message */
+#define MOVER_PIECE_BYTES (1u << 20)             /* of memory, in a message */
 /* Filled, taken in, or given back at once: others on the node wait as long. */
 #define MOVER_STEP_BYTES (256u << 10)
 /* So many steps at once, if they have waited for that long anyway: a SIP computes. */
 #define MOVER_STEPS_LATE 4u
 #define MOVER_LATE_NS 1000000u
+/* So long memory of SIPs that have left is kept for those that come. */
+#define MOVER_KEEP_NS 60000000000ull
 #define MOVER_ROUNDS_MAX 6u
 #define MOVER_ROUND_PAGES_ENOUGH 16u /* 4 KiB each: less is copied while it stands still */
 

@@ -161,8 +161,8 @@ static void copy_some(struct mover *mover, struct mover_out *out, uint64_t now_n
     struct sink sink = {mover, out};
     struct nk_capture_stats stats = {0};
     bool over = false;
-    sf_status st =
-        nk_precopy_step(out->precopy, MOVER_STEP_BYTES / NK_PAGE_BYTES, on_bytes, &sink, &stats, &over);
+    sf_status st = nk_precopy_step(out->precopy, MOVER_STEP_BYTES / NK_PAGE_BYTES, on_bytes, &sink,
+                                   &stats, &over);
 
     if (st == SF_OK && over) {
         st = piece_send(mover, out);
@@ -377,13 +377,14 @@ static void remains_free(struct mover_remains **link)
     free(gone);
 }
 
-bool mover__remains_turn(struct mover *mover)
+bool mover__remains_turn(struct mover *mover, uint64_t now_ns)
 {
     if (mover->remains == NULL) {
         return false;
     }
     if (!nk_precopy_discard(mover->remains->precopy, MOVER_STEP_BYTES)) {
         remains_free(&mover->remains);
+        mover->cool_ns = now_ns + MOVER_KEEP_NS;
     }
     return true;
 }

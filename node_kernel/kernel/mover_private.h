@@ -103,6 +103,7 @@ struct mover {
     void *events_arg;
     struct fab_mover *protocol;
     uint64_t next_ns, turned_ns;
+    uint64_t cool_ns; /* when memory that is kept goes back; UINT64_MAX: none is */
     struct mover_way *ways[FAB_NODES_MAX];
     struct mover_peer *peers;
     struct mover_out *outs;
@@ -134,8 +135,9 @@ bool mover__outs_copy(struct mover *mover, uint64_t now_ns);
 bool mover__outs_turn(struct mover *mover, uint64_t now_ns);
 /* The kernel keeps it. */
 void mover__out_stay(struct mover *mover, struct mover_out *out);
-/* Gives back the next bytes of what SIPs have left behind. True if there was anything. */
-bool mover__remains_turn(struct mover *mover);
+/* Gives back, or keeps, the next bytes of what SIPs have left behind. True if there was anything.
+ */
+bool mover__remains_turn(struct mover *mover, uint64_t now_ns);
 /* All of that SIP; 0: of all. Its slot is free then. */
 void mover__remains_end(struct mover *mover, uint64_t sip);
 struct mover_out *mover__out_of_sip(const struct mover *mover, uint64_t sip);

@@ -11,6 +11,7 @@
 #include "capture.h"
 #include "dirty.h"
 #include "freeze.h"
+#include "spares.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -24,8 +25,8 @@ struct nk_precopy {
     struct nk_dirty *dirty;
     uint64_t end;
     uint64_t record_count;
-    bool rounds; /* there was one */
-    bool within; /* of one, and more of it is to come */
+    bool rounds;        /* there was one */
+    bool within;        /* of one, and more of it is to come */
     uint64_t discarded; /* up to here its memory has been given back; 0: none */
 };
 
@@ -176,10 +177,26 @@ uint64_t nk__precopy_end(const struct nk_precopy *precopy)
     return precopy->end;
 }
 
+/* The next bytes, at most up to where a region may be kept, or that region. Answers how many; 0: it
+ * failed. */
+static uint64_t discard_some(const struct nk_precopy *precopy, uint64_t bytes)
+{
+    const uint64_t at = precopy->discarded, left = precopy->end - at;
+    const uint64_t to_region = NK_SPARE_BYTES - at % NK_SPARE_BYTES;
+
+    if (to_region == NK_SPARE_BYTES && left >= NK_SPARE_BYTES &&
+        nk__dirty_forget(precopy->dirty, at, at + NK_SPARE_BYTES) &&
+        nk__spares_put(precopy->kernel->spares, (uint8_t *)at)) {
+        return NK_SPARE_BYTES;
+    }
+    bytes = bytes < left ? bytes : left;
+    bytes = bytes < to_region ? bytes : to_region;
+    return madvise((void *)at, bytes, MADV_DONTNEED) == 0 ? bytes : 0;
+}
+
 bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes)
 {
     bool ended;
-    uint64_t left;
 
     nk__lock(precopy->kernel);
     ended = precopy->sip == NULL;
@@ -194,13 +211,14 @@ bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes)
     if (precopy->discarded == 0) {
         precopy->discarded = nk__slot_address(precopy->kernel, precopy->slot_index) + NK_MEMORY;
     }
-    left = precopy->end - precopy->discarded;
-    bytes = bytes < left ? bytes : left;
-    if (madvise((void *)precopy->discarded, bytes, MADV_DONTNEED) != 0) {
-        return false; /* destroy does it */
-    }
+    bytes = discard_some(precopy, bytes);
     precopy->discarded += bytes;
-    return true;
+    return bytes > 0; /* else destroy does it */
+}
+
+bool nk_precopy_cool(struct nk_kernel *kernel)
+{
+    return nk__spares_cool(kernel->spares);
 }
 
 int nk__precopy_leave(struct nk_sip *sip)

@@ -39,6 +39,9 @@ struct nk_restore {
     bool huge;        /* some of its memory may be in huge pages */
     uint8_t *fill_to; /* the rest of the payload goes there */
     uint64_t fill_left;
+    bool fill_is_cold;             /* it is in no cache */
+    uint8_t *pages_end;            /* of the highest that have come */
+    uint8_t *spare_at, *spare_end; /* not overwritten yet; spare_end NULL: nothing is */
 
     struct nk_form_state state;
     struct nk_restore_ep *eps;
@@ -69,6 +72,10 @@ const char *nk__restore_name(const struct nk_sip *sip, const struct nk_form_port
 /* --- restore_pages.c: records whose beginning is in `kept` --- */
 /* What is to be filled. */
 sf_status nk__restore_pages(struct nk_restore *restore);
+/* With the next `count` bytes, at most what is left. */
+void nk__restore_fill(struct nk_restore *restore, const uint8_t *bytes, size_t count);
 sf_status nk__restore_zeros(struct nk_restore *restore);
+/* Before anybody sees its memory. */
+void nk__restore_wipe(struct nk_restore *restore);
 
 #endif

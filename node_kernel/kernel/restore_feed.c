@@ -540,6 +540,7 @@ static sf_status bytes_take(struct nk_restore *restore)
         return nk__restore_damaged(restore, "more bytes than its block has");
     }
     restore->fill_to = block->data + form.offset;
+    restore->fill_is_cold = false;
     return SF_OK;
 }
 
@@ -555,6 +556,7 @@ static sf_status end_take(struct nk_restore *restore)
         restore->sip->block_count != restore->state.block_count) {
         return nk__restore_damaged(restore, "its blocks do not add up");
     }
+    nk__restore_wipe(restore);
     restore->complete = true;
     return SF_OK;
 }
@@ -656,27 +658,24 @@ static sf_status record_take(struct nk_restore *restore)
 static size_t some_take(struct nk_restore *restore, const uint8_t *bytes, size_t length,
                         sf_status *st)
 {
-    uint8_t *to = restore->fill_to;
-    uint64_t left = restore->fill_left;
+    uint8_t *to = (uint8_t *)&restore->record + restore->got;
+    uint64_t left = sizeof(restore->record) - restore->got;
     size_t count;
 
-    if (restore->phase == NK_RESTORE_HEADER) {
-        to = (uint8_t *)&restore->record + restore->got;
-        left = sizeof(restore->record) - restore->got;
-    } else if (restore->phase == NK_RESTORE_PAYLOAD) {
-        to = restore->kept + restore->got;
-        left = restore->wanted - restore->got;
-    }
-    count = length < left ? length : (size_t)left;
-    memcpy(to, bytes, count);
     if (restore->phase == NK_RESTORE_FILL) {
-        restore->fill_to += count;
-        restore->fill_left -= count;
+        count = length < restore->fill_left ? length : (size_t)restore->fill_left;
+        nk__restore_fill(restore, bytes, count);
         if (restore->fill_left == 0) {
             restore->phase = NK_RESTORE_HEADER;
         }
         return count;
     }
+    if (restore->phase == NK_RESTORE_PAYLOAD) {
+        to = restore->kept + restore->got;
+        left = restore->wanted - restore->got;
+    }
+    count = length < left ? length : (size_t)left;
+    memcpy(to, bytes, count);
     restore->got += (uint32_t)count;
     if (count < left) {
         return count;

@@ -2,12 +2,16 @@
 /* Pages of a capture: where they belong, and that there is memory for them. */
 #include "restore.h"
 
+#include "spares.h"
+
+#include <emmintrin.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define POPULATE_BYTES_MIN (16u << 10) /* pages made in one go; then fewer faults */
-#define HUGE_PAGE_BYTES (2u << 20)
-#define HUGE_BYTES_MIN (256u << 10) /* that much in a row: there will be more around it */
+#define HUGE_BYTES_MIN (256u << 10)    /* that much in a row: there will be more around it */
+#define STREAM_BYTES 64u
+#define STREAM_BYTES_MIN 4096u
 
 /* Are these bytes of the linear memory pages of one span or run of the window? */
 static int window_has(const struct nk_sip *sip, uint64_t from, uint64_t end)
@@ -55,23 +59,132 @@ static sf_status pages_find(const struct nk_restore *restore, uint8_t **out_at, 
     return SF_OK;
 }
 
+/* --- spare memory -------------------------------------------------------------------------------
+ *
+ * At most one region of it is not overwritten as a whole yet: what is in its last part may be
+ * somebody else's. Pages come in order of their addresses, so that part just gets shorter.
+ */
+
+static uint8_t *region_after(const uint8_t *at)
+{
+    return (uint8_t *)(((uintptr_t)at + NK_SPARE_BYTES - 1) & ~(uintptr_t)(NK_SPARE_BYTES - 1));
+}
+
+void nk__restore_wipe(struct nk_restore *restore)
+{
+    if (restore->spare_end != NULL) {
+        memset(restore->spare_at, 0, (size_t)(restore->spare_end - restore->spare_at));
+        restore->spare_end = NULL;
+    }
+}
+
+/* These bytes are about to be overwritten. */
+static void spare_fill(struct nk_restore *restore, uint8_t *at, uint8_t *end)
+{
+    restore->pages_end = end > restore->pages_end ? end : restore->pages_end;
+    if (restore->spare_end == NULL) {
+        return;
+    }
+    if (end <= restore->spare_end - NK_SPARE_BYTES) { /* that was all, for now */
+        nk__restore_wipe(restore);
+        return;
+    }
+    if (end <= restore->spare_at) {
+        return;
+    }
+    if (at > restore->spare_at) { /* what was left out is zeros */
+        uint8_t *to = at < restore->spare_end ? at : restore->spare_end;
+
+        memset(restore->spare_at, 0, (size_t)(to - restore->spare_at));
+    }
+    restore->spare_at = end;
+    if (end >= restore->spare_end) {
+        restore->spare_end = NULL;
+    }
+}
+
+/* Memory for a region that begins in there and is beyond all that has come; there will be more of
+ * it if that much comes in a row. NULL: there is none such, or no memory to spare. */
+static uint8_t *spare_take(struct nk_restore *restore, uint8_t *at, uint8_t *end,
+                           const uint8_t *pages_end)
+{
+    const struct nk_sip *sip = restore->sip;
+    uint8_t *region = region_after(at);
+
+    if (end - at < HUGE_BYTES_MIN || region >= end || region < pages_end || region < sip->memory ||
+        region + NK_SPARE_BYTES > sip->memory + sip->memory_bytes ||
+        !nk__spares_take(sip->kernel->spares, region)) {
+        return NULL;
+    }
+    restore->spare_at = end;
+    restore->spare_end = region + NK_SPARE_BYTES;
+    return region;
+}
+
+/* --- making them --------------------------------------------------------------------------------
+ */
+
 /* Making a page costs as much as copying several; a huge one is made for the price of some. */
+static void new_make(struct nk_restore *restore, uint8_t *at, uint8_t *end)
+{
+    const struct nk_sip *sip = restore->sip;
+    uint8_t *first = region_after(at - (NK_SPARE_BYTES - 1)), *last = region_after(end);
+
+    while (last > sip->memory + sip->memory_bytes) {
+        last -= NK_SPARE_BYTES;
+    }
+    if (end - at >= HUGE_BYTES_MIN && first >= sip->memory && first < last) {
+        restore->huge = true;
+        (void)madvise(first, (size_t)(last - first), MADV_HUGEPAGE); /* or else small ones */
+    }
+    if (end - at >= POPULATE_BYTES_MIN) {
+        (void)madvise(at, (size_t)(end - at), MADV_POPULATE_WRITE); /* or else as it comes */
+    }
+}
+
 static void pages_make(struct nk_restore *restore, uint8_t *at, uint64_t bytes)
 {
-    const uint64_t memory = (uint64_t)restore->sip->memory;
-    const uint64_t first = (uint64_t)at & ~(uint64_t)(HUGE_PAGE_BYTES - 1);
-    uint64_t end = ((uint64_t)at + bytes + HUGE_PAGE_BYTES - 1) & ~(uint64_t)(HUGE_PAGE_BYTES - 1);
+    const uint8_t *open = restore->spare_end, *pages_end = restore->pages_end;
+    uint8_t *end = at + bytes, *spare;
 
-    while (end > memory + restore->sip->memory_bytes) {
-        end -= HUGE_PAGE_BYTES;
+    spare_fill(restore, at, end);
+    restore->fill_is_cold = open != NULL && end <= open && at >= open - NK_SPARE_BYTES;
+    if (!restore->fill_is_cold) {
+        spare = spare_take(restore, at, end, pages_end);
+        restore->fill_is_cold = spare != NULL;
+        new_make(restore, at, spare != NULL ? spare : end);
     }
-    if (bytes >= HUGE_BYTES_MIN && first >= memory && first < end) {
-        restore->huge = true;
-        (void)madvise((void *)first, end - first, MADV_HUGEPAGE); /* or else small ones */
+}
+
+/* Past the caches: memory that nobody has touched for long would be read first, to be overwritten.
+ */
+static void stream(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+    const size_t head = -(uintptr_t)to & (STREAM_BYTES - 1);
+    size_t at = head;
+
+    memcpy(to, from, head);
+    for (; at + STREAM_BYTES <= bytes; at += STREAM_BYTES) {
+        __m128i words[STREAM_BYTES / sizeof(__m128i)];
+
+        memcpy(words, from + at, STREAM_BYTES);
+        for (size_t i = 0; i < STREAM_BYTES / sizeof(__m128i); i++) {
+            _mm_stream_si128((__m128i *)(to + at) + i, words[i]);
+        }
     }
-    if (bytes >= POPULATE_BYTES_MIN) {
-        (void)madvise(at, bytes, MADV_POPULATE_WRITE); /* or else as it comes */
+    _mm_sfence();
+    memcpy(to + at, from + at, bytes - at);
+}
+
+void nk__restore_fill(struct nk_restore *restore, const uint8_t *bytes, size_t count)
+{
+    if (restore->fill_is_cold && count >= STREAM_BYTES_MIN) {
+        stream(restore->fill_to, bytes, count);
+    } else {
+        memcpy(restore->fill_to, bytes, count);
     }
+    restore->fill_to += count;
+    restore->fill_left -= count;
 }
 
 sf_status nk__restore_pages(struct nk_restore *restore)
@@ -96,6 +209,7 @@ sf_status nk__restore_zeros(struct nk_restore *restore)
     sf_status st = pages_find(restore, &at, &bytes);
 
     if (st == SF_OK) {
+        spare_fill(restore, at, at + bytes);
         memset(at, 0, bytes);
     }
     return st;

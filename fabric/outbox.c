@@ -16,6 +16,9 @@
 
 /* A block's segment is not made smaller than this to fill a frame's end. */
 #define SEGMENT_BYTES_MIN 64u
+/* Memory is copied in lines of so many bytes; in frames of this size on it may cost part of one. */
+#define LINE_BYTES 64u
+#define LINES_BYTES_MIN 4096u
 /* A block from this size on is not copied into frames: its bytes are a frame's tail. */
 #define TAIL_BLOCK_BYTES_MIN 2048u
 
@@ -411,6 +414,22 @@ void fab__outbox_taken(struct fab__session *session, uint64_t target, bool taken
     fab__schedule(ep);
 }
 
+/*
+ * How much of a block, which has so much left at this offset, goes into this room. The next segment
+ * begins where it lies in its packet, behind headers of the same lengths, as it does in the block,
+ * line by line: whoever copies it need not shift it.
+ */
+static uint32_t segment_bytes(const struct fab__session *session, uint32_t offset, uint32_t left,
+                              uint32_t room)
+{
+    const uint32_t lead = session->lead_bytes + FAB__HEADER_BYTES + FAB__DATA_HEADER_BYTES;
+
+    if (left <= room) {
+        return left;
+    }
+    return room < LINES_BYTES_MIN ? room : room - (offset + room - lead) % LINE_BYTES;
+}
+
 static bool data_write(struct fab_ep *ep, struct fab__session *session, struct fab__sent *sent,
                        struct fab__writer *writer)
 {
@@ -428,7 +447,7 @@ static bool data_write(struct fab_ep *ep, struct fab__session *session, struct f
         return false;
     }
     room -= FAB__DATA_HEADER_BYTES;
-    length = left < room ? left : room;
+    length = segment_bytes(session, ep->send_offset, left, room);
     fab__write_u8(writer, FAB__RECORD_DATA);
     fab__write_u8(writer, 0);
     fab__write_u16(writer, (uint16_t)(8u + length));

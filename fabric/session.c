@@ -176,6 +176,7 @@ static sf_status session_create(struct fab_node *node, const struct fab_peer *pe
     session->peer_epoch = peer->epoch;
     session->mtu_bytes = session->frame_bytes = peer->mtu_bytes;
     session->number = (uint32_t)node->epoch << FAB__SESSION_EPOCH_SHIFT | ++*counter;
+    session->lead_bytes = peer->lead_bytes;
     session->steady = peer->steady;
     session->reads = peer->reads && !peer->sealed;
     session->read_bytes_min = peer->read_bytes_min;
@@ -290,6 +291,7 @@ static struct fab_peer peer_of(const struct fab__session *session)
         .node_id = session->peer_id,
         .epoch = session->peer_epoch,
         .mtu_bytes = session->mtu_bytes,
+        .lead_bytes = session->lead_bytes,
         .steady = session->steady,
         .reads = session->reads,
         .read_bytes_min = session->read_bytes_min,

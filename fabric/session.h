@@ -13,9 +13,9 @@
  * in order, holds later ones, and drops what it has had. So records arrive in order and exactly
  * once. How many frames may be on their way is congestion.h's business.
  *
- * A frame's records are copied into its slot, long ones into a buffer, with one exception: part of a
- * large block stays where it is (`tail`) until the frame is acknowledged. The session owns the block
- * from when its message is gone until then.
+ * A frame's records are copied into its slot, long ones into a buffer, with one exception: part of
+ * a large block stays where it is (`tail`) until the frame is acknowledged. The session owns the
+ * block from when its message is gone until then.
  *
  * Sessions with something to send stand in a ring at the node (`ready`), so that a node with many
  * peers looks at those only. Whatever may give a session something to send calls fab__ready.
@@ -102,6 +102,7 @@ struct fab__session {
     uint32_t mtu_bytes; /* of the link on this side */
     uint32_t read_bytes_min;
     uint32_t frame_bytes;     /* largest frame, agreed */
+    uint8_t lead_bytes;       /* of the link's own, in front of each */
     uint32_t number;          /* ours */
     uint32_t peer_number;     /* 0: not heard yet */
     bool steady;              /* no congestion control */

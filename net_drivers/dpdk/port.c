@@ -325,6 +325,7 @@ void dpdk__query(const struct link *link, struct link_caps *out_caps)
 
     *out_caps = (struct link_caps){
         .mtu_bytes = port->mtu_bytes,
+        .lead_bytes = (uint8_t)port->header_bytes,
         .burst_max = LINK_BURST_MAX,
         .many_peers = port->udp,
         .shared = port->shared,

@@ -177,6 +177,7 @@ sf_status pump_peer_add(struct pump *pump, const struct pump_way ways[], uint32_
         return st;
     }
     named.mtu_bytes = ways_mtu(links);
+    named.lead_bytes = links[0]->caps.lead_bytes;
     named.steady = !links[0]->caps.many_peers;
     named.read_bytes_min = named.sealed ? 0 : reads_bytes_min(&pump->reads, &links[0]->link);
     named.reads = named.read_bytes_min != 0;

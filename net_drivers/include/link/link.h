@@ -78,6 +78,7 @@ struct link_peer {
 
 struct link_caps {
     uint32_t mtu_bytes; /* largest payload of one frame */
+    uint8_t lead_bytes; /* of the driver's headers in front of a payload, 0 to 64 */
     uint16_t burst_max; /* the core never asks for more frames in one burst */
     bool many_peers;    /* false: point to point */
     bool shared;        /* its queues may be used by threads of their own */

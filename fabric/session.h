@@ -305,6 +305,7 @@ static inline bool fab__window_open(const struct fab__session *session)
 SF_MUST_CHECK sf_status fab__window_init(struct fab__session *session);
 /* Frees slots and blocks; nothing is in flight afterwards. */
 void fab__window_fini(struct fab__session *session);
+/* `length` bytes, of a frame that has been made. */
 static inline const uint8_t *fab__sent_records(const struct fab__sent *sent)
 {
     return sent->length <= FAB__SHORT_BYTES ? sent->records : sent->buffer->bytes;

@@ -307,7 +307,7 @@ static void an_acknowledgement_waits_until_the_answer_is_out(void **state)
     assert_int_equal(session->info.frames_resent, 0);
 }
 
-/* Whatever both have to say, in frames larger than the net's, until one holds its breath. */
+/* 200 ms of whatever both have to say, in frames larger than the net's. */
 static void large_frames_pass(uint8_t *bytes, uint32_t capacity)
 {
     for (uint32_t i = 0; i < 200; i++) {

@@ -307,7 +307,8 @@ struct fab_peer {
     uint16_t epoch;     /* as the orchestrator says; frames of any other are not accepted */
     uint32_t mtu_bytes; /* largest frame, FAB_MTU_BYTES_MIN..FAB_MTU_BYTES_MAX; the smaller of both
                            sides' is used */
-    uint8_t lead_bytes; /* that the link puts in front of a frame; 0: not known */
+    uint8_t lead_bytes; /* that the link puts in front of a frame, 0: not known; for speed only, so
+                           that another one makes no other peer */
     bool steady;        /* the link is these two nodes' alone and holds frames back rather than
                            losing them: no congestion control */
     bool sealed;        /* encrypted and authenticated, or not at all: nothing else is accepted */

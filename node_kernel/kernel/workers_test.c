@@ -176,9 +176,10 @@ static void a_sip_of_another_worker_is_stopped_in_any_state(void **state)
 /* --- placing and moving -------------------------------------------------------------------------
  */
 
+/* Where they are put: one that takes long to begin may be moved as soon as it runs. */
 static void sips_spread_over_workers_and_wired_ones_sit_together(void **state)
 {
-    uint32_t counts[WORKERS] = {0};
+    uint32_t counts[WORKERS] = {0}, together = 0;
 
     (void)state;
     for (uint64_t number = 1; number <= 30; number += 2) {
@@ -187,22 +188,21 @@ static void sips_spread_over_workers_and_wired_ones_sit_together(void **state)
         (void)snprintf(name, sizeof(name), "s%llu", (unsigned long long)number);
         (void)snprintf(export_name, sizeof(export_name), "%s.test", name);
         create(number, name, "server", 0);
-        start(number);
         (void)snprintf(name, sizeof(name), "w%llu", (unsigned long long)number);
         create(number + 1, name, "watch", 0);
         wire(number + 1, export_name);
+        nk_pause(world.kernel);
+        start(number);
         start(number + 1);
-    }
-    run_ms(5);
-    nk_pause(world.kernel);
-    for (uint64_t number = 1; number <= 30; number += 2) {
-        assert_ptr_equal(find(number)->worker, find(number + 1)->worker);
+        together += find(number)->worker == find(number + 1)->worker;
         counts[find(number)->worker->index]++;
+        nk_resume(world.kernel);
     }
-    nk_resume(world.kernel);
+    assert_int_equal(together, 15);
     for (uint32_t i = 0; i < WORKERS; i++) {
         assert_in_range(counts[i], 3, 7);
     }
+    run_ms(5);
     for (uint64_t number = 1; number <= 30; number += 2) {
         stop(number);
     }

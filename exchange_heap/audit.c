@@ -13,6 +13,7 @@ struct tally {
     uint32_t free_runs;
     uint32_t slabs_open; /* with a free slot */
     uint32_t warm_runs;
+    uint32_t lent;
     bool last_was_free;
 };
 
@@ -44,6 +45,7 @@ static bool block_check(const struct xh_heap *heap, uint32_t index, size_t offse
     }
     tally->blocks++;
     tally->bytes += capacity;
+    tally->lent += block->lent != NULL;
     return true;
 }
 
@@ -205,6 +207,9 @@ static bool headers_check(const struct xh_heap *heap, struct tally *tally)
     }
     if (count + tally->blocks + 1u != heap->header_used) {
         return fail(tally, "a header is neither free nor a block's");
+    }
+    if (tally->lent != heap->lent_count) {
+        return fail(tally, "the count of blocks with lent bytes is wrong");
     }
     return true;
 }

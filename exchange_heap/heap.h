@@ -76,6 +76,7 @@ struct xh_heap {
     uint64_t block_count;
     uint64_t bytes_in_use;
     uint64_t alloc_count;
+    uint32_t lent_count; /* blocks with `lent` */
 };
 
 /* pages.c: runs of pages. take answers the first page, or XH__NONE; give coalesces. */

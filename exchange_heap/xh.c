@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "heap.h"
@@ -238,6 +239,7 @@ sf_status xh_alloc_for(struct xh_heap *heap, uint32_t bytes, uint64_t owner, uin
     header->block.owner = owner;
     header->block.account = NULL;
     header->block.reader = 0;
+    header->block.lent = NULL;
     heap->units[space.offset / XH__UNIT_BYTES] = index;
     heap->block_count++;
     heap->alloc_count++;
@@ -270,6 +272,7 @@ static void header_release(struct xh_heap *heap, struct xh_block *block)
     heap->units[(size_t)(block->data - heap->base) / XH__UNIT_BYTES] = 0;
     heap->block_count--;
     heap->bytes_in_use -= block->capacity;
+    heap->lent_count -= block->lent != NULL;
     *block = (struct xh_block){0};
     heap->headers[index].next = heap->header_free;
     heap->header_free = index;
@@ -357,6 +360,37 @@ uint64_t xh_free_all(struct xh_heap *heap, uint64_t owner)
     }
     xh__unlock(heap);
     return freed;
+}
+
+/* --- bytes that are elsewhere --------------------------------------------------------------- */
+
+void xh_lend(struct xh_heap *heap, struct xh_block *block, const uint8_t *bytes)
+{
+    assert(block->lent == NULL && bytes != NULL);
+    (void)header_index(heap, block);
+    xh__lock(heap);
+    block->lent = bytes;
+    heap->lent_count++;
+    xh__unlock(heap);
+}
+
+uint32_t xh_lend_end(struct xh_heap *heap, const uint8_t *first, const uint8_t *end)
+{
+    uint32_t count = 0;
+
+    xh__lock(heap);
+    for (uint32_t i = 1; i < heap->header_used && heap->lent_count > 0; i++) {
+        struct xh_block *block = &heap->headers[i].block;
+
+        if (block->lent >= first && block->lent < end && block->lent != NULL) {
+            memcpy(block->data, block->lent, block->bytes);
+            block->lent = NULL;
+            heap->lent_count--;
+            count++;
+        }
+    }
+    xh__unlock(heap);
+    return count;
 }
 
 /* --- accounts ------------------------------------------------------------------------------- */

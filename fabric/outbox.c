@@ -440,7 +440,8 @@ static bool data_write(struct fab_ep *ep, struct fab__session *session, struct f
     uint32_t room = writer->capacity - writer->length;
     uint32_t length;
 
-    if (session->refers && !ep->unread && block->bytes >= session->read_bytes_min) {
+    if (session->refers && !ep->unread && block->lent == NULL &&
+        block->bytes >= session->read_bytes_min) {
         return refer_write(ep, session, block, writer);
     }
     if (room < FAB__DATA_HEADER_BYTES + (left < SEGMENT_BYTES_MIN ? left : SEGMENT_BYTES_MIN)) {
@@ -455,7 +456,7 @@ static bool data_write(struct fab_ep *ep, struct fab__session *session, struct f
     if (block->bytes >= TAIL_BLOCK_BYTES_MIN) {
         tail_write(ep, session, sent, writer, length);
     } else {
-        fab__write_bytes(writer, block->data + ep->send_offset, length);
+        fab__write_bytes(writer, xh_bytes(block) + ep->send_offset, length);
     }
     assert(!writer->failed);
     if (length < left) {

@@ -431,6 +431,7 @@ sf_status fab_peer_query(const struct fab_node *node, uint16_t peer_id,
     out_info->drained =
         in_flight_now(session) == 0 && fab__outbox_empty(session) && session->referring_count == 0;
     out_info->mtu_bytes = session->frame_bytes;
+    out_info->read_bytes_min = session->refers ? session->read_bytes_min : 0;
     out_info->sealed = session->secure != NULL;
     out_info->cipher = session->secure == NULL ? "none" : cipher_name(session->secure->cipher);
     out_info->in_flight = in_flight_now(session);

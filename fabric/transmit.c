@@ -142,7 +142,7 @@ static void frame_write(struct fab__session *session, const struct fab__sent *se
         frame->length = header_bytes + sent->length;
     }
     if (sent->block != NULL) {
-        frame->tail = sent->block->data + sent->tail_offset;
+        frame->tail = xh_bytes(sent->block) + sent->tail_offset;
         frame->tail_length = sent->tail_length;
     }
     if (session->secure != NULL) {

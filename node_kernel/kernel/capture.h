@@ -93,8 +93,8 @@ SF_MUST_CHECK sf_status nk_sip_endpoints(struct nk_kernel *kernel, uint64_t sip,
                                          struct fab_ep *eps[], uint32_t capacity,
                                          uint32_t *out_count);
 
-/* Takes the next bytes, which are gone after it returns; what it answers ends the capture, unless
- * it is OK. It must not call the core. */
+/* Takes the next bytes, which are gone after it returns, unless they are in nk_precopy_range; what
+ * it answers ends the capture, unless it is OK. It must not call the core. */
 typedef sf_status (*nk_sink)(void *arg, const void *bytes, size_t length);
 
 /* What the core does not know of a SIP, on its way to whoever asks nk_restore_about. */
@@ -132,6 +132,10 @@ SF_MUST_CHECK sf_status nk_precopy_create(struct nk_kernel *kernel, uint64_t sip
 SF_MUST_CHECK sf_status nk_precopy_step(struct nk_precopy *precopy, uint64_t pages_max,
                                         nk_sink sink, void *sink_arg,
                                         struct nk_capture_stats *out_stats, bool *out_over);
+/* Where what it writes lies: it stays there, and is given to the sink there, until the SIP is
+ * released or the precopy destroyed, whichever is later. */
+void nk_precopy_range(const struct nk_precopy *precopy, const uint8_t **out_first,
+                      const uint8_t **out_end);
 /* Once its SIP was released or has ended: gives the system back the next bytes, whole pages, of its
  * memory, which takes time: a destroy then has little left to do. Some of it the kernel may keep
  * for a SIP that comes (nk_restore_feed), 128 MiB at most. False: there is nothing more. */

@@ -121,7 +121,8 @@ sf_status mover_create(struct nk_kernel *kernel, uint16_t node_id, uint16_t epoc
 /* Those of a message that another node's mover has sent. */
 static void blocks_free(struct mover *mover, const struct fab_msg *msg)
 {
-    const uint32_t count = msg->tag == MoverContract_tag_Rest ? 2 : 1; /* the last arguments */
+    const bool two = msg->tag == MoverContract_tag_Rest || msg->tag == MoverContract_tag_Memory;
+    const uint32_t count = two ? 2 : 1; /* the last arguments */
 
     for (uint32_t i = msg->arg_count - count; i < msg->arg_count; i++) {
         sf_status st = xh_free(mover->heap, msg->args[i].block, mover->owner);
@@ -323,21 +324,35 @@ static void take(struct mover *mover, const struct mover_peer *peer, const struc
     blocks_free(mover, msg);
 }
 
+/* So many of its bytes, beginning with those not taken yet, as far as they are in this block of it,
+ * which begins at `from`. Answers how many. */
+static uint32_t block_take(struct mover *mover, struct mover_peer *peer,
+                           const struct xh_block *block, uint32_t from, uint32_t bytes_max,
+                           uint64_t now_ns)
+{
+    const uint32_t at = peer->piece_taken - from;
+    uint32_t length = block != NULL && at < block->bytes ? block->bytes - at : 0;
+
+    length = length < bytes_max ? length : bytes_max;
+    if (length > 0) {
+        mover__in_memory(mover, peer->piece.args[0].scalar, block->data + at, length, now_ns);
+        peer->piece_taken += length;
+    }
+    return length;
+}
+
 /* One step of a piece of memory. */
 static bool piece_take(struct mover *mover, struct mover_peer *peer, uint64_t now_ns)
 {
-    const struct xh_block *block = peer->piece.args[1].block;
-    uint32_t length;
+    const struct xh_block *piece = peer->piece.args[1].block, *pages = peer->piece.args[2].block;
+    uint32_t left = MOVER_STEP_BYTES;
 
     if (!peer->has_piece) {
         return false;
     }
-    length = block->bytes - peer->piece_taken;
-    length = length < MOVER_STEP_BYTES ? length : MOVER_STEP_BYTES;
-    mover__in_memory(mover, peer->piece.args[0].scalar, block->data + peer->piece_taken, length,
-                     now_ns);
-    peer->piece_taken += length;
-    if (peer->piece_taken == block->bytes) {
+    left -= block_take(mover, peer, piece, 0, left, now_ns);
+    (void)block_take(mover, peer, pages, piece->bytes, left, now_ns);
+    if (peer->piece_taken == piece->bytes + (pages != NULL ? pages->bytes : 0)) {
         peer->has_piece = false;
         peer->ready = true; /* what came behind it was left */
         blocks_free(mover, &peer->piece);

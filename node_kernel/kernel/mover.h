@@ -12,8 +12,9 @@
  *
  * At the source: PREPARE is sent; then rounds of pre-copy while the SIP runs, until what it writes
  * meanwhile is little, or does not get less; then it is frozen, its peers held, the rest of its
- * memory and its endpoints sent, and the target told to go on. A round is made at once and waits in
- * blocks of the exchange heap: a SIP that is larger than what is left of the heap does not move.
+ * memory and its endpoints sent, and the target told to go on. At most two pieces of memory of a
+ * move wait in the exchange heap; in pre-copy, long rows of pages are not even copied there, but
+ * sent from where they are.
  *
  * Messages for the controller go by way of the agent, which also says what the controller says.
  *
@@ -31,6 +32,8 @@
 #define MOVER_PIECE_BYTES (1u << 20)             /* of memory, in a message */
 /* Filled, taken in, or given back at once: others on the node wait as long. */
 #define MOVER_STEP_BYTES (256u << 10)
+#define MOVER_LEND_BYTES_MIN (64u << 10) /* pages in a row that are not copied here: see xh_lend   \
+                                          */
 /* So many steps at once, if they have waited for that long anyway: a SIP computes. */
 #define MOVER_STEPS_LATE 4u
 #define MOVER_LATE_NS 1000000u

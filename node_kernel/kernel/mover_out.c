@@ -74,6 +74,8 @@ static void fail(struct mover *mover, struct mover_out *out, sf_status st, const
 struct sink {
     struct mover *mover;
     struct mover_out *out;
+    bool lends;
+    uint64_t lent_bytes;
 };
 
 /* The piece is the caller's, in its length; NULL: there is none. */
@@ -99,13 +101,44 @@ static sf_status piece_send(struct mover *mover, struct mover_out *out)
     return item.block == NULL || mover__put(mover, out->target, &item) ? SF_OK : SF_NOMEM;
 }
 
+/* These pages go from where they are: what is written meanwhile comes again in the next round. */
+static sf_status pages_lend(struct sink *sink, const uint8_t *pages, uint32_t length)
+{
+    struct mover_item item = {.tag = MoverContract_tag_Memory, .move = sink->out->move};
+    sf_status st = xh_alloc(sink->mover->heap, length, sink->mover->owner, &item.second);
+
+    if (st != SF_OK) {
+        return st;
+    }
+    xh_lend(sink->mover->heap, item.second, pages);
+    sink->lent_bytes += length;
+    item.block = piece_take(sink->mover, sink->out);
+    return mover__put(sink->mover, sink->out->target, &item) ? SF_OK : SF_NOMEM;
+}
+
+/* The SIP's memory stays as it is, but no session may read there any more. */
+static void lending_end(struct mover *mover, const struct mover_out *out)
+{
+    const uint8_t *first, *end;
+
+    if (out->precopy != NULL) {
+        nk_precopy_range(out->precopy, &first, &end);
+        nk_lock(mover->kernel);
+        (void)xh_lend_end(mover->heap, first, end);
+        nk_unlock(mover->kernel);
+    }
+}
+
 static sf_status on_bytes(void *arg, const void *bytes, size_t length)
 {
-    const struct sink *sink = arg;
+    struct sink *sink = arg;
     struct mover_out *out = sink->out;
     const uint8_t *at = bytes;
     sf_status st = SF_OK;
 
+    if (sink->lends && length >= MOVER_LEND_BYTES_MIN && out->piece != NULL) {
+        return pages_lend(sink, at, (uint32_t)length);
+    }
     while (length > 0 && st == SF_OK) {
         uint32_t room;
 
@@ -132,6 +165,18 @@ static sf_status on_bytes(void *arg, const void *bytes, size_t length)
 /* --- pre-copy -----------------------------------------------------------------------------------
  */
 
+/* Where the target reads large blocks by itself, it reads registered memory: the exchange heap. */
+static bool target_reads(struct mover *mover, const struct mover_out *out)
+{
+    struct fab_peer_info info;
+    sf_status st;
+
+    nk_lock(mover->kernel);
+    st = fab_peer_query(mover->fabric, out->target, &info);
+    nk_unlock(mover->kernel);
+    return st != SF_OK || info.read_bytes_min != 0;
+}
+
 static void copy_begin(struct mover *mover, struct mover_out *out, uint64_t now_ns)
 {
     sf_status st = nk_precopy_create(mover->kernel, out->sip, &out->precopy);
@@ -139,6 +184,8 @@ static void copy_begin(struct mover *mover, struct mover_out *out, uint64_t now_
     mover__report(mover, out, MOVER_PRECOPY, "", now_ns);
     if (st == SF_OK) {
         out->copying = true;
+        out->lends = !target_reads(mover, out);
+        out->step_pages = MOVER_STEP_BYTES / NK_PAGE_BYTES;
     } else if (st == SF_UNSUPPORTED) { /* all of it while it stands still */
         fab_mover_copied(mover->protocol, out->move, now_ns);
     } else if (st == SF_AGAIN) { /* another one's is, and only one can be */
@@ -158,11 +205,10 @@ static bool is_enough(const struct mover_out *out)
 /* One step: the SIPs here run between one and the next. */
 static void copy_some(struct mover *mover, struct mover_out *out, uint64_t now_ns)
 {
-    struct sink sink = {mover, out};
+    struct sink sink = {mover, out, out->lends, 0};
     struct nk_capture_stats stats = {0};
     bool over = false;
-    sf_status st = nk_precopy_step(out->precopy, MOVER_STEP_BYTES / NK_PAGE_BYTES, on_bytes, &sink,
-                                   &stats, &over);
+    sf_status st = nk_precopy_step(out->precopy, out->step_pages, on_bytes, &sink, &stats, &over);
 
     if (st == SF_OK && over) {
         st = piece_send(mover, out);
@@ -174,6 +220,8 @@ static void copy_some(struct mover *mover, struct mover_out *out, uint64_t now_n
     }
     out->figures.precopied_bytes += stats.bytes;
     out->pages += stats.page_count;
+    out->step_pages =
+        (sink.lent_bytes > stats.bytes / 2 ? MOVER_PIECE_BYTES : MOVER_STEP_BYTES) / NK_PAGE_BYTES;
     if (over) {
         out->figures.rounds++;
         out->copied = is_enough(out);
@@ -303,7 +351,7 @@ static sf_status endpoints_put(struct mover *mover, struct mover_out *out, const
     if (length == total && out->piece != NULL) {
         item.tag = MoverContract_tag_Rest;
         item.block = piece_take(mover, out);
-        item.endpoints = block;
+        item.second = block;
     }
     return mover__put(mover, out->target, &item) ? SF_OK : SF_NOMEM;
 }
@@ -336,7 +384,7 @@ static sf_status endpoints_send(struct mover *mover, struct mover_out *out)
 
 static void transfer(struct mover *mover, struct mover_out *out, uint64_t now_ns)
 {
-    struct sink sink = {mover, out};
+    struct sink sink = {mover, out, false, 0};
     struct nk_capture_stats stats = {0};
     sf_status st;
 
@@ -408,6 +456,7 @@ void mover__remains_end(struct mover *mover, uint64_t sip)
 void mover__out_stay(struct mover *mover, struct mover_out *out)
 {
     mover__ways_forget(mover, out->move);
+    lending_end(mover, out);
     if (out->cargo != NULL) {
         nk_lock(mover->kernel);
         fab_cargo_return(out->cargo);
@@ -448,6 +497,7 @@ static void leave(struct mover *mover, struct mover_out *out, const struct fab_m
     sf_status st;
 
     mover__ways_forget(mover, out->move);
+    lending_end(mover, out);
     out->figures.blackout_ns = now_ns - out->frozen_ns;
     st = nk_sip_release(mover->kernel, out->sip);
     assert(st == SF_OK);

@@ -27,7 +27,7 @@ struct mover_item {
     uint8_t tag;
     uint64_t move, total;
     struct xh_block *block;
-    struct xh_block *endpoints; /* Rest; else NULL */
+    struct xh_block *second; /* Rest: endpoints; Memory: pages; NULL: none */
 };
 
 /* To one node. */
@@ -54,6 +54,8 @@ struct mover_out {
     struct fab_cargo *cargo;
     struct xh_block *piece; /* being filled */
     uint32_t piece_bytes;
+    bool lends;                 /* long rows of pages go from where they are, as long as it runs */
+    uint32_t step_pages;        /* of the next step */
     char why[MOVER_TEXT_BYTES]; /* it failed here */
     struct mover_report figures;
 };

@@ -32,7 +32,7 @@ static void block_free(struct mover *mover, struct xh_block *block)
 static void item_free(struct mover *mover, struct mover_item *item)
 {
     block_free(mover, item->block);
-    block_free(mover, item->endpoints);
+    block_free(mover, item->second);
     free(item);
 }
 
@@ -43,7 +43,7 @@ bool mover__put(struct mover *mover, uint16_t node, const struct mover_item *ite
 
     if (way == NULL || put == NULL) {
         block_free(mover, item->block);
-        block_free(mover, item->endpoints);
+        block_free(mover, item->second);
         free(put);
         return false;
     }
@@ -164,8 +164,8 @@ static sf_status item_send(struct mover *mover, struct mover_way *way)
         msg.args[msg.arg_count++].scalar = item->total;
     }
     msg.args[msg.arg_count++].block = item->block;
-    if (item->tag == MoverContract_tag_Rest) {
-        msg.args[msg.arg_count++].block = item->endpoints;
+    if (item->tag == MoverContract_tag_Rest || item->tag == MoverContract_tag_Memory) {
+        msg.args[msg.arg_count++].block = item->second;
     }
     st = nk_service_send(mover->service, way->ep, &msg);
     if (st != SF_OK) {

@@ -177,6 +177,15 @@ uint64_t nk__precopy_end(const struct nk_precopy *precopy)
     return precopy->end;
 }
 
+void nk_precopy_range(const struct nk_precopy *precopy, const uint8_t **out_first,
+                      const uint8_t **out_end)
+{
+    const uint64_t slot = nk__slot_address(precopy->kernel, precopy->slot_index);
+
+    *out_first = (const uint8_t *)(slot + NK_STACK_LOW);
+    *out_end = (const uint8_t *)precopy->end;
+}
+
 /* The next bytes, at most up to where a region may be kept, or that region. Answers how many; 0: it
  * failed. */
 static uint64_t discard_some(const struct nk_precopy *precopy, uint64_t bytes)

@@ -74,6 +74,7 @@ struct xh_block {
     uint64_t owner;             /* XH_OWNER(...) */
     struct xh_account *account; /* who answers for it while it is under way; or NULL */
     uint64_t reader;            /* who has seen all bytes of its pages, see above; or 0 */
+    const uint8_t *lent;        /* its bytes are there, see xh_lend; NULL: at data */
 };
 
 struct xh_options {
@@ -175,6 +176,22 @@ static inline void xh_forget(struct xh_block *block)
 }
 /* Is its place one that can stay warm? */
 bool xh_stays_warm(const struct xh_heap *heap, const struct xh_block *block);
+/*
+ * For who does not want to copy what a session will copy anyway: the block's bytes are those at
+ * `bytes`, `block->bytes` of them, whatever they are when they are read; its own memory stays as it
+ * is. For blocks that go to another node in a message and to nobody else, because only fabrics
+ * know of it (xh_bytes). Until it is freed, or xh_lend_end, that memory must be there.
+ */
+void xh_lend(struct xh_heap *heap, struct xh_block *block, const uint8_t *bytes);
+static inline const uint8_t *xh_bytes(const struct xh_block *block)
+{
+    return block->lent != NULL ? block->lent : block->data;
+}
+/*
+ * Blocks whose bytes begin in [first, end) get copies of them for their own; answers how many.
+ * Nobody may read them meanwhile: sessions are to be kept quiet.
+ */
+uint32_t xh_lend_end(struct xh_heap *heap, const uint8_t *first, const uint8_t *end);
 /* Gives all warm runs back. For when memory is short, and for those who count mappings. */
 void xh_cool(struct xh_heap *heap);
 /*

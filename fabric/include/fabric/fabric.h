@@ -421,6 +421,7 @@ struct fab_peer_info {
     uint64_t blocks_taken;                 /* by the peer, from ours */
     uint64_t blocks_unread;                /* that it could not read: sent in frames after all */
     uint64_t closes_sent, closes_received; /* channels closed over it */
+    uint32_t read_bytes_min; /* blocks from this size on it reads by itself; 0: none */
     uint32_t waiting; /* endpoints that have something to send, as far as FAB_WAITING_MAX */
     const struct fab_histogram *rtt; /* samples; valid until the next call of another function */
 };

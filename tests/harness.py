@@ -3,18 +3,24 @@
 """Runs test programs and adds up their TAP, or runs benchmarks and passes their JSON lines on.
 
 Which programs there are comes from meson. A suite is meson's suite; SLOW ones are left out by
---quick. The last line of a test run is `N passed, N failed, N skipped`.
+--quick. Those of SIDE_BY_SIDE, which ask no clock, run on all processors first, the others one after the
+other. The last line of a test run is `N passed, N failed, N skipped`.
 """
 import argparse
+import concurrent.futures
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 SLOW = {"boot", "slow"}
+SIDE_BY_SIDE = {"contracts", "fuzz", "sim"}
+running = set()  # processes, each with a session of its own
 TAP_LINE = re.compile(r"^(not )?ok\b\s*(\d+)?\s*(?:- )?(.*)$")
 
 
@@ -44,26 +50,34 @@ def run_program(entry, on_line):
         errors="replace",
         start_new_session=True,
     )
+    running.add(process)
     late = []
 
-    def expire(_signum, _frame):
+    def end(signum):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signum)
+
+    def expire():
         late.append(True)
         # First a polite end, so that the program can undo what it made.
-        os.killpg(process.pid, signal.SIGTERM)
-        signal.signal(signal.SIGALRM, lambda *_: os.killpg(process.pid, signal.SIGKILL))
-        signal.alarm(20)
+        end(signal.SIGTERM)
 
-    signal.signal(signal.SIGALRM, expire)
-    signal.alarm(int(entry["timeout"]) or 60)
+    limit = int(entry["timeout"]) or 60
+    timers = [threading.Timer(limit, expire), threading.Timer(limit + 20, end, [signal.SIGKILL])]
+    for timer in timers:
+        timer.daemon = True
+        timer.start()
     try:
         for line in process.stdout:
             on_line(line.rstrip("\n"))
         process.wait()
     finally:
-        signal.alarm(0)
+        for timer in timers:
+            timer.cancel()
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
+            end(signal.SIGTERM)
             process.wait()
+        running.discard(process)
     return process.returncode, bool(late)
 
 
@@ -116,6 +130,28 @@ class TapReader:
                 self.notes.append(f"  FAILED: {self.planned} planned, only {seen} reported")
 
 
+def label(entry):
+    return f"{entry['suites'][0]}/{entry['name']}"
+
+
+def run_test(entry, verbose):
+    """Answers what to print, and how many passed, failed and were skipped."""
+    reader = TapReader(entry["name"], verbose)
+    print(f"{label(entry):38} ...\n", end="", flush=True)  # in one piece: others print, too
+    start = time.monotonic()
+    code, late = run_program(entry, reader)
+    reader.finish(code, late, entry["timeout"])
+    seconds = time.monotonic() - start
+    lines = [
+        f"{label(entry):38} {reader.passed} passed, {reader.failed} failed, "
+        f"{reader.skipped} skipped  {seconds:.1f} s",
+        *reader.notes,
+    ]
+    if reader.failed and not verbose:
+        lines += ["  the last lines it printed:", *("  | " + line for line in reader.tail)]
+    return lines, (reader.passed, reader.failed, reader.skipped)
+
+
 def run_tests(args):
     entries = programs(args.build, "tests")
     suites = sorted({s for e in entries for s in e["suites"]})
@@ -132,28 +168,22 @@ def run_tests(args):
     if args.quick:
         chosen = [e for e in chosen if not set(e["suites"]) & SLOW]
     chosen.sort(key=lambda e: (bool(set(e["suites"]) & SLOW), e["suites"], e["name"]))
+    beside = [e for e in chosen if set(e["suites"]) & SIDE_BY_SIDE and not args.verbose]
     total = [0, 0, 0]
-    for entry in chosen:
-        reader = TapReader(entry["name"], args.verbose)
-        label = f"{entry['suites'][0]}/{entry['name']}"
-        print(f"{label:38} ...", flush=True)
-        start = time.monotonic()
-        code, late = run_program(entry, reader)
-        reader.finish(code, late, entry["timeout"])
-        seconds = time.monotonic() - start
-        print(
-            f"{label:38} {reader.passed} passed, {reader.failed} failed, "
-            f"{reader.skipped} skipped  {seconds:.1f} s",
-            flush=True,
-        )
-        for note in reader.notes:
-            print(note)
-        if reader.failed and not args.verbose:
-            print("  the last lines it printed:")
-            for line in reader.tail:
-                print("  | " + line)
-        for index, count in enumerate((reader.passed, reader.failed, reader.skipped)):
-            total[index] += count
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            for lines, counts in pool.map(lambda entry: run_test(entry, args.verbose), beside):
+                print("\n".join(lines), flush=True)
+                total = [a + b for a, b in zip(total, counts)]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(running):
+                os.killpg(process.pid, signal.SIGTERM)
+            raise
+    for entry in (e for e in chosen if e not in beside):
+        lines, counts = run_test(entry, args.verbose)
+        print("\n".join(lines), flush=True)
+        total = [a + b for a, b in zip(total, counts)]
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 1 if total[1] or not total[0] else 0
 

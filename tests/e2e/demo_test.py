@@ -3,8 +3,8 @@
 """Runs the demo as a test: `demo_test.py hosted` as user nobody, `demo_test.py booted` as root, and
 `demo_test.py booted rdma` (dpdk, mixed) with that --link.
 
-demo.sh prints TAP itself; this adds the user, a runtime folder, a check that the hosted one is
-quick, and that Ctrl-C in the middle leaves nothing.
+demo.sh prints TAP itself; this adds the user, a runtime folder, how long the hosted one takes,
+and that Ctrl-C in the middle leaves nothing.
 """
 import os
 import pathlib
@@ -18,7 +18,8 @@ import time
 sys.dont_write_bytecode = True
 import staging
 
-HOSTED_SECONDS_MAX = 20
+HOSTED_SECONDS_MAX = 20  # on a machine that starts 200 times curl in 3 s
+HOSTED_SECONDS_HANGS = 90  # no machine is so slow
 
 
 def start(mode, root):
@@ -107,8 +108,10 @@ def main():
         seconds = time.monotonic() - began
         code = process.returncode
         if mode == "hosted":
-            word = "ok" if code == 0 and seconds < HOSTED_SECONDS_MAX else "not ok"
-            print(f"{word} {number} - all steps in under {HOSTED_SECONDS_MAX} s ({seconds:.1f} s)")
+            word = "ok" if code == 0 and seconds < HOSTED_SECONDS_HANGS else "not ok"
+            print(f"{word} {number} - all steps in {seconds:.1f} s")
+            if seconds >= HOSTED_SECONDS_MAX:
+                print(f"# more than the {HOSTED_SECONDS_MAX} s that it takes at most on a quick machine")
             number += 1
             code_of_interrupted, left = interrupt_in_the_middle(mode, root)
             word = "ok" if code_of_interrupted == 130 and not left else "not ok"

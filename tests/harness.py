@@ -169,6 +169,7 @@ def run_tests(args):
         chosen = [e for e in chosen if not set(e["suites"]) & SLOW]
     chosen.sort(key=lambda e: (bool(set(e["suites"]) & SLOW), e["suites"], e["name"]))
     beside = [e for e in chosen if set(e["suites"]) & SIDE_BY_SIDE and not args.verbose]
+    beside.sort(key=lambda e: -e["timeout"])  # long ones first
     total = [0, 0, 0]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         try:

@@ -20,6 +20,7 @@
 #include "../capture_form.h"
 #include "../test_hop.h"
 
+#define TRIES_MAX 200u
 #define BASES_MAX 16u
 #define RECORDS_MAX 4096u
 #define AUDIT_EVERY 64u
@@ -64,10 +65,11 @@ static void base_add(void)
     memcpy(base->data, hop.capture.data, base->length);
 }
 
-/* Runs SIP `number` until its capture has that record (0: so many steps). False: it has ended. */
+/* Runs SIP `number` until its capture has that record (0: so many steps). False: it has ended, or
+ * the moment did not come. */
 static bool base_make(uint64_t number, uint32_t kind, uint32_t steps)
 {
-    for (uint32_t i = 0;; i++) {
+    for (uint32_t i = 0; i <= steps + TRIES_MAX; i++) {
         (void)nk_run(world.kernel, 1, now());
         if (i < steps) {
             continue;
@@ -83,6 +85,7 @@ static bool base_make(uint64_t number, uint32_t kind, uint32_t steps)
             return true;
         }
     }
+    return false;
 }
 
 /* One that has no room for a message, if it is met at the right moment; and its server. */

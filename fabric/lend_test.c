@@ -20,7 +20,6 @@
 #define MS 1000000ull
 #define OWNER 1u
 #define BYTES (256u << 10)
-#define READ_BYTES_MIN 4096u
 
 static struct fab_ep *imp, *exp_ep;
 static uint8_t *memory;
@@ -164,18 +163,6 @@ static void only_what_lies_there_is_ended(void **state)
     assert_ptr_equal(xh_bytes(block), block->data);
     assert_int_equal(xh_free(heap, block, OWNER), SF_OK);
     end();
-}
-
-static int setup_reads(void **state)
-{
-    net_read_bytes_min = READ_BYTES_MIN;
-    return setup(state);
-}
-
-static int teardown_reads(void **state)
-{
-    net_read_bytes_min = 0;
-    return teardown(state);
 }
 
 /* Its memory is not what the peer may read. */

@@ -20,24 +20,11 @@
 #define MS 1000000ull
 #define OWNER 1u
 #define BLOCK_BYTES 300000u
-#define READ_BYTES_MIN 4096u
-
-static int setup_reads(void **state)
-{
-    net_read_bytes_min = READ_BYTES_MIN;
-    return setup(state);
-}
 
 static int setup_reads_sealed(void **state)
 {
     net_read_bytes_min = READ_BYTES_MIN;
     return setup_sealed(state);
-}
-
-static int teardown_reads(void **state)
-{
-    net_read_bytes_min = 0;
-    return teardown(state);
 }
 
 static struct fab_ep *channel_open(struct fab_ep **out_exp)

@@ -35,6 +35,21 @@ static inline int teardown(void **state)
     return 0;
 }
 
+/* Where blocks from this size on are read. */
+#define READ_BYTES_MIN 4096u
+
+static inline int setup_reads(void **state)
+{
+    net_read_bytes_min = READ_BYTES_MIN;
+    return setup(state);
+}
+
+static inline int teardown_reads(void **state)
+{
+    net_read_bytes_min = 0;
+    return teardown(state);
+}
+
 static inline struct fab_node *fab(uint16_t id)
 {
     return net.nodes[id].fab;

@@ -36,6 +36,12 @@ def programs(build, kind):
     return found
 
 
+def end(process, signum):
+    """All of its session, if there is anything left of it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signum)
+
+
 def run_program(entry, on_line):
     """Runs one program in its own session; ends all of it at the time limit. Answers (code, late)."""
     env = dict(os.environ, **entry["env"])
@@ -53,17 +59,13 @@ def run_program(entry, on_line):
     running.add(process)
     late = []
 
-    def end(signum):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signum)
-
     def expire():
         late.append(True)
         # First a polite end, so that the program can undo what it made.
-        end(signal.SIGTERM)
+        end(process, signal.SIGTERM)
 
     limit = int(entry["timeout"]) or 60
-    timers = [threading.Timer(limit, expire), threading.Timer(limit + 20, end, [signal.SIGKILL])]
+    timers = [threading.Timer(limit, expire), threading.Timer(limit + 20, end, [process, signal.SIGKILL])]
     for timer in timers:
         timer.daemon = True
         timer.start()
@@ -75,7 +77,7 @@ def run_program(entry, on_line):
         for timer in timers:
             timer.cancel()
         if process.poll() is None:
-            end(signal.SIGTERM)
+            end(process, signal.SIGTERM)
             process.wait()
         running.discard(process)
     return process.returncode, bool(late)
@@ -179,7 +181,7 @@ def run_tests(args):
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list(running):
-                os.killpg(process.pid, signal.SIGTERM)
+                end(process, signal.SIGTERM)
             raise
     for entry in (e for e in chosen if e not in beside):
         lines, counts = run_test(entry, args.verbose)

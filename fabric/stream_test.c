@@ -307,6 +307,49 @@ static void an_acknowledgement_waits_until_the_answer_is_out(void **state)
     assert_int_equal(session->info.frames_resent, 0);
 }
 
+/* A block goes, one frame after the other. Answers how many frames came back before it was there.
+ */
+static uint32_t block_pass(struct fab_ep *imp, struct fab_ep *exp)
+{
+    const struct fab_msg answer = {.tag = WORK_ANSWER, .arg_count = 1};
+    struct fab_msg msg;
+    uint32_t count = 0;
+
+    block_send(imp);
+    while (fab_tx_pending(fab(1)) != 0) {
+        frame_pass(1, 2);
+        net.now_ns += 1000;
+        if (fab_tx_pending(fab(2)) != 0) {
+            frame_pass(2, 1);
+            count++;
+        }
+    }
+    block_expect(exp);
+    assert_int_equal(fab_ep_send(exp, &answer, OWNER), SF_OK);
+    net_run(&net, 50 * MS);
+    assert_int_equal(fab_ep_recv(imp, &msg, OWNER), SF_OK);
+    return count;
+}
+
+static void acknowledgements_take_their_time_where_nothing_gets_lost(void **state)
+{
+    struct fab_ep *exp;
+    struct fab_ep *imp = channel_open(&exp);
+    struct fab__session *session = fab(1)->sessions[2];
+
+    (void)state;
+    net_run(&net, 50 * MS);
+    assert_in_range(block_pass(imp, exp), BLOCK_BYTES / NET_MTU / 2, BLOCK_BYTES / NET_MTU);
+    session->steady = fab(2)->sessions[1]->steady = true;
+    assert_in_range(block_pass(imp, exp), 5, BLOCK_BYTES / NET_MTU / 16);
+    burst_send(imp, 1);
+    net_run(&net, 3 * MS / 2);
+    assert_int_equal(fab__in_flight(session), 1);
+    net_run(&net, 2 * MS);
+    assert_int_equal(fab__in_flight(session), 0);
+    assert_int_equal(session->info.frames_resent, 0);
+}
+
 /* 200 ms of whatever both have to say, in frames larger than the net's. */
 static void large_frames_pass(uint8_t *bytes, uint32_t capacity)
 {
@@ -388,6 +431,7 @@ int main(void)
         NET_TEST(a_node_that_does_not_look_catches_up),
         NET_TEST(scalars_are_offered_to_the_holder_before_they_are_queued),
         NET_TEST(an_acknowledgement_waits_until_the_answer_is_out),
+        NET_TEST(acknowledgements_take_their_time_where_nothing_gets_lost),
         cmocka_unit_test_setup_teardown(segments_lie_as_in_their_block, setup, teardown),
     };
 

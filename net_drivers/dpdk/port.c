@@ -328,6 +328,7 @@ void dpdk__query(const struct link *link, struct link_caps *out_caps)
         .lead_bytes = (uint8_t)port->header_bytes,
         .burst_max = LINK_BURST_MAX,
         .many_peers = port->udp,
+        .holds = !port->udp,
         .shared = port->shared,
         .queues = port->queue_count,
     };

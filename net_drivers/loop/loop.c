@@ -244,6 +244,7 @@ static void loop_query(const struct link *link, struct link_caps *out_caps)
         .mtu_bytes = loop->pool.bytes,
         .burst_max = LINK_BURST_MAX,
         .many_peers = false,
+        .holds = true,
         .queues = 1,
     };
 }

@@ -383,6 +383,7 @@ static void rdma_query(const struct link *link, struct link_caps *out_caps)
         .mtu_bytes = port->pool.frame_bytes,
         .burst_max = LINK_BURST_MAX,
         .many_peers = true,
+        .holds = true,
         .queues = 1,
     };
 }

@@ -187,6 +187,7 @@ static void sim_query(const struct link *link, struct link_caps *out_caps)
     const struct sim *sim = link->impl;
 
     sim->inner.ops->query(&sim->inner, out_caps);
+    out_caps->holds = false;
 }
 
 static void sim_stats(const struct link *link, struct link_stats *out_stats)

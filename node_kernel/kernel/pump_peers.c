@@ -178,7 +178,7 @@ sf_status pump_peer_add(struct pump *pump, const struct pump_way ways[], uint32_
     }
     named.mtu_bytes = ways_mtu(links);
     named.lead_bytes = links[0]->caps.lead_bytes;
-    named.steady = !links[0]->caps.many_peers;
+    named.steady = links[0]->caps.holds && (links[1] == NULL || links[1]->caps.holds);
     named.read_bytes_min = named.sealed ? 0 : reads_bytes_min(&pump->reads, &links[0]->link);
     named.reads = named.read_bytes_min != 0;
     now_ns = pump__lock(pump, node_now_ns());

@@ -309,8 +309,8 @@ struct fab_peer {
                            sides' is used */
     uint8_t lead_bytes; /* that the link puts in front of a frame, 0: not known; for speed only, so
                            that another one makes no other peer */
-    bool steady;        /* the link is these two nodes' alone and holds frames back rather than
-                           losing them: no congestion control */
+    bool steady;        /* the link holds frames back rather than losing them: no congestion
+                           control, and acknowledgements take their time */
     bool sealed;        /* encrypted and authenticated, or not at all: nothing else is accepted */
     uint8_t key[FAB_KEY_BYTES]; /* sealed: the peer's public key */
     uint8_t lane;               /* of the session, less than FAB_LANES_MAX */

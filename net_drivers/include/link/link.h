@@ -81,6 +81,7 @@ struct link_caps {
     uint8_t lead_bytes; /* of the driver's headers in front of a payload, 0 to 64 */
     uint16_t burst_max; /* the core never asks for more frames in one burst */
     bool many_peers;    /* false: point to point */
+    bool holds;         /* frames wait rather than get lost, as long as their peer is up */
     bool shared;        /* its queues may be used by threads of their own */
     uint16_t queues;    /* 1..LINK_QUEUES_MAX, not more than it was asked for */
     uint8_t mac[6];     /* ours, also if the configuration left it to the device; zeros: none */

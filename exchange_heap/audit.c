@@ -14,6 +14,7 @@ struct tally {
     uint32_t slabs_open; /* with a free slot */
     uint32_t warm_runs;
     uint32_t lent;
+    uint32_t spare_pages;
     bool last_was_free;
 };
 
@@ -75,6 +76,24 @@ static bool slab_check(const struct xh_heap *heap, uint32_t index, struct tally 
     return true;
 }
 
+/* Of whole page tables a block may leave less than one over. */
+static bool run_block_check(const struct xh_heap *heap, uint32_t index, struct tally *tally)
+{
+    const struct xh__page *page = &heap->pages[index];
+    const uint32_t header = heap->units[(size_t)index * XH__UNITS_PER_PAGE];
+    uint32_t pages = page->run_pages, spare = 0;
+
+    if (header != 0 && header < heap->header_used) {
+        spare = pages - heap->headers[header].block.capacity / XH__PAGE_BYTES;
+    }
+    if (spare != 0 && (pages % XH__TABLE_PAGES != 0 || spare >= XH__TABLE_PAGES)) {
+        return fail(tally, "a block's length does not fit its place");
+    }
+    tally->spare_pages += spare;
+    return block_check(heap, header, (size_t)index * XH__PAGE_BYTES,
+                       (pages - spare) * XH__PAGE_BYTES, tally);
+}
+
 static bool run_check(const struct xh_heap *heap, uint32_t index, struct tally *tally)
 {
     const struct xh__page *page = &heap->pages[index];
@@ -95,8 +114,7 @@ static bool run_check(const struct xh_heap *heap, uint32_t index, struct tally *
         return true;
     }
     if (!is_free) {
-        return block_check(heap, heap->units[(size_t)index * XH__UNITS_PER_PAGE],
-                           (size_t)index * XH__PAGE_BYTES, page->run_pages * XH__PAGE_BYTES, tally);
+        return run_block_check(heap, index, tally);
     }
     if (tally->last_was_free) {
         return fail(tally, "two free runs lie side by side");
@@ -223,6 +241,9 @@ sf_status xh_audit(struct xh_heap *heap, const char **out_text)
 
     if (ok && (tally.blocks != heap->block_count || tally.bytes != heap->bytes_in_use)) {
         ok = fail(&tally, "the counts of blocks or bytes do not add up");
+    }
+    if (ok && tally.spare_pages != heap->spare_pages) {
+        ok = fail(&tally, "the count of pages that blocks do not need is wrong");
     }
     if (!ok && out_text != NULL) {
         *out_text = tally.text;

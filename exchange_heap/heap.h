@@ -23,6 +23,8 @@
 #define XH__BIN_COUNT 24u /* free runs of 2^b .. 2^(b+1)-1 pages are in bin b */
 #define XH__RANGE_BYTES_STEP (2u << 20)
 #define XH__WARM_MAX 32u
+/* What one page table maps: 512 pages of 4 KiB (Intel SDM vol. 3, 4.5). */
+#define XH__TABLE_PAGES ((uint32_t)(XH_TABLE_BYTES / XH__PAGE_BYTES))
 #define XH__NONE UINT32_MAX
 
 enum xh__page_kind {
@@ -40,6 +42,7 @@ struct xh__page {
     uint8_t replaced;   /* RUN, WARM: see xh_replaced */
     uint8_t away;       /* RUN: see xh_away */
     uint32_t run_pages; /* FREE, FREE_LAST, RUN, WARM: pages of the run */
+    uint32_t used;      /* RUN, WARM: pages from its beginning; see xh_used */
     uint32_t prev;      /* FREE: bin list. SLAB with a free slot: list of its class */
     uint32_t next;
     uint64_t free_slots; /* SLAB: bit i set: slot i is free */
@@ -71,17 +74,20 @@ struct xh_heap {
     uint32_t slabs[XH__CLASS_COUNT];    /* slab pages with a free slot */
     struct xh__warm warm[XH__WARM_MAX]; /* the oldest first */
     uint32_t warm_count;
-    uint32_t warm_pages; /* sum over `warm` */
-    uint32_t cooling;    /* runs that were warm and are about to be free */
+    uint32_t warm_pages;  /* sum over `warm` */
+    uint32_t cooling;     /* runs that were warm and are about to be free */
+    bool tables;          /* see xh_options */
+    uint32_t spare_pages; /* of runs, beyond what their blocks' capacities need */
     uint64_t block_count;
     uint64_t bytes_in_use;
     uint64_t alloc_count;
     uint32_t lent_count; /* blocks with `lent` */
 };
 
-/* pages.c: runs of pages. take answers the first page, or XH__NONE; give coalesces. */
+/* pages.c: runs of pages. take answers the first page, or XH__NONE; give coalesces. aligned: only
+ * where a page table begins. */
 void xh__pages_init(struct xh_heap *heap);
-uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count);
+uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count, bool aligned);
 void xh__pages_give(struct xh_heap *heap, uint32_t first, uint32_t count);
 /* Before a run is given back, by whoever has it: what xh_replaced promises. Needs no lock. */
 void xh__run_renew(struct xh_heap *heap, uint32_t first);

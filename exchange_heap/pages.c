@@ -11,7 +11,7 @@
  */
 #define NEAR_FIT_TRIES 8u
 /* Runs from this size on begin at a multiple of it if they can: whole page tables can be moved. */
-#define ALIGN_PAGES ((2u << 20) / XH__PAGE_BYTES)
+#define ALIGN_PAGES XH__TABLE_PAGES
 
 uint32_t xh__bin_of(uint32_t page_count)
 {
@@ -106,14 +106,14 @@ static uint32_t pages_to_aligned(const struct xh_heap *heap, uint32_t first)
     return (uint32_t)(-page % ALIGN_PAGES);
 }
 
-uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count)
+uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count, bool aligned)
 {
     uint32_t first = count < ALIGN_PAGES ? XH__NONE : run_find(heap, count + ALIGN_PAGES - 1);
     uint32_t run_pages, skipped = 0;
 
     if (first != XH__NONE) {
         skipped = pages_to_aligned(heap, first);
-    } else {
+    } else if (!aligned) {
         first = run_find(heap, count);
     }
     if (first == XH__NONE) {
@@ -156,6 +156,21 @@ size_t xh_room(const struct xh_heap *heap, const struct xh_block *block)
     const struct xh__page *page = run_of(heap, block);
 
     return page == NULL ? 0 : (size_t)page->run_pages * XH__PAGE_BYTES;
+}
+
+size_t xh_used(const struct xh_heap *heap, const struct xh_block *block)
+{
+    const struct xh__page *page = run_of(heap, block);
+
+    return page == NULL ? 0 : (size_t)page->used * XH__PAGE_BYTES;
+}
+
+void xh_wiped(struct xh_heap *heap, struct xh_block *block, size_t bytes)
+{
+    struct xh__page *page = run_of(heap, block);
+
+    assert(page != NULL && bytes % XH__PAGE_BYTES == 0);
+    page->used = (uint32_t)(bytes / XH__PAGE_BYTES);
 }
 
 void xh_replaced(struct xh_heap *heap, struct xh_block *block, uint64_t reader)

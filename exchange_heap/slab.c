@@ -43,7 +43,7 @@ size_t xh__slab_take(struct xh_heap *heap, uint32_t size_class)
     uint32_t slot;
 
     if (index == XH__NONE) {
-        index = xh__pages_take(heap, 1);
+        index = xh__pages_take(heap, 1, false);
         if (index == XH__NONE) {
             return SIZE_MAX;
         }

@@ -90,6 +90,7 @@ sf_status xh_heap_create(const struct xh_options *options, struct xh_heap **out_
         return SF_NOMEM;
     }
     heap_measure(heap, options->range_bytes);
+    heap->tables = options->tables;
     st = range_map(heap, options->base);
     if (st != SF_OK) {
         free(heap);
@@ -148,6 +149,8 @@ static uint32_t header_index(const struct xh_heap *heap, const struct xh_block *
 
 /* --- blocks --------------------------------------------------------------------------------- */
 
+#define SPARE_PART 4u /* of the range may be pages that blocks do not need */
+
 /* What is to be had. */
 struct space {
     size_t offset;     /* in the range, or SIZE_MAX */
@@ -155,23 +158,42 @@ struct space {
     enum xh_pages pages;
 };
 
-static void run_take(struct xh_heap *heap, uint32_t count, uint64_t reader, struct space *space)
+/* Pages of a block, and pages of its place, if there is one. */
+static void run_take(struct xh_heap *heap, uint32_t count, uint32_t room, uint64_t reader,
+                     struct space *space)
 {
     bool seen = false;
-    uint32_t first = xh__warm_take(heap, count, reader, &seen);
+    uint32_t first = xh__warm_take(heap, room, reader, &seen);
+    struct xh__page *page;
 
     space->pages = seen ? XH_PAGES_SEEN : XH_PAGES_WARM;
     if (first == XH__NONE) {
         space->pages = XH_PAGES_COLD;
-        first = xh__pages_take(heap, count);
+        first = xh__pages_take(heap, room, room > count);
     }
-    if (first != XH__NONE) {
-        heap->pages[first].kind = XH__PAGE_RUN;
-        heap->pages[first].away = 0;
-        heap->pages[first].run_pages = count;
-        space->capacity = count * XH__PAGE_BYTES;
-        space->offset = (size_t)first * XH__PAGE_BYTES;
+    if (first == XH__NONE) {
+        return;
     }
+    page = &heap->pages[first];
+    page->used = space->pages == XH_PAGES_COLD ? room : page->used;
+    page->used = page->used < count ? count : page->used; /* whoever has it may write there */
+    page->kind = XH__PAGE_RUN;
+    page->away = 0;
+    page->run_pages = room;
+    heap->spare_pages += room - count;
+    space->capacity = count * XH__PAGE_BYTES;
+    space->offset = (size_t)first * XH__PAGE_BYTES;
+}
+
+/* The pages of a place of whole page tables, or `count`. */
+static uint32_t room_for(const struct xh_heap *heap, uint32_t count)
+{
+    const uint32_t room = (count + XH__TABLE_PAGES - 1) / XH__TABLE_PAGES * XH__TABLE_PAGES;
+
+    return heap->tables && count >= XH_TABLE_BLOCK_BYTES_MIN / XH__PAGE_BYTES &&
+                   heap->spare_pages + room - count <= heap->page_count / SPARE_PART
+               ? room
+               : count;
 }
 
 static bool space_take(struct xh_heap *heap, uint32_t bytes, uint64_t reader, struct space *space)
@@ -185,7 +207,13 @@ static bool space_take(struct xh_heap *heap, uint32_t bytes, uint64_t reader, st
         space->capacity = XH__CLASS_BYTES(size_class);
         space->offset = xh__slab_take(heap, size_class);
     } else {
-        run_take(heap, (bytes + XH__PAGE_BYTES - 1) / XH__PAGE_BYTES, reader, space);
+        const uint32_t count = (bytes + XH__PAGE_BYTES - 1) / XH__PAGE_BYTES;
+        const uint32_t room = room_for(heap, count);
+
+        run_take(heap, count, room, reader, space);
+        if (space->offset == SIZE_MAX && room > count) {
+            run_take(heap, count, count, reader, space);
+        }
     }
     return space->offset != SIZE_MAX;
 }
@@ -267,12 +295,16 @@ static uint32_t page_of(const struct xh_heap *heap, const struct xh_block *block
 static void header_release(struct xh_heap *heap, struct xh_block *block)
 {
     uint32_t index = header_index(heap, block);
+    const struct xh__page *page = &heap->pages[page_of(heap, block)];
 
     xh_discharge(block);
     heap->units[(size_t)(block->data - heap->base) / XH__UNIT_BYTES] = 0;
     heap->block_count--;
     heap->bytes_in_use -= block->capacity;
     heap->lent_count -= block->lent != NULL;
+    if (page->kind == XH__PAGE_RUN) {
+        heap->spare_pages -= page->run_pages - block->capacity / XH__PAGE_BYTES;
+    }
     *block = (struct xh_block){0};
     heap->headers[index].next = heap->header_free;
     heap->header_free = index;

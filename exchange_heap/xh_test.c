@@ -63,6 +63,7 @@ static uint64_t random_next(uint64_t *state)
 struct model {
     struct xh_heap *heap;
     uint64_t random;
+    uint32_t bits; /* blocks up to 2 ^ bits bytes */
     uint32_t count;
     struct {
         struct xh_block *block;
@@ -81,7 +82,7 @@ static uint64_t model_owner(struct model *model)
 
 static uint32_t model_bytes(struct model *model)
 {
-    uint32_t bits = (uint32_t)(random_next(&model->random) % 18);
+    uint32_t bits = (uint32_t)(random_next(&model->random) % (model->bits + 1));
 
     return 1u + (uint32_t)(random_next(&model->random) & ((1u << bits) - 1u));
 }
@@ -166,15 +167,16 @@ static void model_change(struct model *model)
     }
 }
 
-static void random_steps_agree_with_a_plain_list(void **unused)
+static void random_steps_agree(size_t range_bytes, bool tables, uint32_t bits)
 {
+    const struct xh_options options = {.range_bytes = range_bytes, .tables = tables};
     static struct model model;
 
-    (void)unused;
     for (uint64_t seed = 1; seed <= 8; seed++) {
         struct xh_stats stats;
         print_message("# seed %llu\n", (unsigned long long)seed);
-        model = (struct model){.heap = heap_make(RANGE_BYTES), .random = seed * 0x9e3779b9u};
+        model = (struct model){.random = seed * 0x9e3779b9u, .bits = bits};
+        assert_int_equal(xh_heap_create(&options, &model.heap), SF_OK);
         for (uint32_t step = 0; step < 1500; step++) {
             uint64_t what = random_next(&model.random) % 100;
             if (what < 50 || model.count == 0) {
@@ -198,9 +200,16 @@ static void random_steps_agree_with_a_plain_list(void **unused)
         assert_int_equal(stats.bytes_in_use, 0);
         xh_cool(model.heap);
         heap_audit(model.heap);
-        (void)alloc(model.heap, RANGE_BYTES, bob); /* one run again */
+        (void)alloc(model.heap, (uint32_t)range_bytes, bob); /* one run again */
         xh_heap_destroy(model.heap);
     }
+}
+
+static void random_steps_agree_with_a_plain_list(void **unused)
+{
+    (void)unused;
+    random_steps_agree(RANGE_BYTES, false, 17);
+    random_steps_agree(8 * RANGE_BYTES, true, 21);
 }
 
 /* --- one test per promise ------------------------------------------------------------------- */
@@ -564,6 +573,68 @@ static void large_blocks_begin_at_multiples_of_2_mib_while_there_is_room(void **
     xh_heap_destroy(heap);
 }
 
+static void blocks_get_whole_page_tables_up_to_a_quarter_of_the_range(void **unused)
+{
+    const struct xh_options options = {.range_bytes = 32u << 20, .tables = true};
+    struct xh_heap *heap = NULL;
+    struct xh_block *block[7], *small;
+
+    (void)unused;
+    assert_int_equal(xh_heap_create(&options, &heap), SF_OK);
+    small = alloc(heap, XH_TABLE_BLOCK_BYTES_MIN - 4096, alice);
+    assert_false(xh_has_tables(heap, small));
+    assert_int_equal(xh_room(heap, small), small->capacity);
+    for (uint32_t i = 0; i < 7; i++) { /* 1.5 MiB of each are not needed: 7.5 of at most 8 MiB */
+        block[i] = alloc(heap, XH_TABLE_BLOCK_BYTES_MIN, alice);
+        assert_int_equal(xh_has_tables(heap, block[i]), i < 5);
+        assert_int_equal(block[i]->capacity, XH_TABLE_BLOCK_BYTES_MIN);
+        assert_int_equal(xh_room(heap, block[i]), i < 5 ? XH_TABLE_BYTES : block[i]->capacity);
+        heap_audit(heap);
+    }
+    small = alloc(heap, XH_TABLE_BYTES + 4096, alice);
+    assert_false(xh_has_tables(heap, small)); /* that would leave almost 2 MiB over */
+    heap->spare_pages++;
+    assert_int_equal(xh_audit(heap, NULL), SF_FORMAT);
+    heap->spare_pages--;
+    heap_audit(heap);
+    assert_int_equal(xh_free_all(heap, alice), 9);
+    heap_audit(heap);
+    block[0] = alloc(heap, XH_TABLE_BYTES + 4096, alice);
+    assert_int_equal(xh_room(heap, block[0]), 2 * XH_TABLE_BYTES);
+    xh_heap_destroy(heap);
+}
+
+static void what_was_used_of_whole_page_tables_is_known(void **unused)
+{
+    const struct xh_options options = {.range_bytes = 32u << 20, .tables = true};
+    const uint32_t mib = 1u << 20;
+    struct xh_heap *heap = NULL;
+    struct xh_block *block;
+    uint8_t *data;
+
+    (void)unused;
+    assert_int_equal(xh_heap_create(&options, &heap), SF_OK);
+    block = alloc(heap, mib, alice);
+    data = block->data;
+    assert_int_equal(xh_used(heap, block), XH_TABLE_BYTES); /* who knows */
+    xh_wiped(heap, block, mib);
+    assert_int_equal(xh_used(heap, block), mib);
+    assert_int_equal(xh_free(heap, block, alice), SF_OK);
+    block = alloc(heap, mib / 2, alice);
+    assert_ptr_equal(block->data, data);
+    assert_int_equal(xh_used(heap, block), mib); /* by the one before */
+    assert_int_equal(xh_free(heap, block, alice), SF_OK);
+    block = alloc(heap, mib + mib / 2, alice);
+    assert_ptr_equal(block->data, data);
+    assert_int_equal(xh_used(heap, block), mib + mib / 2);
+    xh_wiped(heap, block, 0);
+    assert_int_equal(xh_free(heap, block, alice), SF_OK);
+    xh_cool(heap);
+    block = alloc(heap, mib, alice);
+    assert_int_equal(xh_used(heap, block), XH_TABLE_BYTES);
+    xh_heap_destroy(heap);
+}
+
 static void a_taken_address_says_exists(void **unused)
 {
     struct xh_options options = {
@@ -695,6 +766,8 @@ int main(void)
         cmocka_unit_test(only_who_has_seen_all_bytes_gets_them_uncleared),
         cmocka_unit_test(threads_share_warm_runs),
         cmocka_unit_test(large_blocks_begin_at_multiples_of_2_mib_while_there_is_room),
+        cmocka_unit_test(blocks_get_whole_page_tables_up_to_a_quarter_of_the_range),
+        cmocka_unit_test(what_was_used_of_whole_page_tables_is_known),
         cmocka_unit_test(a_taken_address_says_exists),
         cmocka_unit_test(walk_visits_each_block_in_address_order),
         cmocka_unit_test(audit_finds_what_is_broken),

@@ -125,6 +125,7 @@ struct nk_span {
     uint16_t run;        /* RUN: spans in it */
     uint8_t gone;        /* FREE: the block that was here last was sent or freed */
     uint8_t moved;       /* RUN: handover.c moved its pages away: NK_MOVED... */
+    uint8_t tables;      /* RUN: all of it is mapped, and moves as whole page tables */
     uint16_t next, prev; /* CELLS: in the list of spans with a free cell; index + 1, 0 = none */
     union {
         uintptr_t *cells; /* CELLS: struct xh_block *, or next free cell << 1 | 1 */
@@ -296,11 +297,11 @@ struct nk_kernel {
     struct nk_sip *sips[NK_SIP_BUCKETS]; /* by number */
     uint32_t sip_count;
     struct nk_slots slots[NK_SLOT_CLASS_COUNT];
-    uint32_t slot_count;   /* of all classes */
-    uint32_t guest_count;  /* slots of other nodes' leases that are in use here */
+    uint32_t slot_count;      /* of all classes */
+    uint32_t guest_count;     /* slots of other nodes' leases that are in use here */
     struct nk_spares *spares; /* of whoever moves SIPs */
-    uint64_t window_count; /* since creation; atomic */
-    uint8_t copy_blocks;   /* never move pages */
+    uint64_t window_count;    /* since creation; atomic */
+    uint8_t copy_blocks;      /* never move pages */
     struct nk_image *images, *images_refused;
     struct image_trust trust;
     struct nk_service *services;
@@ -505,6 +506,9 @@ int nk__window_gone(const struct nk_sip *sip, uint32_t address);
 /* For handover.c: a place for a block of that length with pages of its own, but without pages.
  * 0: no room. */
 uint32_t nk__window_place(struct nk_sip *sip, struct xh_block *block, uint32_t bytes);
+/* The same for a block with whole page tables (xh_has_tables), for its whole room, at the beginning
+ * of a page table. It may be cut down to what the block needs when the window is full. */
+uint32_t nk__window_place_tables(struct nk_sip *sip, struct xh_block *block);
 /* Gives a place pages, all zero. False: no mapping to be had. */
 int nk__window_fill(struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* For restore.c, which puts a window together again: makes a free span one of cells, with pages, or

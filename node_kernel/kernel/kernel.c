@@ -154,6 +154,7 @@ static sf_status heap_create(struct nk_kernel *kernel, const struct nk_options *
     struct xh_options heap = {
         .base = (void *)(XH_CELL_BASE + options->node_id * XH_NODE_STRIDE),
         .range_bytes = options->heap_bytes == 0 ? HEAP_BYTES_DEFAULT : options->heap_bytes,
+        .tables = !options->copy_blocks,
     };
 
     heap.range_bytes = (heap.range_bytes + HEAP_STEP - 1) & ~(HEAP_STEP - 1);

@@ -389,6 +389,20 @@ static uint32_t heap_pieces(void)
     return count;
 }
 
+static void blocks_of_whole_page_tables_bring_nothing_else_along(void **state)
+{
+    static const uint32_t of[][2] = {{SMALL, SMALL}, {SMALL, LARGE}, {LARGE, SMALL}};
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        talks(of[i][0], "echotables", of[i][1], "talktables");
+    }
+    talks(SMALL, "echo", SMALL, "crowd");
+    talks(LARGE, "echoslow", SMALL, "crowd");
+    talks(STRICT, "echo", SMALL, "crowd");
+    assert_int_equal(heap_pieces(), 1);
+}
+
 static uint64_t warm_count(void)
 {
     struct xh_stats stats;
@@ -721,6 +735,7 @@ int main(int argc, char **argv)
         TEST(large_slots_run_out_and_say_so),
         cmocka_unit_test(large_slots_follow_from_the_node_id),
         TEST(blocks_of_all_sizes_arrive_whole_whoever_waits),
+        TEST(blocks_of_whole_page_tables_bring_nothing_else_along),
         TEST_COPYING(blocks_of_all_sizes_arrive_whole_whoever_waits),
         TEST(a_block_that_was_given_away_is_gone),
         TEST(a_block_that_went_straight_to_another_is_gone),

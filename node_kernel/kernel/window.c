@@ -174,6 +174,39 @@ static void spans_reclaim(struct nk_sip *sip)
     }
 }
 
+/* Runs of whole page tables are cut down to what their blocks need. */
+static void tables_cut(struct nk_sip *sip)
+{
+    struct nk_window *window = &sip->window;
+
+    for (uint32_t i = 0; i < window->span_high; i++) {
+        struct nk_span *span = &window->spans[i];
+        const uint32_t need =
+            span->tables ? (span->u.block->capacity + SPAN_BYTES - 1) >> NK_SPAN_SHIFT : 0;
+
+        if (span->kind != NK_SPAN_RUN || !span->tables) {
+            continue;
+        }
+        span_vanish(sip, i + need, (size_t)(span->run - need) << NK_SPAN_SHIFT);
+        for (uint32_t k = need; k < span->run; k++) {
+            span[k] = (struct nk_span){0};
+        }
+        span->run = (uint16_t)need;
+        span->tables = 0;
+    }
+}
+
+static bool span_have(struct nk_window *window, uint32_t index, uint32_t count)
+{
+    if (index == NONE || !spans_grow(window, index + count)) {
+        return false;
+    }
+    if (window->span_high < index + count) {
+        window->span_high = index + count;
+    }
+    return true;
+}
+
 /* A place for `count` spans, without pages; or NONE. */
 static uint32_t run_take(struct nk_sip *sip, uint32_t count)
 {
@@ -182,15 +215,10 @@ static uint32_t run_take(struct nk_sip *sip, uint32_t count)
 
     if (index == NONE) {
         spans_reclaim(sip);
+        tables_cut(sip);
         index = run_find(window, count);
     }
-    if (index == NONE || !spans_grow(window, index + count)) {
-        return NONE;
-    }
-    if (window->span_high < index + count) {
-        window->span_high = index + count;
-    }
-    return index;
+    return span_have(window, index, count) ? index : NONE;
 }
 
 int nk__window_fill(struct nk_sip *sip, uint32_t address, uint32_t bytes)
@@ -325,6 +353,24 @@ uint32_t nk__window_place(struct nk_sip *sip, struct xh_block *block, uint32_t b
     }
     run_mark(&sip->window, index, count, block);
     return sip->window.offset + (index << NK_SPAN_SHIFT);
+}
+
+uint32_t nk__window_place_tables(struct nk_sip *sip, struct xh_block *block)
+{
+    const uint32_t count = (uint32_t)(xh_room(sip->kernel->heap, block) >> NK_SPAN_SHIFT);
+    struct nk_window *window = &sip->window;
+    uint32_t index;
+
+    if (window->strict || count > window->span_count) {
+        return 0;
+    }
+    index = run_find_aligned(window, count);
+    if (!span_have(window, index, count)) {
+        return 0;
+    }
+    run_mark(window, index, count, block);
+    window->spans[index].tables = 1;
+    return window->offset + (index << NK_SPAN_SHIFT);
 }
 
 static __attribute__((noinline)) uint32_t run_add(struct nk_sip *sip, struct xh_block *block,

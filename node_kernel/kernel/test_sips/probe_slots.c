@@ -157,6 +157,32 @@ static int tail_is_zero(const uint8_t *data, uint32_t bytes)
     return 1;
 }
 
+/* The place of a block of 512 KiB and more is as large as page tables are. What is behind the block
+ * can be accessed, too, and is nobody else's. */
+static int with_rest;
+
+static uint32_t rest_end(uint32_t bytes)
+{
+    return (bytes + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+}
+
+static int rest_is_zero(const uint8_t *data, uint32_t bytes)
+{
+    for (uint32_t i = bytes; with_rest && i < rest_end(bytes); i += 61) {
+        if (data[i] != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void rest_fill(uint8_t *data, uint32_t bytes)
+{
+    for (uint32_t i = bytes; with_rest && i < rest_end(bytes); i += 61) {
+        data[i] = 0xdd;
+    }
+}
+
 /* Sends every block back, dirty behind its end; `slow` is not there yet when the next one comes. */
 static int echo(int slow)
 {
@@ -173,7 +199,8 @@ static int echo(int slow)
         }
         uint32_t bytes = (uint32_t)(msg.args[0] >> 32);
         uint8_t *data = (uint8_t *)(uintptr_t)(uint32_t)msg.args[0];
-        CHECK(tail_is_zero(data, bytes));
+        CHECK(tail_is_zero(data, bytes) && rest_is_zero(data, bytes));
+        rest_fill(data, bytes);
         if (bytes % PAGE != 0 && bytes > PAGE) {
             data[bytes] = 0xee;
         }
@@ -203,7 +230,9 @@ static void talk_with(uint32_t peer, uint32_t bytes, int slow)
     struct nk_msg wrong = {.tag = ProbeContract_tag_Pong, .arg_count = 1};
     uint8_t *data = nk_block_alloc(bytes);
 
-    CHECK(data != NULL);
+    CHECK(data != NULL &&
+          rest_is_zero(data, (bytes + PAGE - 1) / PAGE * PAGE)); /* the page: its own */
+    rest_fill(data, bytes);
     block_fill(data, bytes, bytes);
     wrong.args[0] = (uint64_t)bytes << 32 | (uint32_t)(uintptr_t)data;
     CHECK(nk_send(peer, &wrong) == -SF_CONTRACT);
@@ -213,13 +242,16 @@ static void talk_with(uint32_t peer, uint32_t bytes, int slow)
         data[0] ^= 0xff;
         CHECK(nk_block_bytes(data) == (int32_t)bytes);
         CHECK(block_holds(data, bytes, bytes + i) && tail_is_zero(data, bytes));
+        CHECK(rest_is_zero(data, bytes));
+        rest_fill(data, bytes);
         block_fill(data, bytes, bytes + i + 1);
     }
     bytes = bytes / 2 + 1;
     block_fill(data, bytes, 9);
     data = exchange(peer, data, bytes, slow);
     data[0] ^= 0xff;
-    CHECK(block_holds(data, bytes, 9) && tail_is_zero(data, bytes));
+    CHECK(block_holds(data, bytes, 9) && tail_is_zero(data, bytes) && rest_is_zero(data, bytes));
+    rest_fill(data, bytes);
     CHECK(nk_block_free(data) == 0);
 }
 
@@ -233,6 +265,51 @@ static int talk(int slow, uint32_t rounds)
         for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
             talk_with(peer, sizes[i], slow);
         }
+    }
+    return 0;
+}
+
+/* Not all of a window's places can be whole page tables: those that are become as large as their
+ * blocks.
+ */
+static int crowd(void)
+{
+    uint32_t peer = (uint32_t)nk_endpoint(NAME("peer")), count = 0;
+    uint8_t *kept[16];
+
+    with_rest = 1;
+    while (count < 16 && (kept[count] = nk_block_alloc(MIB)) != NULL) {
+        block_fill(kept[count], MIB, count);
+        if (count == 0) {
+            rest_fill(kept[count], MIB);
+        }
+        count++;
+    }
+    CHECK(count == 16); /* the quota */
+    with_rest = 0;
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < count; i++) {
+            kept[i] = exchange(peer, kept[i], MIB, 0);
+            kept[i][0] ^= 0xff;
+            CHECK(block_holds(kept[i], MIB, i));
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        CHECK(block_holds(kept[i], MIB, i) && nk_block_free(kept[i]) == 0);
+    }
+    return 0;
+}
+
+/* Large ones, of which ever more and ever less was used. */
+static int talk_tables(void)
+{
+    static const uint32_t sizes[] = {MIB / 2,     3 * MIB / 2, MIB / 2, MIB,         2 * MIB - PAGE,
+                                     MIB / 2 + 1, 2 * MIB + 1, 3 * MIB, 2 * MIB - 1, MIB};
+    uint32_t peer = (uint32_t)nk_endpoint(NAME("peer"));
+
+    with_rest = 1;
+    for (uint32_t i = 0; i < 3 * sizeof(sizes) / sizeof(sizes[0]); i++) {
+        talk_with(peer, sizes[i % (sizeof(sizes) / sizeof(sizes[0]))], i % 2 != 0);
     }
     return 0;
 }
@@ -492,11 +569,17 @@ int probe_slots(const char *mode)
     static const struct {
         const char *mode;
         int (*run)(void);
-    } plain[] = {{"grow", grow},         {"dirty", dirty},
-                 {"starve", starve},     {"starveecho", starve_echo},
-                 {"leave", leave},       {"zeros", find_zeros},
-                 {"mingle", mingle},     {"answer", answer},
-                 {"halfpair", half_pair}};
+    } plain[] = {{"grow", grow},
+                 {"dirty", dirty},
+                 {"starve", starve},
+                 {"starveecho", starve_echo},
+                 {"leave", leave},
+                 {"zeros", find_zeros},
+                 {"mingle", mingle},
+                 {"answer", answer},
+                 {"halfpair", half_pair},
+                 {"crowd", crowd},
+                 {"talktables", talk_tables}};
 
     for (uint32_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
         if (strcmp(mode, plain[i].mode) == 0) {
@@ -520,6 +603,10 @@ int probe_slots(const char *mode)
     }
     if (strcmp(mode, "echo") == 0 || strcmp(mode, "echoslow") == 0) {
         return echo(mode[4] != '\0');
+    }
+    if (strcmp(mode, "echotables") == 0) {
+        with_rest = 1;
+        return echo(0);
     }
     if (strcmp(mode, "talk") == 0 || strcmp(mode, "talkslow") == 0) {
         return talk(mode[4] != '\0', 1);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define PAGE_BYTES 4096u
+#define HUGE_BYTES ((uint64_t)NK_DIRTY_HUGE_PAGES * PAGE_BYTES)
 #define REGIONS 512u  /* of one PAGEMAP_SCAN */
 #define ENTRIES 4096u /* of one read of pagemap: 16 MiB */
 #define ENTRY_PRESENT (1ull << 63)
@@ -30,6 +31,7 @@ struct scan_args {
 #define SCAN_IS_WRITTEN (1u << 1)
 #define SCAN_IS_PRESENT (1u << 3)
 #define SCAN_IS_SWAPPED (1u << 4)
+#define SCAN_IS_HUGE (1u << 6)
 #define SCAN_WATCH (1u << 0)       /* PM_SCAN_WP_MATCHING */
 #define SCAN_CHECK_ASYNC (1u << 1) /* PM_SCAN_CHECK_WPASYNC */
 #define FEATURE_WP_UNPOPULATED (1u << 13)
@@ -160,6 +162,25 @@ sf_status nk__pages_touched(uint64_t first, uint64_t end, nk_dirty_visit visit, 
     return st;
 }
 
+static sf_status bytes_add(void *arg, uint64_t first, uint64_t end)
+{
+    *(uint64_t *)arg += end - first;
+    return SF_OK;
+}
+
+bool nk__pages_huge(uint64_t first, uint64_t end)
+{
+    struct scan_args args = scan_begin(first, end, SCAN_IS_HUGE, 0, 0);
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    uint64_t bytes = 0;
+    sf_status st = pagemap < 0 ? SF_IO : scan_all(pagemap, &args, bytes_add, &bytes);
+
+    if (pagemap >= 0) {
+        (void)close(pagemap);
+    }
+    return st == SF_OK && bytes == end - first;
+}
+
 /* --- write protection ---------------------------------------------------------------------------
  */
 
@@ -194,8 +215,8 @@ static sf_status protect_begin(struct nk_dirty *dirty)
         .range = {.start = dirty->first, .len = dirty->end - dirty->first},
         .mode = UFFDIO_REGISTER_MODE_WP};
 
-    struct scan_args args = scan_begin(dirty->first, dirty->first + PAGE_BYTES, 0, SCAN_IS_WRITTEN,
-                                       SCAN_CHECK_ASYNC);
+    struct scan_args args =
+        scan_begin(dirty->first, dirty->first + PAGE_BYTES, 0, SCAN_IS_WRITTEN, SCAN_CHECK_ASYNC);
 
     dirty->uffd = uffd_open();
     if (dirty->uffd < 0 || ioctl(dirty->uffd, UFFDIO_REGISTER, &range) != 0) {
@@ -357,25 +378,62 @@ static sf_status soft_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_dir
     return st;
 }
 
-sf_status nk__dirty_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_dirty_visit visit,
-                            void *arg, bool *out_over)
+/* Counts what it passes on. */
+struct counted {
+    nk_dirty_visit visit;
+    void *arg;
+    uint64_t pages;
+};
+
+static sf_status count(void *arg, uint64_t first, uint64_t end)
 {
+    struct counted *counted = arg;
+
+    counted->pages += (end - first) / PAGE_BYTES;
+    return counted->visit(counted->arg, first, end);
+}
+
+/* Huge pages as a whole, if there may be as many: watching a part would split them. */
+static sf_status protect_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_dirty_visit visit,
+                                 void *arg)
+{
+    struct counted counted = {visit, arg, 0};
     /* A page that was never touched counts as written, too, and there are many. */
     struct scan_args args = scan_begin(dirty->at, dirty->end, SCAN_IS_WRITTEN,
                                        SCAN_IS_PRESENT | SCAN_IS_SWAPPED, SCAN_WATCH);
     sf_status st;
 
+    if (pages_max < NK_DIRTY_HUGE_PAGES || pages_max == UINT64_MAX) {
+        args.max_pages = pages_max == UINT64_MAX ? 0 : pages_max;
+        st = args.max_pages == 0 ? scan_all(dirty->pagemap, &args, visit, arg)
+                                 : scan_some(dirty->pagemap, &args, visit, arg);
+        dirty->at = args.walk_end;
+        return st;
+    }
+    do {
+        const uint64_t next = (dirty->at / HUGE_BYTES + 1) * HUGE_BYTES;
+
+        args.end = next < dirty->end ? next : dirty->end;
+        st = scan_all(dirty->pagemap, &args, count, &counted);
+        dirty->at = args.walk_end;
+    } while (st == SF_OK && dirty->at < dirty->end &&
+             counted.pages + NK_DIRTY_HUGE_PAGES <= pages_max);
+    return st;
+}
+
+sf_status nk__dirty_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_dirty_visit visit,
+                            void *arg, bool *out_over)
+{
+    sf_status st;
+
     if (dirty->way == NK_DIRTY_SOFT_DIRTY) {
         return soft_collect(dirty, pages_max, visit, arg, out_over);
     }
-    if (pages_max == UINT64_MAX) {
-        st = scan_all(dirty->pagemap, &args, visit, arg);
-    } else {
-        args.max_pages = pages_max;
-        st = scan_some(dirty->pagemap, &args, visit, arg);
+    st = protect_collect(dirty, pages_max, visit, arg);
+    *out_over = dirty->at >= dirty->end;
+    if (*out_over) {
+        dirty->at = dirty->first;
     }
-    *out_over = args.walk_end >= args.end;
-    dirty->at = *out_over ? dirty->first : args.walk_end;
     return st == SF_UNSUPPORTED ? SF_IO : st;
 }
 

@@ -40,6 +40,9 @@ typedef sf_status (*nk_dirty_visit)(void *arg, uint64_t first, uint64_t end);
 SF_MUST_CHECK sf_status nk__pages_touched(uint64_t first, uint64_t end, nk_dirty_visit visit,
                                           void *arg);
 
+/* Are these mapped as huge pages, all of them? False, too, if the system does not say. */
+bool nk__pages_huge(uint64_t first, uint64_t end);
+
 enum nk_dirty_way { NK_DIRTY_ANY, NK_DIRTY_WRITE_PROTECT, NK_DIRTY_SOFT_DIRTY };
 struct nk_dirty;
 
@@ -51,9 +54,12 @@ enum nk_dirty_way nk__dirty_way(const struct nk_dirty *dirty);
 /* SOFT_DIRTY: looks, and watches anew; nk__dirty_collect visits what was found. To be called before
  * the first of a look, while nobody writes. WRITE_PROTECT: nothing to do. IO, NOMEM. */
 SF_MUST_CHECK sf_status nk__dirty_mark(struct nk_dirty *dirty);
+#define NK_DIRTY_HUGE_PAGES 512u /* of 4 KiB, in one of 2 MiB */
 /* At most pages_max pages, 1 to UINT64_MAX: all; the next call goes on behind them, until
- * *out_over. visit is called after the pages of its run are watched. If it fails, pages that were
- * to be visited may be lost: all that is left is to end. IO; what visit answers. */
+ * *out_over. Less than NK_DIRTY_HUGE_PAGES: may split a huge page, which from then on costs as many
+ * page faults and table entries as it has small ones. visit is called after the pages of its run
+ * are watched. If it fails, pages that were to be visited may be lost: all that is left is to end.
+ * IO; what visit answers. */
 SF_MUST_CHECK sf_status nk__dirty_collect(struct nk_dirty *dirty, uint64_t pages_max,
                                           nk_dirty_visit visit, void *arg, bool *out_over);
 /* Watches no page of that part any more, which may be moved then; nothing is to be collected after

@@ -57,6 +57,12 @@ static sf_status visit(void *arg, uint64_t first, uint64_t end)
     return SF_OK;
 }
 
+static sf_status pages_add(void *arg, uint64_t first, uint64_t end)
+{
+    *(uint64_t *)arg += (end - first) / PAGE;
+    return SF_OK;
+}
+
 static void collect(struct nk_dirty *dirty)
 {
     const uint64_t pages_max = looks++ % 2 == 0 ? UINT64_MAX : 3;
@@ -153,6 +159,48 @@ static void rounds(enum nk_dirty_way way)
     range_free();
 }
 
+/* Watched in steps that are large enough, huge pages stay what they are. */
+static void huge_pages_stay_whole(void **state)
+{
+    const uint64_t huge = (uint64_t)NK_DIRTY_HUGE_PAGES * PAGE;
+    uint8_t *mapping =
+        mmap(NULL, 5 * huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const uint64_t first = ((uint64_t)mapping + huge - 1) / huge * huge, end = first + 3 * huge;
+    struct nk_dirty *dirty = NULL;
+    uint64_t pages = 0, steps = 0;
+    bool over = false;
+
+    (void)state;
+    assert_true(mapping != MAP_FAILED);
+    (void)madvise((void *)first, end - first, MADV_HUGEPAGE);
+    memset((void *)(first - PAGE), 1, end - first + PAGE);
+    if (!nk__pages_huge(first, end) ||
+        nk__dirty_begin(first - PAGE, end, NK_DIRTY_WRITE_PROTECT, &dirty) != SF_OK) {
+        (void)printf("# no huge pages here, or no way to watch them\n");
+        (void)munmap(mapping, 5 * huge);
+        skip();
+    }
+    assert_false(nk__pages_huge(first - PAGE, end));
+    while (!over) {
+        uint64_t before = pages;
+
+        assert_int_equal(
+            nk__dirty_collect(dirty, NK_DIRTY_HUGE_PAGES + 1, pages_add, &pages, &over), SF_OK);
+        assert_true(pages - before <= NK_DIRTY_HUGE_PAGES + 1);
+        steps++;
+    }
+    assert_int_equal(pages, 3 * NK_DIRTY_HUGE_PAGES + 1);
+    assert_int_equal(steps, 3);
+    assert_true(nk__pages_huge(first, end));
+    *(volatile uint8_t *)(first + huge) = 2; /* only where it is written */
+    pages = 0;
+    assert_int_equal(nk__dirty_collect(dirty, UINT64_MAX, pages_add, &pages, &over), SF_OK);
+    assert_int_equal(pages, 1);
+    assert_true(nk__pages_huge(first, first + huge) && nk__pages_huge(first + 2 * huge, end));
+    nk__dirty_end(dirty);
+    (void)munmap(mapping, 5 * huge);
+}
+
 static void writes_are_seen_by_write_protection(void **state)
 {
     (void)state;
@@ -217,6 +265,7 @@ int main(void)
         cmocka_unit_test(what_was_touched_is_found),
         cmocka_unit_test(writes_are_seen_by_write_protection),
         cmocka_unit_test(writes_are_seen_by_soft_dirty_bits),
+        cmocka_unit_test(huge_pages_stay_whole),
         cmocka_unit_test(no_write_is_lost_while_it_is_written),
     };
 

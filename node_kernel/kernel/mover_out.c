@@ -221,7 +221,8 @@ static void copy_some(struct mover *mover, struct mover_out *out, uint64_t now_n
     out->figures.precopied_bytes += stats.bytes;
     out->pages += stats.page_count;
     out->step_pages =
-        (sink.lent_bytes > stats.bytes / 2 ? MOVER_PIECE_BYTES : MOVER_STEP_BYTES) / NK_PAGE_BYTES;
+        (sink.lent_bytes > stats.bytes / 2 ? MOVER_LEND_STEP_BYTES : MOVER_STEP_BYTES) /
+        NK_PAGE_BYTES;
     if (over) {
         out->figures.rounds++;
         out->copied = is_enough(out);

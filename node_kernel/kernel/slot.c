@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define HUGE_MEMORY_BYTES_MIN (8u << 20)
 #define WARM_SLOTS_MAX 64u
 #define C_STACK_TOP (64u << 10) /* where sipc puts it */
 #define LARGE_NODES 32u
@@ -177,6 +178,16 @@ static int region_add(void *from, uint64_t bytes)
                 0) != MAP_FAILED;
 }
 
+/* A large SIP with that much memory touches most of it, and a huge page costs less to make, to copy
+ * and to move than the small ones in its place. All of the region, so that it stays one mapping. */
+static void huge_wish(const struct nk_kernel *kernel, uint32_t index, uint32_t memory_bytes)
+{
+    if (nk__slot_class(index) == NK_LARGE && memory_bytes >= HUGE_MEMORY_BYTES_MIN) {
+        (void)madvise(slot_pointer(kernel, index, NK_STACK_LOW),
+                      NK_MEMORY - NK_STACK_LOW + memory_bytes, MADV_HUGEPAGE); /* or small ones */
+    }
+}
+
 /* Makes exactly memory_bytes of linear memory accessible. */
 static int slot_resize(const struct nk_kernel *kernel, uint32_t index, struct nk_slot *slot,
                        uint32_t memory_bytes)
@@ -198,6 +209,7 @@ static int slot_resize(const struct nk_kernel *kernel, uint32_t index, struct nk
     }
     if (good) {
         slot->memory_bytes = memory_bytes;
+        huge_wish(kernel, index, memory_bytes); /* what a SIP leaves that moved may be without */
     }
     return good;
 }

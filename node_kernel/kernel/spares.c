@@ -5,6 +5,8 @@
  */
 #include "spares.h"
 
+#include "dirty.h"
+
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -16,7 +18,37 @@ struct nk_spares {
     uint64_t mapping_bytes;
     uint8_t *area; /* its first region */
     uint32_t capacity, count;
+    bool huge; /* the system makes huge pages */
 };
+
+static uint8_t *region_after(uint8_t *at)
+{
+    return (uint8_t *)(((uintptr_t)at + NK_SPARE_BYTES - 1) & ~(uintptr_t)(NK_SPARE_BYTES - 1));
+}
+
+static bool region_is_huge(const uint8_t *region)
+{
+    return nk__pages_huge((uint64_t)region, (uint64_t)region + NK_SPARE_BYTES);
+}
+
+/* Tries it. */
+static bool huge_pages_made(void)
+{
+    uint8_t *mapping = mmap(NULL, 2 * NK_SPARE_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    bool made = false;
+
+    if (mapping != MAP_FAILED) {
+        uint8_t *region = region_after(mapping);
+
+        if (madvise(region, NK_SPARE_BYTES, MADV_HUGEPAGE) == 0) {
+            *(volatile uint8_t *)region = 1;
+            made = region_is_huge(region);
+        }
+        (void)munmap(mapping, 2 * NK_SPARE_BYTES);
+    }
+    return made;
+}
 
 sf_status nk__spares_create(uint64_t bytes_max, struct nk_spares **out_spares)
 {
@@ -34,8 +66,8 @@ sf_status nk__spares_create(uint64_t bytes_max, struct nk_spares **out_spares)
         free(spares);
         return SF_NOMEM;
     }
-    spares->area = (uint8_t *)(((uintptr_t)spares->mapping + NK_SPARE_BYTES - 1) &
-                               ~(uintptr_t)(NK_SPARE_BYTES - 1));
+    spares->area = region_after(spares->mapping);
+    spares->huge = huge_pages_made();
     *out_spares = spares;
     return SF_OK;
 }
@@ -64,11 +96,14 @@ static bool pages_move(uint8_t *from, uint8_t *to)
                   MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to;
 }
 
-static bool is_whole(uint8_t *region)
+static bool is_good(const struct nk_spares *spares, uint8_t *region)
 {
     uint8_t there[REGION_PAGES];
     uint32_t count = 0;
 
+    if (spares->huge) {
+        return region_is_huge(region);
+    }
     if (mincore(region, NK_SPARE_BYTES, there) != 0) {
         return false;
     }
@@ -80,7 +115,7 @@ static bool is_whole(uint8_t *region)
 
 bool nk__spares_put(struct nk_spares *spares, uint8_t *region)
 {
-    if (spares->count == spares->capacity || !is_whole(region) ||
+    if (spares->count == spares->capacity || !is_good(spares, region) ||
         !pages_move(region, region_at(spares, spares->count))) {
         return false;
     }

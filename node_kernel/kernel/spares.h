@@ -8,8 +8,10 @@
  *
  * Model: a region is 2 MiB of private anonymous memory, readable and writable, at a multiple of
  * that. The pages of up to so many regions are kept, whole ones only, and change places by mremap.
- * What is in them is whatever was there: who takes a region overwrites all of it before anybody
- * else sees any, and only memory that is about to be filled may come out of here.
+ * Where the system makes huge pages, only such are kept: small ones would be passed on for ever,
+ * and whoever copies, watches, or moves them pays for each; a new huge page costs less. What is in
+ * them is whatever was there: who takes a region overwrites all of it before anybody else sees any,
+ * and only memory that is about to be filled may come out of here.
  *
  * Threads: one at a time. Ownership: what is put is ours, what is taken is the caller's again.
  */
@@ -32,7 +34,7 @@ SF_MUST_CHECK sf_status nk__spares_create(uint64_t bytes_max, struct nk_spares *
 void nk__spares_destroy(struct nk_spares *spares);
 uint32_t nk__spares_count(const struct nk_spares *spares);
 /* Keeps the pages of a region: it reads as zeros then. False: they stay where they are, for some
- * are missing, there is no room, or no mapping. */
+ * are missing or small, there is no room, or no mapping. */
 bool nk__spares_put(struct nk_spares *spares, uint8_t *region);
 /* Puts pages in place of all there is in a region. False: there are none, or no mapping; the region
  * is as it was. */

@@ -47,7 +47,7 @@
 #define FILE_BYTES_MAX (4u << 20)
 #define SECONDS_MAX 60u
 #define FLUSH_MS 1000u /* until the other node has everything */
-#define CHANNELS_MAX 8u
+#define CHANNELS_MAX 16u
 #define PAIRS_MAX 16u
 #define HEAP_BYTES_READ (64u << 20) /* all of it is pinned */
 
@@ -396,7 +396,7 @@ static void sip_wire(uint32_t index)
 
     (void)snprintf(export_name, sizeof(export_name), "server%u.bench", index);
     for (int i = 0; i < atoi(bench.channels) && i < (int)CHANNELS_MAX; i++) {
-        char import[3] = {'c', (char)('0' + i), 0};
+        const char import[3] = {'c', "0123456789abcdef"[i], 0};
         if (nk_sip_wire(kernel, index + 1, import, 1, export_name, text, sizeof(text)) != SF_OK) {
             fail("no channel", text);
         }

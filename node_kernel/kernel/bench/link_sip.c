@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The SIP that bench_link.c runs on both nodes. Configuration: mode ("serve", or what a client
- * measures: "rtt64", "echo", "msgs64", "bulk"), channels (of the client, 1..8), count (round trips,
+ * measures: "rtt64", "echo", "msgs64", "bulk"), channels (of the client, 1..16), count (round trips,
  * windows of 64 messages, or blocks; of more than SAMPLES_MAX round trips, the last ones count),
  * bytes (of a block), seconds (bulk: ends after so many, and count does not matter; 0: by count).
  * A client says one line: "rtt_ns ..." or "rate ...".
@@ -11,7 +11,7 @@
 
 #define COUNT_MAX 100000000u
 #define SAMPLES_MAX 200000u
-#define CHANNELS_MAX 8u
+#define CHANNELS_MAX 16u
 #define WARMUP 2000u
 #define WINDOW 64u
 
@@ -327,7 +327,7 @@ static int client(const char *mode)
         return 20;
     }
     for (uint32_t i = 0; i < handle_count; i++) {
-        char name[3] = {'c', (char)('0' + i), 0};
+        const char name[3] = {'c', "0123456789abcdef"[i], 0};
         int32_t handle = sip_endpoint_wait(name, SIP_MS(10000));
         if (handle < 0) {
             return -handle;

@@ -19,7 +19,7 @@ import threading
 import time
 
 SLOW = {"boot", "slow"}
-SIDE_BY_SIDE = {"contracts", "sim"}
+SIDE_BY_SIDE = {"contracts", "sim", "untimed"}
 running = set()  # processes, each with a session of its own
 TAP_LINE = re.compile(r"^(not )?ok\b\s*(\d+)?\s*(?:- )?(.*)$")
 

@@ -46,7 +46,7 @@
 #define XH_NODE_STRIDE (16ull << 30)
 #define XH_BLOCK_BYTES_MAX (64u << 20)
 #define XH_TABLE_BYTES (2u << 20) /* what a page table maps, and aligned to */
-#define XH_TABLE_BLOCK_BYTES_MIN (512u << 10)
+#define XH_TABLE_BLOCK_BYTES_MIN (64u << 10)
 
 enum xh_owner_kind {
     XH_OWNER_SIP = 1,     /* a SIP holds it (it was received and is mapped or copied to it) */

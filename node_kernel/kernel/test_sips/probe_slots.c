@@ -157,7 +157,7 @@ static int tail_is_zero(const uint8_t *data, uint32_t bytes)
     return 1;
 }
 
-/* The place of a block of 512 KiB and more is as large as page tables are. What is behind the block
+/* The place of a block of 64 KiB and more is as large as page tables are. What is behind the block
  * can be accessed, too, and is nobody else's. */
 static int with_rest;
 
@@ -303,8 +303,9 @@ static int crowd(void)
 /* Large ones, of which ever more and ever less was used. */
 static int talk_tables(void)
 {
-    static const uint32_t sizes[] = {MIB / 2,     3 * MIB / 2, MIB / 2, MIB,         2 * MIB - PAGE,
-                                     MIB / 2 + 1, 2 * MIB + 1, 3 * MIB, 2 * MIB - 1, MIB};
+    static const uint32_t sizes[] = {MIB / 16,    100000,  MIB / 2,        3 * MIB / 2,
+                                     MIB / 2,     MIB,     2 * MIB - PAGE, MIB / 2 + 1,
+                                     2 * MIB + 1, 3 * MIB, 2 * MIB - 1,    MIB};
     uint32_t peer = (uint32_t)nk_endpoint(NAME("peer"));
 
     with_rest = 1;
@@ -511,7 +512,7 @@ static int mingle(void)
 }
 
 /* Answers every message with a new block of 64 KiB full of 0x44, until a byte is neither that nor
- * 0. */
+ * 0. What it was sent it may see again; so it overwrites that. */
 static int answer(void)
 {
     int32_t handle = nk_accept(NAME("test"), SIP_FOREVER);
@@ -519,9 +520,10 @@ static int answer(void)
     int32_t st;
 
     while ((st = nk_recv((uint32_t)handle, &msg, SIP_FOREVER)) == 0) {
-        uint8_t *data;
+        uint8_t *data = (uint8_t *)(uintptr_t)(uint32_t)msg.args[0];
 
-        CHECK(nk_block_free((void *)(uintptr_t)(uint32_t)msg.args[0]) == 0);
+        memset(data, 0x44, (uint32_t)(msg.args[0] >> 32));
+        CHECK(nk_block_free(data) == 0);
         data = nk_block_alloc(1 << 16);
         CHECK(data != NULL && only_has(data, 1 << 16, 0x44));
         memset(data, 0x44, 1 << 16);

@@ -174,25 +174,30 @@ static void spans_reclaim(struct nk_sip *sip)
     }
 }
 
-/* Runs of whole page tables are cut down to what their blocks need. */
+/* Cuts a run of whole page tables down to what its block needs. */
+static void run_cut(struct nk_sip *sip, uint32_t index)
+{
+    struct nk_span *span = &sip->window.spans[index];
+    const uint32_t capacity = span->u.block->capacity;
+    const uint32_t need = (capacity + SPAN_BYTES - 1) >> NK_SPAN_SHIFT;
+
+    if (need == span->run || munmap(span_data(sip, index) + capacity,
+                                    ((size_t)span->run << NK_SPAN_SHIFT) - capacity) != 0) {
+        return; /* no mapping to spare to split the region */
+    }
+    for (uint32_t i = need; i < span->run; i++) {
+        span[i] = (struct nk_span){0};
+    }
+    span->run = (uint16_t)need;
+    span->tables = 0;
+}
+
 static void tables_cut(struct nk_sip *sip)
 {
-    struct nk_window *window = &sip->window;
-
-    for (uint32_t i = 0; i < window->span_high; i++) {
-        struct nk_span *span = &window->spans[i];
-        const uint32_t need =
-            span->tables ? (span->u.block->capacity + SPAN_BYTES - 1) >> NK_SPAN_SHIFT : 0;
-
-        if (span->kind != NK_SPAN_RUN || !span->tables) {
-            continue;
+    for (uint32_t i = 0; i < sip->window.span_high; i++) {
+        if (sip->window.spans[i].kind == NK_SPAN_RUN && sip->window.spans[i].tables) {
+            run_cut(sip, i);
         }
-        span_vanish(sip, i + need, (size_t)(span->run - need) << NK_SPAN_SHIFT);
-        for (uint32_t k = need; k < span->run; k++) {
-            span[k] = (struct nk_span){0};
-        }
-        span->run = (uint16_t)need;
-        span->tables = 0;
     }
 }
 

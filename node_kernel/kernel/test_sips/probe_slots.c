@@ -275,27 +275,35 @@ static int talk(int slow, uint32_t rounds)
 static int crowd(void)
 {
     uint32_t peer = (uint32_t)nk_endpoint(NAME("peer")), count = 0;
-    uint8_t *kept[16];
+    static uint8_t *kept[42], *small[4000];
+    const uint32_t bytes = 97 * PAGE; /* 9 of them get 2 MiB in a heap of 64 */
 
     with_rest = 1;
-    while (count < 16 && (kept[count] = nk_block_alloc(MIB)) != NULL) {
-        block_fill(kept[count], MIB, count);
+    while (count < 42 && (kept[count] = nk_block_alloc(bytes)) != NULL) {
+        block_fill(kept[count], bytes, count);
         if (count == 0) {
-            rest_fill(kept[count], MIB);
+            rest_fill(kept[count], bytes);
         }
         count++;
     }
-    CHECK(count == 16); /* the quota */
+    CHECK(count == 42); /* almost the quota, and more than there is room for with 9 of 2 MiB */
     with_rest = 0;
     for (uint32_t round = 0; round < 2; round++) {
         for (uint32_t i = 0; i < count; i++) {
-            kept[i] = exchange(peer, kept[i], MIB, 0);
+            kept[i] = exchange(peer, kept[i], bytes, 0);
             kept[i][0] ^= 0xff;
-            CHECK(block_holds(kept[i], MIB, i));
+            CHECK(block_holds(kept[i], bytes, i));
         }
     }
     for (uint32_t i = 0; i < count; i++) {
-        CHECK(block_holds(kept[i], MIB, i) && nk_block_free(kept[i]) == 0);
+        CHECK(block_holds(kept[i], bytes, i) && nk_block_free(kept[i]) == 0);
+    }
+    for (uint32_t i = 0; i < 4000; i++) { /* nothing is left of those that were there */
+        small[i] = nk_block_alloc(PAGE);
+        CHECK(small[i] != NULL);
+    }
+    for (uint32_t i = 0; i < 4000; i++) {
+        CHECK(nk_block_free(small[i]) == 0);
     }
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "abi/nk_abi.h"
 #include "test_world.h"
@@ -156,6 +157,26 @@ static void a_recycled_strict_slot_has_no_byte_of_the_sip_before(void **state)
 /* --- the large class ----------------------------------------------------------------------------
  */
 
+/* Has the mapping that begins there been wished to be of huge pages? */
+static bool huge_is_wished(uint64_t first)
+{
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    char line[512];
+    bool here = false, wished = false;
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long low, high;
+
+        if (sscanf(line, "%llx-%llx ", &low, &high) == 2) {
+            here = low == first;
+        }
+        wished |= here && strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg") != NULL;
+    }
+    (void)fclose(maps);
+    return wished;
+}
+
 static void a_large_sip_uses_256_mib_and_leaves_none_of_it(void **state)
 {
     (void)state;
@@ -164,6 +185,8 @@ static void a_large_sip_uses_256_mib_and_leaves_none_of_it(void **state)
     run_all();
     assert_exited(1, 0);
     assert_clean_slot(LARGE, 256u << 20);
+    assert_int_equal(huge_is_wished(slot_of(LARGE) + NK_STACK_LOW),
+                     access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0);
     create(1, LARGE, "next", "grow"); /* finds zeros, though the slot was larger before */
     start(1);
     run_all();

@@ -165,7 +165,7 @@ static void huge_pages_stay_whole(void **state)
     const uint64_t huge = (uint64_t)NK_DIRTY_HUGE_PAGES * PAGE;
     uint8_t *mapping =
         mmap(NULL, 5 * huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const uint64_t first = ((uint64_t)mapping + huge - 1) / huge * huge, end = first + 3 * huge;
+    const uint64_t first = ((uint64_t)mapping + huge) / huge * huge, end = first + 3 * huge;
     struct nk_dirty *dirty = NULL;
     uint64_t pages = 0, steps = 0;
     bool over = false;

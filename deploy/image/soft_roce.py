@@ -45,10 +45,26 @@ def package_version(cache, kernel_package):
     return build_image.run(["dpkg-deb", "-f", str(archive), "Version"]).strip()
 
 
-def archive_of(cache, package, version):
-    """The package's file, downloaded when it is not in the cache."""
+def revision_of(package, version):
+    """That version; or, if it cannot be had, another Debian revision of the same upstream version. While Debian
+    publishes a kernel, unsigned parts of it take the place of those before, sooner than the signed image does."""
+    lines = build_image.run(["apt-cache", "madison", package]).splitlines()
+    found = [line.split("|")[1].strip() for line in lines if line.count("|") >= 2]
+    near = [name for name in found if name.rpartition("-")[0] == version.rpartition("-")[0]]
+    if version in found or not near:
+        return version
+    print(f"soft-RoCE: {package} {near[0]} instead of {version}, which is gone", flush=True)
+    return near[0]
+
+
+def archive_of(cache, package, version, any_revision=False):
+    """The package's file, downloaded when it is not in the cache. any_revision: it is source, or tools."""
     pattern = f"{package}_{version.replace(':', '%3a')}_*.deb"
     found = next(iter(cache.glob(pattern)), None)
+    if found is None and any_revision:
+        version = revision_of(package, version)
+        pattern = f"{package}_{version.replace(':', '%3a')}_*.deb"
+        found = next(iter(cache.glob(pattern)), None)
     if found is None:
         print(f"soft-RoCE: downloading {package}", flush=True)
         try:
@@ -85,14 +101,16 @@ def build(cache, kernel, version, work):
     series = ".".join(kernel.split(".")[:2])
     common = kernel.replace("-cloud-amd64", "").replace("-amd64", "") + "-common"
     work.mkdir()
-    for package in (f"linux-headers-{kernel}", f"linux-headers-{common}", f"linux-kbuild-{series}"):
-        build_image.run(["dpkg-deb", "-x", str(archive_of(cache, package, version)), str(work / "root")])
+    archives = [archive_of(cache, f"linux-headers-{name}", version) for name in (kernel, common)]
+    archives.append(archive_of(cache, f"linux-kbuild-{series}", version, any_revision=True))
+    for archive in archives:
+        build_image.run(["dpkg-deb", "-x", str(archive), str(work / "root")])
     sources = work / "root/usr/src"
     # Its makefile names the other package by the place where it would be installed.
     headers = sources / f"linux-headers-{kernel}"
     (headers / "Makefile").write_text(f"include {sources}/linux-headers-{common}/Makefile\n")
     (work / "rxe").mkdir()
-    unpack_source(archive_of(cache, f"linux-source-{series}", version), series, work / "rxe")
+    unpack_source(archive_of(cache, f"linux-source-{series}", version, any_revision=True), series, work / "rxe")
     build_image.run(
         ["make", "-C", str(headers), f"M={work}/rxe", "CONFIG_RDMA_RXE=m", "modules"], cwd=work
     )

@@ -10,8 +10,6 @@
  * before a larger one is split:
  */
 #define NEAR_FIT_TRIES 8u
-/* Runs from this size on begin at a multiple of it if they can: whole page tables can be moved. */
-#define ALIGN_PAGES XH__TABLE_PAGES
 
 uint32_t xh__bin_of(uint32_t page_count)
 {
@@ -103,12 +101,14 @@ static uint32_t pages_to_aligned(const struct xh_heap *heap, uint32_t first)
 {
     size_t page = (size_t)heap->base / XH__PAGE_BYTES + first;
 
-    return (uint32_t)(-page % ALIGN_PAGES);
+    return (uint32_t)(-page % XH__TABLE_PAGES);
 }
 
+/* Runs of whole page tables and more begin where one does if they can: then they can be moved. */
 uint32_t xh__pages_take(struct xh_heap *heap, uint32_t count, bool aligned)
 {
-    uint32_t first = count < ALIGN_PAGES ? XH__NONE : run_find(heap, count + ALIGN_PAGES - 1);
+    uint32_t first =
+        count < XH__TABLE_PAGES ? XH__NONE : run_find(heap, count + XH__TABLE_PAGES - 1);
     uint32_t run_pages, skipped = 0;
 
     if (first != XH__NONE) {

@@ -62,9 +62,7 @@ def archive_of(cache, package, version, any_revision=False):
     pattern = f"{package}_{version.replace(':', '%3a')}_*.deb"
     found = next(iter(cache.glob(pattern)), None)
     if found is None and any_revision:
-        version = revision_of(package, version)
-        pattern = f"{package}_{version.replace(':', '%3a')}_*.deb"
-        found = next(iter(cache.glob(pattern)), None)
+        return archive_of(cache, package, revision_of(package, version))
     if found is None:
         print(f"soft-RoCE: downloading {package}", flush=True)
         try:

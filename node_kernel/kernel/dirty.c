@@ -403,15 +403,15 @@ static sf_status protect_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_
                                        SCAN_IS_PRESENT | SCAN_IS_SWAPPED, SCAN_WATCH);
     sf_status st;
 
-    if (pages_max < NK_DIRTY_HUGE_PAGES || pages_max == UINT64_MAX) {
-        args.max_pages = pages_max == UINT64_MAX ? 0 : pages_max;
-        st = args.max_pages == 0 ? scan_all(dirty->pagemap, &args, visit, arg)
-                                 : scan_some(dirty->pagemap, &args, visit, arg);
+    if (pages_max < NK_DIRTY_HUGE_PAGES) {
+        args.max_pages = pages_max;
+        st = scan_some(dirty->pagemap, &args, visit, arg);
         dirty->at = args.walk_end;
         return st;
     }
     do {
-        const uint64_t next = (dirty->at / HUGE_BYTES + 1) * HUGE_BYTES;
+        const uint64_t next = pages_max == UINT64_MAX ? dirty->end /* all in one call */
+                                                      : (dirty->at / HUGE_BYTES + 1) * HUGE_BYTES;
 
         args.end = next < dirty->end ? next : dirty->end;
         st = scan_all(dirty->pagemap, &args, count, &counted);

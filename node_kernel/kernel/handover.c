@@ -191,7 +191,7 @@ static uint32_t move_in(struct nk_sip *sip, struct xh_block *block, size_t bytes
         nk__window_remove(sip, address);
         return 0;
     }
-    xh_away(sip->kernel->heap, block);
+    xh_away(heap, block);
     return address;
 }
 

@@ -65,11 +65,6 @@ static sf_status pages_find(const struct nk_restore *restore, uint8_t **out_at, 
  * somebody else's. Pages come in order of their addresses, so that part just gets shorter.
  */
 
-static uint8_t *region_after(const uint8_t *at)
-{
-    return (uint8_t *)(((uintptr_t)at + NK_SPARE_BYTES - 1) & ~(uintptr_t)(NK_SPARE_BYTES - 1));
-}
-
 void nk__restore_wipe(struct nk_restore *restore)
 {
     if (restore->spare_end != NULL) {
@@ -109,7 +104,7 @@ static uint8_t *spare_take(struct nk_restore *restore, uint8_t *at, uint8_t *end
                            const uint8_t *pages_end)
 {
     const struct nk_sip *sip = restore->sip;
-    uint8_t *region = region_after(at);
+    uint8_t *region = nk__spare_region(at);
 
     if (end - at < HUGE_BYTES_MIN || region >= end || region < pages_end || region < sip->memory ||
         region + NK_SPARE_BYTES > sip->memory + sip->memory_bytes ||
@@ -128,7 +123,7 @@ static uint8_t *spare_take(struct nk_restore *restore, uint8_t *at, uint8_t *end
 static void new_make(struct nk_restore *restore, uint8_t *at, uint8_t *end)
 {
     const struct nk_sip *sip = restore->sip;
-    uint8_t *first = region_after(at - (NK_SPARE_BYTES - 1)), *last = region_after(end);
+    uint8_t *first = nk__spare_region(at - (NK_SPARE_BYTES - 1)), *last = nk__spare_region(end);
 
     while (last > sip->memory + sip->memory_bytes) {
         last -= NK_SPARE_BYTES;

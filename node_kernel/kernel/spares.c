@@ -18,13 +18,8 @@ struct nk_spares {
     uint64_t mapping_bytes;
     uint8_t *area; /* its first region */
     uint32_t capacity, count;
-    bool huge; /* the system makes huge pages */
+    bool tried, huge; /* whether the system makes huge pages */
 };
-
-static uint8_t *region_after(uint8_t *at)
-{
-    return (uint8_t *)(((uintptr_t)at + NK_SPARE_BYTES - 1) & ~(uintptr_t)(NK_SPARE_BYTES - 1));
-}
 
 static bool region_is_huge(const uint8_t *region)
 {
@@ -39,7 +34,7 @@ static bool huge_pages_made(void)
     bool made = false;
 
     if (mapping != MAP_FAILED) {
-        uint8_t *region = region_after(mapping);
+        uint8_t *region = nk__spare_region(mapping);
 
         if (madvise(region, NK_SPARE_BYTES, MADV_HUGEPAGE) == 0) {
             *(volatile uint8_t *)region = 1;
@@ -66,8 +61,7 @@ sf_status nk__spares_create(uint64_t bytes_max, struct nk_spares **out_spares)
         free(spares);
         return SF_NOMEM;
     }
-    spares->area = region_after(spares->mapping);
-    spares->huge = huge_pages_made();
+    spares->area = nk__spare_region(spares->mapping);
     *out_spares = spares;
     return SF_OK;
 }
@@ -96,13 +90,20 @@ static bool pages_move(uint8_t *from, uint8_t *to)
                   MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to;
 }
 
-static bool is_good(const struct nk_spares *spares, uint8_t *region)
+static bool is_good(struct nk_spares *spares, uint8_t *region)
 {
     uint8_t there[REGION_PAGES];
     uint32_t count = 0;
 
+    if (region_is_huge(region)) {
+        return true;
+    }
+    if (!spares->tried) {
+        spares->tried = true;
+        spares->huge = huge_pages_made();
+    }
     if (spares->huge) {
-        return region_is_huge(region);
+        return false;
     }
     if (mincore(region, NK_SPARE_BYTES, there) != 0) {
         return false;

@@ -28,6 +28,12 @@
 
 struct nk_spares;
 
+/* The first region that begins there or behind. */
+static inline uint8_t *nk__spare_region(const uint8_t *at)
+{
+    return (uint8_t *)(((uintptr_t)at + NK_SPARE_BYTES - 1) & ~(uintptr_t)(NK_SPARE_BYTES - 1));
+}
+
 /* At most bytes_max bytes, in whole regions, up to NK_SPARES_MAX of them; it may be 0. NOMEM. */
 SF_MUST_CHECK sf_status nk__spares_create(uint64_t bytes_max, struct nk_spares **out_spares);
 /* Takes NULL. */

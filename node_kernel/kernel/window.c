@@ -16,7 +16,7 @@
 #define SPAN_BYTES (1u << NK_SPAN_SHIFT)
 #define NO_CELL 0xffffu
 #define NONE UINT32_MAX
-#define ALIGN_SPANS ((2u << 20) >> NK_SPAN_SHIFT)
+#define ALIGN_SPANS (XH_TABLE_BYTES >> NK_SPAN_SHIFT)
 
 static uint8_t *span_data(const struct nk_sip *sip, uint32_t index)
 {
@@ -281,13 +281,10 @@ static int span_claim(struct nk_sip *sip, uint32_t index, uint32_t count)
     struct nk_window *window = &sip->window;
 
     if (count == 0 || index >= window->span_count || count > window->span_count - index ||
-        run_free(window, index, count) < count || !spans_grow(window, index + count)) {
+        run_free(window, index, count) < count) {
         return 0;
     }
-    if (window->span_high < index + count) {
-        window->span_high = index + count;
-    }
-    return 1;
+    return span_have(window, index, count);
 }
 
 int nk__window_put_cells(struct nk_sip *sip, uint32_t index, uint32_t shift)

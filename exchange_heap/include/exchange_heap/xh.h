@@ -166,7 +166,7 @@ SF_MUST_CHECK sf_status xh_trim(struct xh_heap *heap, struct xh_block *block, ui
  */
 size_t xh_room(const struct xh_heap *heap, const struct xh_block *block);
 /* Are these whole page tables? Moving them as a whole is one change for each 2 MiB, instead of one
- * a page: a tenth of the time, and far less where a hypervisor keeps tables of its own. */
+ * a page (figures: node_kernel/kernel/handover.c). */
 static inline bool xh_has_tables(const struct xh_heap *heap, const struct xh_block *block)
 {
     const size_t room = xh_room(heap, block);

@@ -56,7 +56,7 @@ OURS = {
     "rtt64_encrypted": "--mode rtt64 --count 1000 --encrypt on",
     **{f"bulk_{name}": f"--mode bulk --bytes {size} --seconds 3 --channels {CHANNELS[name]} --encrypt off --reads {READS}"
        for name, size in SIZES.items()},
-    "bulk_1m_frames": "--mode bulk --bytes 1048576 --seconds 3 --channels 4 --encrypt off",
+    "bulk_1m_frames": f"--mode bulk --bytes {SIZES['1m']} --seconds 3 --channels {CHANNELS['1m']} --encrypt off",
 }
 
 

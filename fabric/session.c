@@ -548,6 +548,23 @@ static void session_tick(struct fab__session *session, uint64_t now_ns)
     }
 }
 
+/* Who was not called in time cannot say who was silent: what came meanwhile is yet to be read, and
+ * if the whole machine stood still, the others may have, too. */
+static void silence_forgive(struct fab_node *node, uint64_t now_ns)
+{
+    uint64_t late_ns = now_ns - node->tick_ns;
+
+    if (late_ns <= node->heartbeat_ns) {
+        return;
+    }
+    for (uint32_t i = 0; i < node->session_count; i++) {
+        struct fab__session *session = node->sessions[node->session_ids[i]];
+        uint64_t *since_ns = session->info.alive ? &session->info.heard_ns : &session->begun_ns;
+
+        *since_ns = now_ns - *since_ns > late_ns ? *since_ns + late_ns : now_ns;
+    }
+}
+
 uint64_t fab_next(const struct fab_node *node)
 {
     return __atomic_load_n(&node->tick_ns, __ATOMIC_RELAXED);
@@ -560,6 +577,7 @@ uint64_t fab_tick(struct fab_node *node, uint64_t now_ns)
     if (now_ns < node->tick_ns) {
         return node->tick_ns;
     }
+    silence_forgive(node, now_ns);
     node->tick_ns = UINT64_MAX;
     for (uint32_t i = node->session_count; i-- > 0;) {
         struct fab__session *session = node->sessions[node->session_ids[i]];

@@ -305,6 +305,33 @@ static void a_silent_node_is_lost_with_its_channels(void **state)
     assert_int_equal(fab_open(fab(1), 2, "work", test_work(), &imp), SF_NOTFOUND);
 }
 
+/* Stopped by a debugger, or a virtual machine that was moved: all of them, or one for less than a
+ * timeout. */
+static void a_node_that_did_not_run_loses_nobody(void **state)
+{
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+
+    (void)state;
+    open_pair(1, 2, false, &imp, &exp);
+    net_run(&net, 1000 * MS);
+    send_scalar(imp, WORK_ASK, 1);
+    net.now_ns += 60000 * MS;
+    net_run(&net, 1000 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 0);
+    assert_int_equal(net.nodes[2].lost_count, 0);
+    expect_scalar(exp, WORK_ASK, 1);
+    /* But from then on silence counts. */
+    net.cut[2][1] = net.cut[1][2] = true;
+    net.now_ns += 60000 * MS;
+    net_run(&net, 1500 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 0);
+    net_run(&net, 1500 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 1);
+    expect_closed(imp, SF_CAUSE_NODE_LOST);
+    expect_closed(exp, SF_CAUSE_NODE_LOST);
+}
+
 static void a_node_that_booted_again_is_noticed_at_once(void **state)
 {
     struct fab_ep *imp;
@@ -943,6 +970,7 @@ int main(void)
         NET_TEST(no_memory_for_a_block_closes_with_quota),
         NET_TEST(no_record_for_an_arrival_closes_with_quota),
         NET_TEST(a_silent_node_is_lost_with_its_channels),
+        NET_TEST(a_node_that_did_not_run_loses_nobody),
         CLEAR_TEST(a_node_that_booted_again_is_noticed_at_once),
         NET_TEST(a_session_begun_again_with_the_same_epochs_works),
         NET_TEST(peers_are_checked_when_added),

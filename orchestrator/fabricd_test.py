@@ -313,6 +313,24 @@ def silence_is_loss(place):
     expect("lost: 3 heart-beats missing" in out, out)
 
 
+def who_stood_still_blames_nobody(place):
+    """A virtual machine that is stopped and goes on: fabricd finds its own clock ahead, and nobody heard."""
+    place.start()
+    nodes = place.join()
+    place.apply()
+    processes = [node.process for node in nodes] + [place.daemon]
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    for process in reversed(processes):  # fabricd first: its timers are due before anybody can say anything
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.2)
+    time.sleep(0.5)
+    expect(place.stages() == dict.fromkeys(("node1", "node2", "node3"), "joined"), place.stages())
+    expect(place.states() == dict.fromkeys(("tcp", "web2", "web3"), "running"), place.states())
+    expect("did not run for" in (place.root / "fabricd.log").read_text(), "fabricd did not say so")
+
+
 def a_short_break_costs_nothing(place):
     place.start()
     nodes = place.join()
@@ -878,6 +896,7 @@ CASES = [
     a_node_that_leaves_half_way_is_undone,
     a_lost_node_takes_its_sips,
     silence_is_loss,
+    who_stood_still_blames_nobody,
     a_short_break_costs_nothing,
     a_restarted_node_is_told_apart_from_a_break,
     never_stays_down,

@@ -14,6 +14,8 @@
 #include "daemon.h"
 #include "trust.h"
 
+#define STALL_MS 1000u /* between two ticks that are DAEMON_TICK_MS apart */
+
 struct pending {
     struct pending *next;
     uint64_t request;
@@ -668,12 +670,47 @@ static bool end_one_silent(struct daemon *daemon, uint64_t now_ms)
     return false;
 }
 
+static uint64_t later(uint64_t at_ms, uint64_t by_ms, uint64_t now_ms)
+{
+    return now_ms - at_ms > by_ms ? at_ms + by_ms : now_ms;
+}
+
+/* If we did not run for a while (stopped, or the machine was), what nodes said meanwhile is yet to
+ * be read, and they may have stood still, too: that while is not their silence. */
+static void stall_forgive(struct daemon *daemon, uint64_t now_ms)
+{
+    uint64_t stall_ms = daemon->ticked_ms != 0 ? now_ms - daemon->ticked_ms : 0;
+    struct session *session;
+    uint32_t index;
+
+    daemon->ticked_ms = now_ms;
+    if (stall_ms < STALL_MS) {
+        return;
+    }
+    daemon_log("this fabricd did not run for %" PRIu64 " ms, which nobody is blamed for", stall_ms);
+    for (session = daemon->sessions; session != NULL; session = session->next) {
+        struct pending *pending;
+
+        session->heard_ms = later(session->heard_ms, stall_ms, now_ms);
+        session->since_ms = later(session->since_ms, stall_ms, now_ms);
+        for (pending = session->pending; pending != NULL; pending = pending->next) {
+            pending->deadline_ms += stall_ms;
+        }
+    }
+    for (index = 0; index < daemon->world.node_count; index++) {
+        struct world_node *node = daemon->world.nodes[index];
+
+        node->heard_ms = later(node->heard_ms, stall_ms, now_ms);
+    }
+}
+
 void session_tick(struct daemon *daemon)
 {
     uint64_t now_ms = daemon_now(daemon);
     struct session *session = daemon->sessions;
     uint32_t index;
 
+    stall_forgive(daemon, now_ms);
     while (session != NULL) {
         struct session *next = session->next; /* expiring does not end sessions */
         expire_requests(session, now_ms);

@@ -125,7 +125,9 @@ struct fab_options {
     /* Fresh bytes of the system's generator, for handshakes; with a secret_key only. */
     void (*random)(void *arg, uint8_t *bytes, uint32_t length);
     uint64_t heartbeat_ns;    /* 0: default 200 ms */
-    uint64_t peer_timeout_ns; /* silence after which a peer is lost; 0: default 2 s */
+    /* Silence after which a peer is lost; 0: default 2 s. What fab_tick was called later than a
+     * heart-beat after it was due does not count. */
+    uint64_t peer_timeout_ns;
 };
 
 SF_MUST_CHECK sf_status fab_node_create(const struct fab_options *options,

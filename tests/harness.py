@@ -92,7 +92,7 @@ class TapReader:
         self.planned, self.tail, self.notes = None, [], []
 
     def __call__(self, line):
-        self.tail = (self.tail + [line])[-60:]
+        self.tail = (self.tail + [line])[-80:]
         if self.verbose:
             print("    " + line, flush=True)
         plan = re.match(r"^1\.\.(\d+)", line)

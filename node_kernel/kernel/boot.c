@@ -259,6 +259,18 @@ static void mappings_allow(void)
     }
 }
 
+/* Huge pages only where they are asked for: or else each larger block in the exchange heap, whose
+ * place is of 2 MiB, would take as much memory. Debian's kernel begins with "always". */
+static void huge_pages_restrain(void)
+{
+    static const char path[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+    char text[160];
+
+    if (access(path, F_OK) == 0 && boot__file_write(path, "madvise", text, sizeof(text)) != SF_OK) {
+        node_log("%s", text);
+    }
+}
+
 sf_status boot_begin(char *text, size_t text_capacity)
 {
     sf_status st = mounts_make(text, text_capacity);
@@ -271,6 +283,7 @@ sf_status boot_begin(char *text, size_t text_capacity)
     boot_stage("kernel");
     last_words_prepare();
     mappings_allow();
+    huge_pages_restrain();
     st = modules_load(MODULE_ORDER, text, text_capacity);
     /* The part of the image for RDMA, which not every machine gets. */
     if (st == SF_OK && access(MODULE_ORDER_RDMA, F_OK) == 0) {

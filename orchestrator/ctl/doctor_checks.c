@@ -221,7 +221,7 @@ static void check_memory(struct doctor *doctor, const char *name)
     }
 }
 
-/* admin-guide/mm/transhuge.rst: with "always" a first touch may take 2 MiB "for no good". */
+/* admin-guide/mm/transhuge.rst: with "always" a first touch may take 2 MiB "for no good". As the places of larger blocks are of 2 MiB, too. */
 static void check_thp(struct doctor *doctor, const char *name)
 {
     static const char path[] = "/sys/kernel/mm/transparent_hugepage/enabled";
@@ -231,7 +231,8 @@ static void check_thp(struct doctor *doctor, const char *name)
         doctor_say(doctor, DOCTOR_OK, name, "this kernel has none: small pages are used");
     } else if (strstr(text, "[always]") != NULL) {
         doctor_say(doctor, DOCTOR_WARN, name,
-                   "always: a SIP with 2 MiB of memory or more may take 2 MiB at its first touch");
+                   "always: a SIP's first touch of its memory, and each block of 64 KiB or more, "
+                   "may take 2 MiB");
         doctor_fix(doctor, "echo madvise | sudo tee %s", path);
     } else {
         doctor_say(doctor, DOCTOR_OK, name, "%s",

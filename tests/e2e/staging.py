@@ -87,7 +87,8 @@ class Place:
 
 
 def run_cases(make_place, cases):
-    """Each case is a function of the place. Returns the exit code of the program."""
+    """Each case is a function of the place; of the first that fails, what place.tails() has is shown, too, if there
+    is such a method. Returns the exit code of the program."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     place = make_place()
     failed = 0
@@ -103,7 +104,8 @@ def run_cases(make_place, cases):
                     subprocess.SubprocessError) as error:
                 failed += 1
                 print(f"not ok {number} - {function.__name__}")
-                print("\n".join("# " + line for line in str(error).splitlines()), flush=True)
+                lines = str(error).splitlines() + (getattr(place, "tails", list)() if failed == 1 else [])
+                print("\n".join("# " + line for line in lines), flush=True)
     finally:
         place.end()
     return 1 if failed else 0

@@ -60,6 +60,12 @@ class Machines(Moves):
         path.write_text(text, encoding="ascii")
         self.ctl("apply", "-f", path, "--images", self.root)
 
+    def tails(self):
+        """The last lines on the machines' consoles, of QEMU, and of fabricd."""
+        run = pathlib.Path("/run/sipfabric", self.name)
+        return [f"{file.name}: {line}" for file in sorted(run.glob("*.serial")) + sorted(run.glob("*.qemu")) +
+                [run / "fabricd.log"] for line in file.read_text(errors="replace").splitlines()[-12:]]
+
     def end(self):
         subprocess.run([BUILD / "orchestrator/fabricctl", "cluster", "destroy"], env=self.env, capture_output=True,
                        check=False)

@@ -8,6 +8,7 @@
  * moves that have begun go to their end, the node stays cordoned, and another drain goes on from
  * there.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +199,23 @@ void drain_tick(struct daemon *daemon)
     }
 }
 
+/* Kept before it is so. False: the console was told why not. */
+static bool cordon_set(struct console *console, uint64_t request, struct world_node *node,
+                       bool cordoned)
+{
+    struct state *state = &console_daemon(console)->state;
+
+    if (state_cordon(state, node->id, cordoned) != SF_OK) {
+        console_result(
+            console, request, SF_IO,
+            "node %s stays %s: %s cannot be written: %s; make room there, then try again",
+            node->name, node->cordoned ? "cordoned" : "as it is", state->path, strerror(errno));
+        return false;
+    }
+    node->cordoned = cordoned;
+    return true;
+}
+
 void drain_begin(struct console *console, uint64_t request, const Sf__Control__Drain *body)
 {
     struct daemon *daemon = console_daemon(console);
@@ -214,12 +232,14 @@ void drain_begin(struct console *console, uint64_t request, const Sf__Control__D
             return;
         }
     }
+    if (!cordon_set(console, request, node, true)) {
+        return;
+    }
     drain = calloc(1, sizeof(*drain));
     if (drain == NULL) {
         console_result(console, request, SF_NOMEM, "no memory left");
         return;
     }
-    node->cordoned = true;
     session_note(node, "cordoned: it is drained");
     *drain = (struct drain){.next = daemon->drains,
                             .number = ++last_number,
@@ -242,12 +262,11 @@ void drain_cordon(struct console *console, uint64_t request, const Sf__Control__
         (void)moves__wanted_node(console, request, body->node); /* which says so */
         return;
     }
-    if (node->cordoned != body->cordoned) {
-        node->cordoned = body->cordoned;
+    if (node->cordoned == body->cordoned) {
+        console_result(console, request, SF_OK, "node %s was %s already", node->name, verb);
+    } else if (cordon_set(console, request, node, body->cordoned)) {
         session_note(node, "%s", verb);
         console_result(console, request, SF_OK, "node %s %s", node->name, verb);
-    } else {
-        console_result(console, request, SF_OK, "node %s was %s already", node->name, verb);
     }
 }
 

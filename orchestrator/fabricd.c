@@ -298,6 +298,7 @@ static bool expect_nodes(struct daemon *daemon, const struct options *options)
             good = node != NULL;
         }
         if (node != NULL) {
+            node->cordoned = state_cordoned(&daemon->state, id);
             node->stage_since_ms = daemon_now(daemon);
             snprintf(node->mode, sizeof(node->mode), "%s", options->hosted ? "hosted" : "booted");
         }

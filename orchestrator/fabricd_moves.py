@@ -351,6 +351,30 @@ def nothing_is_placed_on_a_cordoned_node(place):
     place.apply(TWO)
 
 
+def a_cordon_outlives_fabricd(place):
+    def cordoned():
+        return {node["name"] for node in place.get("nodes") if node["cordoned"]}
+
+    place.start()
+    place.ctl("cordon", "node1")
+    place.ctl("cordon", "node2")
+    place.ctl("uncordon", "node2")
+    place.stop()
+    place.start()
+    expect(cordoned() == {"node1"}, place.get("nodes"))
+    fresh = place.root / "s/fabricd.state.new"
+    fresh.mkdir()
+    for verb, node in (("cordon", "node3"), ("uncordon", "node1")):
+        _, err = place.ctl(verb, node, code=1)
+        expect(f"node {node} stays" in err and "fabricd.state cannot be written: Is a directory" in err, err)
+    expect(cordoned() == {"node1"}, place.get("nodes"))
+    fresh.rmdir()
+    place.ctl("uncordon", "node1")
+    place.stop()
+    place.start()
+    expect(not cordoned(), place.get("nodes"))
+
+
 def a_drain_with_nowhere_to_go(place):
     place.start()
     place.join(2)
@@ -424,6 +448,7 @@ MOVE_CASES = [
     what_cannot_move_is_told,
     a_drain_stops_and_goes_on,
     nothing_is_placed_on_a_cordoned_node,
+    a_cordon_outlives_fabricd,
     a_drain_with_nowhere_to_go,
     a_drained_node_that_dies,
     each_endpoint_has_one_owner,

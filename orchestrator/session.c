@@ -338,7 +338,9 @@ static struct world_node *find_or_add(struct session *session, uint64_t request,
     if (state_node_id(&daemon->state, name, &id) == SF_OK) {
         node = world_node_add(&daemon->world, name, id);
     }
-    if (node == NULL) {
+    if (node != NULL) {
+        node->cordoned = state_cordoned(&daemon->state, id);
+    } else {
         refuse(session, request, SF_LIMIT, "no node id is left, or the state cannot be written");
     }
     return node;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CORDONED " cordoned"
 #define FIRST_LINE "sipfabric-state 1\n"
 
 static bool write_all(int fd, const char *content, size_t bytes)
@@ -62,8 +63,10 @@ static sf_status save(const struct state *state)
     fputs(FIRST_LINE, out);
     fprintf(out, "sip %" PRIu64 "\n", state->sip_reserved);
     for (index = 0; index < state->node_count; index++) {
-        fprintf(out, "node %s %u %u\n", state->nodes[index].name, state->nodes[index].id,
-                state->nodes[index].epoch);
+        const struct state_node *node = &state->nodes[index];
+
+        fprintf(out, "node %s %u %u%s\n", node->name, node->id, node->epoch,
+                node->cordoned ? CORDONED : "");
     }
     if (fclose(out) != 0) {
         free(content);
@@ -92,13 +95,18 @@ static bool read_line(struct state *state, const char *line)
     char name[64];
     unsigned id;
     unsigned epoch;
+    bool cordoned;
     int end = 0;
 
     if (sscanf(line, "sip %" SCNu64 "%n", &state->sip_reserved, &end) == 1 && line[end] == '\n') {
         state->sip_next = state->sip_reserved;
         return state->sip_reserved >= 1;
     }
-    if (sscanf(line, "node %63s %u %u%n", name, &id, &epoch, &end) != 3 || line[end] != '\n') {
+    if (sscanf(line, "node %63s %u %u%n", name, &id, &epoch, &end) != 3) {
+        return false;
+    }
+    cordoned = strcmp(line + end, CORDONED "\n") == 0;
+    if (!cordoned && line[end] != '\n') {
         return false;
     }
     if (!orch_name_ok(name) || id < 1 || id > STATE_NODES_MAX || epoch > STATE_EPOCH_MAX ||
@@ -109,6 +117,7 @@ static bool read_line(struct state *state, const char *line)
     snprintf(node->name, sizeof(node->name), "%.32s", name);
     node->id = (uint16_t)id;
     node->epoch = (uint16_t)epoch;
+    node->cordoned = cordoned;
     return true;
 }
 
@@ -171,6 +180,7 @@ sf_status state_node_id(struct state *state, const char *name, uint16_t *out_id)
     snprintf(node->name, sizeof(node->name), "%s", name);
     node->id = (uint16_t)id;
     node->epoch = 0;
+    node->cordoned = false;
     status = save(state);
     if (status != SF_OK) {
         state->node_count -= 1;
@@ -195,6 +205,27 @@ sf_status state_epoch_next(struct state *state, uint16_t id, uint16_t *out_epoch
         *out_epoch = node->epoch;
     }
     return status; /* on IO the epoch is skipped: it may be on disk */
+}
+
+sf_status state_cordon(struct state *state, uint16_t id, bool cordoned)
+{
+    struct state_node *node = find_id(state, id);
+    sf_status status = SF_OK;
+
+    assert(node != NULL);
+    if (node->cordoned != cordoned) {
+        node->cordoned = cordoned;
+        status = save(state);
+        node->cordoned = status == SF_OK ? cordoned : !cordoned;
+    }
+    return status;
+}
+
+bool state_cordoned(struct state *state, uint16_t id)
+{
+    const struct state_node *node = find_id(state, id);
+
+    return node != NULL && node->cordoned;
 }
 
 sf_status state_sip_next(struct state *state, uint64_t *out_number)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state.h - the few numbers that must outlive fabricd: node ids by name, the last epoch of each
- * node, and the SIP numbers already given out.
+ * state.h - the little that must outlive fabricd: node ids by name, the last epoch of each node and
+ * whether it is cordoned, and the SIP numbers already given out.
  *
  * Why: endpoint ids are made of node id and boot epoch, and SIP numbers name owners of blocks; none
  * of them may ever mean two things in one cluster, also when fabricd was killed in between.
@@ -17,6 +17,7 @@
 #define ORCH_STATE_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,7 @@ struct state_node {
     char name[ORCH_NAME_BYTES_MAX + 1];
     uint16_t id;
     uint16_t epoch; /* the last one given out */
+    bool cordoned;
 };
 
 struct state {
@@ -47,6 +49,9 @@ SF_MUST_CHECK sf_status state_open(struct state *state, const char *path, char *
 /* The node's id; a new name gets the lowest free id. */
 SF_MUST_CHECK sf_status state_node_id(struct state *state, const char *name, uint16_t *out_id);
 SF_MUST_CHECK sf_status state_epoch_next(struct state *state, uint16_t id, uint16_t *out_epoch);
+/* Of an id that was given out. On an error it is as before. */
+SF_MUST_CHECK sf_status state_cordon(struct state *state, uint16_t id, bool cordoned);
+bool state_cordoned(struct state *state, uint16_t id);
 SF_MUST_CHECK sf_status state_sip_next(struct state *state, uint64_t *out_number);
 
 /* Writes text to path as a whole: new file, sync, rename. Mode 0600. */

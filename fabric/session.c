@@ -552,8 +552,9 @@ static void session_tick(struct fab__session *session, uint64_t now_ns)
  * if the whole machine stood still, the others may have, too. */
 static void silence_forgive(struct fab_node *node, uint64_t now_ns)
 {
-    uint64_t late_ns = now_ns - node->tick_ns;
+    uint64_t late_ns = now_ns - (node->tick_ns > node->ticked_ns ? node->tick_ns : node->ticked_ns);
 
+    node->ticked_ns = now_ns;
     if (late_ns <= node->heartbeat_ns) {
         return;
     }

@@ -332,6 +332,23 @@ static void a_node_that_did_not_run_loses_nobody(void **state)
     expect_closed(exp, SF_CAUSE_NODE_LOST);
 }
 
+static void others_that_come_do_not_hide_who_is_silent(void **state)
+{
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+
+    (void)state;
+    open_pair(1, 2, false, &imp, &exp);
+    net_run(&net, 300 * MS);
+    net.cut[2][1] = net.cut[1][2] = true;
+    for (uint32_t i = 0; i < 8; i++) {
+        net_run(&net, 300 * MS);
+        fab_peer_remove(fab(1), 3, SF_CAUSE_OF(NODE_LOST));
+        net_introduce(&net, 1, 3);
+    }
+    expect_closed(imp, SF_CAUSE_NODE_LOST);
+}
+
 static void a_node_that_booted_again_is_noticed_at_once(void **state)
 {
     struct fab_ep *imp;
@@ -971,6 +988,7 @@ int main(void)
         NET_TEST(no_record_for_an_arrival_closes_with_quota),
         NET_TEST(a_silent_node_is_lost_with_its_channels),
         NET_TEST(a_node_that_did_not_run_loses_nobody),
+        NET_TEST(others_that_come_do_not_hide_who_is_silent),
         CLEAR_TEST(a_node_that_booted_again_is_noticed_at_once),
         NET_TEST(a_session_begun_again_with_the_same_epochs_works),
         NET_TEST(peers_are_checked_when_added),

@@ -83,7 +83,7 @@ struct daemon {
     struct drain *drains;
     uint32_t restart_next; /* where in world.sips restart_look goes on; may be past the end */
     uint64_t started_ms;
-    uint64_t ticked_ms; /* session_tick */
+    uint64_t ticked_ms;    /* session_tick */
     uint32_t heartbeat_ms; /* of all nodes; 0: as their mode is */
     uint64_t stop_at_ms;   /* 0: not stopping */
 };

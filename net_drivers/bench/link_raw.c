@@ -382,15 +382,21 @@ struct options {
 static void options_read(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
-        {"role", required_argument, NULL, 'r'},    {"driver", required_argument, NULL, 'd'},
-        {"device", required_argument, NULL, 'i'},  {"what", required_argument, NULL, 'w'},
-        {"core", required_argument, NULL, 'c'},    {"frame-bytes", required_argument, NULL, 'f'},
-        {"seconds", required_argument, NULL, 's'}, {"ring-log2", required_argument, NULL, 'l'},
-        {"yield", no_argument, NULL, 'y'},         {"block-mib", required_argument, NULL, 'b'},
+        {"role", required_argument, NULL, 'r'},
+        {"driver", required_argument, NULL, 'd'},
+        {"device", required_argument, NULL, 'i'},
+        {"what", required_argument, NULL, 'w'},
+        {"core", required_argument, NULL, 'c'},
+        {"frame-bytes", required_argument, NULL, 'f'},
+        {"seconds", required_argument, NULL, 's'},
+        {"ring-log2", required_argument, NULL, 'l'},
+        {"yield", no_argument, NULL, 'y'},
+        {"block-mib", required_argument, NULL, 'b'},
         {0},
     };
-    const char *words[256] = {['r'] = "",  ['d'] = "",     ['i'] = "",    ['w'] = "rtt",
-                              ['c'] = "0", ['f'] = "9000", ['s'] = "0.3", ['l'] = "10", ['b'] = "1"};
+    const char *words[256] = {
+        ['r'] = "",     ['d'] = "",    ['i'] = "",   ['w'] = "rtt", ['c'] = "0",
+        ['f'] = "9000", ['s'] = "0.3", ['l'] = "10", ['b'] = "1"};
     int option;
 
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -415,7 +421,8 @@ static void options_read(int argc, char **argv, struct options *options)
     if (optind != argc || !one_of(options->role, (const char *[]){"ping", "pong", NULL}) ||
         !one_of(words['d'], (const char *[]){"memif", "af_packet", NULL}) || *words['i'] == '\0' ||
         !one_of(words['w'], (const char *[]){"rtt", "burst", "bulk", "bulk-copy", NULL}) ||
-        block_bytes == 0 || block_bytes > RAW_BLOCK_BYTES_MAX || !(options->seconds > 0 && options->seconds <= 10) || options->port.core < 0 ||
+        block_bytes == 0 || block_bytes > RAW_BLOCK_BYTES_MAX ||
+        !(options->seconds > 0 && options->seconds <= 10) || options->port.core < 0 ||
         options->port.frame_bytes < RAW_FRAME_BYTES_MIN ||
         options->port.frame_bytes > RAW_FRAME_BYTES_MAX || options->port.ring_log2 < 4 ||
         options->port.ring_log2 > 12) {

@@ -170,7 +170,8 @@ static struct nk_precopy *precopy(void)
     for (uint32_t i = 0; i < 3; i++) {
         bool over = false;
 
-        do { /* some steps are rounds; with the last round the capture may be in the middle of one */
+        do { /* some steps are rounds; with the last round the capture may be in the middle of one
+              */
             st = nk_precopy_step(made, 1 + (uint64_t)rand() % 40, sink, NULL, &stats, &over);
             assert_true(st == SF_OK || st == SF_NOTFOUND); /* it has ended */
             precopied += stats.page_count;

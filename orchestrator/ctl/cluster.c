@@ -131,7 +131,7 @@ static int check_numbers(struct ctl_context *context, const struct create_option
 
 /* The ways in which booted nodes can talk. */
 static const struct boot_way {
-    const char *driver; /* --link-driver */
+    const char *driver;        /* --link-driver */
     const char *link, *second; /* on the kernel's command line */
     bool rdma, two_nics;
 } boot_ways[] = {
@@ -143,7 +143,8 @@ static const struct boot_way {
 };
 #define BOOT_WAYS (sizeof(boot_ways) / sizeof(boot_ways[0]))
 
-/* Nodes keep their heaps in memory that the device reads, and nothing that it reads is encrypted. */
+/* Nodes keep their heaps in memory that the device reads, and nothing that it reads is encrypted.
+ */
 static int check_reads(struct ctl_context *context, const struct create_options *options,
                        const struct cluster_plan *plan)
 {
@@ -781,7 +782,8 @@ const struct ctl_command ctl_cluster_commands[] = {
             "  --allow-rdma WHICH    links between nodes on which RDMA may be used, for it does\n"
             "                        not encrypt what it carries: all, NETWORK/BITS (of both\n"
             "                        ends' addresses) or NODE:NODE; may be given again\n"
-            "  --rdma-reads BYTES    blocks from that size on are read by the other node's device,\n"
+            "  --rdma-reads BYTES    blocks from that size on are read by the other node's "
+            "device,\n"
             "                        if sessions are not encrypted (65536 is a good size)\n"
             "  --mtu BYTES           of hosted nodes' frames over af_packet, 512 to 9216 (1472)\n"
             "  --nic MODEL           fabric nic of a machine, as QEMU names it: virtio-net-pci;\n"

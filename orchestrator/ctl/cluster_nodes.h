@@ -78,12 +78,12 @@ struct cluster_plan {
     uint32_t memory_mib;
     uint32_t cpus;
     uint32_t timeout_ms;
-    bool af_packet;         /* hosted nodes talk over it, else over memif */
-    uint32_t mtu_bytes;     /* of a frame over it */
+    bool af_packet;       /* hosted nodes talk over it, else over memif */
+    uint32_t mtu_bytes;   /* of a frame over it */
     char boot_links[128]; /* of booted nodes, for their kernel command line; "": what they take by
                              themselves */
-    bool rdma;              /* booted nodes get the image's part for it */
-    bool two_nics;          /* of the fabric */
+    bool rdma;            /* booted nodes get the image's part for it */
+    bool two_nics;        /* of the fabric */
     struct ctl_list allow_rdma;
     const char *nic; /* QEMU's name of what nic1 is */
     bool iommu;      /* machines have one, and their nic1 is behind it */

@@ -124,7 +124,7 @@ struct fab_options {
     const uint8_t *secret_key;   /* X25519, FAB_KEY_BYTES, copied; NULL: no sealed sessions */
     /* Fresh bytes of the system's generator, for handshakes; with a secret_key only. */
     void (*random)(void *arg, uint8_t *bytes, uint32_t length);
-    uint64_t heartbeat_ns;    /* 0: default 200 ms */
+    uint64_t heartbeat_ns; /* 0: default 200 ms */
     /* Silence after which a peer is lost; 0: default 2 s. What fab_tick was called later than a
      * heart-beat after it was due does not count. */
     uint64_t peer_timeout_ns;
@@ -424,7 +424,7 @@ struct fab_peer_info {
     uint64_t blocks_unread;                /* that it could not read: sent in frames after all */
     uint64_t closes_sent, closes_received; /* channels closed over it */
     uint32_t read_bytes_min; /* blocks from this size on it reads by itself; 0: none */
-    uint32_t waiting; /* endpoints that have something to send, as far as FAB_WAITING_MAX */
+    uint32_t waiting;        /* endpoints that have something to send, as far as FAB_WAITING_MAX */
     const struct fab_histogram *rtt; /* samples; valid until the next call of another function */
 };
 #define FAB_WAITING_MAX 1000u

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The SIP that bench_link.c runs on both nodes. Configuration: mode ("serve", or what a client
- * measures: "rtt64", "echo", "msgs64", "bulk"), channels (of the client, 1..16), count (round trips,
- * windows of 64 messages, or blocks; of more than SAMPLES_MAX round trips, the last ones count),
- * bytes (of a block), seconds (bulk: ends after so many, and count does not matter; 0: by count).
- * A client says one line: "rtt_ns ..." or "rate ...".
+ * measures: "rtt64", "echo", "msgs64", "bulk"), channels (of the client, 1..16), count (round
+ * trips, windows of 64 messages, or blocks; of more than SAMPLES_MAX round trips, the last ones
+ * count), bytes (of a block), seconds (bulk: ends after so many, and count does not matter; 0: by
+ * count). A client says one line: "rtt_ns ..." or "rate ...".
  */
 #include "LinkBenchContract.h"
 #include "sip.h"

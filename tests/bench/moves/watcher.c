@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watcher.c - asks a roamer again and again, and says "moved N", nanoseconds, of an answer that came
- * from another place than the one before, and every 20 ms "gap N" of the slowest other one, if that took
- * `least_us`: whoever reads lines takes time from the nodes, so there are few of them.
+ * watcher.c - asks a roamer again and again, and says "moved N", nanoseconds, of an answer that
+ * came from another place than the one before, and every 20 ms "gap N" of the slowest other one, if
+ * that took `least_us`: whoever reads lines takes time from the nodes, so there are few of them.
  */
 #include "GapContract.h"
 #include "sip.h"

@@ -515,13 +515,6 @@ static void made_up_answers_are_read_in_turn(void **state)
 
 #define CLEAR_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define SEALED_TEST(f) cmocka_unit_test_setup_teardown(f, setup_sealed, teardown)
-/* In the clear and sealed. */
-#define NET_TEST(f)                                                                                \
-    CLEAR_TEST(f),                                                                                 \
-    {                                                                                              \
-        .name = #f "_sealed", .test_func = f, .setup_func = setup_sealed,                          \
-        .teardown_func = teardown                                                                  \
-    }
 
 int main(void)
 {

@@ -16,57 +16,11 @@
 #include "test_net.h"
 
 #define NODES 3u
-#include "test_case.h"
-
-#define MS 1000000ull
+#include "test_talk.h"
 
 static uint64_t owner_of(uint16_t node)
 {
     return XH_OWNER(XH_OWNER_SIP, node);
-}
-
-/* A channel from node a to node b; *exp is NULL until frames have moved. */
-static void open_pair(uint16_t a, uint16_t b, bool carry, struct fab_ep **imp, struct fab_ep **exp)
-{
-    net.nodes[b].opened_last = NULL;
-    assert_int_equal(
-        fab_open(fab(a), b, carry ? "carry" : "work", carry ? test_carry() : test_work(), imp),
-        SF_OK);
-    net_run(&net, 2 * MS);
-    *exp = net.nodes[b].opened_last;
-    assert_non_null(*exp);
-}
-
-static void send_scalar(struct fab_ep *ep, uint8_t tag, uint64_t value)
-{
-    struct fab_msg msg = {.tag = tag, .arg_count = 1};
-
-    if (tag == WORK_ASK) {
-        msg.arg_count = 4;
-        msg.args[2].scalar = (uint64_t)-7;
-    }
-    msg.args[0].scalar = value;
-    assert_int_equal(fab_ep_send(ep, &msg, 1), SF_OK);
-}
-
-static void expect_scalar(struct fab_ep *ep, uint8_t tag, uint64_t value)
-{
-    struct fab_msg msg;
-
-    assert_int_equal(fab_ep_recv(ep, &msg, 1), SF_OK);
-    assert_int_equal(msg.tag, tag);
-    assert_int_equal(msg.args[0].scalar, value);
-    if (tag == WORK_ASK) {
-        assert_int_equal(msg.args[2].scalar, (uint64_t)-7);
-    }
-}
-
-static void expect_closed(struct fab_ep *ep, enum sf_cause_kind kind)
-{
-    struct fab_msg msg;
-
-    assert_int_equal(fab_ep_recv(ep, &msg, 1), SF_CLOSED);
-    assert_int_equal(fab_ep_cause(ep).kind, kind);
 }
 
 static struct xh_block *block_make(uint16_t node, uint32_t bytes, uint8_t seed)
@@ -281,72 +235,6 @@ static sf_status peer_add(uint16_t at, uint16_t node_id, uint16_t epoch, uint32_
         memcpy(peer.key, net.nodes[node_id].key, sizeof(peer.key));
     }
     return fab_peer_add(fab(at), &peer, net.now_ns);
-}
-
-static void a_silent_node_is_lost_with_its_channels(void **state)
-{
-    struct fab_ep *imp;
-    struct fab_ep *exp;
-
-    (void)state;
-    open_pair(1, 2, false, &imp, &exp);
-    net_run(&net, 5000 * MS); /* heart-beats keep an idle session */
-    assert_int_equal(net.nodes[1].lost_count, 0);
-    net.cut[2][1] = net.cut[1][2] = true;
-    send_scalar(imp, WORK_ASK, 1);
-    net_run(&net, 1500 * MS);
-    assert_int_equal(net.nodes[1].lost_count, 0);
-    net_run(&net, 1500 * MS);
-    assert_int_equal(net.nodes[1].lost_count, 1);
-    assert_int_equal(net.nodes[1].lost_last, 2);
-    assert_int_equal(net.nodes[1].lost_cause.kind, SF_CAUSE_NODE_LOST);
-    expect_closed(imp, SF_CAUSE_NODE_LOST);
-    expect_closed(exp, SF_CAUSE_NODE_LOST);
-    assert_int_equal(fab_open(fab(1), 2, "work", test_work(), &imp), SF_NOTFOUND);
-}
-
-/* Stopped by a debugger, or a virtual machine that was moved: all of them, or one for less than a
- * timeout. */
-static void a_node_that_did_not_run_loses_nobody(void **state)
-{
-    struct fab_ep *imp;
-    struct fab_ep *exp;
-
-    (void)state;
-    open_pair(1, 2, false, &imp, &exp);
-    net_run(&net, 1000 * MS);
-    send_scalar(imp, WORK_ASK, 1);
-    net.now_ns += 60000 * MS;
-    net_run(&net, 1000 * MS);
-    assert_int_equal(net.nodes[1].lost_count, 0);
-    assert_int_equal(net.nodes[2].lost_count, 0);
-    expect_scalar(exp, WORK_ASK, 1);
-    /* But from then on silence counts. */
-    net.cut[2][1] = net.cut[1][2] = true;
-    net.now_ns += 60000 * MS;
-    net_run(&net, 1500 * MS);
-    assert_int_equal(net.nodes[1].lost_count, 0);
-    net_run(&net, 1500 * MS);
-    assert_int_equal(net.nodes[1].lost_count, 1);
-    expect_closed(imp, SF_CAUSE_NODE_LOST);
-    expect_closed(exp, SF_CAUSE_NODE_LOST);
-}
-
-static void others_that_come_do_not_hide_who_is_silent(void **state)
-{
-    struct fab_ep *imp;
-    struct fab_ep *exp;
-
-    (void)state;
-    open_pair(1, 2, false, &imp, &exp);
-    net_run(&net, 300 * MS);
-    net.cut[2][1] = net.cut[1][2] = true;
-    for (uint32_t i = 0; i < 8; i++) {
-        net_run(&net, 300 * MS);
-        fab_peer_remove(fab(1), 3, SF_CAUSE_OF(NODE_LOST));
-        net_introduce(&net, 1, 3);
-    }
-    expect_closed(imp, SF_CAUSE_NODE_LOST);
 }
 
 static void a_node_that_booted_again_is_noticed_at_once(void **state)
@@ -965,13 +853,6 @@ static void bytes_that_are_no_records_end_the_session(void **state)
     assert_int_equal(net.nodes[2].lost_last, 1);
 }
 
-/* Each of them, in the clear and sealed. */
-#define NET_TEST(f)                                                                                \
-    cmocka_unit_test_setup_teardown(f, setup, teardown),                                           \
-    {                                                                                              \
-        .name = #f "_sealed", .test_func = f, .setup_func = setup_sealed,                          \
-        .teardown_func = teardown                                                                  \
-    }
 #define CLEAR_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define SEALED_TEST(f) cmocka_unit_test_setup_teardown(f, setup_sealed, teardown)
 
@@ -986,9 +867,6 @@ int main(void)
         NET_TEST(closing_while_a_block_arrives_frees_both_halves),
         NET_TEST(no_memory_for_a_block_closes_with_quota),
         NET_TEST(no_record_for_an_arrival_closes_with_quota),
-        NET_TEST(a_silent_node_is_lost_with_its_channels),
-        NET_TEST(a_node_that_did_not_run_loses_nobody),
-        NET_TEST(others_that_come_do_not_hide_who_is_silent),
         CLEAR_TEST(a_node_that_booted_again_is_noticed_at_once),
         NET_TEST(a_session_begun_again_with_the_same_epochs_works),
         NET_TEST(peers_are_checked_when_added),

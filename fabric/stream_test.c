@@ -413,14 +413,6 @@ static void segments_lie_as_in_their_block(void **state)
     reintroduce(NET_MTU, 0);
 }
 
-/* In the clear and sealed. */
-#define NET_TEST(f)                                                                                \
-    cmocka_unit_test_setup_teardown(f, setup, teardown),                                           \
-    {                                                                                              \
-        .name = #f "_sealed", .test_func = f, .setup_func = setup_sealed,                          \
-        .teardown_func = teardown                                                                  \
-    }
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -35,6 +35,14 @@ static inline int teardown(void **state)
     return 0;
 }
 
+/* Of a test with a net: in the clear, and sealed. */
+#define NET_TEST(f)                                                                                \
+    cmocka_unit_test_setup_teardown(f, setup, teardown),                                           \
+    {                                                                                              \
+        .name = #f "_sealed", .test_func = f, .setup_func = setup_sealed,                          \
+        .teardown_func = teardown                                                                  \
+    }
+
 /* Where blocks from this size on are read. */
 #define READ_BYTES_MIN 4096u
 

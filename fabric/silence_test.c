@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is silent for too long is lost; and whose silence that is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "node.h"
+
+#define NODES 3u
+#include "test_talk.h"
+
+static void a_silent_node_is_lost_with_its_channels(void **state)
+{
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+
+    (void)state;
+    open_pair(1, 2, false, &imp, &exp);
+    net_run(&net, 5000 * MS); /* heart-beats keep an idle session */
+    assert_int_equal(net.nodes[1].lost_count, 0);
+    net.cut[2][1] = net.cut[1][2] = true;
+    send_scalar(imp, WORK_ASK, 1);
+    net_run(&net, 1500 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 0);
+    net_run(&net, 1500 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 1);
+    assert_int_equal(net.nodes[1].lost_last, 2);
+    assert_int_equal(net.nodes[1].lost_cause.kind, SF_CAUSE_NODE_LOST);
+    expect_closed(imp, SF_CAUSE_NODE_LOST);
+    expect_closed(exp, SF_CAUSE_NODE_LOST);
+    assert_int_equal(fab_open(fab(1), 2, "work", test_work(), &imp), SF_NOTFOUND);
+}
+
+/* Stopped by a debugger, or a virtual machine that was moved: all of them, or one for less than a
+ * timeout. */
+static void a_node_that_did_not_run_loses_nobody(void **state)
+{
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+
+    (void)state;
+    open_pair(1, 2, false, &imp, &exp);
+    net_run(&net, 1000 * MS);
+    send_scalar(imp, WORK_ASK, 1);
+    net.now_ns += 60000 * MS;
+    net_run(&net, 1000 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 0);
+    assert_int_equal(net.nodes[2].lost_count, 0);
+    expect_scalar(exp, WORK_ASK, 1);
+    /* But from then on silence counts. */
+    net.cut[2][1] = net.cut[1][2] = true;
+    net.now_ns += 60000 * MS;
+    net_run(&net, 1500 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 0);
+    net_run(&net, 1500 * MS);
+    assert_int_equal(net.nodes[1].lost_count, 1);
+    expect_closed(imp, SF_CAUSE_NODE_LOST);
+    expect_closed(exp, SF_CAUSE_NODE_LOST);
+}
+
+static void others_that_come_do_not_hide_who_is_silent(void **state)
+{
+    struct fab_ep *imp;
+    struct fab_ep *exp;
+
+    (void)state;
+    open_pair(1, 2, false, &imp, &exp);
+    net_run(&net, 300 * MS);
+    net.cut[2][1] = net.cut[1][2] = true;
+    for (uint32_t i = 0; i < 8; i++) {
+        net_run(&net, 300 * MS);
+        fab_peer_remove(fab(1), 3, SF_CAUSE_OF(NODE_LOST));
+        net_introduce(&net, 1, 3);
+    }
+    expect_closed(imp, SF_CAUSE_NODE_LOST);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        NET_TEST(a_silent_node_is_lost_with_its_channels),
+        NET_TEST(a_node_that_did_not_run_loses_nobody),
+        NET_TEST(others_that_come_do_not_hide_who_is_silent),
+    };
+
+    return cmocka_run_group_tests_name("silence", tests, NULL, NULL);
+}

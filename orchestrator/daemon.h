@@ -106,6 +106,9 @@ void daemon_stop(struct daemon *daemon);
 /* A node has connected; answers false if it cannot be taken. */
 void session_accept(struct daemon *daemon, uv_stream_t *listener);
 void session_tick(struct daemon *daemon);
+/* A node of that name, which is not there yet, as the state knows it. NULL: no id or memory is
+ * left, or the state cannot be written (errno). */
+struct world_node *session_node_add(struct daemon *daemon, const char *name);
 void session_close_all(struct daemon *daemon);
 
 /*

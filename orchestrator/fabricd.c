@@ -285,20 +285,16 @@ static bool expect_nodes(struct daemon *daemon, const struct options *options)
     for (name = good ? strtok_r(names, ",", &place) : NULL; good && name != NULL;
          name = strtok_r(NULL, ",", &place)) {
         struct world_node *node = NULL;
-        uint16_t id = 0;
 
         if (!orch_name_ok(name)) {
             good = fail("--expect", name, ORCH_NAME_RULE);
         } else if (world_node_find(&daemon->world, name) != NULL) {
             good = fail("--expect", name, "it is there twice");
-        } else if (state_node_id(&daemon->state, name, &id) != SF_OK) {
-            good = fail("cannot write", daemon->state.path, strerror(errno));
         } else {
-            node = world_node_add(&daemon->world, name, id);
-            good = node != NULL;
+            node = session_node_add(daemon, name);
+            good = node != NULL || fail("cannot write", daemon->state.path, strerror(errno));
         }
         if (node != NULL) {
-            node->cordoned = state_cordoned(&daemon->state, id);
             node->stage_since_ms = daemon_now(daemon);
             snprintf(node->mode, sizeof(node->mode), "%s", options->hosted ? "hosted" : "booted");
         }

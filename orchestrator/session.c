@@ -325,22 +325,31 @@ static void describe(struct session *session, const Sf__Control__NodeHello *hell
     }
 }
 
+struct world_node *session_node_add(struct daemon *daemon, const char *name)
+{
+    struct world_node *node;
+    uint16_t id;
+
+    if (state_node_id(&daemon->state, name, &id) != SF_OK) {
+        return NULL;
+    }
+    node = world_node_add(&daemon->world, name, id);
+    if (node != NULL) {
+        node->cordoned = state_cordoned(&daemon->state, id);
+    }
+    return node;
+}
+
 /* The record for that name; NULL after the node was refused. */
 static struct world_node *find_or_add(struct session *session, uint64_t request, const char *name)
 {
     struct daemon *daemon = session->daemon;
     struct world_node *node = world_node_find(&daemon->world, name);
-    uint16_t id;
 
-    if (node != NULL) {
-        return node;
+    if (node == NULL) {
+        node = session_node_add(daemon, name);
     }
-    if (state_node_id(&daemon->state, name, &id) == SF_OK) {
-        node = world_node_add(&daemon->world, name, id);
-    }
-    if (node != NULL) {
-        node->cordoned = state_cordoned(&daemon->state, id);
-    } else {
+    if (node == NULL) {
         refuse(session, request, SF_LIMIT, "no node id is left, or the state cannot be written");
     }
     return node;

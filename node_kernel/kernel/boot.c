@@ -233,30 +233,33 @@ static sf_status modules_load(const char *list, char *text, size_t text_capacity
     return SF_OK;
 }
 
+/* Without it the machine runs on: it is only said. */
+static void setting(const char *path, const char *value)
+{
+    char text[160];
+
+    if (boot__file_write(path, value, text, sizeof(text)) != SF_OK) {
+        node_log("%s", text);
+    }
+}
+
 /* Faults and aborts of PID 1 itself. The kernel core later takes over the fault signals of SIPs. */
 static void last_words_prepare(void)
 {
     static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
     struct sigaction action = {.sa_handler = last_words, .sa_flags = (int)SA_RESETHAND};
-    char text[160];
 
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         sigaction(signals[i], &action, NULL);
     }
-    if (boot__file_write("/proc/sys/kernel/panic", "5", text, sizeof(text)) != SF_OK) {
-        node_log("%s", text);
-    }
+    setting("/proc/sys/kernel/panic", "5");
 }
 
 /* A SIP takes a mapping, and one more for each larger block it holds; Linux allows 65,530 in all.
  */
 static void mappings_allow(void)
 {
-    char text[160];
-
-    if (boot__file_write("/proc/sys/vm/max_map_count", "1048576", text, sizeof(text)) != SF_OK) {
-        node_log("%s", text);
-    }
+    setting("/proc/sys/vm/max_map_count", "1048576");
 }
 
 /* Huge pages only where they are asked for: or else each larger block in the exchange heap, whose
@@ -264,10 +267,9 @@ static void mappings_allow(void)
 static void huge_pages_restrain(void)
 {
     static const char path[] = "/sys/kernel/mm/transparent_hugepage/enabled";
-    char text[160];
 
-    if (access(path, F_OK) == 0 && boot__file_write(path, "madvise", text, sizeof(text)) != SF_OK) {
-        node_log("%s", text);
+    if (access(path, F_OK) == 0) {
+        setting(path, "madvise");
     }
 }
 

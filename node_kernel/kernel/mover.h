@@ -32,9 +32,8 @@
 #define MOVER_PIECE_BYTES (1u << 20)             /* of memory, in a message */
 /* Filled, taken in, or given back at once: others on the node wait as long. */
 #define MOVER_STEP_BYTES (256u << 10)
-#define MOVER_LEND_BYTES_MIN                                                                       \
-    (64u << 10)                          /* pages in a row that are not copied here: see xh_lend   \
-                                          */
+/* Pages in a row that are not copied here: see xh_lend. */
+#define MOVER_LEND_BYTES_MIN (64u << 10)
 #define MOVER_LEND_STEP_BYTES (2u << 20) /* a step, if most of it is lent: whole huge pages */
 /* So many steps at once, if they have waited for that long anyway: a SIP computes. */
 #define MOVER_STEPS_LATE 4u

@@ -221,8 +221,8 @@ static void check_memory(struct doctor *doctor, const char *name)
     }
 }
 
-/* admin-guide/mm/transhuge.rst: with "always" a first touch may take 2 MiB "for no good". As the
- * places of larger blocks are of 2 MiB, too. */
+/* admin-guide/mm/transhuge.rst: with "always" a first touch may take 2 MiB "for no good". So
+ * may that of a larger block, whose place is of 2 MiB. */
 static void check_thp(struct doctor *doctor, const char *name)
 {
     static const char path[] = "/sys/kernel/mm/transparent_hugepage/enabled";

@@ -63,8 +63,9 @@ class Machines(Moves):
     def tails(self):
         """The last lines on the machines' consoles, of QEMU, and of fabricd."""
         run = pathlib.Path("/run/sipfabric", self.name)
-        return [f"{file.name}: {line}" for file in sorted(run.glob("*.serial")) + sorted(run.glob("*.qemu")) +
-                [run / "fabricd.log"] for line in file.read_text(errors="replace").splitlines()[-12:]]
+        return [f"{file.name}: {line}" for pattern in ("*.serial", "*.qemu", "fabricd.log")
+                for file in sorted(run.glob(pattern))
+                for line in file.read_text(errors="replace").splitlines()[-12:]]
 
     def end(self):
         subprocess.run([BUILD / "orchestrator/fabricctl", "cluster", "destroy"], env=self.env, capture_output=True,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Queue pairs that are broken under traffic, on a real RDMA device (tests/rdma: soft-RoCE).
+ * $RDMA_ADDRESS is the device's address, $RDMA_CM: they are joined by rdma_cm.
  *
  * Model: two links of this process on one device. Each sends numbered frames to the other, keeps
  * what is not acknowledged and sends it again after RESEND_MS, as a session does. A queue pair is
  * broken behind the driver's back. Then the driver must notice, the pair be joined again, and
  * every frame arrive, in order, once; no frame memory is lost.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -176,12 +178,20 @@ static uint32_t frames_lendable(int i)
 
 static int begin(void **state)
 {
+    const char *address = getenv("RDMA_ADDRESS");
+
     (void)state;
     memset(&bench, 0, sizeof(bench));
     for (int i = 0; i < 2; i++) {
         struct end *end = &bench.ends[i];
         struct link_config config = {
-            .name = "rdma", .device = "auto", .node_id = (uint16_t)(i + 1), .mtu_bytes = 4096};
+            .name = "rdma",
+            .device = "auto",
+            .node_id = (uint16_t)(i + 1),
+            .ipv4 = address != NULL ? ntohl(inet_addr(address)) : 0,
+            .mtu_bytes = 4096,
+            .cm = getenv("RDMA_CM") != NULL,
+        };
         struct link_peer peer = {.node_id = (uint16_t)(2 - i)};
         const char *text = "";
 

@@ -26,14 +26,22 @@ _Static_assert((RDMA_TX_DEPTH & (RDMA_TX_DEPTH - 1)) == 0, "counters wrap");
 /* --- completions --------------------------------------------------------------------------------
  */
 
-static void on_sent(struct rdma_port *port, struct rdma_peer *peer, uint32_t number)
+/* Something has reached the other end, or on iWARP has come from it. */
+static void passed(struct rdma_port *port, struct rdma_peer *peer)
 {
-    uint32_t count = ((number - peer->tail) & NUMBER_MASK) + 1;
-
     peer->proof_ns = port->verbs->now_ns();
     if (!peer->proven) {
         peer->proven = true;
         rdma__carrier(port);
+    }
+}
+
+static void on_sent(struct rdma_port *port, struct rdma_peer *peer, uint32_t number)
+{
+    uint32_t count = ((number - peer->tail) & NUMBER_MASK) + 1;
+
+    if (!port->iwarp) {
+        passed(port, peer);
     }
     if (peer->signalled > 0) {
         peer->signalled--;
@@ -58,6 +66,9 @@ static void on_received(struct rdma_port *port, struct rdma_peer *peer, uint32_t
         return;
     }
     rdma__peer_up(port, peer);
+    if (port->iwarp) {
+        passed(port, peer);
+    }
     if (length == 0) {
         if (!rdma__slots_post(port, peer, &slot, 1)) {
             rdma__peer_lost(port, peer, "the device takes no buffer");
@@ -316,7 +327,9 @@ static void chain_add(struct rdma_port *port, struct chain *chain, const struct 
     } else {
         peer->quiet_frames++;
     }
-    if (peer->quiet >= RDMA_SIGNAL_EVERY) {
+    /* Soft-iWARP lets TCP send a large frame from where it lies, also after it is complete, unless
+     * it is signalled. */
+    if (peer->quiet >= RDMA_SIGNAL_EVERY || (port->iwarp && !inlined)) {
         signal(peer, wr);
     }
 }

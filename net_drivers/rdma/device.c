@@ -4,7 +4,8 @@
  *
  * The configuration may name all three (NAME/PORT/GID), some, or none. Of what is left the best one
  * is taken, by its GID: with the link's own address first, then any RoCE v2 with an IPv4 address,
- * then IPv6; then InfiniBand, whose address is a LID; RoCE v1 last. Of equals the first.
+ * then IPv6; then InfiniBand, whose address is a LID; then RoCE v1; iWARP last, which is joined by
+ * rdma_cm only. Of equals the first.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,12 +17,13 @@
 
 #define NAME_BYTES_MAX 63u
 #define GIDS_LOOKED_AT 64u
-#define RANK_ROCE_V1 1u
-#define RANK_IB 2u
-#define RANK_LINK_LOCAL 3u
-#define RANK_IPV6 4u
-#define RANK_IPV4 5u
-#define RANK_OWN 6u
+#define RANK_IWARP 1u
+#define RANK_ROCE_V1 2u
+#define RANK_IB 3u
+#define RANK_LINK_LOCAL 4u
+#define RANK_IPV6 5u
+#define RANK_IPV4 6u
+#define RANK_OWN 7u
 
 struct wanted {
     char name[NAME_BYTES_MAX + 1]; /* "": any */
@@ -32,6 +34,7 @@ struct wanted {
 struct found {
     struct ibv_context *context;
     char name[NAME_BYTES_MAX + 1];
+    bool iwarp;
     uint32_t rank, gid_index, max_cqe;
     union ibv_gid gid;
     uint8_t port;
@@ -96,6 +99,7 @@ static const char *rank_text(uint32_t rank)
 {
     static const char *const texts[] = {
         [0] = "",
+        [RANK_IWARP] = "iWARP",
         [RANK_ROCE_V1] = "RoCE v1",
         [RANK_IB] = "InfiniBand",
         [RANK_LINK_LOCAL] = "RoCE v2, a link-local address",
@@ -154,7 +158,15 @@ static void port_look(struct rdma_port *port, const struct wanted *wanted, struc
         note(port, look->name, look->port, "is down");
         return;
     }
-    gid_choose(port, wanted, look);
+    if (look->iwarp) {
+        /* It has one GID, of its MAC address. */
+        look->rank = wanted->gid <= 0 ? RANK_IWARP : 0;
+        look->gid_index = 0;
+        memset(&look->gid, 0, sizeof(look->gid));
+        (void)port->verbs->query_gid(look->context, look->port, 0, &look->gid);
+    } else {
+        gid_choose(port, wanted, look);
+    }
     if (look->rank == 0) {
         note(port, look->name, look->port, "has no such GID");
     } else if (look->rank > best->rank) {
@@ -173,10 +185,7 @@ static void device_look(struct rdma_port *port, const struct wanted *wanted,
     struct found look = {.rank = 0};
 
     (void)snprintf(look.name, sizeof(look.name), "%s", port->verbs->get_device_name(device));
-    if (device->transport_type == IBV_TRANSPORT_IWARP) {
-        note(port, look.name, 1, "is iWARP, which needs a connection manager");
-        return;
-    }
+    look.iwarp = device->transport_type == IBV_TRANSPORT_IWARP;
     look.context = port->verbs->open_device(device);
     if (look.context == NULL) {
         note(port, look.name, 1, "cannot be opened");
@@ -229,7 +238,9 @@ static void take(struct rdma_port *port, const struct found *best)
     port->port_number = best->port;
     port->gid_index = best->gid_index;
     port->gid = best->gid;
-    port->by_gid = best->rank != RANK_IB;
+    port->by_gid = best->rank != RANK_IB && best->rank != RANK_IWARP;
+    port->iwarp = best->iwarp;
+    port->by_cm |= best->iwarp;
     port->lid = best->attr.lid;
     port->path_mtu = (uint8_t)best->attr.active_mtu;
     port->active = true;
@@ -240,8 +251,9 @@ static void take(struct rdma_port *port, const struct found *best)
     (void)inet_ntop(AF_INET6, best->gid.raw, address, sizeof(address));
     (void)snprintf(others, sizeof(others), "%s", port->text);
     (void)snprintf(port->about, sizeof(port->about),
-                   "%.32s port %u, GID %u %s (%s), %u byte packets%s%.80s", best->name, best->port,
-                   best->gid_index, address, rank_text(best->rank), 128u << port->path_mtu,
+                   "%.32s port %u, GID %u %s (%s%s), %u byte packets%s%.80s", best->name,
+                   best->port, best->gid_index, address, rank_text(best->rank),
+                   port->by_cm ? ", joined by rdma_cm" : "", 128u << port->path_mtu,
                    others[0] != '\0' ? "; not: " : "", others);
     port->text[0] = '\0';
 }

@@ -4,9 +4,10 @@
  * does when each call and each completion fails. It shows nothing about real devices.
  *
  * Model: FAKE_DEVICES devices of this process, fake0 and so on, with one port each, joined by a
- * wire on which nothing gets lost. Device N has the address 10.78.0.(N+1). A send is carried out
- * when it is posted, or when its peer posts a buffer, or when somebody polls: no threads, the same
- * each time. The clock goes on by FAKE_TICK_NS whenever it is read.
+ * wire on which nothing gets lost, each with the address FAKE_ADDRESS + N, by which rdma_cm knows
+ * it (fake_cm.c). A send is carried out when it is posted, or when its peer posts a buffer, or when
+ * somebody polls: no threads, the same each time. The clock goes on by FAKE_TICK_NS whenever it is
+ * read.
  *
  * As on a device: a queue pair with an error flushes all it has; who does not answer for
  * FAKE_RETRY_NS is "retry exceeded"; who has no buffer is waited for; completions of a destroyed
@@ -22,11 +23,14 @@
 #define FAKE_DEVICES 3u
 #define FAKE_TICK_NS 50000u
 #define FAKE_RETRY_NS 1100000000u
+#define FAKE_ADDRESS 0x0a4e0001u /* of the first device: 10.78.0.1 */
 
-extern const struct rdma_verbs fake__verbs;
+extern struct rdma_verbs fake__verbs;
 
 /* All devices as new. Everything must have been given back. */
 void fake_reset(void);
+/* All devices are iWARP: queue pairs are joined by rdma_cm only. */
+void fake_iwarp(void);
 /* Objects that exist: contexts, domains, regions, queues. */
 uint32_t fake_live(void);
 /* What the driver did that a device would not have survived, the first; NULL: nothing. */

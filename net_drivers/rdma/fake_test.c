@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The suite on devices that are none (fake.h): what the driver does, not what a device does. */
+/* The suite on devices that are none (fake.h): what the driver does, not what a device does.
+ * --cm: joined by rdma_cm; --iwarp: on iWARP. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "port.h"
 
 static struct link_ops ops;
+static bool by_cm, iwarp;
 
 /* Each side has a device of its own, on the same wire. */
 static sf_status open_fake(struct link *link, const struct link_config *config,
@@ -16,6 +18,8 @@ static sf_status open_fake(struct link *link, const struct link_config *config,
     struct link_config own = *config;
     char device[32];
 
+    own.cm = by_cm;
+    own.ipv4 = FAKE_ADDRESS + config->node_id - 1;
     (void)snprintf(device, sizeof(device), "fake%u", config->node_id - 1u);
     if (strcmp(config->device, "auto") == 0) {
         own.device = device;
@@ -26,6 +30,9 @@ static sf_status open_fake(struct link *link, const struct link_config *config,
 static const char *begin(void)
 {
     fake_reset();
+    if (iwarp) {
+        fake_iwarp();
+    }
     ops = *link_driver_find("rdma");
     ops.open = open_fake;
     return NULL;
@@ -58,8 +65,11 @@ static const struct link_conformance fake = {
 
 int main(int argc, char **argv)
 {
-    int result = link_conformance_run(&fake, argc, argv);
+    int result;
 
+    by_cm = argc > 1 && strcmp(argv[1], "--cm") == 0;
+    iwarp = argc > 1 && strcmp(argv[1], "--iwarp") == 0;
+    result = link_conformance_run(&fake, by_cm || iwarp ? 1 : argc, argv);
     if (fake_misuse() != NULL || fake_live() != 0) {
         (void)printf("# %s; %u objects are left\n",
                      fake_misuse() != NULL ? fake_misuse() : "no misuse", fake_live());

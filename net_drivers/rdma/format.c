@@ -7,8 +7,11 @@
 #include <infiniband/verbs.h>
 
 #define MAGIC 0x5246u
-#define VERSION 2u
+#define VERSION 3u
 #define FLAG_BY_GID 1u
+#define FLAG_BY_CM 2u
+#define FLAGS (FLAG_BY_GID | FLAG_BY_CM)
+#define ASKING_MAGIC 0x41434653u
 #define BITS_24 0xffffffu
 
 _Static_assert(RDMA_ENDPOINT_BYTES <= LINK_ENDPOINT_BYTES_MAX, "fits");
@@ -40,7 +43,7 @@ void rdma__endpoint_encode(const struct rdma_endpoint *endpoint, struct link_end
     at = put(at, VERSION, 1);
     at = put(at, endpoint->path_mtu, 1);
     at = put(at, endpoint->lid, 2);
-    at = put(at, endpoint->by_gid ? FLAG_BY_GID : 0, 1);
+    at = put(at, (endpoint->by_gid ? FLAG_BY_GID : 0u) | (endpoint->by_cm ? FLAG_BY_CM : 0u), 1);
     at = put(at, 0, 1);
     at = put(at, endpoint->qp_number, 4);
     at = put(at, endpoint->psn, 4);
@@ -50,6 +53,8 @@ void rdma__endpoint_encode(const struct rdma_endpoint *endpoint, struct link_end
     memcpy(at, endpoint->gid, sizeof(endpoint->gid));
     at += sizeof(endpoint->gid);
     at = put(at, endpoint->read_key, 4);
+    at = put(at, endpoint->cm_ipv4, 4);
+    at = put(at, endpoint->cm_port, 2);
     assert(at == out_bytes->bytes + RDMA_ENDPOINT_BYTES);
     out_bytes->length = RDMA_ENDPOINT_BYTES;
 }
@@ -76,11 +81,36 @@ sf_status rdma__endpoint_decode(const struct link_endpoint *bytes,
     memcpy(e.gid, at, sizeof(e.gid));
     at += sizeof(e.gid);
     e.read_key = (uint32_t)take(&at, 4);
-    if (e.path_mtu < IBV_MTU_256 || e.path_mtu > IBV_MTU_4096 || flags > FLAG_BY_GID ||
-        reserved != 0 || e.qp_number > BITS_24 || e.psn > BITS_24 || e.token == 0) {
+    e.cm_ipv4 = (uint32_t)take(&at, 4);
+    e.cm_port = (uint16_t)take(&at, 2);
+    e.by_gid = (flags & FLAG_BY_GID) != 0;
+    e.by_cm = (flags & FLAG_BY_CM) != 0;
+    if (e.path_mtu < IBV_MTU_256 || e.path_mtu > IBV_MTU_4096 || (flags & ~FLAGS) != 0 ||
+        e.by_cm != (e.cm_ipv4 != 0) || e.by_cm != (e.cm_port != 0) || reserved != 0 ||
+        e.qp_number > BITS_24 || e.psn > BITS_24 || e.token == 0) {
         return SF_FORMAT;
     }
-    e.by_gid = flags == FLAG_BY_GID;
     *out_endpoint = e;
     return SF_OK;
+}
+
+void rdma__asking_encode(const struct rdma_asking *asking, uint8_t out_bytes[RDMA_ASKING_BYTES])
+{
+    uint8_t *at = put(out_bytes, ASKING_MAGIC, 4);
+
+    at = put(at, asking->token, 8);
+    at = put(at, asking->mate, 8);
+    assert(at == out_bytes + RDMA_ASKING_BYTES);
+}
+
+sf_status rdma__asking_decode(const void *bytes, size_t length, struct rdma_asking *out_asking)
+{
+    const uint8_t *at = bytes;
+
+    if (bytes == NULL || length < RDMA_ASKING_BYTES || take(&at, 4) != ASKING_MAGIC) {
+        return SF_FORMAT;
+    }
+    out_asking->token = take(&at, 8);
+    out_asking->mate = take(&at, 8);
+    return out_asking->token != 0 && out_asking->mate != 0 ? SF_OK : SF_FORMAT;
 }

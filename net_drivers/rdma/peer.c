@@ -112,6 +112,7 @@ sf_status rdma__peer_make(struct rdma_port *port, struct rdma_peer *peer)
     peer->quiet = peer->quiet_frames = peer->signalled = 0;
     peer->mate = 0;
     peer->proven = false;
+    peer->said_ns = 0;
     peer->psn = (uint32_t)port->verbs->random64() & PSN_MASK;
     do {
         peer->token = port->verbs->random64();
@@ -153,6 +154,7 @@ void rdma__peer_drop(struct rdma_port *port, struct rdma_peer *peer)
         return;
     }
     rdma__window_drop(port, peer);
+    rdma__cm_drop(port, peer);
     /* After that no buffer of it is touched any more; of a device that is gone, neither. */
     (void)port->verbs->destroy_qp(peer->qp);
     peer->qp = NULL;
@@ -183,19 +185,31 @@ void rdma__peer_lost(struct rdma_port *port, struct rdma_peer *peer, const char 
 /* --- joining ------------------------------------------------------------------------------------
  */
 
+void rdma__peer_rules(const struct rdma_port *port, const struct rdma_peer *peer,
+                      struct ibv_qp_attr *attr)
+{
+    const struct rdma_endpoint *its = &peer->its;
+
+    attr->path_mtu = its->path_mtu < port->path_mtu ? its->path_mtu : port->path_mtu;
+    attr->max_dest_rd_atomic = port->reads_in;
+    attr->min_rnr_timer = RNR_WAIT;
+    attr->timeout = ACK_TIMEOUT;
+    attr->retry_cnt = RETRIES;
+    attr->rnr_retry = RNR_RETRIES_FOR_EVER;
+    attr->max_rd_atomic = port->reads_out;
+}
+
 static bool to_rtr(struct rdma_port *port, struct rdma_peer *peer)
 {
     const struct rdma_endpoint *its = &peer->its;
     struct ibv_qp_attr attr = {
         .qp_state = IBV_QPS_RTR,
-        .path_mtu = its->path_mtu < port->path_mtu ? its->path_mtu : port->path_mtu,
         .dest_qp_num = its->qp_number,
         .rq_psn = its->psn,
-        .max_dest_rd_atomic = port->reads_in,
-        .min_rnr_timer = RNR_WAIT,
         .ah_attr = {.dlid = its->lid, .port_num = port->port_number},
     };
 
+    rdma__peer_rules(port, peer, &attr);
     if (port->by_gid) {
         attr.ah_attr.is_global = 1;
         memcpy(attr.ah_attr.grh.dgid.raw, its->gid, sizeof(its->gid));
@@ -210,15 +224,9 @@ static bool to_rtr(struct rdma_port *port, struct rdma_peer *peer)
 
 static bool to_rts(struct rdma_port *port, struct rdma_peer *peer)
 {
-    struct ibv_qp_attr attr = {
-        .qp_state = IBV_QPS_RTS,
-        .timeout = ACK_TIMEOUT,
-        .retry_cnt = RETRIES,
-        .rnr_retry = RNR_RETRIES_FOR_EVER,
-        .sq_psn = peer->psn,
-        .max_rd_atomic = port->reads_out,
-    };
+    struct ibv_qp_attr attr = {.qp_state = IBV_QPS_RTS, .sq_psn = peer->psn};
 
+    rdma__peer_rules(port, peer, &attr);
     return port->verbs->modify_qp(peer->qp, &attr,
                                   IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
                                       IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC) ==
@@ -232,6 +240,16 @@ void rdma__peer_up(struct rdma_port *port, struct rdma_peer *peer)
         peer->state = RDMA_PEER_UP;
         rdma__carrier(port);
     }
+}
+
+void rdma__peer_joined(struct rdma_port *port, struct rdma_peer *peer)
+{
+    peer->mate = peer->its.token;
+    peer->state = RDMA_PEER_JOINED;
+    if (port->iwarp) {
+        peer->proof_ns = port->verbs->now_ns(); /* from now on it is to be heard */
+    }
+    rdma__window_bind(port, peer);
 }
 
 void rdma__peer_join(struct rdma_port *port, struct rdma_peer *peer)
@@ -252,6 +270,10 @@ void rdma__peer_join(struct rdma_port *port, struct rdma_peer *peer)
     if (its->mate != 0 && its->mate != peer->token) {
         return;
     }
+    if (peer->state == RDMA_PEER_FRESH && port->by_cm) {
+        rdma__cm_join(port, peer);
+        return; /* it is up by what is heard, or when rdma_cm says so */
+    }
     if (peer->state == RDMA_PEER_FRESH) {
         if (!to_rtr(port, peer) || !to_rts(port, peer)) {
             char what[RDMA_TEXT_BYTES / 2];
@@ -261,14 +283,9 @@ void rdma__peer_join(struct rdma_port *port, struct rdma_peer *peer)
             rdma__peer_lost(port, peer, what);
             return;
         }
-        peer->mate = its->token;
-        peer->state = RDMA_PEER_JOINED;
-        rdma__window_bind(port, peer);
-        if (peer->qp == NULL) {
-            return;
-        }
+        rdma__peer_joined(port, peer);
     }
-    if (its->mate == peer->token) {
+    if (peer->qp != NULL && its->mate == peer->token && !port->by_cm) {
         rdma__peer_up(port, peer);
     }
 }
@@ -285,6 +302,9 @@ void rdma__peer_endpoint(const struct rdma_port *port, const struct rdma_peer *p
         .lid = port->lid,
         .path_mtu = port->path_mtu,
         .by_gid = port->by_gid,
+        .by_cm = port->by_cm,
+        .cm_ipv4 = port->by_cm ? port->ipv4 : 0,
+        .cm_port = port->cm_port,
         .read_key = peer->window_state == RDMA_WINDOW_BOUND ? peer->window_key : 0,
     };
 
@@ -294,6 +314,18 @@ void rdma__peer_endpoint(const struct rdma_port *port, const struct rdma_peer *p
 
 /* --- by and by ----------------------------------------------------------------------------------
  */
+
+/* On iWARP what was sent proves nothing: what is heard does. */
+static void keep_alive(struct rdma_port *port, struct rdma_peer *peer, uint64_t now_ns)
+{
+    if (peer->state == RDMA_PEER_UP && now_ns >= peer->said_ns + RDMA_PROBE_NS) {
+        peer->said_ns = now_ns;
+        rdma__probe(port, peer);
+    }
+    if (peer->state >= RDMA_PEER_JOINED && now_ns >= peer->proof_ns + RDMA_SILENCE_NS) {
+        rdma__peer_lost(port, peer, "it was not heard for 2 s");
+    }
+}
 
 void rdma__peers_look(struct rdma_port *port, uint64_t now_ns)
 {
@@ -307,9 +339,12 @@ void rdma__peers_look(struct rdma_port *port, uint64_t now_ns)
                 peer->remake_at_ns = now_ns + RDMA_REMAKE_FAILED_NS;
             }
         }
-        /* Nothing may be sent to it by us until a probe has shown that something passes. */
-        if (peer->state == RDMA_PEER_UP && peer->signalled == 0 &&
-            (!peer->proven || now_ns >= peer->proof_ns + RDMA_PROBE_NS)) {
+        if (port->iwarp) {
+            keep_alive(port, peer, now_ns);
+        } else if (peer->state == RDMA_PEER_UP && peer->signalled == 0 &&
+                   /* Nothing may be sent to it by us until a probe has shown that something passes.
+                    */
+                   (!peer->proven || now_ns >= peer->proof_ns + RDMA_PROBE_NS)) {
             rdma__probe(port, peer);
         }
     }

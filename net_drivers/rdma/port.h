@@ -10,15 +10,17 @@
  * by peers only, to read only, and as long as the queue pair lives that the key is bound to
  * (reads.c).
  *
- * A peer's life: FRESH (made, buffers posted, not joined), JOINED (its endpoint is known, we can
- * receive), UP (it is known to be able to receive, too), and LOST after an error, until a new queue
- * pair is made REMAKE_NS later. A queue pair is joined once in its life (format.h). Nothing is
+ * A peer's life: FRESH (made, buffers posted, not joined), JOINING (rdma_cm is at it), JOINED (its
+ * endpoint is known, we can receive), UP (it is known to be able to receive, too), and LOST after
+ * an error, until a new queue pair is made REMAKE_NS later. A queue pair is joined once in its life
+ * (format.h), by us, or where the link is so configured and on iWARP by rdma_cm (cm.c). Nothing is
  * asked of the queue pair after an error: it is destroyed and its frames go back to the pool;
  * completions of it that still come are known by their serial number and left alone.
  *
  * A peer that has nothing to say is probed every PROBE_NS with a SEND of no bytes, for a
  * connection notices that its other end is gone only when it sends. So a frame of no bytes cannot
- * be sent by the link's user.
+ * be sent by the link's user. On iWARP that a send is complete says only that TCP has it: there
+ * each end sends something every PROBE_NS, and who is not heard for SILENCE_NS is lost.
  *
  * Threads: one; so one queue. Errors: whatever the network, the peer or the device says is a state,
  * never an assert. Units: nanoseconds by the table's clock. Limits: below.
@@ -47,6 +49,8 @@
 #define RDMA_INLINE_BYTES 256u /* wanted; a device may have less */
 #define RDMA_SIGNAL_EVERY 32u  /* sends */
 #define RDMA_PROBE_NS 200000000u
+#define RDMA_SILENCE_NS 2000000000u
+#define RDMA_JOIN_NS 3000000000u /* rdma_cm's patience is a minute */
 #define RDMA_LOOK_NS 5000000u
 #define RDMA_REMAKE_NS 20000000u
 #define RDMA_REMAKE_FAILED_NS 500000000u
@@ -100,6 +104,7 @@ enum rdma_peer_state {
     RDMA_PEER_NONE,
     RDMA_PEER_LOST,
     RDMA_PEER_FRESH,
+    RDMA_PEER_JOINING,
     RDMA_PEER_JOINED,
     RDMA_PEER_UP
 };
@@ -114,7 +119,11 @@ struct rdma_peer {
     struct rdma_endpoint its; /* as told last; token 0: not yet */
     uint64_t remake_at_ns;
     uint64_t proof_ns; /* of the last sign that the other end is there */
+    uint64_t said_ns;  /* of the last probe; iWARP */
     bool proven;       /* it has acknowledged something on this queue pair */
+    /* rdma_cm's: of our asking, or of its, which may wait for the endpoint with that token. */
+    struct rdma_cm_id *cm;
+    uint64_t cm_asked, join_until_ns;
     struct rdma_frame *posted[RDMA_RX_DEPTH];
     /* Sends, counted since the queue pair was made; a frame is NULL if it was sent inline. */
     struct rdma_frame *sending[RDMA_TX_DEPTH];
@@ -138,7 +147,12 @@ struct rdma_port {
     uint8_t port_number;
     uint32_t gid_index;
     union ibv_gid gid;
-    bool by_gid; /* false: InfiniBand within one subnet, by LID */
+    bool by_gid; /* false: InfiniBand within one subnet, by LID; or iWARP */
+    bool by_cm, iwarp;
+    struct rdma_event_channel *cm_channel; /* NULL: !by_cm */
+    struct rdma_cm_id *cm_listener;
+    uint32_t ipv4; /* ours; 0: not told */
+    uint16_t cm_port;
     uint16_t lid;
     uint8_t path_mtu; /* enum ibv_mtu */
     uint32_t peers_max;
@@ -205,12 +219,32 @@ void rdma__peer_lost(struct rdma_port *port, struct rdma_peer *peer, const char 
 void rdma__peer_up(struct rdma_port *port, struct rdma_peer *peer);
 /* Joins it with the endpoint it told last, if that is possible now. */
 void rdma__peer_join(struct rdma_port *port, struct rdma_peer *peer);
+/* Its queue pair is joined with that token's and can send. May end the peer. */
+void rdma__peer_joined(struct rdma_port *port, struct rdma_peer *peer);
+/* How long a send is repeated, and other things that are the same whoever joins. */
+void rdma__peer_rules(const struct rdma_port *port, const struct rdma_peer *peer,
+                      struct ibv_qp_attr *attr);
 void rdma__peer_endpoint(const struct rdma_port *port, const struct rdma_peer *peer,
                          struct link_endpoint *out_endpoint);
 /* Makes due queue pairs, probes silent peers. */
 void rdma__peers_look(struct rdma_port *port, uint64_t now_ns);
 /* Looks whether the link as a whole is up, and counts a change. */
 void rdma__carrier(struct rdma_port *port);
+
+/* --- cm.c: joining by rdma_cm -------------------------------------------------------------------
+ */
+
+/* After the device is open. IO, NOTFOUND, BADARG: text says why. */
+SF_MUST_CHECK sf_status rdma__cm_open(struct rdma_port *port);
+/* After all peers are dropped. */
+void rdma__cm_fini(struct rdma_port *port);
+/* Of a FRESH peer whose endpoint is known: asks, or answers its asking once that has come. May end
+ * the peer. */
+void rdma__cm_join(struct rdma_port *port, struct rdma_peer *peer);
+/* Before its queue pair is destroyed. */
+void rdma__cm_drop(struct rdma_port *port, struct rdma_peer *peer);
+/* Takes in what rdma_cm has to say. */
+void rdma__cm_look(struct rdma_port *port, uint64_t now_ns);
 
 /* --- data.c: frames that go and come ------------------------------------------------------------
  */
@@ -255,6 +289,9 @@ void rdma__read_revoke(struct link *link, uint16_t node_id);
 /* --- rdma.c -------------------------------------------------------------------------------------
  */
 
+bool rdma__non_blocking(int fd);
+/* For good; what says why. */
+void rdma__device_gone(struct rdma_port *port, const char *what);
 /* Events of the device and all that is due; cheap if it was called a moment ago. */
 void rdma__look(struct rdma_port *port);
 /* link_ops.open on that provider. */

@@ -14,7 +14,7 @@
 /* --- open and close -----------------------------------------------------------------------------
  */
 
-static bool make_non_blocking(int fd)
+bool rdma__non_blocking(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
 
@@ -34,7 +34,7 @@ static sf_status queues_make(struct rdma_port *port)
     const struct rdma_verbs *verbs = port->verbs;
     int cqe = (int)(port->peers_max * (RDMA_RX_DEPTH + RDMA_TX_DEPTH));
 
-    if (!make_non_blocking(port->context->async_fd)) {
+    if (!rdma__non_blocking(port->context->async_fd)) {
         return fail(port, "the device's events");
     }
     port->pd = verbs->alloc_pd(port->context);
@@ -42,7 +42,7 @@ static sf_status queues_make(struct rdma_port *port)
         return fail(port, "the device gives no protection domain");
     }
     port->channel = verbs->create_comp_channel(port->context);
-    if (port->channel == NULL || !make_non_blocking(port->channel->fd)) {
+    if (port->channel == NULL || !rdma__non_blocking(port->channel->fd)) {
         return fail(port, "the device gives no channel for events");
     }
     port->cq = verbs->create_cq(port->context, cqe, port->channel);
@@ -68,6 +68,8 @@ sf_status rdma__open(struct link *link, const struct link_config *config,
     link->impl = port;
     port->verbs = verbs;
     port->node_id = config->node_id;
+    port->ipv4 = config->ipv4;
+    port->by_cm = config->cm;
     port->pool.frame_bytes = config->mtu_bytes != 0 ? config->mtu_bytes : RDMA_MTU_BYTES_DEFAULT;
     st = rdma__device_open(port, config);
     if (st == SF_OK) {
@@ -75,6 +77,9 @@ sf_status rdma__open(struct link *link, const struct link_config *config,
     }
     if (st == SF_OK) {
         st = rdma__pool_grow(port, RDMA_POOL_FRAMES);
+    }
+    if (st == SF_OK && port->by_cm) {
+        st = rdma__cm_open(port);
     }
     if (st != SF_OK) {
         *out_text = port->text[0] != '\0' ? port->text : "rdma: no memory";
@@ -128,6 +133,7 @@ static void rdma_fini(struct link *link)
         return;
     }
     rdma_stop(link);
+    rdma__cm_fini(port);
     if (port->cq != NULL) {
         events_take(port);
         (void)port->verbs->destroy_cq(port->cq);
@@ -238,6 +244,16 @@ static sf_status rdma_endpoint_set(struct link *link, uint16_t node_id,
     if (st != SF_OK) {
         return st;
     }
+    if (endpoint.by_cm != port->by_cm) {
+        (void)snprintf(port->text, sizeof(port->text),
+                       "node %u joins %s rdma_cm, we %s; alike both", node_id,
+                       endpoint.by_cm ? "by" : "without", port->by_cm ? "do" : "do not");
+        return SF_BADARG;
+    }
+    if (endpoint.by_cm && endpoint.cm_ipv4 == port->ipv4 && endpoint.cm_port == port->cm_port) {
+        (void)snprintf(port->text, sizeof(port->text), "node %u says our own address", node_id);
+        return SF_BADARG;
+    }
     if (endpoint.by_gid != port->by_gid) {
         (void)snprintf(port->text, sizeof(port->text), "node %u is on another kind of network",
                        node_id);
@@ -265,7 +281,7 @@ static void qp_event(struct rdma_port *port, const struct ibv_qp *qp, const char
     }
 }
 
-static void device_gone(struct rdma_port *port, const char *what)
+void rdma__device_gone(struct rdma_port *port, const char *what)
 {
     port->gone = true;
     for (uint32_t i = 0; i < RDMA_PEERS_MAX; i++) {
@@ -287,10 +303,10 @@ static void async_event(struct rdma_port *port, const struct ibv_async_event *ev
         qp_event(port, event->element.qp, ibv_event_type_str(event->event_type));
         break;
     case IBV_EVENT_CQ_ERR:
-        device_gone(port, "the completion queue is broken");
+        rdma__device_gone(port, "the completion queue is broken");
         break;
     case IBV_EVENT_DEVICE_FATAL:
-        device_gone(port, "the device is gone");
+        rdma__device_gone(port, "the device is gone");
         break;
     case IBV_EVENT_PORT_ACTIVE:
     case IBV_EVENT_PORT_ERR:
@@ -322,6 +338,9 @@ void rdma__look(struct rdma_port *port)
         async_event(port, &event);
     }
     for (uint32_t i = 0; i < LOOK_POLLS_MAX && rdma__poll(port); i++) {
+    }
+    if (!port->closed && port->by_cm) {
+        rdma__cm_look(port, now_ns);
     }
     if (!port->closed) {
         rdma__peers_look(port, now_ns);

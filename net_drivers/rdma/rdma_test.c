@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* On whatever RDMA device this machine has; tests/rdma runs it on soft-RoCE in a machine of QEMU.
- */
+/* On whatever RDMA device this machine has; tests/rdma runs it on soft-RoCE and soft-iWARP in a
+ * machine of QEMU. $RDMA_ADDRESS: the device's, which rdma_cm wants. $RDMA_CM: joined by that. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,19 @@
 
 #include "../conformance.h"
 #include "verbs.h"
+
+static struct link_ops ops;
+
+static sf_status open_here(struct link *link, const struct link_config *config,
+                           const char **out_text)
+{
+    const char *address = getenv("RDMA_ADDRESS");
+    struct link_config own = *config;
+
+    own.cm = getenv("RDMA_CM") != NULL;
+    own.ipv4 = address != NULL ? ntohl(inet_addr(address)) : config->ipv4;
+    return link_driver_find("rdma")->open(link, &own, out_text);
+}
 
 static const char *begin(void)
 {
@@ -22,6 +36,8 @@ static const char *begin(void)
     if (list != NULL) {
         rdma__verbs.free_device_list(list);
     }
+    ops = *link_driver_find("rdma");
+    ops.open = open_here;
     return count > 0 ? NULL : text;
 }
 
@@ -42,6 +58,7 @@ static const struct link_conformance_fault faults[] = {
 
 static const struct link_conformance rdma = {
     .name = "rdma",
+    .ops = &ops,
     .device = "auto",
     .processes = true,
     .connected = true,

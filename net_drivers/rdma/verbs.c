@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verbs.c - libibverbs, linked in with its providers: a node is one static program.
+ * verbs.c - libibverbs and librdmacm, linked in with the providers: a node is one static program.
  *
- * Which providers is said here and in meson.build: soft-RoCE, and what RoCE cards mostly are. A
- * machine without any RDMA answers "function not implemented" to the list of devices.
+ * Which providers is said here and in meson.build: soft-RoCE and soft-iWARP, and what RoCE cards
+ * mostly are. A machine without any RDMA answers "function not implemented" to the list of devices.
  */
-#define RDMA_STATIC_PROVIDERS rxe, mlx5, irdma, bnxt_re
+#define RDMA_STATIC_PROVIDERS rxe, siw, mlx5, irdma, bnxt_re
 #include "verbs.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -84,6 +86,38 @@ static int post_recv(struct ibv_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv_
     return ibv_post_recv(qp, wr, out_bad);
 }
 
+/* --- rdma_cm: addresses of IPv4 are all we have --------------------------------------------------
+ */
+
+static int create_id(struct rdma_event_channel *channel, struct rdma_cm_id **out_id, void *context)
+{
+    return rdma_create_id(channel, out_id, context, RDMA_PS_TCP);
+}
+
+static int bind_addr(struct rdma_cm_id *id, const struct sockaddr_in *address)
+{
+    struct sockaddr_in copy = *address;
+
+    return rdma_bind_addr(id, (struct sockaddr *)&copy);
+}
+
+static uint16_t get_src_port(struct rdma_cm_id *id)
+{
+    return ntohs(rdma_get_src_port(id));
+}
+
+static int resolve_addr(struct rdma_cm_id *id, const struct sockaddr_in *from,
+                        const struct sockaddr_in *to, int wait_ms)
+{
+    struct sockaddr_in copies[2] = {*from, *to};
+
+    return rdma_resolve_addr(id, (struct sockaddr *)&copies[0], (struct sockaddr *)&copies[1],
+                             wait_ms);
+}
+
+/* --- clock and randomness ------------------------------------------------------------------------
+ */
+
 static uint64_t now_ns(void)
 {
     struct timespec now;
@@ -131,6 +165,21 @@ const struct rdma_verbs rdma__verbs = {
     .destroy_qp = ibv_destroy_qp,
     .post_send = post_send,
     .post_recv = post_recv,
+    .create_event_channel = rdma_create_event_channel,
+    .destroy_event_channel = rdma_destroy_event_channel,
+    .create_id = create_id,
+    .destroy_id = rdma_destroy_id,
+    .bind_addr = bind_addr,
+    .get_src_port = get_src_port,
+    .listen = rdma_listen,
+    .resolve_addr = resolve_addr,
+    .resolve_route = rdma_resolve_route,
+    .connect = rdma_connect,
+    .accept = rdma_accept,
+    .establish = rdma_establish,
+    .init_qp_attr = rdma_init_qp_attr,
+    .get_cm_event = rdma_get_cm_event,
+    .ack_cm_event = rdma_ack_cm_event,
     .now_ns = now_ns,
     .random64 = random64,
 };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verbs.h - the calls of libibverbs that the driver makes, and its clock and randomness.
+ * verbs.h - the calls of libibverbs and librdmacm that the driver makes, and its clock and
+ * randomness.
  *
  * Why: so that the same driver runs on a device and, in unit tests, on a fake one (fake.h) that
- * fails as told. Types are libibverbs' own. Each call answers as the verb of that name does: NULL
- * with errno, an errno value, or -1 with errno.
+ * fails as told. Types are the libraries' own. Each call answers as the one of that name does: NULL
+ * with errno, an errno value, or -1 with errno (all of rdma_cm's).
  *
  * Threads: as the driver, one. Descriptors of channels and contexts are made non-blocking by the
  * driver.
@@ -15,6 +16,7 @@
 #include <stdint.h>
 
 #include <infiniband/verbs.h>
+#include <rdma/rdma_cma.h>
 
 enum rdma_gid_kind {
     RDMA_GID_NONE, /* the entry is empty */
@@ -55,6 +57,26 @@ struct rdma_verbs {
     int (*destroy_qp)(struct ibv_qp *qp);
     int (*post_send)(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **out_bad);
     int (*post_recv)(struct ibv_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv_wr **out_bad);
+
+    /* Of a link that connects by rdma_cm (cm.c), rdma_ and that name each. Ids are of RDMA_PS_TCP
+     * and have no queue pair of their own; get_cm_event does not wait once its descriptor does not.
+     */
+    struct rdma_event_channel *(*create_event_channel)(void);
+    void (*destroy_event_channel)(struct rdma_event_channel *channel);
+    int (*create_id)(struct rdma_event_channel *channel, struct rdma_cm_id **out_id, void *context);
+    int (*destroy_id)(struct rdma_cm_id *id);
+    int (*bind_addr)(struct rdma_cm_id *id, const struct sockaddr_in *address);
+    uint16_t (*get_src_port)(struct rdma_cm_id *id); /* host byte order */
+    int (*listen)(struct rdma_cm_id *id, int backlog);
+    int (*resolve_addr)(struct rdma_cm_id *id, const struct sockaddr_in *from,
+                        const struct sockaddr_in *to, int wait_ms);
+    int (*resolve_route)(struct rdma_cm_id *id, int wait_ms);
+    int (*connect)(struct rdma_cm_id *id, struct rdma_conn_param *parameters);
+    int (*accept)(struct rdma_cm_id *id, struct rdma_conn_param *parameters);
+    int (*establish)(struct rdma_cm_id *id);
+    int (*init_qp_attr)(struct rdma_cm_id *id, struct ibv_qp_attr *attr, int *out_mask);
+    int (*get_cm_event)(struct rdma_event_channel *channel, struct rdma_cm_event **out_event);
+    int (*ack_cm_event)(struct rdma_cm_event *event);
 
     uint64_t (*now_ns)(void); /* never goes back; some milliseconds fine */
     uint64_t (*random64)(void);

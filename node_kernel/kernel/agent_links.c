@@ -23,8 +23,11 @@ sf_status agent__links_open(struct agent *agent, char *text, size_t text_capacit
     for (uint32_t i = 0; i < agent->options.link_count; i++) {
         const struct node_link *own = &agent->options.links[i];
         char name[24];
-        struct link_config config = {
-            .name = name, .device = own->device, .ipv4 = own->ipv4, .mtu_bytes = own->mtu_bytes};
+        struct link_config config = {.name = name,
+                                     .device = own->device,
+                                     .ipv4 = own->ipv4,
+                                     .mtu_bytes = own->mtu_bytes,
+                                     .cm = own->cm};
         sf_status st;
 
         snprintf(name, sizeof(name), "%.10s%u", own->driver, i + 1);

@@ -234,12 +234,25 @@ static const char *take_reads(struct node_link *link, const char *value)
     return NULL;
 }
 
+static const char *take_cm(struct node_link *link, const char *value)
+{
+    if (link->cm_given) {
+        return "is there twice";
+    }
+    if (strcmp(link->driver, "rdma") != 0) {
+        return "is for rdma";
+    }
+    link->cm = strcmp(value, "on") == 0;
+    link->cm_given = true;
+    return link->cm || strcmp(value, "off") == 0 ? NULL : "takes on or off";
+}
+
 static const struct {
     const char *key;
     const char *(*take)(struct node_link *link, const char *value);
 } keys[] = {
     {"address=", take_address}, {"mtu=", take_mtu},     {"mac=", take_mac},
-    {"queues=", take_queues},   {"reads=", take_reads},
+    {"queues=", take_queues},   {"reads=", take_reads}, {"cm=", take_cm},
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -276,8 +289,8 @@ static sf_status keys_take(struct node_link *link, char *rest, char *text, size_
         if (key == KEYS) {
             return refuse(
                 text, capacity,
-                "'%s' is none of address=, mtu=, mac=, queues= and reads=, with which a link ends "
-                "(arguments of a virtual device come before)",
+                "'%s' is none of address=, mtu=, mac=, queues=, reads= and cm=, with which a link "
+                "ends (arguments of a virtual device come before)",
                 item);
         }
         wrong = keys[key].take(link, item + strlen(keys[key].key));

@@ -29,7 +29,8 @@
 #define LINKS_DEVICE_BYTES_MAX 127u
 #define LINKS_PCI_BYTES (LINKS_MAX * 16u) /* of all PCI addresses with spaces between */
 #define LINKS_NIC "nic" /* booted: nic1, nic2, ... are the nics but the control network's */
-#define LINKS_SYNTAX "DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N][,reads=BYTES]"
+#define LINKS_SYNTAX                                                                               \
+    "DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N][,reads=BYTES][,cm=on|off]"
 
 struct node_link {
     char driver[16];
@@ -39,6 +40,7 @@ struct node_link {
     uint32_t mtu_bytes; /* payload of a frame; 0: the driver's default */
     uint16_t queues;    /* at most; 0: one a worker */
     uint32_t reads;     /* blocks from that size on are read (pump_link_reads); 0: none */
+    bool cm, cm_given;  /* rdma: joined by rdma_cm */
 };
 
 /* BADARG: not of that form, or a value that cannot be. */

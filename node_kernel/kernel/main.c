@@ -53,7 +53,7 @@ static const char usage[] =
     "  --workers N           threads that run SIPs; default: one for each core\n"
     "  --link LINK           a link to other nodes that this one brings (up to 8):\n"
     "                        DRIVER:DEVICE,address=IPV4[,mtu=BYTES][,mac=MAC]\n"
-    "                        [,queues=N][,reads=BYTES]; DRIVER af_packet\n"
+    "                        [,queues=N][,reads=BYTES][,cm=on|off]; DRIVER af_packet\n"
     "                        (network interface), virtio (PCI address) or dpdk (PCI address or\n"
     "                        virtual device); mtu: of a frame, the network's MTU less 28\n"
     "  --help, --version\n"

@@ -151,6 +151,11 @@ static void good_arguments_are_read(void **state)
                      SF_OK);
     assert_string_equal(options.links[0].device, "auto");
     assert_int_equal(options.links[0].reads, 65536);
+    assert_false(options.links[0].cm);
+    assert_int_equal(args(&options, text, NODE "--link rdma:auto,address=10.78.0.1,cm=on"), SF_OK);
+    assert_true(options.links[0].cm);
+    assert_int_equal(args(&options, text, NODE "--link rdma:auto,address=10.78.0.1,cm=off"), SF_OK);
+    assert_false(options.links[0].cm);
     assert_int_equal(args(&options, text, "--help"), SF_OK);
     assert_true(options.help);
     assert_int_equal(args(&options, text, "--version"), SF_OK);
@@ -240,6 +245,10 @@ static void wrong_arguments_are_named(void **state)
         {"--link rdma:auto,reads=64k", "reads takes the size of the smallest block"},
         {"--link rdma:auto,reads=4096,reads=4096", "reads is there twice"},
         {"--link af_packet:eth1,reads=65536", "reads is for rdma"},
+        {"--link rdma:auto,cm=yes", "cm takes on or off"},
+        {"--link rdma:auto,cm=", "cm takes on or off"},
+        {"--link rdma:auto,cm=off,cm=on", "cm is there twice"},
+        {"--link af_packet:eth1,cm=on", "cm is for rdma"},
         {"--link af_packet:eth1,mtu=1000,x=1", "'x=1' is none of address="},
         {"--link af_packet:eth1,address=10.78.0", "address takes the IPv4 address"},
         {"--link af_packet:eth1,address=224.0.0.1", "address takes the IPv4 address"},

@@ -111,6 +111,7 @@ struct link_config {
     bool server;        /* memif, loop: which of the two sides */
     bool shared;        /* see Threads; wanted */
     uint16_t queues;    /* wanted; 0: 1. More than one: shared must be set. memif: as the peer's */
+    bool cm;            /* rdma: join with peers by rdma_cm; both ends alike */
     uint64_t seed;      /* sim: faults */
     uint32_t loss_ppm, duplicate_ppm, reorder_ppm; /* sim: parts per million */
 };

@@ -291,7 +291,8 @@ static void broken_by(void (*breaks)(void), const char *text)
         breaks();
         UNTIL(port_of(0)->stats.down_events > down);
         (void)snprintf(said, sizeof(said), "%s", port_of(0)->text);
-        if (strstr(said, text) == NULL) {
+        /* iWARP ends a connection as a whole, and says no more than that. */
+        if (strstr(said, text) == NULL && !port_of(0)->iwarp) {
             fail_msg("the driver said: %s", said);
         }
         if (bench.deaf) {

@@ -40,9 +40,8 @@ struct news {
 
 static struct sockaddr_in address_of(uint32_t ipv4, uint16_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons(port),
-                                .sin_addr = {.s_addr = htonl(ipv4)}};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl(ipv4)}};
 }
 
 /* --- open and close -----------------------------------------------------------------------------
@@ -68,7 +67,8 @@ static sf_status listen_once(struct rdma_port *port)
         return fail(port, "gives no id", "");
     }
     if (verbs->bind_addr(port->cm_listener, &own) != 0 || port->cm_listener->verbs == NULL) {
-        return fail(port, "does not know the link's address", " (is it on the device's interface?)");
+        return fail(port, "does not know the link's address",
+                    " (is it on the device's interface?)");
     }
     other = verbs->get_device_name(port->cm_listener->verbs->device);
     if (strcmp(other, device) != 0) {

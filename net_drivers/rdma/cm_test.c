@@ -88,8 +88,8 @@ static sf_status carry(uint32_t from)
 {
     struct link_endpoint now;
 
-    assert_int_equal(
-        links[from].ops->endpoint_get(&links[from], (uint16_t)(2 - from), &now), SF_OK);
+    assert_int_equal(links[from].ops->endpoint_get(&links[from], (uint16_t)(2 - from), &now),
+                     SF_OK);
     return links[1 - from].ops->endpoint_set(&links[1 - from], (uint16_t)(from + 1), &now);
 }
 

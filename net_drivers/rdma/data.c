@@ -61,8 +61,12 @@ static void on_received(struct rdma_port *port, struct rdma_peer *peer, uint32_t
 {
     struct rdma_frame *frame = slot < RDMA_RX_DEPTH ? peer->posted[slot] : NULL;
 
-    if (frame == NULL || length > port->pool.frame_bytes) {
+    if (frame == NULL || length > port->pool.stride) {
         rdma__peer_lost(port, peer, "the device completed a receive that was not asked for");
+        return;
+    }
+    if (!rdma__trailer_read(port, peer, frame->buffer, &length)) {
+        rdma__peer_lost(port, peer, "what it sent is not of this kind of link");
         return;
     }
     rdma__peer_up(port, peer);
@@ -72,6 +76,8 @@ static void on_received(struct rdma_port *port, struct rdma_peer *peer, uint32_t
     if (length == 0) {
         if (!rdma__slots_post(port, peer, &slot, 1)) {
             rdma__peer_lost(port, peer, "the device takes no buffer");
+        } else {
+            rdma__credits_given(port, peer, 1);
         }
         return;
     }
@@ -137,7 +143,8 @@ bool rdma__slots_post(struct rdma_port *port, struct rdma_peer *peer, const uint
             const struct rdma_frame *frame = peer->posted[slot];
 
             sge[i] = (struct ibv_sge){.addr = (uintptr_t)frame->buffer,
-                                      .length = port->pool.frame_bytes,
+                                      .length = port->pool.frame_bytes +
+                                                (port->iwarp ? RDMA_TRAILER_BYTES : 0),
                                       .lkey = frame->lkey};
             wr[i] = (struct ibv_recv_wr){.wr_id = (uint64_t)peer->serial << 32 | RECEIVE_BIT | slot,
                                          .next = i + 1 < n ? &wr[i + 1] : NULL,
@@ -161,10 +168,14 @@ struct refill {
 
 static void refill_post(struct rdma_port *port, struct refill *refill)
 {
-    if (refill->count > 0 && !rdma__slots_post(port, refill->peer, refill->slots, refill->count)) {
-        rdma__peer_lost(port, refill->peer, "the device takes no buffer");
-    }
+    uint32_t count = refill->count;
+
     refill->count = 0;
+    if (count > 0 && !rdma__slots_post(port, refill->peer, refill->slots, count)) {
+        rdma__peer_lost(port, refill->peer, "the device takes no buffer");
+    } else if (count > 0) {
+        rdma__credits_given(port, refill->peer, count);
+    }
 }
 
 /* False: there is no frame to take its place. */
@@ -269,7 +280,7 @@ static void chain_post(struct rdma_port *port, struct chain *chain)
         rdma__peer_lost(port, peer, "the device takes no send");
     }
     for (uint32_t i = 0; i < sent; i++) {
-        port->stats.tx_bytes += chain->sge[i].length;
+        port->stats.tx_bytes += chain->sge[i].length - (port->iwarp ? RDMA_TRAILER_BYTES : 0);
     }
     port->stats.tx_frames += sent;
     port->stats.tx_dropped += chain->count - sent;
@@ -304,19 +315,21 @@ static void chain_add(struct rdma_port *port, struct chain *chain, const struct 
 {
     struct rdma_frame *own = frame->driver;
     struct rdma_peer *peer = chain->peer;
-    bool inlined = length <= peer->inline_bytes;
+    uint32_t with_trailer = length + (port->iwarp ? RDMA_TRAILER_BYTES : 0);
+    bool inlined = with_trailer <= peer->inline_bytes;
     uint32_t place = peer->head % RDMA_TX_DEPTH;
     struct ibv_sge *sge = &chain->sge[chain->count];
     uint8_t *data = frame->data;
     struct ibv_send_wr *wr;
 
+    if (with_trailer != frame->length && data + with_trailer > own->buffer + port->pool.stride) {
+        data = memmove(own->buffer, data, frame->length);
+    }
     if (frame->tail_length != 0) {
-        if (data + length > own->buffer + port->pool.stride) {
-            data = memmove(own->buffer, data, frame->length);
-        }
         memcpy(data + frame->length, frame->tail, frame->tail_length);
     }
-    *sge = (struct ibv_sge){.addr = (uintptr_t)data, .length = length, .lkey = own->lkey};
+    (void)rdma__trailer_write(port, peer, data + length);
+    *sge = (struct ibv_sge){.addr = (uintptr_t)data, .length = with_trailer, .lkey = own->lkey};
     wr = wr_next(chain, IBV_SEND_SOLICITED | (inlined ? IBV_SEND_INLINE : 0u));
     wr->sg_list = sge;
     wr->num_sge = 1;
@@ -349,12 +362,20 @@ bool rdma__post_alone(struct rdma_port *port, struct rdma_peer *peer, struct ibv
     return port->verbs->post_send(peer->qp, wr, &bad) == 0;
 }
 
-void rdma__probe(struct rdma_port *port, struct rdma_peer *peer)
+void rdma__probe(struct rdma_port *port, struct rdma_peer *peer, bool wakes)
 {
-    struct ibv_send_wr wr = {.opcode = IBV_WR_SEND};
+    uint8_t trailer[RDMA_TRAILER_BYTES];
+    struct ibv_sge sge = {.addr = (uintptr_t)trailer};
+    struct ibv_send_wr wr = {.opcode = IBV_WR_SEND, .send_flags = wakes ? IBV_SEND_SOLICITED : 0};
 
-    if (peer->head - peer->tail == RDMA_TX_DEPTH) {
+    if (peer->head - peer->tail == RDMA_TX_DEPTH || !rdma__credit_for_probe(port, peer)) {
         return;
+    }
+    sge.length = rdma__trailer_write(port, peer, trailer);
+    if (sge.length > 0) {
+        wr.sg_list = &sge;
+        wr.num_sge = 1;
+        wr.send_flags |= IBV_SEND_INLINE;
     }
     if (!rdma__post_alone(port, peer, &wr, true)) {
         rdma__peer_lost(port, peer, "the device takes no send");
@@ -367,15 +388,20 @@ static bool fits(const struct rdma_port *port, const struct link_frame *frame)
            frame->tail_length <= port->pool.frame_bytes - frame->length;
 }
 
+static bool has_room(const struct rdma_port *port, const struct rdma_peer *peer)
+{
+    return peer->head - peer->tail < RDMA_TX_DEPTH && rdma__credits(port, peer) > 0;
+}
+
 /* Room for one more send to that peer; may end the peer. */
 static bool room_make(struct rdma_port *port, struct rdma_peer *peer, struct chain *chain)
 {
-    if (peer->head - peer->tail < RDMA_TX_DEPTH) {
+    if (has_room(port, peer)) {
         return true;
     }
     chain_post(port, chain);
     (void)rdma__poll(port);
-    return peer->state != RDMA_PEER_UP || peer->head - peer->tail < RDMA_TX_DEPTH;
+    return peer->state != RDMA_PEER_UP || has_room(port, peer);
 }
 
 uint16_t rdma__tx_burst(struct link *link, uint16_t queue, struct link_frame frames[],

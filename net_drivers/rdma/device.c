@@ -244,7 +244,7 @@ static void take(struct rdma_port *port, const struct found *best)
     port->lid = best->attr.lid;
     port->path_mtu = (uint8_t)best->attr.active_mtu;
     port->active = true;
-    port->peers_max = best->max_cqe / cqes_each;
+    port->peers_max = (best->max_cqe - best->iwarp) / cqes_each; /* queues_make wants one more */
     if (port->peers_max > RDMA_PEERS_MAX) {
         port->peers_max = RDMA_PEERS_MAX;
     }

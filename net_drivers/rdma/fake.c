@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MAX_CQE 16384
+#define MAX_CQE 16385
 #define QPN_FIRST 0x11u
 
 struct fake_world fake__world;

@@ -213,7 +213,7 @@ static int resolve_addr(struct rdma_cm_id *ibv, const struct sockaddr_in *from,
         return -1;
     }
     (void)event_add(id, device_at(id->to_ipv4) != NULL ? RDMA_CM_EVENT_ADDR_RESOLVED
-                                                              : RDMA_CM_EVENT_ADDR_ERROR);
+                                                       : RDMA_CM_EVENT_ADDR_ERROR);
     return 0;
 }
 

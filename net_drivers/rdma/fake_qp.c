@@ -207,6 +207,9 @@ static bool send_deliver(struct fake_qp *qp, struct fake_qp *mate)
         &mate->receives[mate->receive_tail % mate->cap.max_recv_wr];
 
     if (mate->receive_tail == mate->receive_head) {
+        if (qp->device->ibv.transport_type == IBV_TRANSPORT_IWARP) {
+            fake__misused("a send to who has no buffer: iWARP ends the connection");
+        }
         return false; /* as long as it takes */
     }
     if (!send->inlined && send->length > 0 &&

@@ -113,11 +113,13 @@ sf_status rdma__peer_make(struct rdma_port *port, struct rdma_peer *peer)
     peer->mate = 0;
     peer->proven = false;
     peer->said_ns = 0;
+    rdma__credits_reset(peer);
     peer->psn = (uint32_t)port->verbs->random64() & PSN_MASK;
     do {
         peer->token = port->verbs->random64();
     } while (peer->token == 0);
-    if (!qp_init(port, peer) || !buffers_post(port, peer) || !rdma__window_make(port, peer)) {
+    if ((port->iwarp && peer->inline_bytes < RDMA_TRAILER_BYTES) || !qp_init(port, peer) ||
+        !buffers_post(port, peer) || !rdma__window_make(port, peer)) {
         rdma__peer_drop(port, peer);
         return SF_IO;
     }
@@ -320,7 +322,7 @@ static void keep_alive(struct rdma_port *port, struct rdma_peer *peer, uint64_t 
 {
     if (peer->state == RDMA_PEER_UP && now_ns >= peer->said_ns + RDMA_PROBE_NS) {
         peer->said_ns = now_ns;
-        rdma__probe(port, peer);
+        rdma__probe(port, peer, false);
     }
     if (peer->state >= RDMA_PEER_JOINED && now_ns >= peer->proof_ns + RDMA_SILENCE_NS) {
         rdma__peer_lost(port, peer, "it was not heard for 2 s");
@@ -345,7 +347,7 @@ void rdma__peers_look(struct rdma_port *port, uint64_t now_ns)
                    /* Nothing may be sent to it by us until a probe has shown that something passes.
                     */
                    (!peer->proven || now_ns >= peer->proof_ns + RDMA_PROBE_NS)) {
-            rdma__probe(port, peer);
+            rdma__probe(port, peer, false);
         }
     }
 }

@@ -58,7 +58,8 @@ sf_status rdma__pool_grow(struct rdma_port *port, uint32_t count)
     sf_status st;
 
     assert(pool->slab_count < sizeof(pool->slabs) / sizeof(pool->slabs[0]));
-    pool->stride = (pool->frame_bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
+    pool->stride = (pool->frame_bytes + RDMA_TRAILER_BYTES + ALIGNMENT_BYTES - 1) /
+                   ALIGNMENT_BYTES * ALIGNMENT_BYTES;
     list = realloc(pool->free, (pool->frame_count + count) * sizeof(struct rdma_frame *));
     if (list == NULL) {
         return SF_NOMEM;

@@ -46,6 +46,7 @@
 #define RDMA_MTU_BYTES_DEFAULT 9000u
 #define RDMA_MTU_BYTES_MIN 64u
 #define RDMA_MTU_BYTES_MAX 9216u
+#define RDMA_TRAILER_BYTES 4u  /* iWARP; credits.c */
 #define RDMA_INLINE_BYTES 256u /* wanted; a device may have less */
 #define RDMA_SIGNAL_EVERY 32u  /* sends */
 #define RDMA_PROBE_NS 200000000u
@@ -124,6 +125,9 @@ struct rdma_peer {
     /* rdma_cm's: of our asking, or of its, which may wait for the endpoint with that token. */
     struct rdma_cm_id *cm;
     uint64_t cm_asked, join_until_ns;
+    /* iWARP, of this queue pair: messages sent, and of their buffers those given anew, as it said;
+     * of ours given anew, and what it was told of that. */
+    uint32_t used, allowed, given, told;
     struct rdma_frame *posted[RDMA_RX_DEPTH];
     /* Sends, counted since the queue pair was made; a frame is NULL if it was sent inline. */
     struct rdma_frame *sending[RDMA_TX_DEPTH];
@@ -258,14 +262,30 @@ SF_MUST_CHECK bool rdma__slots_post(struct rdma_port *port, struct rdma_peer *pe
  * and the peer is to be lost. */
 SF_MUST_CHECK bool rdma__post_alone(struct rdma_port *port, struct rdma_peer *peer,
                                     struct ibv_send_wr *wr, bool signalled);
-/* Sends a probe if there is room. */
-void rdma__probe(struct rdma_port *port, struct rdma_peer *peer);
+/* Sends a probe if there is room; wakes: the other end, if it sleeps. */
+void rdma__probe(struct rdma_port *port, struct rdma_peer *peer, bool wakes);
 uint16_t rdma__frame_alloc(struct link *link, struct link_frame frames[], uint16_t count);
 void rdma__frame_free(struct link *link, struct link_frame frames[], uint16_t count);
 uint16_t rdma__tx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
                         uint16_t count);
 uint16_t rdma__rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
                         uint16_t count);
+
+/* --- credits.c: who may send how much -----------------------------------------------------------
+ */
+
+/* Of a new queue pair. */
+void rdma__credits_reset(struct rdma_peer *peer);
+/* Frames that may be sent now. */
+uint32_t rdma__credits(const struct rdma_port *port, const struct rdma_peer *peer);
+bool rdma__credit_for_probe(const struct rdma_port *port, const struct rdma_peer *peer);
+/* Behind a message's payload; answers how many bytes: 0 or RDMA_TRAILER_BYTES. It will be sent. */
+uint32_t rdma__trailer_write(const struct rdma_port *port, struct rdma_peer *peer, uint8_t *at);
+/* Takes it off a message of that length. False: the peer is to be lost. */
+SF_MUST_CHECK bool rdma__trailer_read(const struct rdma_port *port, struct rdma_peer *peer,
+                                      const uint8_t *data, uint32_t *length);
+/* So many buffers are posted again; says so when it is time. May end the peer. */
+void rdma__credits_given(struct rdma_port *port, struct rdma_peer *peer, uint32_t count);
 
 /* --- reads.c ------------------------------------------------------------------------------------
  */

@@ -14,7 +14,15 @@
 
 #define NAME_BYTES_MAX 63u
 
-/* One request to the kernel's RDMA subsystem, as `rdma link add NAME type rxe netdev INTERFACE`. */
+static const struct {
+    const char *type, *name, *module;
+} kinds[] = {
+    [LINK_RDMA_SOFT_RXE] = {"rxe", "soft-RoCE", "rdma_rxe"},
+    [LINK_RDMA_SOFT_SIW] = {"siw", "soft-iWARP", "siw"},
+};
+
+/* One request to the kernel's RDMA subsystem, as `rdma link add NAME type KIND netdev INTERFACE`.
+ */
 struct request {
     struct nlmsghdr head;
     uint8_t attributes[3 * (NLA_HDRLEN + NAME_BYTES_MAX + NLA_ALIGNTO)];
@@ -54,8 +62,8 @@ static int ask(int fd, const struct request *request)
     return -answer.error.error;
 }
 
-sf_status link_rdma_soft_add(const char *name, const char *interface, char *text,
-                             size_t text_capacity)
+sf_status link_rdma_soft_add(enum link_rdma_soft kind, const char *name, const char *interface,
+                             char *text, size_t text_capacity)
 {
     struct request request = {.head = {.nlmsg_len = NLMSG_HDRLEN, .nlmsg_seq = 1}};
     struct timeval wait = {.tv_sec = 5};
@@ -68,7 +76,7 @@ sf_status link_rdma_soft_add(const char *name, const char *interface, char *text
     request.head.nlmsg_type = RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_NEWLINK);
     request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
     attribute_add(&request, RDMA_NLDEV_ATTR_DEV_NAME, name);
-    attribute_add(&request, RDMA_NLDEV_ATTR_LINK_TYPE, "rxe");
+    attribute_add(&request, RDMA_NLDEV_ATTR_LINK_TYPE, kinds[kind].type);
     attribute_add(&request, RDMA_NLDEV_ATTR_NDEV_NAME, interface);
     fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_RDMA);
     if (fd < 0) {
@@ -81,9 +89,13 @@ sf_status link_rdma_soft_add(const char *name, const char *interface, char *text
     if (error == 0) {
         return SF_OK;
     }
-    (void)snprintf(text, text_capacity, "no soft-RoCE on %s: %s%s", interface, strerror(error),
-                   error == EINVAL || error == ENODEV || error == EOPNOTSUPP
-                       ? " (is there that interface, and is rdma_rxe loaded?)"
-                       : "");
+    if (error == EINVAL || error == ENODEV || error == EOPNOTSUPP) {
+        (void)snprintf(text, text_capacity,
+                       "no %s on %s: %s (is there that interface, and is %s loaded?)",
+                       kinds[kind].name, interface, strerror(error), kinds[kind].module);
+    } else {
+        (void)snprintf(text, text_capacity, "no %s on %s: %s", kinds[kind].name, interface,
+                       strerror(error));
+    }
     return error == EEXIST ? SF_EXISTS : SF_IO;
 }

@@ -335,7 +335,7 @@ static sf_status rdma_prepare(const struct node_link *link, const struct nic *ni
     }
     close(fd);
     if (st == SF_OK && nic->name[0] != '\0') {
-        st = link_rdma_soft_add(link->device, interface, text, text_capacity);
+        st = link_rdma_soft_add(LINK_RDMA_SOFT_RXE, link->device, interface, text, text_capacity);
         st = st == SF_EXISTS ? SF_OK : st;
     }
     if (st == SF_OK && interface[0] != '\0') {

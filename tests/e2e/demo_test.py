@@ -79,7 +79,7 @@ def unavailable():
     if sys.argv[2:] not in (["rdma"], ["mixed"]):
         return ""
     made = subprocess.run(
-        [sys.executable, staging.SOURCE / "deploy/image/soft_roce.py", "--cache", staging.BUILD / "cache"],
+        [sys.executable, staging.SOURCE / "deploy/image/soft_rdma.py", "--cache", staging.BUILD / "cache"],
         capture_output=True, text=True, check=False,
     )
     return made.stderr.strip() if made.returncode == 2 else ""

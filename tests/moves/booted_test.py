@@ -109,7 +109,7 @@ def pages_are_read(cell):
 
 
 def soft_roce(*more):
-    return subprocess.run([sys.executable, SOURCE / "deploy/image/soft_roce.py", "--cache", BUILD / "cache", *more],
+    return subprocess.run([sys.executable, SOURCE / "deploy/image/soft_rdma.py", "--cache", BUILD / "cache", *more],
                           capture_output=True, text=True, check=False)
 
 

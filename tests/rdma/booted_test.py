@@ -72,7 +72,7 @@ class Place:
         self.env = dict(os.environ, SIPFABRIC_CLUSTER=self.name)
         self.fabricctl = BUILD / "orchestrator/fabricctl"
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="sf-rdma-", dir="/tmp"))
-        made = run(sys.executable, SOURCE / "deploy/image/soft_roce.py", "--cache", BUILD / "cache",
+        made = run(sys.executable, SOURCE / "deploy/image/soft_rdma.py", "--cache", BUILD / "cache",
                    "--part", self.root / "rdma.cpio")
         if made.returncode == 2:
             raise Unavailable(made.stderr.strip())

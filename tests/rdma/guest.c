@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guest.c - PID 1 of a machine that runs one test program on soft-RoCE.
+ * guest.c - PID 1 of a machine that runs one test program on soft-RoCE or soft-iWARP.
  *
  * Loads the modules of the image, gives the first nic the address of the kernel command line
- * (rdma.address=10.78.0.1), makes rxe0 of it, runs /program with what follows rdma.run= (words
- * separated by commas), and powers off. What the program prints goes to the console line by line
- * behind "> ", so that nothing of the kernel's is taken for it; the last line is "> exit N".
+ * (rdma.address=10.78.0.1), makes rxe0 of it, or siw0 (rdma.kind=siw; without it rxe), runs
+ * /program with what follows rdma.run= (words separated by commas), and powers off. The program's
+ * environment has RDMA_INTERFACE, RDMA_ADDRESS and RDMA_KIND. What the program prints goes to the
+ * console line by line behind "> ", so that nothing of the kernel's is taken for it; the last line
+ * is "> exit N".
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,12 +86,15 @@ static void modules_load(void)
     (void)fclose(order);
 }
 
-/* The value of a key on the kernel command line. */
-static const char *option(const char *key)
+/* The value of a key on the kernel command line, or other; NULL: the key must be there. */
+static const char *option(const char *key, const char *other)
 {
     static char value[1024];
     const char *at = strstr(command_line, key);
 
+    if (at == NULL && other != NULL) {
+        return other;
+    }
     if (at == NULL) {
         give_up("no option", key);
     }
@@ -123,20 +129,28 @@ static void interface_up(const char *name, const char *address)
     (void)close(fd);
 }
 
-static void device_make(void)
+static void node_wait(const char *path)
 {
-    char text[200] = "";
-
-    if (link_rdma_soft_add("rxe0", INTERFACE, text, sizeof(text)) != SF_OK) {
-        printf("> # guest: %s\n", text);
-        end(99);
-    }
-    for (int i = 0; access("/dev/infiniband/uverbs0", R_OK | W_OK) != 0; i++) {
+    for (int i = 0; access(path, R_OK | W_OK) != 0; i++) {
         if (i == 100) {
-            give_up("no", "/dev/infiniband/uverbs0");
+            give_up("no", path);
         }
         (void)usleep(50000);
     }
+}
+
+static void device_make(const char *kind)
+{
+    bool siw = strcmp(kind, "siw") == 0;
+    char text[200] = "";
+
+    if (link_rdma_soft_add(siw ? LINK_RDMA_SOFT_SIW : LINK_RDMA_SOFT_RXE, siw ? "siw0" : "rxe0",
+                           INTERFACE, text, sizeof(text)) != SF_OK) {
+        printf("> # guest: %s\n", text);
+        end(99);
+    }
+    node_wait("/dev/infiniband/uverbs0");
+    node_wait("/dev/infiniband/rdma_cm");
 }
 
 static int program_run(char *words)
@@ -178,7 +192,7 @@ static int program_run(char *words)
 
 int main(void)
 {
-    char words[1024];
+    char words[1024], address[64], kind[16];
     FILE *file;
 
     mounts_make();
@@ -190,9 +204,13 @@ int main(void)
     (void)fclose(file);
     modules_load();
     interface_up("lo", "127.0.0.1");
-    interface_up(INTERFACE, option("rdma.address="));
-    device_make();
-    (void)snprintf(words, sizeof(words), "%s", option("rdma.run="));
+    (void)snprintf(address, sizeof(address), "%s", option("rdma.address=", NULL));
+    (void)snprintf(kind, sizeof(kind), "%s", option("rdma.kind=", "rxe"));
+    interface_up(INTERFACE, address);
+    device_make(kind);
+    (void)setenv("RDMA_ADDRESS", address, 1);
+    (void)setenv("RDMA_KIND", kind, 1);
+    (void)snprintf(words, sizeof(words), "%s", option("rdma.run=", NULL));
     end(program_run(words));
     return 0;
 }

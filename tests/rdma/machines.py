@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines of QEMU (software emulation) that run a test program on soft-RoCE: see guest.c.
+"""Machines of QEMU (software emulation) that run a test program on soft-RoCE or soft-iWARP: see guest.c.
 
 An image holds guest.c as PID 1 and the program; machines are started from it without a disk. Their
 nics are joined by a socket in a scratch folder. Everything ends with the Machines object.
@@ -28,7 +28,9 @@ class Unavailable(Exception):
 
 
 class Machines:
-    def __init__(self, init, program, files=()):
+    def __init__(self, init, program, files=(), kind="rxe"):
+        """kind: of the device, rxe or siw."""
+        self.kind = kind
         self.folder = tempfile.TemporaryDirectory(prefix="sipfabric-rdma-")
         self.path = pathlib.Path(self.folder.name)
         self.running = []
@@ -42,7 +44,7 @@ class Machines:
         cache = BUILD / "cache"
         images = SOURCE / "deploy/image"
         made = subprocess.run(
-            [sys.executable, images / "soft_roce.py", "--cache", cache],
+            [sys.executable, images / "soft_rdma.py", "--cache", cache],
             capture_output=True,
             text=True,
         )
@@ -50,10 +52,11 @@ class Machines:
             raise Unavailable(made.stderr.strip())
         if made.returncode != 0:
             raise RuntimeError(made.stderr.strip())
-        module = made.stdout.strip().splitlines()[-1]
+        modules = [line for line in made.stdout.splitlines() if line.endswith(".ko")]
         made = subprocess.run(
             [sys.executable, images / "build_image.py", "--init", init, "--program", program]
-            + ["--module", module, "--modules", SOURCE / "tests/rdma/modules.txt"]
+            + [word for module in modules for word in ("--module", module)]
+            + ["--modules", SOURCE / "tests/rdma/modules.txt"]
             + [word for name, path in files for word in ("--file", f"{name}={path}")]
             + ["--cache", cache, "--out", self.path],
             capture_output=True,
@@ -65,7 +68,7 @@ class Machines:
     def start(self, number, words, nic, processors=1):
         """Starts machine number (1, 2): it has 10.78.0.NUMBER and runs the program with words."""
         run = ",".join(words)
-        options = f"{KERNEL_OPTIONS} rdma.address=10.78.0.{number} rdma.run={run}"
+        options = f"{KERNEL_OPTIONS} rdma.address=10.78.0.{number} rdma.kind={self.kind} rdma.run={run}"
         command = (
             ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"]
             + ["-m", "768", "-smp", str(processors), "-nodefaults", "-nographic", "-no-reboot"]

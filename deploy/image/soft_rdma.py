@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Builds rdma_rxe.ko (soft-RoCE) for the kernel of the node image, which Debian builds without it.
+"""Builds rdma_rxe.ko (soft-RoCE) and siw.ko (soft-iWARP) for the kernel of the node image, which Debian
+builds without them.
 
-The module is in the kernel's own source: the files of drivers/infiniband/sw/rxe are taken out of
-Debian's package linux-source of the same version, and built against the kernel's packages of
+The modules are in the kernel's own source: the files of drivers/infiniband/sw/rxe and .../siw are taken
+out of Debian's package linux-source of the same version, and built against the kernel's packages of
 headers. All of them come with `apt-get download` into the cache and are only unpacked there (140 MB
-to load, about a minute to build); the module is kept under the kernel's version, and a second call
-needs neither network nor compiler. No step needs root.
+to load, about a minute to build); the modules are kept under the kernel's version, and a second call
+needs neither network nor compiler. Only what is not kept is built. No step needs root.
 
 With --part FILE also the part of the node image for RDMA: an initramfs that is loaded behind the
 ordinary one, so that this one stays as it is. It holds the modules of modules-rdma.txt with what they
-need and rdma_rxe, but for what the ordinary one has, and /lib/modules/order.rdma.
+need, rdma_rxe and siw, but for what the ordinary one has, and /lib/modules/order.rdma.
 
-Exit: 0 done, the last line is the path of the module, or of the part; 1 it cannot be built, 2 a package
-cannot be had; with one line that says why.
+Exit: 0 done, the last lines are the paths of the modules, or the last one is that of the part; 1 they
+cannot be built, 2 a package cannot be had; with one line that says why.
 """
 
 import argparse
@@ -34,7 +35,9 @@ class Missing(Exception):
     """A package that is not in the cache and cannot be downloaded."""
 
 
-FOLDER = "drivers/infiniband/sw/rxe"
+FOLDER = "drivers/infiniband/sw"
+# Module, and how its folder and its option of the kernel's configuration are named, in the order of loading.
+MODULES = {"rdma_rxe": ("rxe", "CONFIG_RDMA_RXE"), "siw": ("siw", "CONFIG_RDMA_SIW")}
 
 
 def package_version(cache, kernel_package):
@@ -53,7 +56,7 @@ def revision_of(package, version):
     near = [name for name in found if name.rpartition("-")[0] == version.rpartition("-")[0]]
     if version in found or not near:
         return version
-    print(f"soft-RoCE: {package} {near[0]} instead of {version}, which is gone", flush=True)
+    print(f"soft RDMA: {package} {near[0]} instead of {version}, which is gone", flush=True)
     return near[0]
 
 
@@ -64,7 +67,7 @@ def archive_of(cache, package, version, any_revision=False):
     if found is None and any_revision:
         return archive_of(cache, package, revision_of(package, version))
     if found is None:
-        print(f"soft-RoCE: downloading {package}", flush=True)
+        print(f"soft RDMA: downloading {package}", flush=True)
         try:
             build_image.run(["apt-get", "download", f"{package}={version}"], cwd=cache)
         except build_image.ImageError as error:
@@ -75,12 +78,14 @@ def archive_of(cache, package, version, any_revision=False):
     return found
 
 
-def unpack_source(archive, series, target):
-    """The folder of the module out of the source package, without unpacking the other 1.2 GB."""
+def unpack_source(archive, series, folders, target):
+    """The folders of modules out of the source package, without unpacking the other 1.2 GB."""
+    top = f"linux-source-{series}"
+    wanted = [f"{top}/{FOLDER}/{folder}" for folder in folders]
     commands = (
         ["dpkg-deb", "--fsys-tarfile", str(archive)],
-        ["tar", "-xO", f"./usr/src/linux-source-{series}.tar.xz"],
-        ["tar", "-xJ", "-C", str(target), "--strip-components=5", f"linux-source-{series}/{FOLDER}"],
+        ["tar", "-xO", f"./usr/src/{top}.tar.xz"],
+        ["tar", "-xJ", "-C", str(target), "--strip-components=4", *wanted],
     )
     running = []
     source = None
@@ -95,7 +100,8 @@ def unpack_source(archive, series, target):
         raise build_image.ImageError(f"{archive.name} cannot be unpacked")
 
 
-def build(cache, kernel, version, work):
+def build(cache, kernel, version, names, work):
+    """Answers the paths of those modules, in the work folder."""
     series = ".".join(kernel.split(".")[:2])
     common = kernel.replace("-cloud-amd64", "").replace("-amd64", "") + "-common"
     work.mkdir()
@@ -107,17 +113,19 @@ def build(cache, kernel, version, work):
     # Its makefile names the other package by the place where it would be installed.
     headers = sources / f"linux-headers-{kernel}"
     (headers / "Makefile").write_text(f"include {sources}/linux-headers-{common}/Makefile\n")
-    (work / "rxe").mkdir()
-    unpack_source(archive_of(cache, f"linux-source-{series}", version, any_revision=True), series, work / "rxe")
-    build_image.run(
-        ["make", "-C", str(headers), f"M={work}/rxe", "CONFIG_RDMA_RXE=m", "modules"], cwd=work
-    )
-    build_image.run(["strip", "--strip-debug", str(work / "rxe/rdma_rxe.ko")])
-    return work / "rxe/rdma_rxe.ko"
+    source = archive_of(cache, f"linux-source-{series}", version, any_revision=True)
+    unpack_source(source, series, [MODULES[name][0] for name in names], work)
+    built = []
+    for name in names:
+        folder, option = MODULES[name]
+        build_image.run(["make", "-C", str(headers), f"M={work}/{folder}", f"{option}=m", "modules"], cwd=work)
+        built.append(work / folder / f"{name}.ko")
+        build_image.run(["strip", "--strip-debug", str(built[-1])])
+    return built
 
 
-def built_module(cache):
-    """Answers the path of the module for the kernel in the cache, building it if need be."""
+def built_modules(cache):
+    """Answers the paths of the modules for the kernel in the cache, building those that are not there."""
     kernel_package = build_image.wanted_package(HERE.parent / "packages.txt")
     try:
         root = build_image.unpacked_kernel(cache, kernel_package)
@@ -125,24 +133,25 @@ def built_module(cache):
         raise Missing(str(error)) from error
     _, _, kernel = build_image.kernel_of(root)
     version = package_version(cache, f"linux-image-{kernel}")
-    kept = cache / f"rdma_rxe-{kernel}-{version}.ko"
-    if kept.exists():
-        return kept
-    work = cache / f"soft-roce-{kernel}"
-    shutil.rmtree(work, ignore_errors=True)
-    part = kept.with_suffix(".part")
-    shutil.copyfile(build(cache, kernel, version, work), part)
-    part.replace(kept)
-    shutil.rmtree(work)
-    return kept
+    kept = {name: cache / f"{name}-{kernel}-{version}.ko" for name in MODULES}
+    missing = [name for name in MODULES if not kept[name].exists()]
+    if missing:
+        work = cache / f"soft-rdma-{kernel}"
+        shutil.rmtree(work, ignore_errors=True)
+        for name, path in zip(missing, build(cache, kernel, version, missing, work)):
+            part = kept[name].with_suffix(".part")
+            shutil.copyfile(path, part)
+            part.replace(kept[name])
+        shutil.rmtree(work)
+    return list(kept.values())
 
 
-def write_part(cache, module, target):
+def write_part(cache, modules, target):
     root = build_image.unpacked_kernel(cache, build_image.wanted_package(HERE.parent / "packages.txt"))
     _, folder, version = build_image.kernel_of(root)
     there = build_image.collect_modules(folder, version, build_image.module_names(HERE / "modules.txt"))
     names = build_image.module_names(HERE / "modules-rdma.txt")
-    files = build_image.collect_modules(folder, version, names, [module])
+    files = build_image.collect_modules(folder, version, names, modules)
     order = files.pop("lib/modules/order").decode().split()
     files = {name: data for name, data in files.items() if name not in there}
     own = [name for name in order if name.lstrip("/") in files]
@@ -160,10 +169,13 @@ def main():
     try:
         options.cache.mkdir(parents=True, exist_ok=True)
         cache = options.cache.resolve()
-        module = built_module(cache)
-        print(module if options.part is None else write_part(cache, module, options.part.resolve()))
+        modules = built_modules(cache)
+        if options.part is not None:
+            print(write_part(cache, modules, options.part.resolve()))
+        else:
+            print(*modules, sep="\n")
     except (Missing, build_image.ImageError, OSError) as error:
-        print(f"soft-RoCE: {error}", file=sys.stderr)
+        print(f"soft RDMA: {error}", file=sys.stderr)
         return 2 if isinstance(error, Missing) else 1
     return 0
 

@@ -27,6 +27,7 @@
 #define VIRTIO_FEATURES 64 /* in sysfs a digit each */
 #define VIRTIO_ACCESS_PLATFORM 33
 #define RDMA_CLASS "/sys/class/infiniband"
+#define RDMA_CM "/dev/infiniband/rdma_cm"
 #define RDMA_WAIT_MS 5000u
 
 /* A nic that is not the control network's. */
@@ -224,7 +225,7 @@ static bool nic_take(const uint8_t mac0[6], uint32_t number, struct nic *out_nic
     return number == 1 && boot__nic_find(mac0, true, out_nic->name, out_nic->mac);
 }
 
-/* --- soft-RoCE -----------------------------------------------------------------------------------
+/* --- RDMA ----------------------------------------------------------------------------------------
  */
 
 /* The first of this machine, by name. */
@@ -247,11 +248,38 @@ static bool rdma_device_find(char out_name[LINKS_DEVICE_BYTES_MAX + 1])
     return found;
 }
 
+/* Not of RoCE: its connections are made by rdma_cm only. */
+static bool rdma_is_iwarp(const char *device)
+{
+    char path[PATH_MAX], type[32];
+
+    snprintf(path, sizeof(path), RDMA_CLASS "/%.127s/node_type", device);
+    return boot__file_read(path, type, sizeof(type)) > 0 && strncmp(type, "4:", 2) == 0;
+}
+
+/* Of iWARP the only GID begins with the interface's MAC. */
+static bool iwarp_interface(const char *device, char out_name[IFNAMSIZ])
+{
+    char path[PATH_MAX], gid[64], address[18];
+    uint8_t mac[6], found[6];
+
+    snprintf(path, sizeof(path), RDMA_CLASS "/%.127s/ports/1/gids/0", device);
+    if (boot__file_read(path, gid, sizeof(gid)) < (ssize_t)sizeof("5254:0078:0001") - 1) {
+        return false;
+    }
+    snprintf(address, sizeof(address), "%.2s:%.2s:%.2s:%.2s:%.2s:%.2s", gid, gid + 2, gid + 5,
+             gid + 7, gid + 10, gid + 12);
+    return links_mac(address, mac) && boot__nic_find(mac, false, out_name, found);
+}
+
 /* The interface under port 1 of a device that runs over Ethernet. */
 static bool rdma_interface(const char *device, char out_name[IFNAMSIZ])
 {
     char path[PATH_MAX], name[64];
 
+    if (rdma_is_iwarp(device)) {
+        return iwarp_interface(device, out_name);
+    }
     snprintf(path, sizeof(path), RDMA_CLASS "/%.127s/ports/1/gid_attrs/ndevs/0", device);
     if (boot__file_read(path, name, sizeof(name)) <= 0) {
         return false;
@@ -277,20 +305,35 @@ static bool rdma_has_address(const char *device, uint32_t ipv4)
     return has;
 }
 
+/* GIDs of iWARP have no address in them. */
+static bool rdma_is_ready(const char *device, uint32_t ipv4)
+{
+    return rdma_is_iwarp(device)
+               ? access(RDMA_CM, R_OK | W_OK) == 0
+               : rdma_has_address(device, ipv4) && access("/dev/infiniband", F_OK) == 0;
+}
+
 /* Until programs can use it under that address. */
 static sf_status rdma_wait(const char *device, uint32_t ipv4, char *text, size_t text_capacity)
 {
     static const struct timespec pause = {.tv_nsec = 10000000};
 
     for (uint32_t waited = 0; waited < RDMA_WAIT_MS; waited += 10) {
-        if (rdma_has_address(device, ipv4) && access("/dev/infiniband", F_OK) == 0) {
+        if (rdma_is_ready(device, ipv4)) {
             return SF_OK;
         }
         nanosleep(&pause, NULL);
     }
-    snprintf(text, text_capacity, "the RDMA device %.127s does not take the link's address",
+    snprintf(text, text_capacity,
+             rdma_is_iwarp(device) ? "the RDMA device %.127s is there, but not " RDMA_CM
+                                   : "the RDMA device %.127s does not take the link's address",
              device);
     return SF_TIMEOUT;
+}
+
+static bool soft_is_siw(const struct node_link *link)
+{
+    return strcmp(link->soft, "siw") == 0;
 }
 
 /* Of a link by the name of a device, or `auto` where the machine has one: its interface. */
@@ -312,11 +355,12 @@ static sf_status rdma_resolve(struct node_link *link, const uint8_t mac0[6], str
                  link->device, number);
         return SF_NOTFOUND;
     }
-    snprintf(link->device, sizeof(link->device), "rxe_%.15s", out_nic->name);
+    snprintf(link->device, sizeof(link->device), "%s_%.15s", soft_is_siw(link) ? "siw" : "rxe",
+             out_nic->name);
     return SF_OK;
 }
 
-/* The device is named, and made if it is soft-RoCE on nic. */
+/* The device is named, and made if it is a soft one on nic. */
 static sf_status rdma_prepare(const struct node_link *link, const struct nic *nic, char *text,
                               size_t text_capacity)
 {
@@ -335,7 +379,8 @@ static sf_status rdma_prepare(const struct node_link *link, const struct nic *ni
     }
     close(fd);
     if (st == SF_OK && nic->name[0] != '\0') {
-        st = link_rdma_soft_add(LINK_RDMA_SOFT_RXE, link->device, interface, text, text_capacity);
+        st = link_rdma_soft_add(soft_is_siw(link) ? LINK_RDMA_SOFT_SIW : LINK_RDMA_SOFT_RXE,
+                                link->device, interface, text, text_capacity);
         st = st == SF_EXISTS ? SF_OK : st;
     }
     if (st == SF_OK && interface[0] != '\0') {
@@ -344,7 +389,9 @@ static sf_status rdma_prepare(const struct node_link *link, const struct nic *ni
     if (st == SF_OK) {
         node_log("RDMA device %s is on %s%s", link->device,
                  interface[0] != '\0' ? interface : "no interface",
-                 nic->name[0] != '\0' ? ", soft-RoCE" : "");
+                 nic->name[0] == '\0' ? ""
+                 : soft_is_siw(link)  ? ", soft-iWARP"
+                                      : ", soft-RoCE");
     }
     return st;
 }

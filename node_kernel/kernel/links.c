@@ -247,12 +247,27 @@ static const char *take_cm(struct node_link *link, const char *value)
     return link->cm || strcmp(value, "off") == 0 ? NULL : "takes on or off";
 }
 
+static const char *take_soft(struct node_link *link, const char *value)
+{
+    if (link->soft[0] != '\0') {
+        return "is there twice";
+    }
+    if (strcmp(link->driver, "rdma") != 0) {
+        return "is for rdma";
+    }
+    if (strcmp(value, "rxe") != 0 && strcmp(value, "siw") != 0) {
+        return "takes what a booted node makes of a nic: rxe (soft-RoCE) or siw (soft-iWARP)";
+    }
+    memcpy(link->soft, value, sizeof(link->soft));
+    return NULL;
+}
+
 static const struct {
     const char *key;
     const char *(*take)(struct node_link *link, const char *value);
 } keys[] = {
-    {"address=", take_address}, {"mtu=", take_mtu},     {"mac=", take_mac},
-    {"queues=", take_queues},   {"reads=", take_reads}, {"cm=", take_cm},
+    {"address=", take_address}, {"mtu=", take_mtu}, {"mac=", take_mac},   {"queues=", take_queues},
+    {"reads=", take_reads},     {"cm=", take_cm},   {"soft=", take_soft},
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -287,11 +302,10 @@ static sf_status keys_take(struct node_link *link, char *rest, char *text, size_
         const char *wrong;
 
         if (key == KEYS) {
-            return refuse(
-                text, capacity,
-                "'%s' is none of address=, mtu=, mac=, queues=, reads= and cm=, with which a link "
-                "ends (arguments of a virtual device come before)",
-                item);
+            return refuse(text, capacity,
+                          "'%s' is none of address=, mtu=, mac=, queues=, reads=, cm= and soft=, "
+                          "with which a link ends (arguments of a virtual device come before)",
+                          item);
         }
         wrong = keys[key].take(link, item + strlen(keys[key].key));
         if (wrong != NULL) {

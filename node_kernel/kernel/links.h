@@ -3,7 +3,8 @@
  * links.h - the links for many peers that a node brings itself: how they are written, and what DPDK
  * has to be told of them.
  *
- *   DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N]
+ *   DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N][,reads=BYTES][,cm=on|off]
+ *                [,soft=rxe|siw]
  *
  * DRIVER: af_packet, virtio, dpdk, rdma. DEVICE: as the driver takes it
  * (net_drivers/dpdk/README.md, net_drivers/rdma/README.md); on a booted node also nic1, nic2, ... A
@@ -30,7 +31,8 @@
 #define LINKS_PCI_BYTES (LINKS_MAX * 16u) /* of all PCI addresses with spaces between */
 #define LINKS_NIC "nic" /* booted: nic1, nic2, ... are the nics but the control network's */
 #define LINKS_SYNTAX                                                                               \
-    "DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N][,reads=BYTES][,cm=on|off]"
+    "DRIVER:DEVICE[,address=IPV4][,mtu=BYTES][,mac=MAC][,queues=N][,reads=BYTES]"                  \
+    "[,cm=on|off][,soft=rxe|siw]"
 
 struct node_link {
     char driver[16];
@@ -41,6 +43,7 @@ struct node_link {
     uint16_t queues;    /* at most; 0: one a worker */
     uint32_t reads;     /* blocks from that size on are read (pump_link_reads); 0: none */
     bool cm, cm_given;  /* rdma: joined by rdma_cm */
+    char soft[4];       /* rxe or siw: what a booted node makes of a nic; "": not given, rxe */
 };
 
 /* BADARG: not of that form, or a value that cannot be. */

@@ -156,6 +156,13 @@ static void good_arguments_are_read(void **state)
     assert_true(options.links[0].cm);
     assert_int_equal(args(&options, text, NODE "--link rdma:auto,address=10.78.0.1,cm=off"), SF_OK);
     assert_false(options.links[0].cm);
+    assert_string_equal(options.links[0].soft, "");
+    assert_int_equal(args(&options, text, NODE "--link rdma:auto,address=10.78.0.1,soft=siw"),
+                     SF_OK);
+    assert_string_equal(options.links[0].soft, "siw");
+    assert_int_equal(args(&options, text, NODE "--link rdma:auto,soft=rxe,address=10.78.0.1"),
+                     SF_OK);
+    assert_string_equal(options.links[0].soft, "rxe");
     assert_int_equal(args(&options, text, "--help"), SF_OK);
     assert_true(options.help);
     assert_int_equal(args(&options, text, "--version"), SF_OK);
@@ -249,6 +256,10 @@ static void wrong_arguments_are_named(void **state)
         {"--link rdma:auto,cm=", "cm takes on or off"},
         {"--link rdma:auto,cm=off,cm=on", "cm is there twice"},
         {"--link af_packet:eth1,cm=on", "cm is for rdma"},
+        {"--link rdma:auto,soft=", "soft takes what a booted node makes of a nic: rxe"},
+        {"--link rdma:auto,soft=iwarp", "soft takes what a booted node makes of a nic: rxe"},
+        {"--link rdma:auto,soft=siw,soft=siw", "soft is there twice"},
+        {"--link virtio:nic1,soft=siw", "soft is for rdma"},
         {"--link af_packet:eth1,mtu=1000,x=1", "'x=1' is none of address="},
         {"--link af_packet:eth1,address=10.78.0", "address takes the IPv4 address"},
         {"--link af_packet:eth1,address=224.0.0.1", "address takes the IPv4 address"},

@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -192,10 +193,12 @@ static int program_run(char *words)
 
 int main(void)
 {
+    static const struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
     char words[1024], address[64], kind[16];
     FILE *file;
 
     mounts_make();
+    (void)setrlimit(RLIMIT_MEMLOCK, &none); /* siw keeps it to the letter, of root, too */
     file = fopen("/proc/cmdline", "re");
     if (file == NULL || fgets(command_line, sizeof(command_line), file) == NULL) {
         give_up("read", "/proc/cmdline");

@@ -153,7 +153,8 @@ static void turn(void)
     for (uint64_t until_ = now_ms() + SECONDS_MAX * 1000u; !(condition);) {                        \
         turn();                                                                                    \
         if (now_ms() > until_) {                                                                   \
-            fail_msg("not within %u s: %s (%s)", SECONDS_MAX, #condition, port_of(0)->text);       \
+            fail_msg("not within %u s: %s (%s, state %d; %s, state %d)", SECONDS_MAX, #condition,  \
+                     port_of(0)->text, peer_of(0)->state, port_of(1)->text, peer_of(1)->state);    \
         }                                                                                          \
     }
 
@@ -291,8 +292,8 @@ static void broken_by(void (*breaks)(void), const char *text)
         breaks();
         UNTIL(port_of(0)->stats.down_events > down);
         (void)snprintf(said, sizeof(said), "%s", port_of(0)->text);
-        /* iWARP ends a connection as a whole, and says no more than that. */
-        if (strstr(said, text) == NULL && !port_of(0)->iwarp) {
+        /* rdma_cm, or iWARP, may say first that the other end has left, and nothing else. */
+        if (strstr(said, text) == NULL && !port_of(0)->by_cm) {
             fail_msg("the driver said: %s", said);
         }
         if (bench.deaf) {
@@ -356,13 +357,17 @@ static void interface_set(const char *name, bool up)
     (void)close(fd);
 }
 
-/* $RDMA_INTERFACE is what the device is made of, if it may be switched off. */
+/*
+ * $RDMA_INTERFACE is what the device is made of, if it may be switched off. Not with rdma_cm on
+ * soft-RoCE: a message of rdma_cm's that is sent while the interface is off puts the device's queue
+ * pair for these into an error that Linux (6.1) does not take it out of.
+ */
 static void a_port_that_goes_down_and_up_is_survived(void **state)
 {
     const char *interface = getenv("RDMA_INTERFACE");
 
     (void)state;
-    if (interface == NULL) {
+    if (interface == NULL || (port_of(0)->by_cm && !port_of(0)->iwarp)) {
         skip();
     }
     for (uint32_t round = 0; round < ROUNDS; round++) {

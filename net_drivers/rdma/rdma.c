@@ -371,7 +371,8 @@ static bool rdma_peer_up(struct link *link, uint16_t node_id)
            !port->gone && !port->closed;
 }
 
-/* Only frames wake (they are sent as solicited), neither probes nor what we sent ourselves. */
+/* Only frames wake (they are sent as solicited), neither probes nor what we sent ourselves; on
+ * iWARP all that completes. */
 static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
 {
     struct rdma_port *port = link->impl;
@@ -385,8 +386,9 @@ static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
     }
     if (port->closed || port->gone || port->arrival_head != port->arrival_tail ||
         port->done_head != port->done_tail ||
-        /* The end of a read is nothing that was sent to us. */
-        port->verbs->req_notify_cq(port->cq, port->reads_open == 0) != 0) {
+        /* The end of a read is nothing that was sent to us; and soft-iWARP does not wake for a
+         * frame if only what is solicited shall. */
+        port->verbs->req_notify_cq(port->cq, port->reads_open == 0 && !port->iwarp) != 0) {
         return -1;
     }
     /* Whatever came before it was asked for wakes nobody. */

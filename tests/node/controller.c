@@ -302,6 +302,8 @@ static void link_name(char *text, size_t capacity)
     if (number != NULL) {
         snprintf(text, capacity, "%.*s%u%s", (int)(number - controller.link), controller.link,
                  controller.node_count, number + 2);
+    } else if (controller.link != NULL) {
+        snprintf(text, capacity, "%s", controller.link);
     }
 }
 

@@ -5,9 +5,9 @@
  * Loads the modules of the image, gives the first nic the address of the kernel command line
  * (rdma.address=10.78.0.1), makes rxe0 of it, or siw0 (rdma.kind=siw; without it rxe), runs
  * /program with what follows rdma.run= (words separated by commas), and powers off. The program's
- * environment has RDMA_INTERFACE, RDMA_ADDRESS and RDMA_KIND. What the program prints goes to the
- * console line by line behind "> ", so that nothing of the kernel's is taken for it; the last line
- * is "> exit N".
+ * environment has RDMA_INTERFACE, RDMA_ADDRESS, RDMA_KIND and, with rdma.cm=on, RDMA_CM. What the
+ * program prints goes to the console line by line behind "> ", so that nothing of the kernel's is
+ * taken for it; the last line is "> exit N".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -213,6 +213,9 @@ int main(void)
     device_make(kind);
     (void)setenv("RDMA_ADDRESS", address, 1);
     (void)setenv("RDMA_KIND", kind, 1);
+    if (strstr(command_line, "rdma.cm=on") != NULL) {
+        (void)setenv("RDMA_CM", "on", 1);
+    }
     (void)snprintf(words, sizeof(words), "%s", option("rdma.run=", NULL));
     end(program_run(words));
     return 0;

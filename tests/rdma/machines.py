@@ -28,9 +28,10 @@ class Unavailable(Exception):
 
 
 class Machines:
-    def __init__(self, init, program, files=(), kind="rxe"):
-        """kind: of the device, rxe or siw."""
+    def __init__(self, init, program, files=(), kind="rxe", cm=False):
+        """kind: of the device, rxe or siw; cm: the program is to use rdma_cm."""
         self.kind = kind
+        self.cm = " rdma.cm=on" if cm else ""
         self.folder = tempfile.TemporaryDirectory(prefix="sipfabric-rdma-")
         self.path = pathlib.Path(self.folder.name)
         self.running = []
@@ -68,7 +69,7 @@ class Machines:
     def start(self, number, words, nic, processors=1):
         """Starts machine number (1, 2): it has 10.78.0.NUMBER and runs the program with words."""
         run = ",".join(words)
-        options = f"{KERNEL_OPTIONS} rdma.address=10.78.0.{number} rdma.kind={self.kind} rdma.run={run}"
+        options = f"{KERNEL_OPTIONS} rdma.address=10.78.0.{number} rdma.kind={self.kind}{self.cm} rdma.run={run}"
         command = (
             ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"]
             + ["-m", "768", "-smp", str(processors), "-nodefaults", "-nographic", "-no-reboot"]

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A test program on soft-RoCE or soft-iWARP, in machines of QEMU.
 
-usage: run_test.py [--kind rxe|siw] INIT PROGRAM [two | NAME=FILE...]
+usage: run_test.py [--kind rxe|siw] [--cm] INIT PROGRAM [two | NAME=FILE...]
 
-The machines' device is rxe0, or siw0 with --kind siw.
+The machines' device is rxe0, or siw0 with --kind siw; --cm: queue pairs are joined by rdma_cm.
 With "two" the program is a conformance suite with a side on each of two machines, joined by their
 nics. Files are put into the machine, and the program gets /sips, the folder of images. Passes on the
 TAP of the program in machine 1. Skips, with the reason, where the kernel's packages cannot be
@@ -50,13 +50,14 @@ def run(qemu, two, words):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=("rxe", "siw"), default="rxe")
+    parser.add_argument("--cm", action="store_true")
     parser.add_argument("init")
     parser.add_argument("program")
     parser.add_argument("more", nargs="*")
     options = parser.parse_args()
     try:
         files = [text.split("=", 1) for text in options.more if "=" in text]
-        with machines.Machines(options.init, options.program, files, options.kind) as qemu:
+        with machines.Machines(options.init, options.program, files, options.kind, options.cm) as qemu:
             return run(qemu, options.more == ["two"], ["/sips"] if files else [])
     except machines.Unavailable as reason:
         print(f"1..0 # SKIP {reason}")

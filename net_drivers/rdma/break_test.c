@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <linux/if.h>
+#include <linux/if_arp.h>
 
 #include <cmocka.h>
 
@@ -380,6 +381,77 @@ static void a_port_that_goes_down_and_up_is_survived(void **state)
     }
 }
 
+/* --- rdma_cm that waits --------------------------------------------------------------------------
+ */
+
+/* Linux believes that the address is on the interface, at a MAC that nobody has. */
+static void neighbour_invent(const char *interface, const char *address)
+{
+    struct arpreq ask = {.arp_flags = ATF_PERM | ATF_COM};
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(address)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    memcpy(&ask.arp_pa, &in, sizeof(in));
+    ask.arp_ha.sa_family = ARPHRD_ETHER;
+    memcpy(ask.arp_ha.sa_data, "\x52\x54\x00\x78\x00\x77", 6);
+    (void)snprintf(ask.arp_dev, sizeof(ask.arp_dev), "%s", interface);
+    assert_int_equal(ioctl(fd, SIOCSARP, &ask), 0);
+    (void)close(fd);
+}
+
+static void event_expect(struct rdma_event_channel *channel, enum rdma_cm_event_type type)
+{
+    struct rdma_cm_event *event;
+
+    assert_int_equal(rdma__verbs.get_cm_event(channel, &event), 0);
+    assert_int_equal(event->event, type);
+    assert_int_equal(rdma__verbs.ack_cm_event(event), 0);
+}
+
+static void an_asking_that_nobody_hears_holds_nobody(void **state)
+{
+    const char *interface = getenv("RDMA_INTERFACE");
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(port_of(0)->ipv4)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = inet_addr("10.78.0.77"),
+                             .sin_port = htons(40000)};
+    uint8_t bytes[RDMA_ASKING_BYTES] = {0};
+    struct rdma_conn_param parameters = {
+        .qp_num = peer_of(0)->qp->qp_num, .private_data = bytes, .private_data_len = sizeof(bytes)};
+    struct rdma_event_channel *channel;
+    struct rdma_connecting *connecting;
+    struct rdma_cm_id *id;
+    uint64_t before;
+    int error;
+
+    (void)state;
+    if (interface == NULL || !port_of(0)->iwarp) {
+        skip();
+    }
+    neighbour_invent(interface, "10.78.0.77");
+    rdma__peer_lost(port_of(0), peer_of(0), "by a test");
+    UNTIL(peer_of(0)->qp != NULL);
+    parameters.qp_num = peer_of(0)->qp->qp_num;
+    bench.deaf = true; /* it stays as it is */
+    channel = rdma__verbs.create_event_channel();
+    assert_int_equal(rdma__verbs.create_id(channel, &id, NULL), 0);
+    assert_int_equal(rdma__verbs.resolve_addr(id, &from, &to, 2000), 0);
+    event_expect(channel, RDMA_CM_EVENT_ADDR_RESOLVED);
+    assert_int_equal(rdma__verbs.resolve_route(id, 2000), 0);
+    event_expect(channel, RDMA_CM_EVENT_ROUTE_RESOLVED);
+    before = now_ms();
+    connecting = rdma__verbs.connect_begin(id, &parameters);
+    assert_non_null(connecting);
+    (void)usleep(500000);
+    assert_false(rdma__verbs.connect_done(connecting, &error)); /* TCP asks for a minute */
+    rdma__verbs.connect_end(connecting);
+    assert_in_range(now_ms() - before, 500, 10000);
+    assert_int_equal(rdma__verbs.destroy_id(id), 0);
+    rdma__verbs.destroy_event_channel(channel);
+    bench.deaf = false;
+    traffic(FRAMES_BETWEEN);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -392,6 +464,7 @@ int main(void)
         T(a_message_longer_than_the_buffers_breaks_that_pair_only),
         T(memory_that_is_not_registered_is_not_sent),
         T(a_port_that_goes_down_and_up_is_survived),
+        T(an_asking_that_nobody_hears_holds_nobody),
     };
     int count = 0;
     struct ibv_device **list = rdma__verbs.get_device_list(&count);

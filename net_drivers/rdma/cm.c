@@ -121,8 +121,17 @@ void rdma__cm_fini(struct rdma_port *port)
 /* --- joining ------------------------------------------------------------------------------------
  */
 
+static void connecting_end(struct rdma_port *port, struct rdma_peer *peer)
+{
+    if (peer->connecting != NULL) {
+        port->verbs->connect_end(peer->connecting);
+        peer->connecting = NULL;
+    }
+}
+
 void rdma__cm_drop(struct rdma_port *port, struct rdma_peer *peer)
 {
+    connecting_end(port, peer);
     if (peer->cm != NULL) {
         /* Refuses what was not answered. Nothing of it comes any more. */
         (void)port->verbs->destroy_id(peer->cm);
@@ -222,14 +231,30 @@ static void ask(struct rdma_port *port, struct rdma_peer *peer)
     rdma__asking_encode(&asking, bytes);
     parameters.private_data = bytes;
     parameters.private_data_len = sizeof(bytes);
-    if (port->verbs->connect(peer->cm, &parameters) != 0) {
+    peer->connecting = port->verbs->connect_begin(peer->cm, &parameters);
+    if (peer->connecting == NULL) {
         failed(port, peer, "it cannot be asked", errno);
+    }
+}
+
+/* The call is over, and has failed, or the answer comes as an event. */
+static void asking_look(struct rdma_port *port, struct rdma_peer *peer)
+{
+    int error = 0;
+
+    if (peer->connecting == NULL || !port->verbs->connect_done(peer->connecting, &error)) {
+        return;
+    }
+    connecting_end(port, peer);
+    if (error != 0) {
+        failed(port, peer, "it cannot be asked", error);
     }
 }
 
 /* Ours was answered. */
 static void answered(struct rdma_port *port, struct rdma_peer *peer)
 {
+    connecting_end(port, peer);
     if (!ready_make(port, peer) || (!port->iwarp && port->verbs->establish(peer->cm) != 0)) {
         failed(port, peer, "its answer could not be taken", errno);
         return;
@@ -334,8 +359,11 @@ void rdma__cm_look(struct rdma_port *port, uint64_t now_ns)
         }
     }
     for (uint32_t i = 0; i < RDMA_PEERS_MAX; i++) {
-        if (port->peers[i].state == RDMA_PEER_JOINING && now_ns >= port->peers[i].join_until_ns) {
-            failed(port, &port->peers[i], "no answer within 3 s", 0);
+        struct rdma_peer *peer = &port->peers[i];
+
+        asking_look(port, peer);
+        if (peer->state == RDMA_PEER_JOINING && now_ns >= peer->join_until_ns) {
+            failed(port, peer, "no answer within 3 s", 0);
         }
     }
 }

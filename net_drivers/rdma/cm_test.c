@@ -145,6 +145,7 @@ static struct rdma_cm_id *stranger_asks(struct rdma_event_channel *channel, uint
                              .sin_port = htons(port_of(i)->cm_port)};
     struct rdma_conn_param parameters = {
         .qp_num = 0x999, .private_data = bytes, .private_data_len = length};
+    struct rdma_connecting *connecting;
     struct rdma_cm_event *event;
     struct rdma_cm_id *id;
 
@@ -152,7 +153,9 @@ static struct rdma_cm_id *stranger_asks(struct rdma_event_channel *channel, uint
     assert_int_equal(fake__verbs.resolve_addr(id, &from, &to, 1), 0);
     assert_int_equal(fake__verbs.get_cm_event(channel, &event), 0);
     assert_int_equal(fake__verbs.ack_cm_event(event), 0);
-    assert_int_equal(fake__verbs.connect(id, &parameters), 0);
+    connecting = fake__verbs.connect_begin(id, &parameters);
+    assert_non_null(connecting);
+    fake__verbs.connect_end(connecting);
     return id;
 }
 

@@ -24,7 +24,7 @@ struct fake_id {
     struct fake_id *other; /* the end of the connection, or of the asking */
     uint32_t ipv4, to_ipv4, qp_number, psn;
     uint16_t port, to_port;
-    bool listens, asks, answered, established;
+    bool listens, asks, answered, established, waits;
     uint32_t unacknowledged;
 };
 
@@ -157,6 +157,9 @@ static int destroy_id(struct rdma_cm_id *ibv)
     if (id->unacknowledged > 0) {
         fake__misused("an id with an event that is not acknowledged: destroying waits for ever");
     }
+    if (id->waits) {
+        fake__misused("an id destroyed while its connect waits: that hangs");
+    }
     event_send(id, id->asks || id->answered ? RDMA_CM_EVENT_DISCONNECTED : RDMA_CM_EVENT_REJECTED);
     events_purge(id);
     for (uint32_t i = 0; i < IDS_MAX; i++) {
@@ -236,7 +239,12 @@ static struct fake_id *listener_of(uint32_t ipv4, uint16_t port)
     return NULL;
 }
 
-static int connect_(struct rdma_cm_id *ibv, struct rdma_conn_param *parameters)
+struct rdma_connecting {
+    struct fake_id *id;
+    int error;
+};
+
+static int connect_(struct rdma_cm_id *ibv, const struct rdma_conn_param *parameters)
 {
     struct fake_id *id = of(ibv);
     struct fake_id *listener = listener_of(id->to_ipv4, id->to_port);
@@ -251,7 +259,8 @@ static int connect_(struct rdma_cm_id *ibv, struct rdma_conn_param *parameters)
     id->qp_number = parameters->qp_num;
     id->psn = ++world.psn_next;
     if (!fake__reaches(device_of(id), device_at(id->to_ipv4))) {
-        return 0; /* and nobody answers */
+        id->waits = is_iwarp(id); /* the call itself, for TCP */
+        return 0;                 /* and nobody answers */
     }
     if (listener == NULL) {
         (void)event_add(id, RDMA_CM_EVENT_REJECTED);
@@ -267,6 +276,31 @@ static int connect_(struct rdma_cm_id *ibv, struct rdma_conn_param *parameters)
     event->ibv.param.conn.private_data = event->bytes;
     event->ibv.param.conn.private_data_len = PRIVATE_BYTES;
     return 0;
+}
+
+static struct rdma_connecting *connect_begin(struct rdma_cm_id *ibv,
+                                             const struct rdma_conn_param *parameters)
+{
+    struct rdma_connecting *connecting = calloc(1, sizeof(*connecting));
+
+    assert(connecting != NULL);
+    *connecting = (struct rdma_connecting){.id = of(ibv),
+                                           .error = connect_(ibv, parameters) != 0 ? errno : 0};
+    fake__live_add(1);
+    return connecting;
+}
+
+static bool connect_done(const struct rdma_connecting *connecting, int *out_error)
+{
+    *out_error = connecting->error;
+    return !connecting->id->waits;
+}
+
+static void connect_end(struct rdma_connecting *connecting)
+{
+    connecting->id->waits = false;
+    free(connecting);
+    fake__live_add(-1);
 }
 
 static int accept_(struct rdma_cm_id *ibv, struct rdma_conn_param *parameters)
@@ -367,7 +401,9 @@ void fake__cm_verbs(struct rdma_verbs *verbs)
     verbs->listen = listen_;
     verbs->resolve_addr = resolve_addr;
     verbs->resolve_route = resolve_route;
-    verbs->connect = connect_;
+    verbs->connect_begin = connect_begin;
+    verbs->connect_done = connect_done;
+    verbs->connect_end = connect_end;
     verbs->accept = accept_;
     verbs->establish = establish;
     verbs->init_qp_attr = init_qp_attr;

@@ -22,7 +22,8 @@
  * be sent by the link's user. On iWARP that a send is complete says only that TCP has it: there
  * each end sends something every PROBE_NS, and who is not heard for SILENCE_NS is lost.
  *
- * Threads: one; so one queue. Errors: whatever the network, the peer or the device says is a state,
+ * Threads: one; so one queue. On iWARP each asking of rdma_cm's has one as well, which touches
+ * nothing here (connect.c). Errors: whatever the network, the peer or the device says is a state,
  * never an assert. Units: nanoseconds by the table's clock. Limits: below.
  */
 #ifndef NET_DRIVERS_RDMA_PORT_H
@@ -124,6 +125,7 @@ struct rdma_peer {
     bool proven;       /* it has acknowledged something on this queue pair */
     /* rdma_cm's: of our asking, or of its, which may wait for the endpoint with that token. */
     struct rdma_cm_id *cm;
+    struct rdma_connecting *connecting; /* NULL: the call is over */
     uint64_t cm_asked, join_until_ns;
     /* iWARP, of this queue pair: messages sent, and of their buffers those given anew, as it said;
      * of ours given anew, and what it was told of that. */

@@ -7,12 +7,13 @@
  * fails as told. Types are the libraries' own. Each call answers as the one of that name does: NULL
  * with errno, an errno value, or -1 with errno (all of rdma_cm's).
  *
- * Threads: as the driver, one. Descriptors of channels and contexts are made non-blocking by the
- * driver.
+ * Threads: as the driver, one; and those of connect. Descriptors of channels and contexts are made
+ * non-blocking by the driver.
  */
 #ifndef NET_DRIVERS_RDMA_VERBS_H
 #define NET_DRIVERS_RDMA_VERBS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <infiniband/verbs.h>
@@ -24,6 +25,8 @@ enum rdma_gid_kind {
     RDMA_GID_ROCE_V1,
     RDMA_GID_ROCE_V2,
 };
+
+struct rdma_connecting;
 
 struct rdma_verbs {
     struct ibv_device **(*get_device_list)(int *out_count);
@@ -71,7 +74,12 @@ struct rdma_verbs {
     int (*resolve_addr)(struct rdma_cm_id *id, const struct sockaddr_in *from,
                         const struct sockaddr_in *to, int wait_ms);
     int (*resolve_route)(struct rdma_cm_id *id, int wait_ms);
-    int (*connect)(struct rdma_cm_id *id, struct rdma_conn_param *parameters);
+    /* connect may take as long as TCP does: so it is begun (NULL with errno), asked after (true:
+     * with that error, or 0), and ended, done or not, before its id or queue pair goes. */
+    struct rdma_connecting *(*connect_begin)(struct rdma_cm_id *id,
+                                             const struct rdma_conn_param *parameters);
+    bool (*connect_done)(const struct rdma_connecting *connecting, int *out_error);
+    void (*connect_end)(struct rdma_connecting *connecting);
     int (*accept)(struct rdma_cm_id *id, struct rdma_conn_param *parameters);
     int (*establish)(struct rdma_cm_id *id);
     int (*init_qp_attr)(struct rdma_cm_id *id, struct ibv_qp_attr *attr, int *out_mask);
@@ -83,5 +91,13 @@ struct rdma_verbs {
 };
 
 extern const struct rdma_verbs rdma__verbs;
+
+/* --- connect.c -----------------------------------------------------------------------------------
+ */
+
+struct rdma_connecting *rdma__connect_begin(struct rdma_cm_id *id,
+                                            const struct rdma_conn_param *parameters);
+bool rdma__connect_done(const struct rdma_connecting *connecting, int *out_error);
+void rdma__connect_end(struct rdma_connecting *connecting);
 
 #endif

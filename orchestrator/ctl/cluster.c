@@ -106,7 +106,9 @@ struct create_options {
     bool iommu;
     struct ctl_list trust;
     struct ctl_list allow_rdma;
-    uint32_t rdma_reads; /* bytes; 0: none */
+    uint32_t rdma_reads;   /* bytes; 0: none */
+    const char *rdma_soft; /* NULL: not given */
+    bool rdma_cm;
     bool allow_unsigned;
     bool hosted;
     bool allow_native;
@@ -172,6 +174,7 @@ static int check_reads(struct ctl_context *context, const struct create_options 
 static int check_rdma(struct ctl_context *context, const struct create_options *options,
                       struct cluster_plan *plan)
 {
+    static const char *const softs[] = {"rxe", "siw", NULL};
     struct orch_allow allow = {.rule_count = 0};
 
     for (uint32_t i = 0; i < options->allow_rdma.count; i++) {
@@ -188,6 +191,14 @@ static int check_rdma(struct ctl_context *context, const struct create_options *
     }
     if (!plan->rdma && options->allow_rdma.count > 0) {
         return ctl_error(context, CTL_USAGE, "--allow-rdma needs --link-driver rdma or mixed");
+    }
+    if (!plan->rdma && (options->rdma_soft != NULL || options->rdma_cm)) {
+        return ctl_error(context, CTL_USAGE, "%s needs --link-driver rdma or mixed",
+                         options->rdma_cm ? "--rdma-cm" : "--rdma-soft");
+    }
+    if (options->rdma_soft != NULL && !ctl_one_of(options->rdma_soft, softs)) {
+        return ctl_error(context, CTL_USAGE, "--rdma-soft %s: rxe (RoCE) or siw (iWARP)",
+                         options->rdma_soft);
     }
     plan->allow_rdma = options->allow_rdma;
     return options->rdma_reads != 0 ? check_reads(context, options, plan) : CTL_OK;
@@ -235,8 +246,10 @@ static int check_nic(struct ctl_context *context, const struct create_options *o
         if (options->rdma_reads != 0) {
             (void)snprintf(reads, sizeof(reads), ",reads=%u", options->rdma_reads);
         }
-        (void)snprintf(plan->boot_links, sizeof(plan->boot_links), "%s%s%s", way->link, reads,
-                       way->second);
+        (void)snprintf(plan->boot_links, sizeof(plan->boot_links), "%s%s%s%s%.8s%s", way->link,
+                       reads, options->rdma_cm ? ",cm=on" : "",
+                       options->rdma_soft != NULL ? ",soft=" : "",
+                       options->rdma_soft != NULL ? options->rdma_soft : "", way->second);
         plan->rdma = way->rdma;
         plan->two_nics = way->two_nics;
     }
@@ -528,6 +541,8 @@ static int create_cluster(struct ctl_context *context, int argc, char **argv)
         {"--link-driver", 0, CTL_OPT_TEXT, &options.link_driver},
         {"--allow-rdma", 0, CTL_OPT_LIST, &options.allow_rdma},
         {"--rdma-reads", 0, CTL_OPT_COUNT, &options.rdma_reads},
+        {"--rdma-cm", 0, CTL_OPT_FLAG, &options.rdma_cm},
+        {"--rdma-soft", 0, CTL_OPT_TEXT, &options.rdma_soft},
         {"--nic", 0, CTL_OPT_TEXT, &options.nic},
         {"--iommu", 0, CTL_OPT_FLAG, &options.iommu},
         {"--mtu", 0, CTL_OPT_COUNT, &options.mtu_bytes},
@@ -777,7 +792,8 @@ const struct ctl_command ctl_cluster_commands[] = {
             "                        af_packet: veth interfaces on a bridge, in a network\n"
             "                        namespace of the cluster (needs root) (memif);\n"
             "                        booted ones over virtio, dpdk (any nic), af_packet, rdma\n"
-            "                        (soft-RoCE), or mixed: a nic for rdma and one for dpdk\n"
+            "                        (soft-RoCE or soft-iWARP), or mixed: a nic for rdma and one "
+            "for dpdk\n"
             "                        (virtio)\n"
             "  --allow-rdma WHICH    links between nodes on which RDMA may be used, for it does\n"
             "                        not encrypt what it carries: all, NETWORK/BITS (of both\n"
@@ -785,6 +801,9 @@ const struct ctl_command ctl_cluster_commands[] = {
             "  --rdma-reads BYTES    blocks from that size on are read by the other node's "
             "device,\n"
             "                        if sessions are not encrypted (65536 is a good size)\n"
+            "  --rdma-soft KIND      what booted nodes make of their nic: rxe (soft-RoCE) or\n"
+            "                        siw (soft-iWARP, without reads) (rxe)\n"
+            "  --rdma-cm             queue pairs are joined by rdma_cm; with siw always\n"
             "  --mtu BYTES           of hosted nodes' frames over af_packet, 512 to 9216 (1472)\n"
             "  --nic MODEL           fabric nic of a machine, as QEMU names it: virtio-net-pci;\n"
             "                        with --link-driver dpdk also e1000, e1000e, vmxnet3\n"

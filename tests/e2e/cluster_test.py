@@ -288,6 +288,9 @@ def bad_arguments_make_nothing(case):
         ([*RDMA, "--rdma-reads", "64", "--encrypt", "none"], 2, "from 4096 bytes"),
         ([*RDMA, "--rdma-reads", "65536"], 2, "--encrypt none"),
         ([*RDMA, "--rdma-reads", "65536", "--encrypt", "none"], 2, "--memory-mib 768"),
+        (["--link-driver", "virtio", "--rdma-cm"], 2, "--rdma-cm needs --link-driver rdma or mixed"),
+        (["--hosted", "--rdma-soft", "siw"], 2, "--rdma-soft needs --link-driver rdma or mixed"),
+        ([*RDMA, "--rdma-soft", "iwarp"], 2, "rxe (RoCE) or siw (iWARP)"),
         (["--hosted", "stray"], 2, "no argument"),
     ]:
         got, _, err = case.run("cluster", "create", *args)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that boot over PXE and talk over soft-RoCE, alone and beside DPDK.
+"""Nodes that boot over PXE and talk over soft-RoCE, alone and beside DPDK, and over soft-iWARP.
 
-Two clusters, one after the other, each in a network namespace of its own: two machines with RDMA
-only, and three with a nic for RDMA and one for DPDK, of which not all pairs may use RDMA. Needs
+Three clusters, one after the other, each in a network namespace of its own: two machines with RDMA
+only, three with a nic for RDMA and one for DPDK, of which not all pairs may use RDMA, and two with
+soft-iWARP and DPDK. Needs
 root. Skips where the kernel's packages for rdma_rxe cannot be had. Speaks TAP. Arguments: the
 folder with vmlinuz and initramfs.cpio; names of the only cases to run.
 """
@@ -252,6 +253,45 @@ def a_pair_that_loses_rdma_goes_on_over_dpdk(place):
         expect(ways[-2:] == [("dpdk", "spare"), ("rdma", "first")], f"{node}: {ways}")
 
 
+# --- two machines with soft-iWARP, and DPDK as the spare ----------------------------------------------
+
+
+def nodes_make_soft_iwarp_and_join_by_rdma_cm(place):
+    place.destroy()
+    place.create("--nodes", "2", "--link-driver", "mixed", "--allow-rdma", "all", "--rdma-soft", "siw")
+    place.over("node1", "node2", "rdma")
+    abouts = {link["node"]: link["about"] for link in place.get("links") if link["driver"] == "rdma"}
+    for node in ("node1", "node2"):
+        expect(re.match(r"siw_eth1 port 1, GID 0 .*\(iWARP, joined by rdma_cm\)", abouts[node]), abouts)
+
+
+def blocks_cross_soft_iwarp(place):
+    place.apply(swap("iwarp", BLOCKS_MIXED, BYTES_MAX_MIXED, [("iw", "node1", "node2")]))
+    place.swapped(BLOCKS_MIXED, ["iw"])
+    for one in place.get("sessions"):
+        expect(one["driver"] == "rdma" and one["alive"] and one["losses"] == 0, one)
+
+
+def a_machine_that_stands_still_does_not_hold_the_other_one(place):
+    """TCP waits for it for minutes: its peer must not. It is stopped until its peer has lost it, and goes on then."""
+    pids = pathlib.Path(f"/run/sipfabric/{place.name}/pids").read_text(encoding="ascii").splitlines()
+    (pid,) = [int(line.split()[0]) for line in pids if line.split()[2] == "node2"]
+
+    def alive():
+        return {node["name"] for node in place.get("nodes") if node["stage"] == "joined"}
+
+    place.wait(lambda: alive() == {"node1", "node2"}, place.get("nodes"))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        place.wait(lambda: "node2" not in alive(), "node2 is lost")
+        for _ in range(24):  # longer than heart-beats may be missed
+            time.sleep(0.25)
+            expect("node1" in alive(), place.get("nodes"))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    place.over("node1", "node2", "rdma")
+
+
 def nothing_is_left(place):
     place.destroy()
 
@@ -265,6 +305,9 @@ CASES = [
     each_pair_takes_what_it_may,
     a_mixed_graph_loses_nothing,
     a_pair_that_loses_rdma_goes_on_over_dpdk,
+    nodes_make_soft_iwarp_and_join_by_rdma_cm,
+    blocks_cross_soft_iwarp,
+    a_machine_that_stands_still_does_not_hold_the_other_one,
     nothing_is_left,
 ]
 

@@ -310,6 +310,45 @@ static void who_asks_in_the_place_of_a_peer_is_not_answered(void **state)
     fake__verbs.destroy_event_channel(channel);
 }
 
+/* Node 1's device sends what its driver never would. */
+static void post_raw(const void *bytes, uint32_t length)
+{
+    struct rdma_peer *peer = peer_of(0);
+    struct ibv_sge sge = {.addr = (uintptr_t)bytes, .length = length};
+    struct ibv_send_wr wr = {.wr_id = (uint64_t)peer->serial << 32,
+                             .opcode = IBV_WR_SEND,
+                             .send_flags = IBV_SEND_INLINE,
+                             .sg_list = &sge,
+                             .num_sge = 1};
+    struct ibv_send_wr *bad;
+
+    assert_int_equal(fake__verbs.post_send(peer->qp, &wr, &bad), 0);
+}
+
+/* Who says that it has given more buffers than it was sent messages, or takes some back. */
+static void a_trailer_that_lies_costs_its_pair_and_nothing_else(void **state)
+{
+    static const struct {
+        uint32_t given, length;
+    } lies[] = {{1000, 4}, {UINT32_MAX, 4}, {0x80000000u, 4}, {0, 3}, {0, 1}, {0, 0}};
+
+    (void)state;
+    if (!iwarp) {
+        skip();
+    }
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        uint32_t serial;
+
+        joins();
+        turns(1000);
+        serial = peer_of(1)->serial;
+        post_raw(&lies[i].given, lies[i].length);
+        UNTIL(peer_of(1)->serial != serial);
+        assert_non_null(strstr(port_of(1)->text, "what it sent is not of this kind of link"));
+    }
+    joins();
+}
+
 static void bytes_of_an_asking(void **state)
 {
     const struct rdma_asking asking = {.token = 0x1122334455667788u, .mate = 0x99aabbccddeeff01u};
@@ -394,6 +433,7 @@ int main(int argc, char **argv)
         T(who_is_not_heard_is_lost),
         T(who_names_no_queue_pair_of_ours_is_refused),
         T(who_asks_in_the_place_of_a_peer_is_not_answered),
+        T(a_trailer_that_lies_costs_its_pair_and_nothing_else),
         T(bytes_of_an_asking),
         T(one_end_with_and_one_without_is_said),
         T(our_own_address_is_no_peers),

@@ -416,8 +416,7 @@ static void an_asking_that_nobody_hears_holds_nobody(void **state)
                              .sin_addr.s_addr = inet_addr("10.78.0.77"),
                              .sin_port = htons(40000)};
     uint8_t bytes[RDMA_ASKING_BYTES] = {0};
-    struct rdma_conn_param parameters = {
-        .qp_num = peer_of(0)->qp->qp_num, .private_data = bytes, .private_data_len = sizeof(bytes)};
+    struct rdma_conn_param parameters = {.private_data = bytes, .private_data_len = sizeof(bytes)};
     struct rdma_event_channel *channel;
     struct rdma_connecting *connecting;
     struct rdma_cm_id *id;

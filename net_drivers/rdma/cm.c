@@ -27,7 +27,7 @@
 #define FIND_MS 2000 /* the address, the way */
 #define EVENTS_MAX 16u
 #define LISTENS_MAX 8u /* the port that rdma_cm chose may be taken for TCP */
-#define RETRIES 7
+#define RETRIES 7      /* told to the other end, which keeps to rdma__peer_rules as we do */
 
 /* What is left of an event when it has been acknowledged. */
 struct news {
@@ -54,6 +54,14 @@ static sf_status fail(struct rdma_port *port, const char *what, const char *hint
     (void)snprintf(port->text, sizeof(port->text), "rdma: rdma_cm %s: %s%s", what, strerror(error),
                    hint);
     return SF_IO;
+}
+
+static void listener_drop(struct rdma_port *port)
+{
+    if (port->cm_listener != NULL) {
+        (void)port->verbs->destroy_id(port->cm_listener);
+        port->cm_listener = NULL;
+    }
 }
 
 static sf_status listen_once(struct rdma_port *port)
@@ -97,10 +105,7 @@ sf_status rdma__cm_open(struct rdma_port *port)
         return fail(port, "is not there", " (is the kernel module rdma_ucm loaded?)");
     }
     for (uint32_t i = 0; i < LISTENS_MAX && st == SF_EXISTS; i++) {
-        if (port->cm_listener != NULL) {
-            (void)port->verbs->destroy_id(port->cm_listener);
-            port->cm_listener = NULL;
-        }
+        listener_drop(port);
         st = listen_once(port);
     }
     return st == SF_EXISTS ? fail(port, "finds no free port", "") : st;
@@ -108,10 +113,7 @@ sf_status rdma__cm_open(struct rdma_port *port)
 
 void rdma__cm_fini(struct rdma_port *port)
 {
-    if (port->cm_listener != NULL) {
-        (void)port->verbs->destroy_id(port->cm_listener);
-        port->cm_listener = NULL;
-    }
+    listener_drop(port);
     if (port->cm_channel != NULL) {
         port->verbs->destroy_event_channel(port->cm_channel);
         port->cm_channel = NULL;

@@ -83,13 +83,15 @@ static int end(void **state)
     return 0;
 }
 
-/* What node from says of itself now is told to the other. */
+/* What node from says of itself now is told to the other. AGAIN: it has no queue pair yet. */
 static sf_status carry(uint32_t from)
 {
     struct link_endpoint now;
+    sf_status st = links[from].ops->endpoint_get(&links[from], (uint16_t)(2 - from), &now);
 
-    assert_int_equal(links[from].ops->endpoint_get(&links[from], (uint16_t)(2 - from), &now),
-                     SF_OK);
+    if (st != SF_OK) {
+        return st;
+    }
     return links[1 - from].ops->endpoint_set(&links[1 - from], (uint16_t)(from + 1), &now);
 }
 
@@ -123,12 +125,9 @@ static void joins(void)
 {
     for (uint32_t i = 0; !both_up(); i++) {
         for (uint32_t k = 0; k < 2; k++) {
-            struct link_endpoint now; /* AGAIN: there is no queue pair yet */
+            sf_status st = carry(k);
 
-            if (links[k].ops->endpoint_get(&links[k], (uint16_t)(2 - k), &now) == SF_OK) {
-                assert_int_equal(
-                    links[1 - k].ops->endpoint_set(&links[1 - k], (uint16_t)(k + 1), &now), SF_OK);
-            }
+            assert_true(st == SF_OK || st == SF_AGAIN);
         }
         turns(100);
         assert_in_range(i, 0, TURNS_MAX / 100);

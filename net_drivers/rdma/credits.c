@@ -35,17 +35,16 @@ bool rdma__credit_for_probe(const struct rdma_port *port, const struct rdma_peer
     return !port->iwarp || peer->used - peer->allowed < RDMA_RX_DEPTH;
 }
 
-uint32_t rdma__trailer_write(const struct rdma_port *port, struct rdma_peer *peer, uint8_t *at)
+void rdma__trailer_write(const struct rdma_port *port, struct rdma_peer *peer, uint8_t *at)
 {
     if (!port->iwarp) {
-        return 0;
+        return;
     }
     for (uint32_t i = 0; i < RDMA_TRAILER_BYTES; i++) {
         at[i] = (uint8_t)(peer->given >> (8 * i));
     }
     peer->told = peer->given;
     peer->used++;
-    return RDMA_TRAILER_BYTES;
 }
 
 bool rdma__trailer_read(const struct rdma_port *port, struct rdma_peer *peer, const uint8_t *data,

@@ -27,9 +27,8 @@ _Static_assert((RDMA_TX_DEPTH & (RDMA_TX_DEPTH - 1)) == 0, "counters wrap");
  */
 
 /* Something has reached the other end, or on iWARP has come from it. */
-static void passed(struct rdma_port *port, struct rdma_peer *peer)
+static void prove(struct rdma_port *port, struct rdma_peer *peer)
 {
-    peer->proof_ns = port->verbs->now_ns();
     if (!peer->proven) {
         peer->proven = true;
         rdma__carrier(port);
@@ -41,7 +40,8 @@ static void on_sent(struct rdma_port *port, struct rdma_peer *peer, uint32_t num
     uint32_t count = ((number - peer->tail) & NUMBER_MASK) + 1;
 
     if (!port->iwarp) {
-        passed(port, peer);
+        peer->proof_ns = port->verbs->now_ns();
+        prove(port, peer);
     }
     if (peer->signalled > 0) {
         peer->signalled--;
@@ -71,7 +71,7 @@ static void on_received(struct rdma_port *port, struct rdma_peer *peer, uint32_t
     }
     rdma__peer_up(port, peer);
     if (port->iwarp) {
-        passed(port, peer);
+        prove(port, peer);
     }
     if (length == 0) {
         if (!rdma__slots_post(port, peer, &slot, 1)) {
@@ -143,8 +143,7 @@ bool rdma__slots_post(struct rdma_port *port, struct rdma_peer *peer, const uint
             const struct rdma_frame *frame = peer->posted[slot];
 
             sge[i] = (struct ibv_sge){.addr = (uintptr_t)frame->buffer,
-                                      .length = port->pool.frame_bytes +
-                                                (port->iwarp ? RDMA_TRAILER_BYTES : 0),
+                                      .length = port->pool.frame_bytes + rdma__trailer_bytes(port),
                                       .lkey = frame->lkey};
             wr[i] = (struct ibv_recv_wr){.wr_id = (uint64_t)peer->serial << 32 | RECEIVE_BIT | slot,
                                          .next = i + 1 < n ? &wr[i + 1] : NULL,
@@ -280,7 +279,7 @@ static void chain_post(struct rdma_port *port, struct chain *chain)
         rdma__peer_lost(port, peer, "the device takes no send");
     }
     for (uint32_t i = 0; i < sent; i++) {
-        port->stats.tx_bytes += chain->sge[i].length - (port->iwarp ? RDMA_TRAILER_BYTES : 0);
+        port->stats.tx_bytes += chain->sge[i].length - rdma__trailer_bytes(port);
     }
     port->stats.tx_frames += sent;
     port->stats.tx_dropped += chain->count - sent;
@@ -315,7 +314,7 @@ static void chain_add(struct rdma_port *port, struct chain *chain, const struct 
 {
     struct rdma_frame *own = frame->driver;
     struct rdma_peer *peer = chain->peer;
-    uint32_t with_trailer = length + (port->iwarp ? RDMA_TRAILER_BYTES : 0);
+    uint32_t with_trailer = length + rdma__trailer_bytes(port);
     bool inlined = with_trailer <= peer->inline_bytes;
     uint32_t place = peer->head % RDMA_TX_DEPTH;
     struct ibv_sge *sge = &chain->sge[chain->count];
@@ -328,7 +327,7 @@ static void chain_add(struct rdma_port *port, struct chain *chain, const struct 
     if (frame->tail_length != 0) {
         memcpy(data + frame->length, frame->tail, frame->tail_length);
     }
-    (void)rdma__trailer_write(port, peer, data + length);
+    rdma__trailer_write(port, peer, data + length);
     *sge = (struct ibv_sge){.addr = (uintptr_t)data, .length = with_trailer, .lkey = own->lkey};
     wr = wr_next(chain, IBV_SEND_SOLICITED | (inlined ? IBV_SEND_INLINE : 0u));
     wr->sg_list = sge;
@@ -365,13 +364,13 @@ bool rdma__post_alone(struct rdma_port *port, struct rdma_peer *peer, struct ibv
 void rdma__probe(struct rdma_port *port, struct rdma_peer *peer, bool wakes)
 {
     uint8_t trailer[RDMA_TRAILER_BYTES];
-    struct ibv_sge sge = {.addr = (uintptr_t)trailer};
+    struct ibv_sge sge = {.addr = (uintptr_t)trailer, .length = rdma__trailer_bytes(port)};
     struct ibv_send_wr wr = {.opcode = IBV_WR_SEND, .send_flags = wakes ? IBV_SEND_SOLICITED : 0};
 
     if (peer->head - peer->tail == RDMA_TX_DEPTH || !rdma__credit_for_probe(port, peer)) {
         return;
     }
-    sge.length = rdma__trailer_write(port, peer, trailer);
+    rdma__trailer_write(port, peer, trailer);
     if (sge.length > 0) {
         wr.sg_list = &sge;
         wr.num_sge = 1;

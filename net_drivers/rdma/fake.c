@@ -33,6 +33,7 @@ void fake_reset(void)
 {
     memset(&fake__world, 0, sizeof(fake__world));
     fake__cm_reset();
+    fake__qp_verbs(&fake__verbs);
     fake__cm_verbs(&fake__verbs);
     fake__world.qpn_next = QPN_FIRST;
     fake__world.lkey_next = 1000;
@@ -508,11 +509,6 @@ struct rdma_verbs fake__verbs = {
     .get_cq_event = get_cq_event,
     .ack_cq_events = ack_cq_events,
     .poll_cq = poll_cq,
-    .create_qp = fake__create_qp,
-    .modify_qp = fake__modify_qp,
-    .destroy_qp = fake__destroy_qp,
-    .post_send = fake__post_send,
-    .post_recv = fake__post_recv,
     .now_ns = now_ns,
     .random64 = random64,
 };

@@ -24,7 +24,7 @@ struct fake_id {
     struct fake_id *other; /* the end of the connection, or of the asking */
     uint32_t ipv4, to_ipv4, qp_number, psn;
     uint16_t port, to_port;
-    bool listens, asks, answered, established, waits;
+    bool listens, asks, answered, waits;
     uint32_t unacknowledged;
 };
 
@@ -332,7 +332,6 @@ static int establish(struct rdma_cm_id *ibv)
     if (refused(of(ibv))) {
         return -1;
     }
-    of(ibv)->established = true;
     event_send(of(ibv), RDMA_CM_EVENT_ESTABLISHED);
     return 0;
 }

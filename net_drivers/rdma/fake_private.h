@@ -60,7 +60,6 @@ struct fake_receive {
 
 struct fake_qp {
     struct ibv_qp ibv;
-    bool used;
     struct fake_device *device;
     struct ibv_qp_cap cap;
     union ibv_gid dest;
@@ -101,11 +100,8 @@ void fake__wire_run(void);
 bool fake__reaches(const struct fake_device *from, const struct fake_device *to);
 /* iWARP's rdma_cm moves queue pairs itself: that one is joined with the other, both by number. */
 void fake__iwarp_join(uint32_t qp_number, const struct fake_device *other, uint32_t other_number);
-struct ibv_qp *fake__create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr);
-int fake__modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask);
-int fake__destroy_qp(struct ibv_qp *qp);
-int fake__post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **out_bad);
-int fake__post_recv(struct ibv_qp *qp, struct ibv_recv_wr *wr, struct ibv_recv_wr **out_bad);
+/* Puts the calls of queue pairs into the table. */
+void fake__qp_verbs(struct rdma_verbs *verbs);
 
 /* --- fake_cm.c -----------------------------------------------------------------------------------
  */

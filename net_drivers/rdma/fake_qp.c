@@ -305,7 +305,7 @@ void fake__wire_run(void)
 /* --- queue pairs --------------------------------------------------------------------------------
  */
 
-struct ibv_qp *fake__create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
+static struct ibv_qp *create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
 {
     struct fake_qp *qp;
     uint32_t at = 0;
@@ -340,7 +340,7 @@ struct ibv_qp *fake__create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
     return &qp->ibv;
 }
 
-int fake__modify_qp(struct ibv_qp *ibv, struct ibv_qp_attr *attr, int mask)
+static int modify_qp(struct ibv_qp *ibv, struct ibv_qp_attr *attr, int mask)
 {
     static const enum ibv_qp_state before[] = {
         [IBV_QPS_INIT] = IBV_QPS_RESET, [IBV_QPS_RTR] = IBV_QPS_INIT, [IBV_QPS_RTS] = IBV_QPS_RTR};
@@ -370,7 +370,7 @@ int fake__modify_qp(struct ibv_qp *ibv, struct ibv_qp_attr *attr, int mask)
     return 0;
 }
 
-int fake__destroy_qp(struct ibv_qp *ibv)
+static int destroy_qp(struct ibv_qp *ibv)
 {
     struct fake_qp *qp = (struct fake_qp *)ibv;
 
@@ -389,7 +389,7 @@ int fake__destroy_qp(struct ibv_qp *ibv)
     return 0;
 }
 
-int fake__post_send(struct ibv_qp *ibv, struct ibv_send_wr *wr, struct ibv_send_wr **out_bad)
+static int post_send(struct ibv_qp *ibv, struct ibv_send_wr *wr, struct ibv_send_wr **out_bad)
 {
     struct fake_qp *qp = (struct fake_qp *)ibv;
 
@@ -443,7 +443,7 @@ int fake__post_send(struct ibv_qp *ibv, struct ibv_send_wr *wr, struct ibv_send_
     return 0;
 }
 
-int fake__post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *wr, struct ibv_recv_wr **out_bad)
+static int post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *wr, struct ibv_recv_wr **out_bad)
 {
     struct fake_qp *qp = (struct fake_qp *)ibv;
 
@@ -466,4 +466,13 @@ int fake__post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *wr, struct ibv_recv_
         }
     }
     return 0;
+}
+
+void fake__qp_verbs(struct rdma_verbs *verbs)
+{
+    verbs->create_qp = create_qp;
+    verbs->modify_qp = modify_qp;
+    verbs->destroy_qp = destroy_qp;
+    verbs->post_send = post_send;
+    verbs->post_recv = post_recv;
 }

@@ -272,9 +272,11 @@ void rdma__peer_join(struct rdma_port *port, struct rdma_peer *peer)
     if (its->mate != 0 && its->mate != peer->token) {
         return;
     }
-    if (peer->state == RDMA_PEER_FRESH && port->by_cm) {
-        rdma__cm_join(port, peer);
-        return; /* it is up by what is heard, or when rdma_cm says so */
+    if (port->by_cm) { /* then it is up by what is heard, or when rdma_cm says so */
+        if (peer->state == RDMA_PEER_FRESH) {
+            rdma__cm_join(port, peer);
+        }
+        return;
     }
     if (peer->state == RDMA_PEER_FRESH) {
         if (!to_rtr(port, peer) || !to_rts(port, peer)) {
@@ -287,7 +289,7 @@ void rdma__peer_join(struct rdma_port *port, struct rdma_peer *peer)
         }
         rdma__peer_joined(port, peer);
     }
-    if (peer->qp != NULL && its->mate == peer->token && !port->by_cm) {
+    if (peer->qp != NULL && its->mate == peer->token) {
         rdma__peer_up(port, peer);
     }
 }

@@ -276,13 +276,19 @@ uint16_t rdma__rx_burst(struct link *link, uint16_t queue, struct link_frame fra
 /* --- credits.c: who may send how much -----------------------------------------------------------
  */
 
+/* Of each message: RDMA_TRAILER_BYTES or 0. */
+static inline uint32_t rdma__trailer_bytes(const struct rdma_port *port)
+{
+    return port->iwarp ? RDMA_TRAILER_BYTES : 0;
+}
+
 /* Of a new queue pair. */
 void rdma__credits_reset(struct rdma_peer *peer);
 /* Frames that may be sent now. */
 uint32_t rdma__credits(const struct rdma_port *port, const struct rdma_peer *peer);
 bool rdma__credit_for_probe(const struct rdma_port *port, const struct rdma_peer *peer);
-/* Behind a message's payload; answers how many bytes: 0 or RDMA_TRAILER_BYTES. It will be sent. */
-uint32_t rdma__trailer_write(const struct rdma_port *port, struct rdma_peer *peer, uint8_t *at);
+/* Behind a message's payload: rdma__trailer_bytes. It will be sent. */
+void rdma__trailer_write(const struct rdma_port *port, struct rdma_peer *peer, uint8_t *at);
 /* Takes it off a message of that length. False: the peer is to be lost. */
 SF_MUST_CHECK bool rdma__trailer_read(const struct rdma_port *port, struct rdma_peer *peer,
                                       const uint8_t *data, uint32_t *length);

@@ -344,12 +344,13 @@ void rdma__look(struct rdma_port *port)
     }
     for (uint32_t i = 0; i < LOOK_POLLS_MAX && rdma__poll(port); i++) {
     }
-    if (!port->closed && port->by_cm) {
+    if (port->closed) {
+        return;
+    }
+    if (port->by_cm) {
         rdma__cm_look(port, now_ns);
     }
-    if (!port->closed) {
-        rdma__peers_look(port, now_ns);
-    }
+    rdma__peers_look(port, now_ns);
 }
 
 static bool rdma_is_up(struct link *link)

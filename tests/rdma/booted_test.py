@@ -4,9 +4,8 @@
 
 Three clusters, one after the other, each in a network namespace of its own: two machines with RDMA
 only, three with a nic for RDMA and one for DPDK, of which not all pairs may use RDMA, and two with
-soft-iWARP and DPDK. Needs
-root. Skips where the kernel's packages for rdma_rxe cannot be had. Speaks TAP. Arguments: the
-folder with vmlinuz and initramfs.cpio; names of the only cases to run.
+soft-iWARP and DPDK. Needs root. Skips where the kernel's packages for their modules cannot be had.
+Speaks TAP. Arguments: the folder with vmlinuz and initramfs.cpio; names of the only cases to run.
 """
 import json
 import os

@@ -213,7 +213,7 @@ int main(void)
     device_make(kind);
     (void)setenv("RDMA_ADDRESS", address, 1);
     (void)setenv("RDMA_KIND", kind, 1);
-    if (strstr(command_line, "rdma.cm=on") != NULL) {
+    if (strcmp(option("rdma.cm=", ""), "on") == 0) {
         (void)setenv("RDMA_CM", "on", 1);
     }
     (void)snprintf(words, sizeof(words), "%s", option("rdma.run=", NULL));

@@ -111,9 +111,13 @@ class TapReader:
         self.name, self.verbose = name, verbose
         self.passed, self.failed, self.skipped = 0, 0, 0
         self.planned, self.tail, self.notes = None, [], []
+        self.around, self.after = [], 0  # what was printed around failures; so many lines more
 
     def __call__(self, line):
         self.tail = (self.tail + [line])[-80:]
+        if self.after:
+            self.around.append(line)
+            self.after -= 1
         if self.verbose:
             print("    " + line, flush=True)
         plan = re.match(r"^1\.\.(\d+)", line)
@@ -133,8 +137,15 @@ class TapReader:
         elif match.group(1):
             self.failed += 1
             self.notes.append(f"  FAILED: {title}")
+            self.look_around()
         else:
             self.passed += 1
+
+    def look_around(self):
+        """cmocka says why before the line of a failed case and where after it."""
+        if not self.after and len(self.around) < 200:
+            self.around += ["...", *self.tail[-8:]]
+        self.after = 4
 
     def finish(self, code, late, limit):
         if late:
@@ -171,7 +182,8 @@ def run_test(entry, verbose):
         *reader.notes,
     ]
     if reader.failed and not verbose:
-        lines += ["  the last lines it printed:", *("  | " + line for line in reader.tail)]
+        lines += ["  around what failed:", *("  | " + line for line in reader.around)] if reader.around else []
+        lines += ["  the last lines it printed:", *("  | " + line for line in reader.tail[-40:])]
     return lines, (reader.passed, reader.failed, reader.skipped)
 
 

@@ -23,7 +23,8 @@ extern struct bytes hostile_images[HOSTILE_IMAGE_COUNT];
 /* What must happen. */
 struct hostile_end {
     enum { EXITS, FAULTS, IS_KILLED } how;
-    int code; /* exit code or enum sf_fault_kind */
+    int code;      /* exit code or enum sf_fault_kind */
+    int if_ticked; /* what it faults with instead if a tick comes in between, or 0 */
 };
 
 struct hostile_attack {

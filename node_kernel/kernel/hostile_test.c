@@ -14,15 +14,15 @@ struct bytes hostile_images[HOSTILE_IMAGE_COUNT];
 
 #define REFUSED                                                                                    \
     {                                                                                              \
-        EXITS, 0                                                                                   \
+        EXITS, 0, 0                                                                                \
     }
 #define FAULT(kind)                                                                                \
     {                                                                                              \
-        FAULTS, SF_FAULT_##kind                                                                    \
+        FAULTS, SF_FAULT_##kind, 0                                                                 \
     }
 #define KILLED                                                                                     \
     {                                                                                              \
-        IS_KILLED, 0                                                                               \
+        IS_KILLED, 0, 0                                                                            \
     }
 
 static const struct hostile_attack attacks[] = {

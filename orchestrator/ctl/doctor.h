@@ -141,6 +141,11 @@ uint32_t doctor_cpu_count(const char *list);
 bool doctor_cpu_flags(const struct doctor *doctor, char *buffer, size_t capacity);
 /* Effective capabilities (capability.h numbers them). False: cannot be read. */
 bool doctor_capabilities(const struct doctor *doctor, uint64_t *out_bits);
+/* Soft and hard value of a line of /proc/self/limits; UINT64_MAX: unlimited. */
+bool doctor_limit_read(const struct doctor *doctor, const char *title, uint64_t *out_soft,
+                       uint64_t *out_hard);
+/* Of the running kernel: can be loaded, or is built in. `file` has a slash in front. */
+bool doctor_module_there(const struct doctor *doctor, const char *file);
 #define DOCTOR_CAP_NET_RAW 13u
 #define DOCTOR_CAP_IPC_LOCK 14u
 #define DOCTOR_CAP_SYS_ADMIN 21u

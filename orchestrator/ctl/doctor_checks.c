@@ -241,48 +241,13 @@ static void check_thp(struct doctor *doctor, const char *name)
     }
 }
 
-/* Soft and hard value of a line of /proc/self/limits; UINT64_MAX: unlimited. */
-static bool limit_read(const struct doctor *doctor, const char *title, uint64_t *out_soft,
-                       uint64_t *out_hard)
-{
-    uint64_t *const values[] = {out_soft, out_hard};
-    char text[8192];
-    const char *at;
-    size_t index;
-
-    if (!doctor_read(doctor, text, sizeof(text), "/proc/self/limits")) {
-        return false;
-    }
-    at = strstr(text, title);
-    if (at == NULL) {
-        return false;
-    }
-    at += strlen(title);
-    for (index = 0; index < 2; index++) {
-        char *end;
-
-        at += strspn(at, " ");
-        if (strncmp(at, "unlimited", 9) == 0) {
-            *values[index] = UINT64_MAX;
-            at += 9;
-            continue;
-        }
-        *values[index] = strtoull(at, &end, 10);
-        if (end == at) {
-            return false;
-        }
-        at = end;
-    }
-    return true;
-}
-
 /* A node raises its soft limit to the hard one by itself. */
 static void check_open_files(struct doctor *doctor, const char *name)
 {
     uint64_t soft;
     uint64_t hard;
 
-    if (!limit_read(doctor, "Max open files", &soft, &hard)) {
+    if (!doctor_limit_read(doctor, "Max open files", &soft, &hard)) {
         say_unreadable(doctor, name, "/proc/self/limits");
     } else if (hard < 4096) {
         doctor_say(doctor, DOCTOR_WARN, name,
@@ -305,7 +270,7 @@ static void check_address_space(struct doctor *doctor, const char *name)
     uint64_t soft;
     uint64_t hard;
 
-    if (!limit_read(doctor, "Max address space", &soft, &hard)) {
+    if (!doctor_limit_read(doctor, "Max address space", &soft, &hard)) {
         say_unreadable(doctor, name, "/proc/self/limits");
     } else if (soft != UINT64_MAX) {
         doctor_say(doctor, DOCTOR_FAIL, name,
@@ -388,7 +353,7 @@ static void check_memlock(struct doctor *doctor, const char *name)
     uint64_t soft;
     uint64_t hard;
 
-    if (!limit_read(doctor, "Max locked memory", &soft, &hard)) {
+    if (!doctor_limit_read(doctor, "Max locked memory", &soft, &hard)) {
         say_unreadable(doctor, name, "/proc/self/limits");
     } else if (doctor_capabilities(doctor, &bits) && (bits & 1ull << DOCTOR_CAP_IPC_LOCK) != 0) {
         doctor_say(doctor, DOCTOR_OK, name, "CAP_IPC_LOCK: the limit does not count");

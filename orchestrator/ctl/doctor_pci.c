@@ -180,26 +180,6 @@ void doctor_check_iommu(struct doctor *doctor, const char *name)
     }
 }
 
-/* Of the running kernel: can be loaded, or is built in. `file` has a slash in front. */
-static bool module_available(const struct doctor *doctor, const char *file)
-{
-    static const char *const lists[] = {"modules.dep", "modules.builtin"};
-    char release[128];
-    char path[256];
-    size_t index;
-
-    if (!doctor_read(doctor, release, sizeof(release), "/proc/sys/kernel/osrelease")) {
-        return false;
-    }
-    for (index = 0; index < 2; index++) {
-        snprintf(path, sizeof(path), "/lib/modules/%s/%s", release, lists[index]);
-        if (doctor_file_has(doctor, file, path)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void doctor_check_vfio(struct doctor *doctor, const char *name)
 {
     static const char unsafe[] = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
@@ -209,7 +189,8 @@ void doctor_check_vfio(struct doctor *doctor, const char *name)
 
     (void)doctor_read(doctor, mode, sizeof(mode), "%s", unsafe);
     doctor->vfio_ready = loaded && (iommu || mode[0] == 'Y');
-    doctor->vfio_can = loaded ? iommu || mode[0] != '\0' : module_available(doctor, "/vfio-pci.ko");
+    doctor->vfio_can =
+        loaded ? iommu || mode[0] != '\0' : doctor_module_there(doctor, "/vfio-pci.ko");
     if (doctor->vfio_ready && iommu) {
         doctor_say(doctor, DOCTOR_OK, name,
                    "vfio-pci is loaded, devices are kept apart by the "
@@ -243,7 +224,7 @@ void doctor_check_vfio(struct doctor *doctor, const char *name)
 void doctor_check_uio(struct doctor *doctor, const char *name)
 {
     const bool loaded = doctor_has(doctor, "/sys/bus/pci/drivers/uio_pci_generic");
-    const bool available = loaded || module_available(doctor, "/uio_pci_generic.ko");
+    const bool available = loaded || doctor_module_there(doctor, "/uio_pci_generic.ko");
     char lockdown[128] = "";
     bool locked;
 

@@ -280,3 +280,56 @@ bool doctor_capabilities(const struct doctor *doctor, uint64_t *out_bits)
     *out_bits = strtoull(line, &end, 16);
     return end != line;
 }
+
+bool doctor_limit_read(const struct doctor *doctor, const char *title, uint64_t *out_soft,
+                       uint64_t *out_hard)
+{
+    uint64_t *const values[] = {out_soft, out_hard};
+    char text[8192];
+    const char *at;
+    size_t index;
+
+    if (!doctor_read(doctor, text, sizeof(text), "/proc/self/limits")) {
+        return false;
+    }
+    at = strstr(text, title);
+    if (at == NULL) {
+        return false;
+    }
+    at += strlen(title);
+    for (index = 0; index < 2; index++) {
+        char *end;
+
+        at += strspn(at, " ");
+        if (strncmp(at, "unlimited", 9) == 0) {
+            *values[index] = UINT64_MAX;
+            at += 9;
+            continue;
+        }
+        *values[index] = strtoull(at, &end, 10);
+        if (end == at) {
+            return false;
+        }
+        at = end;
+    }
+    return true;
+}
+
+bool doctor_module_there(const struct doctor *doctor, const char *file)
+{
+    static const char *const lists[] = {"modules.dep", "modules.builtin"};
+    char release[128];
+    char path[256];
+    size_t index;
+
+    if (!doctor_read(doctor, release, sizeof(release), "/proc/sys/kernel/osrelease")) {
+        return false;
+    }
+    for (index = 0; index < 2; index++) {
+        snprintf(path, sizeof(path), "/lib/modules/%s/%s", release, lists[index]);
+        if (doctor_file_has(doctor, file, path)) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -27,8 +27,8 @@ FABRICCTL = pathlib.Path(ARGUMENTS[0]).resolve()
 SOURCE = pathlib.Path(ARGUMENTS[1]).resolve()
 WANTED = set(ARGUMENTS[2:])
 os.environ.setdefault("SIPFABRIC_BUILD", str(FABRICCTL.parent.parent))  # the next one asks for it
-from doctor_tree import (CLOCK, DIR, GOOD, HUGE, LIMITS, NET, PCI, RELEASE, ROUTES, Link, cpuinfo,
-                         hugepages, interface, limits, make, pci, status)
+from doctor_tree import (CLOCK, DIR, GID_IPV4, GID_NONE, GOOD, HUGE, LIMITS, NET, PCI, RDMA, RELEASE, ROUTES, VERBS,
+                         Link, cpuinfo, hugepages, interface, limits, make, pci, rdma, status)
 from fabricd_hostile import field, frame
 
 GOLDEN = SOURCE / "orchestrator/golden/doctor.txt"
@@ -50,6 +50,9 @@ KVM = cpuinfo(more=["hypervisor"])
 NO_ROUTE = {"proc/net/route": ROUTES, "proc/net/if_inet6": ""}
 GUEST_NIC = {**pci("0000:04:00.0", "0x1af4", "0x1041", "virtio-pci"),
              **interface("eth1", "0000:04:00.0", "virtio3"), PCI + "0000:04:00.0/virtio3": DIR}
+NO_RDMA = {path: None for path in GOOD if path.startswith((RDMA, VERBS))}
+PORT = f"{RDMA}mlx5_0/ports/1/"
+HAS_RXE = {MODULES + "dep": "kernel/drivers/infiniband/sw/rxe/rdma_rxe.ko: kernel/drivers/infiniband/core/ib_core.ko\n"}
 FEATURES = "sys/bus/virtio/devices/virtio3/features"
 
 
@@ -207,8 +210,7 @@ CASES = [
                                    **NO_GROUPS, **NO_VFIO}, {"nic " + USED: "ok"}, 0),
     ("device_in_a_bridge", [], {**NO_ROUTE, NET + "eth0/master": Link("../br0")}, {"nic " + USED: "ok"}, 0),
     ("bifurcated", ["--driver", "dpdk", "--device", USED],
-     {PCI + USED + "/driver": Link("x/mlx5_core"), "sys/class/infiniband/mlx5_0": DIR,
-      "sys/class/infiniband/mlx5_1": DIR}, {"nic " + USED: "ok", "rdma": "ok"}, 0),
+     {PCI + USED + "/driver": Link("x/mlx5_core")}, {"nic " + USED: "ok"}, 0),
     ("group_in_use", [], pci("0000:01:00.2", "0x8086", "0x1573", "ahci", 3, class_code="0x010601"),
      {"nic " + VFIO: "warn"}, 0),
     ("group_with_a_bridge", [], pci("0000:00:1d.0", "0x8086", "0x1573", "pcieport", 3, class_code="0x060400"),
@@ -232,6 +234,43 @@ CASES = [
     ("many_devices", [], {path: content for number in range(40) for path, content in
                           pci(f"0000:05:{number // 8:02x}.{number % 8}", "0x8086", "0x154c", "vfio-pci").items()},
      {"nic (more)": "skip"}, 0),
+    # RDMA
+    ("rdma", ["--driver", "rdma", "--device", "mlx5_0"], {}, {"rdma mlx5_0": "ok", "rdma-cm": "ok"}, 0),
+    ("rdma_none", [], NO_RDMA, {"rdma": "skip", "rdma-cm": "skip", "rdma-memory": "skip"}, 0),
+    ("rdma_none_asked", ["--driver", "rdma"], NO_RDMA, {"rdma": "fail"}, 1),
+    ("rdma_none_but_software", ["--driver", "rdma"], {**NO_RDMA, **HAS_RXE}, {"rdma": "fail"}, 1),
+    ("rdma_wrong_name", ["--driver", "rdma", "--device", "mlx5_9"], {}, {"rdma": "fail"}, 1),
+    ("rdma_port_down", [], {PORT + "state": "1: DOWN\n"}, {"rdma mlx5_0": "warn"}, 0),
+    ("rdma_port_down_asked", ["--driver", "rdma"], {PORT + "state": "1: DOWN\n"}, {"rdma mlx5_0": "fail"}, 1),
+    ("rdma_without_address", [], {**NO_RDMA, **rdma("mlx5_0", gids=((GID_NONE, "IB/RoCE v1"),))},
+     {"rdma mlx5_0": "warn"}, 0),
+    ("rdma_without_ports", [], {path: None for path in GOOD if path.startswith(PORT)}, {"rdma mlx5_0": "warn"}, 0),
+    ("rdma_link_local", [], {PORT + "gids/3": GID_NONE}, {"rdma mlx5_0": "ok"}, 0),
+    ("rdma_only_v1", [], {path: "IB/RoCE v1\n" for path in GOOD if "/types/" in path}, {"rdma mlx5_0": "ok"}, 0),
+    ("rdma_infiniband", [], {**NO_RDMA, **rdma("mlx5_0", layer="InfiniBand")}, {"rdma mlx5_0": "ok"}, 0),
+    ("rdma_infiniband_down", [], {**NO_RDMA, **rdma("mlx5_0", layer="InfiniBand", state="2: INIT")},
+     {"rdma mlx5_0": "warn"}, 0),
+    ("rdma_soft_roce", [], rdma("rxe0", 1, parent="fab0", gids=((GID_IPV4, "RoCE v2"),), netdev="fab0"),
+     {"rdma mlx5_0": "ok", "rdma rxe0": "ok"}, 0),
+    ("rdma_soft_roce_down", ["--driver", "rdma", "--device", "rxe0"], rdma("rxe0", 1, parent="fab0", state="1: DOWN"),
+     {"rdma rxe0": "fail"}, 1),
+    ("rdma_without_uverbs", [], {VERBS + "uverbs0/ibdev": None}, {"rdma mlx5_0": "warn"}, 0),
+    ("rdma_without_file", ["--driver", "rdma"], {"dev/infiniband/uverbs0": None}, {"rdma mlx5_0": "fail"}, 1),
+    ("rdma_without_cm", ["--driver", "rdma"], {"dev/infiniband/rdma_cm": None}, {"rdma-cm": "warn"}, 0),
+    ("rdma_iwarp", ["--driver", "rdma"], {**NO_RDMA, **rdma("irdma0", node_type="4: RNIC")}, {"rdma irdma0": "ok"}, 0),
+    ("rdma_iwarp_without_cm", ["--driver", "rdma"],
+     {**NO_RDMA, **rdma("irdma0", node_type="4: RNIC"), "dev/infiniband/rdma_cm": None}, {"rdma-cm": "fail"}, 1),
+    ("rdma_memory", [], {"proc/self/status": status(0), "proc/self/limits": limits(memlock=32 << 20)},
+     {"rdma-memory": "ok"}, 0),
+    ("rdma_little_memory", [], {"proc/self/status": status(0)}, {"rdma-memory": "warn"}, 0),
+    ("rdma_soft_iwarp_counts_root", ["--driver", "rdma", "--device", "siw0"],
+     rdma("siw0", 1, parent="eth0", node_type="4: RNIC"), {"rdma siw0": "ok", "rdma-memory": "fail"}, 1),
+    ("rdma_soft_iwarp", ["--driver", "rdma", "--device", "siw0"],
+     {**rdma("siw0", 1, parent="eth0", node_type="4: RNIC"), "proc/self/limits": limits(memlock="unlimited")},
+     {"rdma siw0": "ok", "rdma-memory": "ok"}, 0),
+    ("many_rdma_devices", [], {path: content for number in range(40) for path, content in
+                               rdma(f"mlx5_{number:02}", number, gids=((GID_IPV4, "RoCE v2"),)).items()},
+     {"rdma (more)": "skip"}, 0),
 ]
 
 results = []
@@ -435,14 +474,14 @@ def damaged_machines():
             pipe = root / f"lib/modules/{RELEASE}/modules.dep"
             pipe.parent.mkdir(parents=True, exist_ok=True)
             os.mkfifo(pipe)
-        driver = rng.choice([[], ["--driver", rng.choice(["memif", "af_packet", "virtio", "dpdk"])]])
+        driver = rng.choice([[], ["--driver", rng.choice(["memif", "af_packet", "virtio", "dpdk", "rdma"])]])
         code, out = doctor("--root", root, *driver)
         expect(code in (0, 1) and all(letter == "\n" or " " <= letter < "\x7f" for letter in out), repr(out))
         shutil.rmtree(root)
 
 
 def wrong_use():
-    for arguments, code in ((["--driver", "rdma"], 2), (["--device", "eth0"], 2), (["extra"], 2),
+    for arguments, code in ((["--driver", "roce"], 2), (["--driver", "rdma", "--device", "mlx5_0/1"], 2), (["--device", "eth0"], 2), (["extra"], 2),
                             (["--driver", "dpdk", "--device", "../x"], 2), (["--driver", "virtio", "--device", ""], 2),
                             (["--root", str(WORK / "no")], 3), (["--driver"], 2)):
         done = subprocess.run([FABRICCTL, "doctor", *arguments], capture_output=True, text=True, check=False)

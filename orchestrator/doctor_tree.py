@@ -3,7 +3,7 @@
 
 A tree is {path: content}; content is a text, DIR, or Link(target). `GOOD` is a machine on which
 every driver works: Intel, 8 processors, an IOMMU, hugepages, one device bound to vfio-pci, a virtio
-device bound to uio_pci_generic, one Ethernet device that the kernel uses, and one end of a veth pair.
+device bound to uio_pci_generic, one Ethernet device that the kernel uses, one end of a veth pair, and an RDMA device.
 """
 import os
 import pathlib
@@ -21,6 +21,11 @@ HUGE = "sys/kernel/mm/hugepages/hugepages-2048kB/"
 NODE_HUGE = "sys/devices/system/node/node{}/hugepages/hugepages-2048kB/free_hugepages"
 PCI = "sys/bus/pci/devices/"
 NET = "sys/class/net/"
+RDMA = "sys/class/infiniband/"
+VERBS = "sys/class/infiniband_verbs/"
+GID_LOCAL = "fe80:0000:0000:0000:0000:00ff:fe00:0001"
+GID_IPV4 = "0000:0000:0000:0000:0000:ffff:c000:0202"
+GID_NONE = "0000:0000:0000:0000:0000:0000:0000:0000"
 CLOCK = "sys/devices/system/clocksource/clocksource0/"
 LIMITS = """Limit                     Soft Limit           Hard Limit           Units
 Max locked memory         {memlock:<20} {memlock:<20} bytes
@@ -76,6 +81,24 @@ def interface(name, address=None, virtio=None, up=True, carrier=1, mtu=1500, kin
     return tree
 
 
+def rdma(name, number=0, parent=None, node_type="1: CA", layer="Ethernet", state="4: ACTIVE", gids=(), netdev="eth0"):
+    """With a PCI device unless it is of software and has a parent. gids: (GID, type)."""
+    below = f"{RDMA}{name}/ports/1/"
+    tree = {
+        f"{RDMA}{name}/node_type": f"{node_type}\n",
+        below + "state": f"{state}\n",
+        below + "link_layer": f"{layer}\n",
+        f"{VERBS}uverbs{number}/ibdev": f"{name}\n",
+        f"dev/infiniband/uverbs{number}": "",
+    }
+    tree[f"{RDMA}{name}/parent" if parent else f"{RDMA}{name}/device"] = f"{parent}\n" if parent else DIR
+    for index, (gid, kind) in enumerate(gids):
+        tree[f"{below}gids/{index}"] = f"{gid}\n"
+        tree[f"{below}gid_attrs/types/{index}"] = f"{kind}\n"
+        tree[f"{below}gid_attrs/ndevs/{index}"] = f"{netdev}\n"
+    return tree
+
+
 def hugepages(total, free, nodes=None):
     tree = {HUGE + "nr_hugepages": f"{total}\n", HUGE + "free_hugepages": f"{free}\n"}
     for number, unused in enumerate(nodes or [free]):
@@ -114,6 +137,9 @@ GOOD = {
     **interface("eth0", "0000:01:00.0"),
     **interface("fab0", mtu=9000),
     **interface("lo", kind=772, mtu=65536),
+    **rdma("mlx5_0", gids=((GID_LOCAL, "IB/RoCE v1"), (GID_LOCAL, "RoCE v2"), (GID_IPV4, "IB/RoCE v1"),
+                           (GID_IPV4, "RoCE v2"), (GID_NONE, "IB/RoCE v1"))),
+    "dev/infiniband/rdma_cm": "",
     "run": DIR,
 }
 

@@ -29,6 +29,7 @@ static const struct {
     {"af_packet", 6, "about 6 us on veth"},
     {"virtio", 80, "about 80 us between emulated machines"},
     {"dpdk", 0, "not measured"},
+    {"rdma", 0, "not measured"},
 };
 #define MEASURED_ON "64 B round trips of bare DPDK, measured on a 2 GHz developer machine"
 
@@ -265,13 +266,15 @@ static int choose(struct ctl_context *context, struct doctor *doctor, const char
     }
     if (index == DOCTOR_DRIVER_COUNT) {
         return ctl_error(context, CTL_USAGE,
-                         "no driver '%s'; there are memif, af_packet, virtio and dpdk", driver);
+                         "no driver '%s'; there are memif, af_packet, virtio, dpdk and rdma",
+                         driver);
     }
     if (doctor->device != NULL &&
         (doctor->device[0] == '\0' || (index != 0 && strchr(doctor->device, '/') != NULL))) {
         return ctl_error(context, CTL_USAGE,
                          "--device '%s': write a PCI address such as 0000:00:03.0 (virtio, dpdk), "
-                         "an interface such as eth1 (af_packet), or the path of a socket (memif)",
+                         "an interface such as eth1 (af_packet), an RDMA device such as mlx5_0 "
+                         "(rdma), or the path of a socket (memif)",
                          doctor->device);
     }
     doctor->asked = true;

@@ -6,9 +6,9 @@
  * that is not the one that was meant, a clock that costs a system call, memory that is not there.
  *
  * Model: a table of checks (doctor_checks), each with the drivers it matters for. A check reads
- * /proc and /sys below `root`, says what it found and what to do, and may block drivers: until the
- * fix it named is done, or for good. Nothing is changed, no device is opened. What is read is
- * untrusted text: bounded, and made printable.
+ * /proc, /sys and /dev below `root`, says what it found and what to do, and may block drivers:
+ * until the fix it named is done, or for good. Nothing is changed, no device is opened. What is
+ * read is untrusted text: bounded, and made printable.
  *
  * Severity: what a driver lacks is a warning, and a failure if the user asked for that driver
  * (doctor_bad). What every node needs is a failure always.
@@ -36,10 +36,11 @@ enum doctor_driver {
     DOCTOR_AF_PACKET = 2,
     DOCTOR_VIRTIO = 4,
     DOCTOR_DPDK = 8, /* an Ethernet device with a poll-mode driver */
+    DOCTOR_RDMA = 16,
 };
-#define DOCTOR_DRIVER_COUNT 4u
+#define DOCTOR_DRIVER_COUNT 5u
 #define DOCTOR_PCI (DOCTOR_VIRTIO | DOCTOR_DPDK)
-#define DOCTOR_ALL (DOCTOR_MEMIF | DOCTOR_AF_PACKET | DOCTOR_PCI)
+#define DOCTOR_ALL (DOCTOR_MEMIF | DOCTOR_AF_PACKET | DOCTOR_PCI | DOCTOR_RDMA)
 
 enum doctor_reach { DOCTOR_WORKS, DOCTOR_AFTER_FIXES, DOCTOR_NOT_HERE };
 
@@ -71,6 +72,9 @@ struct doctor {
     bool uio_can;         /* can be made so */
     uint64_t huge_free;   /* 2 MiB pages */
     uint64_t iommu_count; /* groups */
+    unsigned rdma_count;  /* devices that were looked at */
+    unsigned rdma_iwarp;  /* of them, those joined by rdma_cm only */
+    bool rdma_siw;        /* soft-iWARP is among them */
 };
 
 struct doctor_check {
@@ -113,6 +117,9 @@ bool doctor_read(const struct doctor *doctor, char *buffer, size_t capacity, con
 bool doctor_read_number(const struct doctor *doctor, int64_t *out_number, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool doctor_has(const struct doctor *doctor, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* This user may read and write it. */
+bool doctor_may_open(const struct doctor *doctor, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Last part of what a symbolic link names; it need not exist. */
 bool doctor_link_name(const struct doctor *doctor, char *buffer, size_t capacity,
@@ -160,6 +167,8 @@ void doctor_check_uio(struct doctor *doctor, const char *name);
 void doctor_check_nics(struct doctor *doctor, const char *name);
 void doctor_check_interfaces(struct doctor *doctor, const char *name);
 void doctor_check_rdma(struct doctor *doctor, const char *name);
+void doctor_check_rdma_cm(struct doctor *doctor, const char *name);
+void doctor_check_rdma_memory(struct doctor *doctor, const char *name);
 void doctor_check_cluster(struct doctor *doctor, const char *name);
 
 /* --- interfaces (doctor_net.c) ------------------------------------------------------------------

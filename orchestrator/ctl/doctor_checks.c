@@ -515,7 +515,9 @@ const struct doctor_check doctor_checks[] = {
     {"vfio", DOCTOR_PCI, doctor_check_vfio},
     {"uio", DOCTOR_PCI, doctor_check_uio},
     {"nic", DOCTOR_PCI, doctor_check_nics},
-    {"rdma", DOCTOR_DPDK, doctor_check_rdma},
+    {"rdma", DOCTOR_RDMA, doctor_check_rdma},
+    {"rdma-cm", DOCTOR_RDMA, doctor_check_rdma_cm},
+    {"rdma-memory", DOCTOR_RDMA, doctor_check_rdma_memory},
     {"cluster", DOCTOR_ALL, doctor_check_cluster},
     {0},
 };

@@ -602,18 +602,3 @@ void doctor_check_nics(struct doctor *doctor, const char *name)
     block_without(doctor, name, DOCTOR_VIRTIO, "virtio device", virtio);
     block_without(doctor, name, DOCTOR_DPDK, "Ethernet device that is not virtio", other);
 }
-
-/* ABI/stable/sysfs-class-infiniband. */
-void doctor_check_rdma(struct doctor *doctor, const char *name)
-{
-    struct doctor_text text = {.used = 0};
-    struct doctor_list devices;
-    size_t index;
-
-    doctor_list_read(doctor, &devices, "/sys/class/infiniband");
-    for (index = 0; index < devices.count; index++) {
-        doctor_add(&text, "%s%s", index > 0 ? ", " : "", devices.names[index]);
-    }
-    doctor_say(doctor, DOCTOR_OK, name, "%s", devices.count > 0 ? text.bytes : "no devices");
-    doctor_list_fini(&devices);
-}

@@ -103,6 +103,18 @@ bool doctor_has(const struct doctor *doctor, const char *format, ...)
     return made && access(path, F_OK) == 0;
 }
 
+bool doctor_may_open(const struct doctor *doctor, const char *format, ...)
+{
+    char path[PATH_MAX];
+    va_list arguments;
+    bool made;
+
+    va_start(arguments, format);
+    made = path_make(doctor, path, format, arguments);
+    va_end(arguments);
+    return made && access(path, R_OK | W_OK) == 0;
+}
+
 bool doctor_link_name(const struct doctor *doctor, char *buffer, size_t capacity,
                       const char *format, ...)
 {

@@ -149,14 +149,14 @@ static const struct ctl_command commands[] = {
         .name = "doctor",
         .summary = "check what links need on this machine, and say what to do",
         .usage =
-            "doctor [--driver memif|af_packet|virtio|dpdk [--device DEV]] [--root DIR]\n\n"
+            "doctor [--driver memif|af_packet|virtio|dpdk|rdma [--device DEV]] [--root DIR]\n\n"
             "  One line a check: ok, warn, fail or skip, what was found, and what to do.\n"
             "  Changes nothing and needs neither a cluster nor root. If the cluster can be\n"
             "  reached, also what each pair of nodes talks over. Exit code 1: a check failed.\n\n"
             "  -d, --driver NAME   only what that driver needs; what it lacks is a failure then\n"
-            "  --device DEV        PCI address (virtio, dpdk), interface (af_packet), or the\n"
-            "                      path of a socket (memif)\n"
-            "  --root DIR          read proc, sys and lib below DIR: of a copy, for tests",
+            "  --device DEV        PCI address (virtio, dpdk), interface (af_packet), device\n"
+            "                      (rdma), or the path of a socket (memif)\n"
+            "  --root DIR          read proc, sys, lib and dev below DIR: of a copy, for tests",
         .examples = "  fabricctl doctor\n"
                     "  fabricctl doctor --driver af_packet --device eth1\n"
                     "  fabricctl doctor --driver virtio --device 0000:00:04.0 -o json\n",

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * doctor_rdma.c - what RDMA links need: a device that this user may open, with an active port and an address;
- * rdma_cm, where queue pairs are joined by it; memory that may be locked.
+ * doctor_rdma.c - what RDMA links need: a device that this user may open, with an active port and
+ * an address; rdma_cm, where queue pairs are joined by it; memory that may be locked.
  *
  * What counts as an address is what net_drivers/rdma/device.c takes, the best one first.
  *
  * Sources: ABI/stable/sysfs-class-infiniband (node_type, state, link_layer, gids, gid_attrs),
- * infiniband/user_verbs.rst ("Memory pinning", "/dev files"), ib_umem_get() and siw_umem_get() of Linux 6.1 (whom the
- * limit of locked memory does not bind).
+ * infiniband/user_verbs.rst ("Memory pinning", "/dev files"), ib_umem_get() and siw_umem_get() of
+ * Linux 6.1 (whom the limit of locked memory does not bind).
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -19,7 +19,8 @@
 #define CLASS "/sys/class/infiniband"
 #define DEVICES_SHOWN_MAX 32u
 #define GIDS_LOOKED_AT 64u
-/* Frames of 9216 bytes and what goes before them, 512 of the port and for each neighbour: net_drivers/rdma/port.h. */
+/* Frames of 9216 bytes and what goes before them, 512 of the port and for each neighbour:
+ * net_drivers/rdma/port.h. */
 #define FRAMES_BYTES (512u * 9472u)
 #define HEAP_MIB 256u /* all of it is registered for reads=, docs/formats.md */
 
@@ -116,9 +117,8 @@ static void device_look(const struct doctor *doctor, struct device *device)
     char text[64];
     size_t index;
 
-    device->iwarp =
-        doctor_read(doctor, text, sizeof(text), CLASS "/%s/node_type", device->name) &&
-        strcmp(behind_colon(text), "RNIC") == 0;
+    device->iwarp = doctor_read(doctor, text, sizeof(text), CLASS "/%s/node_type", device->name) &&
+                    strcmp(behind_colon(text), "RNIC") == 0;
     device->soft = !doctor_has(doctor, CLASS "/%s/device", device->name);
     doctor_list_read(doctor, &files, "/sys/class/infiniband_verbs");
     for (index = 0; index < files.count && device->file[0] == '\0'; index++) {
@@ -134,9 +134,10 @@ static void device_look(const struct doctor *doctor, struct device *device)
 /* --- devices ------------------------------------------------------------------------------------
  */
 
-/* Adds what a link would say of it to `text`. Else, as what was found, why it does not do, and the fix. */
-static bool port_good(const struct device *device, const struct port *port, struct doctor_text *text,
-                      struct doctor_text *why, struct doctor_text *fix)
+/* Adds what a link would say of it to `text`. Else, as what was found, why it does not do, and the
+ * fix. */
+static bool port_good(const struct device *device, const struct port *port,
+                      struct doctor_text *text, struct doctor_text *why, struct doctor_text *fix)
 {
     const char *interface = port->interface[0] != '\0' ? port->interface : "INTERFACE";
     const bool infiniband = strcmp(port->layer, "InfiniBand") == 0;
@@ -175,8 +176,8 @@ static bool file_good(struct doctor *doctor, const struct device *device, const 
                    device->file);
         doctor_fix(doctor, "sudo udevadm trigger; a container needs --device /dev/infiniband");
     } else if (!doctor_may_open(doctor, "/dev/infiniband/%s", device->file)) {
-        doctor_say(doctor, doctor_bad(doctor), name,
-                   "this user cannot open /dev/infiniband/%s", device->file);
+        doctor_say(doctor, doctor_bad(doctor), name, "this user cannot open /dev/infiniband/%s",
+                   device->file);
         doctor_fix(doctor, "sudo chmod 0666 /dev/infiniband/%s", device->file);
     } else {
         return true;
@@ -315,8 +316,9 @@ void doctor_check_rdma_memory(struct doctor *doctor, const char *name)
         doctor_say(doctor, doctor_bad(doctor), name,
                    "%" PRIu64 " KiB may be locked: too little for one link%s", soft >> 10,
                    doctor->rdma_siw ? " (soft-iWARP counts root, too)" : "");
-        doctor_fix(doctor, "LimitMEMLOCK=infinity in the unit, or 'memlock unlimited' in "
-                           "/etc/security/limits.conf and log in anew%s",
+        doctor_fix(doctor,
+                   "LimitMEMLOCK=infinity in the unit, or 'memlock unlimited' in "
+                   "/etc/security/limits.conf and log in anew%s",
                    doctor->rdma_siw ? "" : "; root needs neither");
         doctor_block(doctor, DOCTOR_RDMA, DOCTOR_AFTER_FIXES, "too little memory may be locked");
     } else if (soft == UINT64_MAX) {

@@ -314,6 +314,13 @@ static sf_status links_complete(const struct node_options *options, char *text,
                      strcmp(link->driver, "rdma") == 0 ? "device's own name" : "PCI address");
             return SF_BADARG;
         }
+        if (link->soft[0] != '\0') {
+            snprintf(text, text_capacity,
+                     "--link %s:%s: soft=%s: only booted nodes make devices; here make it first: "
+                     "sudo rdma link add %s0 type %s netdev INTERFACE",
+                     link->driver, link->device, link->soft, link->soft, link->soft);
+            return SF_BADARG;
+        }
         if (link->ipv4 == 0) {
             snprintf(text, text_capacity,
                      "--link %s:%s: an address is missing: address=10.78.0.1, another one for each "

@@ -134,8 +134,8 @@ static void device_look(const struct doctor *doctor, struct device *device)
 /* --- devices ------------------------------------------------------------------------------------
  */
 
-/* Adds what a link would say of it to `text`. Else, as what was found, why it does not do, and the
- * fix. */
+/* Adds what a link would run on to `text`; false: adds to `why` what is wrong, to `fix` what to do.
+ */
 static bool port_good(const struct device *device, const struct port *port,
                       struct doctor_text *text, struct doctor_text *why, struct doctor_text *fix)
 {

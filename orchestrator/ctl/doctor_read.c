@@ -91,28 +91,34 @@ bool doctor_read_number(const struct doctor *doctor, int64_t *out_number, const 
     return true;
 }
 
-bool doctor_has(const struct doctor *doctor, const char *format, ...)
+static bool path_access(const struct doctor *doctor, int mode, const char *format,
+                        va_list arguments)
 {
     char path[PATH_MAX];
+
+    return path_make(doctor, path, format, arguments) && access(path, mode) == 0;
+}
+
+bool doctor_has(const struct doctor *doctor, const char *format, ...)
+{
     va_list arguments;
-    bool made;
+    bool there;
 
     va_start(arguments, format);
-    made = path_make(doctor, path, format, arguments);
+    there = path_access(doctor, F_OK, format, arguments);
     va_end(arguments);
-    return made && access(path, F_OK) == 0;
+    return there;
 }
 
 bool doctor_may_open(const struct doctor *doctor, const char *format, ...)
 {
-    char path[PATH_MAX];
     va_list arguments;
-    bool made;
+    bool may;
 
     va_start(arguments, format);
-    made = path_make(doctor, path, format, arguments);
+    may = path_access(doctor, R_OK | W_OK, format, arguments);
     va_end(arguments);
-    return made && access(path, R_OK | W_OK) == 0;
+    return may;
 }
 
 bool doctor_link_name(const struct doctor *doctor, char *buffer, size_t capacity,

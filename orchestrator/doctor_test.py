@@ -481,7 +481,8 @@ def damaged_machines():
 
 
 def wrong_use():
-    for arguments, code in ((["--driver", "roce"], 2), (["--driver", "rdma", "--device", "mlx5_0/1"], 2), (["--device", "eth0"], 2), (["extra"], 2),
+    for arguments, code in ((["--driver", "roce"], 2), (["--device", "eth0"], 2), (["extra"], 2),
+                            (["--driver", "rdma", "--device", "mlx5_0/1"], 2),
                             (["--driver", "dpdk", "--device", "../x"], 2), (["--driver", "virtio", "--device", ""], 2),
                             (["--root", str(WORK / "no")], 3), (["--driver"], 2)):
         done = subprocess.run([FABRICCTL, "doctor", *arguments], capture_output=True, text=True, check=False)

@@ -114,7 +114,7 @@ class TapReader:
         self.around, self.after = [], 0  # what was printed around failures; so many lines more
 
     def __call__(self, line):
-        self.tail = (self.tail + [line])[-80:]
+        self.tail = (self.tail + [line])[-40:]
         if self.after:
             self.around.append(line)
             self.after -= 1
@@ -183,7 +183,7 @@ def run_test(entry, verbose):
     ]
     if reader.failed and not verbose:
         lines += ["  around what failed:", *("  | " + line for line in reader.around)] if reader.around else []
-        lines += ["  the last lines it printed:", *("  | " + line for line in reader.tail[-40:])]
+        lines += ["  the last lines it printed:", *("  | " + line for line in reader.tail)]
     return lines, (reader.passed, reader.failed, reader.skipped)
 
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attacks by native code that sipc would not write, but that passes the rules for images: it stands
- * in place of the start function of attack_strict.sip, with right hashes; of attack_limits.sip's,
- * where a limit is what ends it: on a machine with slow page faults it would end others, too. What
- * such code may get away with, because nothing checks ordinary moves and indirect jumps, is said in
- * docs/sips.md; here is what the kernel stands nevertheless.
+ * in place of the start function of attack_strict.sip, with right hashes (attack.sip's place is
+ * taken: witnesses run it); of attack_limits.sip's, where a limit is what ends it: on a machine
+ * with slow page faults it would end others, too. What such code may get away with, because nothing
+ * checks ordinary moves and indirect jumps, is said in docs/sips.md; here is what the kernel stands
+ * nevertheless.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,10 +136,10 @@ static void attack_run(void **state)
     const struct hostile_attack run = {.category = "code", .mode = "leave_at_once", attack->end};
     const bool limits = attack->end.how == FAULTS && (attack->end.code == SF_FAULT_ENDLESS_LOOP ||
                                                       attack->end.code == SF_FAULT_QUOTA);
-    const struct bytes *plain = &hostile_images[limits ? HOSTILE_LIMITS : HOSTILE_STRICT];
-    struct parts parts = parts_open(plain);
+    const struct bytes *from = &hostile_images[limits ? HOSTILE_LIMITS : HOSTILE_STRICT];
+    struct parts parts = parts_open(from);
     uint64_t bytes = 0;
-    uint8_t *start = start_of(&parts, plain, &bytes);
+    uint8_t *start = start_of(&parts, from, &bytes);
     struct bytes image;
 
     assert_true(bytes >= attack->code_bytes);

@@ -70,6 +70,11 @@ void doctor_say(struct doctor *doctor, enum doctor_status status, const char *na
     make_printable(finding->found);
 }
 
+void doctor_say_unreadable(struct doctor *doctor, const char *name, const char *path)
+{
+    doctor_say(doctor, DOCTOR_SKIP, name, "%s cannot be read", path);
+}
+
 void doctor_fix(struct doctor *doctor, const char *format, ...)
 {
     struct doctor_finding *finding = &doctor->findings[doctor->count - 1];

@@ -90,6 +90,8 @@ extern const struct doctor_check doctor_checks[]; /* ends with a name of NULL */
 /* One line. Without memory the process ends, as fabricctl's tables do. */
 void doctor_say(struct doctor *doctor, enum doctor_status status, const char *name,
                 const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* A check that cannot be made, for want of that file: skipped. */
+void doctor_say_unreadable(struct doctor *doctor, const char *name, const char *path);
 /* What to do about the line that was said last. */
 void doctor_fix(struct doctor *doctor, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -12,11 +12,6 @@
 
 #define FLAGS_BYTES 8192u
 
-static void say_unreadable(struct doctor *doctor, const char *name, const char *path)
-{
-    doctor_say(doctor, DOCTOR_SKIP, name, "%s cannot be read", path);
-}
-
 /* --- processor ----------------------------------------------------------------------------------
  */
 
@@ -32,7 +27,7 @@ static void check_cpu_flags(struct doctor *doctor, const char *name)
     size_t index;
 
     if (!doctor_cpu_flags(doctor, flags, sizeof(flags))) {
-        say_unreadable(doctor, name, "/proc/cpuinfo");
+        doctor_say_unreadable(doctor, name, "/proc/cpuinfo");
         return;
     }
     for (index = 0; index < sizeof(needed) / sizeof(needed[0]); index++) {
@@ -61,7 +56,7 @@ static void check_aes(struct doctor *doctor, const char *name)
     char flags[FLAGS_BYTES];
 
     if (!doctor_cpu_flags(doctor, flags, sizeof(flags))) {
-        say_unreadable(doctor, name, "/proc/cpuinfo");
+        doctor_say_unreadable(doctor, name, "/proc/cpuinfo");
     } else if (doctor_has_word(flags, "aes") && doctor_has_word(flags, "pclmulqdq")) {
         doctor_say(doctor, DOCTOR_OK, name, "AES-NI and PCLMULQDQ: AES-256-GCM in hardware");
     } else {
@@ -100,7 +95,7 @@ static void check_cores(struct doctor *doctor, const char *name)
     uint32_t ours;
 
     if (!doctor_read(doctor, online, sizeof(online), "/sys/devices/system/cpu/online")) {
-        say_unreadable(doctor, name, "/sys/devices/system/cpu/online");
+        doctor_say_unreadable(doctor, name, "/sys/devices/system/cpu/online");
         return;
     }
     (void)doctor_read(doctor, isolated, sizeof(isolated), "/sys/devices/system/cpu/isolated");
@@ -149,7 +144,7 @@ static void check_clock(struct doctor *doctor, const char *name)
 
     if (!doctor_read(doctor, source, sizeof(source), "%s/current_clocksource", folder) ||
         !doctor_cpu_flags(doctor, flags, sizeof(flags))) {
-        say_unreadable(doctor, name, folder);
+        doctor_say_unreadable(doctor, name, folder);
         return;
     }
     (void)doctor_read(doctor, available, sizeof(available), "%s/available_clocksource", folder);
@@ -200,7 +195,7 @@ static void check_memory(struct doctor *doctor, const char *name)
 
     if (!doctor_read(doctor, text, sizeof(text), "/proc/meminfo") ||
         (line = strstr(text, "MemAvailable:")) == NULL) {
-        say_unreadable(doctor, name, "/proc/meminfo");
+        doctor_say_unreadable(doctor, name, "/proc/meminfo");
         return;
     }
     mib = strtoull(line + strlen("MemAvailable:"), NULL, 10) / 1024;
@@ -248,7 +243,7 @@ static void check_open_files(struct doctor *doctor, const char *name)
     uint64_t hard;
 
     if (!doctor_limit_read(doctor, "Max open files", &soft, &hard)) {
-        say_unreadable(doctor, name, "/proc/self/limits");
+        doctor_say_unreadable(doctor, name, "/proc/self/limits");
     } else if (hard < 4096) {
         doctor_say(doctor, DOCTOR_WARN, name,
                    "at most %" PRIu64 ": each memif link and each connection of the TCP service "
@@ -271,7 +266,7 @@ static void check_address_space(struct doctor *doctor, const char *name)
     uint64_t hard;
 
     if (!doctor_limit_read(doctor, "Max address space", &soft, &hard)) {
-        say_unreadable(doctor, name, "/proc/self/limits");
+        doctor_say_unreadable(doctor, name, "/proc/self/limits");
     } else if (soft != UINT64_MAX) {
         doctor_say(doctor, DOCTOR_FAIL, name,
                    "limited to %" PRIu64 " MiB: a node cannot reserve its address ranges",
@@ -293,7 +288,7 @@ static void check_mappings(struct doctor *doctor, const char *name)
     int64_t count;
 
     if (!doctor_read_number(doctor, &count, "%s", path)) {
-        say_unreadable(doctor, name, path);
+        doctor_say_unreadable(doctor, name, path);
     } else if (count < 65530) {
         doctor_say(doctor, DOCTOR_WARN, name,
                    "%" PRId64 ": a SIP takes one, and one more for each larger block", count);
@@ -320,7 +315,7 @@ static void check_privileges(struct doctor *doctor, const char *name)
     bool devices;
 
     if (!doctor_capabilities(doctor, &bits)) {
-        say_unreadable(doctor, name, "/proc/self/status");
+        doctor_say_unreadable(doctor, name, "/proc/self/status");
         return;
     }
     packets = (bits & 1ull << DOCTOR_CAP_NET_RAW) != 0;
@@ -354,7 +349,7 @@ static void check_memlock(struct doctor *doctor, const char *name)
     uint64_t hard;
 
     if (!doctor_limit_read(doctor, "Max locked memory", &soft, &hard)) {
-        say_unreadable(doctor, name, "/proc/self/limits");
+        doctor_say_unreadable(doctor, name, "/proc/self/limits");
     } else if (doctor_capabilities(doctor, &bits) && (bits & 1ull << DOCTOR_CAP_IPC_LOCK) != 0) {
         doctor_say(doctor, DOCTOR_OK, name, "CAP_IPC_LOCK: the limit does not count");
     } else if (soft < 64u << 20) {

@@ -164,25 +164,43 @@ static bool port_good(const struct device *device, const struct port *port,
     return true;
 }
 
-/* A device whose file this user can open. */
-static bool file_good(struct doctor *doctor, const struct device *device, const char *name)
+/* Below /dev/infiniband; false: adds to `why` and `fix`, where there is none `make` is the fix. */
+static bool file_good(const struct doctor *doctor, const char *file, const char *make,
+                      struct doctor_text *why, struct doctor_text *fix)
 {
-    if (device->file[0] == '\0') {
-        doctor_say(doctor, doctor_bad(doctor), name,
-                   "programs cannot get at it: no ib_uverbs in the kernel");
-        doctor_fix(doctor, "sudo modprobe ib_uverbs");
-    } else if (!doctor_has(doctor, "/dev/infiniband/%s", device->file)) {
-        doctor_say(doctor, doctor_bad(doctor), name, "there is no /dev/infiniband/%s",
-                   device->file);
-        doctor_fix(doctor, "sudo udevadm trigger; a container needs --device /dev/infiniband");
-    } else if (!doctor_may_open(doctor, "/dev/infiniband/%s", device->file)) {
-        doctor_say(doctor, doctor_bad(doctor), name, "this user cannot open /dev/infiniband/%s",
-                   device->file);
-        doctor_fix(doctor, "sudo chmod 0666 /dev/infiniband/%s", device->file);
-    } else {
-        return true;
+    if (!doctor_has(doctor, "/dev/infiniband/%s", file)) {
+        doctor_add(why, "there is no /dev/infiniband/%s", file);
+        doctor_add(fix, "%s", make);
+        return false;
     }
-    return false;
+    if (!doctor_may_open(doctor, "/dev/infiniband/%s", file)) {
+        doctor_add(why, "this user cannot open /dev/infiniband/%s", file);
+        doctor_add(fix, "sudo chmod 0666 /dev/infiniband/%s", file);
+        return false;
+    }
+    return true;
+}
+
+/* Adds to `text` what links would run on; if nothing, to `why` and `fix`, the last port's. */
+static void ports_look(const struct doctor *doctor, const struct device *device,
+                       struct doctor_text *text, struct doctor_text *why, struct doctor_text *fix)
+{
+    struct doctor_list ports;
+    size_t index;
+
+    doctor_list_read(doctor, &ports, CLASS "/%s/ports", device->name);
+    for (index = 0; index < ports.count; index++) {
+        struct port port = {.device = device->name, .number = ports.names[index]};
+
+        port_look(doctor, &port);
+        why->used = fix->used = 0;
+        (void)port_good(device, &port, text, why, fix);
+    }
+    if (ports.count == 0) {
+        doctor_add(why, "has no port");
+        doctor_add(fix, "look at dmesg");
+    }
+    doctor_list_fini(&ports);
 }
 
 /* One line; true if a link can run on it. */
@@ -191,35 +209,29 @@ static bool device_say(struct doctor *doctor, const struct device *device, const
     struct doctor_text text = {.used = 0};
     struct doctor_text why = {.used = 0};
     struct doctor_text fix = {.used = 0};
-    struct doctor_list ports;
-    size_t index;
 
-    if (!file_good(doctor, device, name)) {
+    if (device->file[0] == '\0') {
+        doctor_add(&why, "programs cannot get at it: no ib_uverbs in the kernel");
+        doctor_add(&fix, "sudo modprobe ib_uverbs");
+    } else if (file_good(doctor, device->file,
+                         "sudo udevadm trigger; a container needs --device /dev/infiniband", &why,
+                         &fix)) {
+        ports_look(doctor, device, &text, &why, &fix);
+    }
+    if (text.used == 0) {
+        doctor_say(doctor, doctor_bad(doctor), name, "%s", why.bytes);
+        doctor_fix(doctor, "%s", fix.bytes);
         return false;
     }
-    doctor_list_read(doctor, &ports, CLASS "/%s/ports", device->name);
-    for (index = 0; index < ports.count; index++) {
-        struct port port = {.device = device->name, .number = ports.names[index]};
-
-        port_look(doctor, &port);
-        why.used = fix.used = 0;
-        (void)port_good(device, &port, &text, &why, &fix);
-    }
-    doctor_list_fini(&ports);
-    if (text.used > 0) {
-        doctor_say(doctor, DOCTOR_OK, name, "%s%s", text.bytes,
-                   device->soft ? "; made by software" : "");
-        return true;
-    }
-    doctor_say(doctor, doctor_bad(doctor), name, "%s", why.used > 0 ? why.bytes : "has no port");
-    doctor_fix(doctor, "%s", fix.used > 0 ? fix.bytes : "look at dmesg");
-    return false;
+    doctor_say(doctor, DOCTOR_OK, name, "%s%s", text.bytes,
+               device->soft ? "; made by software" : "");
+    return true;
 }
 
 /* Is a failure only where rdma was asked for. `others`: there are devices of other names. */
 static void say_none(struct doctor *doctor, const char *name, bool others)
 {
-    const bool soft = doctor_module_there(doctor, "/rdma_rxe.ko");
+    bool soft;
 
     if (others) {
         doctor_say(doctor, DOCTOR_FAIL, name, "there is no RDMA device %s", doctor->device);
@@ -227,6 +239,7 @@ static void say_none(struct doctor *doctor, const char *name, bool others)
         doctor_block(doctor, DOCTOR_RDMA, DOCTOR_NOT_HERE, "no device %s", doctor->device);
         return;
     }
+    soft = doctor_module_there(doctor, "/rdma_rxe.ko");
     doctor_say(doctor, doctor->asked ? DOCTOR_FAIL : DOCTOR_SKIP, name, "no RDMA device");
     doctor_block(doctor, DOCTOR_RDMA, soft ? DOCTOR_AFTER_FIXES : DOCTOR_NOT_HERE, "no device");
     if (soft) {
@@ -242,16 +255,14 @@ void doctor_check_rdma(struct doctor *doctor, const char *name)
 {
     struct doctor_list list;
     unsigned ready = 0;
-    bool others;
     size_t index;
 
     doctor_list_read(doctor, &list, CLASS);
-    others = list.count > 0;
     for (index = 0; index < list.count && doctor->rdma_count < DEVICES_SHOWN_MAX; index++) {
         struct device device = {.name = list.names[index]};
         char title[48];
 
-        if (doctor->asked && doctor->device != NULL && strcmp(doctor->device, device.name) != 0) {
+        if (doctor->device != NULL && strcmp(doctor->device, device.name) != 0) {
             continue;
         }
         doctor->rdma_count += 1;
@@ -265,12 +276,12 @@ void doctor_check_rdma(struct doctor *doctor, const char *name)
         doctor_say(doctor, DOCTOR_SKIP, "rdma (more)", "%zu devices; name one with --device",
                    list.count - index);
     }
-    doctor_list_fini(&list);
     if (doctor->rdma_count == 0) {
-        say_none(doctor, name, others);
+        say_none(doctor, name, list.count > 0);
     } else if (ready == 0) {
         doctor_block(doctor, DOCTOR_RDMA, DOCTOR_AFTER_FIXES, "no device is ready");
     }
+    doctor_list_fini(&list);
 }
 
 /* --- rdma_cm, memory ----------------------------------------------------------------------------
@@ -278,21 +289,19 @@ void doctor_check_rdma(struct doctor *doctor, const char *name)
 
 void doctor_check_rdma_cm(struct doctor *doctor, const char *name)
 {
-    const bool there = doctor_has(doctor, "/dev/infiniband/rdma_cm");
-    const bool needed = doctor->rdma_count > 0 && doctor->rdma_iwarp == doctor->rdma_count;
+    const bool needed = doctor->rdma_iwarp == doctor->rdma_count;
+    struct doctor_text why = {.used = 0};
+    struct doctor_text fix = {.used = 0};
 
     if (doctor->rdma_count == 0) {
         doctor_say(doctor, DOCTOR_SKIP, name, "no RDMA device");
-    } else if (there && doctor_may_open(doctor, "/dev/infiniband/rdma_cm")) {
+    } else if (file_good(doctor, "rdma_cm", "sudo modprobe rdma_ucm", &why, &fix)) {
         doctor_say(doctor, DOCTOR_OK, name, "links with cm=on, and iWARP, can be joined by it");
     } else {
         doctor_say(doctor, needed ? doctor_bad(doctor) : DOCTOR_WARN, name,
-                   "%s: no link with cm=on%s",
-                   there ? "this user cannot open /dev/infiniband/rdma_cm"
-                         : "there is no /dev/infiniband/rdma_cm",
+                   "%s: no link with cm=on%s", why.bytes,
                    doctor->rdma_iwarp > 0 ? ", and none on iWARP" : "");
-        doctor_fix(doctor, "%s",
-                   there ? "sudo chmod 0666 /dev/infiniband/rdma_cm" : "sudo modprobe rdma_ucm");
+        doctor_fix(doctor, "%s", fix.bytes);
         if (needed) {
             doctor_block(doctor, DOCTOR_RDMA, DOCTOR_AFTER_FIXES, "iWARP needs rdma_cm");
         }
@@ -311,7 +320,7 @@ void doctor_check_rdma_memory(struct doctor *doctor, const char *name)
                (bits & 1ull << DOCTOR_CAP_IPC_LOCK) != 0) {
         doctor_say(doctor, DOCTOR_OK, name, "CAP_IPC_LOCK: the limit does not count");
     } else if (!doctor_limit_read(doctor, "Max locked memory", &soft, &hard)) {
-        doctor_say(doctor, DOCTOR_SKIP, name, "/proc/self/limits cannot be read");
+        doctor_say_unreadable(doctor, name, "/proc/self/limits");
     } else if (soft < 2ull * FRAMES_BYTES) {
         doctor_say(doctor, doctor_bad(doctor), name,
                    "%" PRIu64 " KiB may be locked: too little for one link%s", soft >> 10,

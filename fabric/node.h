@@ -194,6 +194,7 @@ struct fab_node {
     uint32_t read_capacity;
     struct fab__session *late; /* has an acknowledgement to be gone through; or NULL */
     uint64_t tick_ns;          /* nothing is due before; may be early */
+    bool tick_settled;         /* what was due then is settled: it is early */
     uint64_t ticked_ns;        /* when fab_tick last did something */
     uint64_t now_ns;           /* as last told */
 

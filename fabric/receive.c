@@ -123,14 +123,7 @@ static void ack_note(struct fab__session *session, bool at_once, uint64_t now_ns
 
 void fab__ack_tick(struct fab__session *session, uint64_t now_ns)
 {
-    if (session->unacked == 0 || session->ack_due) {
-        return;
-    }
-    if (now_ns >= session->ack_at_ns) {
-        session->ack_due = true;
-    } else {
-        fab__timer(session->node, session->ack_at_ns);
-    }
+    session->ack_due |= session->unacked != 0 && now_ns >= session->ack_at_ns;
 }
 
 void fab__ack_write(struct fab__session *session, struct fab__header *header, uint32_t words_max,

@@ -520,16 +520,36 @@ static uint64_t silence_deadline(const struct fab__session *session)
                                : session->begun_ns + FAB__FIRST_CONTACT_FACTOR * timeout_ns;
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When the session has something to say or to end that nobody asks for. */
+static uint64_t session_next(const struct fab__session *session)
+{
+    const struct fab_node *node = session->node;
+    uint64_t next_ns = earlier(silence_deadline(session), session->resend_at_ns);
+
+    if (session->open) {
+        uint64_t said_ns = session->heartbeat_due ? node->ticked_ns : session->last_sent_ns;
+
+        next_ns = earlier(next_ns, said_ns + node->heartbeat_ns);
+    }
+    if (session->unacked != 0 && !session->ack_due) {
+        next_ns = earlier(next_ns, session->ack_at_ns);
+    }
+    return session->hello_due ? next_ns : earlier(next_ns, session->hello_at_ns);
+}
+
 /* Due: sets what the session has to say and when to look again. */
 static void session_tick(struct fab__session *session, uint64_t now_ns)
 {
     struct fab_node *node = session->node;
-    uint64_t beat_ns = session->last_sent_ns + node->heartbeat_ns;
 
     fab__window_timeout(session, now_ns);
-    if (session->open && now_ns >= beat_ns) {
+    if (session->open && now_ns >= session->last_sent_ns + node->heartbeat_ns) {
         session->heartbeat_due = true;
-        beat_ns = now_ns + node->heartbeat_ns;
         if (fab__in_flight(session) == 0 && session->held_count == 0) {
             buffers_trim(session);
         }
@@ -539,10 +559,7 @@ static void session_tick(struct fab__session *session, uint64_t now_ns)
     }
     session->starved = false;
     fab__ack_tick(session, now_ns);
-    fab__timer(node, silence_deadline(session));
-    fab__timer(node, session->resend_at_ns);
-    fab__timer(node, session->open ? beat_ns : UINT64_MAX);
-    fab__timer(node, session->hello_due ? UINT64_MAX : session->hello_at_ns);
+    fab__timer(node, session_next(session));
     if (fab__session_pending(session)) {
         fab__ready(session);
     }
@@ -571,6 +588,24 @@ uint64_t fab_next(const struct fab_node *node)
     return __atomic_load_n(&node->tick_ns, __ATOMIC_RELAXED);
 }
 
+uint64_t fab_next_exact(struct fab_node *node)
+{
+    uint64_t next_ns = UINT64_MAX;
+
+    fab__settle(node);
+    if (!node->tick_settled) {
+        return node->tick_ns;
+    }
+    node->tick_settled = false;
+    for (uint32_t i = 0; i < node->session_count; i++) {
+        const struct fab__session *session = node->sessions[node->session_ids[i]];
+
+        next_ns = earlier(next_ns, session->starved ? node->tick_ns : session_next(session));
+    }
+    __atomic_store_n(&node->tick_ns, next_ns, __ATOMIC_RELAXED);
+    return next_ns;
+}
+
 uint64_t fab_tick(struct fab_node *node, uint64_t now_ns)
 {
     node->now_ns = now_ns;
@@ -580,6 +615,7 @@ uint64_t fab_tick(struct fab_node *node, uint64_t now_ns)
     }
     silence_forgive(node, now_ns);
     node->tick_ns = UINT64_MAX;
+    node->tick_settled = false;
     for (uint32_t i = node->session_count; i-- > 0;) {
         struct fab__session *session = node->sessions[node->session_ids[i]];
         if (now_ns >= silence_deadline(session)) {

@@ -207,6 +207,11 @@ static inline void fab__timer(struct fab_node *node, uint64_t at_ns)
 {
     node->tick_ns = at_ns < node->tick_ns ? at_ns : node->tick_ns;
 }
+/* What was to be due at at_ns is not any more. */
+static inline void fab__timer_settled(struct fab_node *node, uint64_t at_ns)
+{
+    node->tick_settled |= at_ns == node->tick_ns;
+}
 /* NULL: no memory. */
 struct fab__buffer *fab__buffer_take(struct fab__session *session);
 void fab__buffer_give(struct fab__session *session, struct fab__buffer *buffer);
@@ -263,6 +268,7 @@ static inline uint16_t fab__hold_us(const struct fab__session *session, uint64_t
 /* All that was received is acknowledged. */
 static inline void fab__ack_written(struct fab__session *session)
 {
+    fab__timer_settled(session->node, session->ack_at_ns);
     session->ack_due = false;
     session->unacked = 0;
 }

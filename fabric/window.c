@@ -306,6 +306,7 @@ bool fab__window_acked(struct fab__session *session, const struct fab__header *h
     }
     session->timed_out &= session->lost_count != 0;
     session->backoff = 0;
+    fab__timer_settled(session->node, session->resend_at_ns);
     session->resend_at_ns = UINT64_MAX;
     if (fab__in_flight(session) != 0) {
         resend_timer_set(session, true, now_ns);

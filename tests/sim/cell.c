@@ -214,7 +214,9 @@ static void node_poll(struct cell *cell, struct cell_node *node)
         next_ns = now_ns;
     }
     wake_at(cell, node, next_ns);
-    wake_at(cell, node, time_of(node, fab_next(node->fab), now_ns));
+    /* Every other one as a node that goes to sleep asks. */
+    next_ns = node->id % 2 == 0 ? fab_next(node->fab) : fab_next_exact(node->fab);
+    wake_at(cell, node, time_of(node, next_ns, now_ns));
 }
 
 static void on_wake(void *arg, uint16_t id)

@@ -401,6 +401,11 @@ uint64_t fab_tick(struct fab_node *node, uint64_t now_ns);
 
 /* When fab_tick has something to do: no sooner. For who must not take a lock to ask. */
 uint64_t fab_next(const struct fab_node *node);
+/*
+ * The same, not early, for who is about to sleep so long: what was due and is settled, as an
+ * acknowledgement that went with an answer, wakes nobody. Looks at each session if so.
+ */
+uint64_t fab_next_exact(struct fab_node *node);
 
 struct fab_peer_info {
     uint16_t peer_id;

@@ -345,10 +345,10 @@ static int af_packet_wait_fd(struct link *link, uint16_t queue, bool arm)
 {
     const struct dpdk_port *port = link->impl;
     struct dpdk_queue *q = &port->queues[queue];
-    int fd = -1;
+    int fd = LINK_WAIT_BLIND;
 
     if (arm && dpdk__queue_enter(port, q)) {
-        fd = port->running && port->up && !port->closed ? q->socket_fd : -1;
+        fd = port->running && port->up && !port->closed ? q->socket_fd : LINK_WAIT_BLIND;
         dpdk__queue_leave(port, q);
     }
     return fd;

@@ -76,21 +76,24 @@ static int queue_wait(const struct dpdk_port *port, const struct dpdk_queue *que
     int fd;
 
     if (ring == NULL || !registered || queue->rx_interrupt == NULL || port->closed) {
-        return -1;
+        return LINK_WAIT_BLIND;
     }
     fd = rte_intr_fd_get(queue->rx_interrupt);
     if (fd < 0) {
-        return -1;
+        return LINK_WAIT_BLIND;
     }
     if (!arm) {
         disarm(queue, ring);
-        return -1;
+        return LINK_WAIT_BLIND;
     }
     __atomic_store_n(&ring->flags, (uint16_t)0, __ATOMIC_RELAXED);
-    if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0 ||
-        !ring_is_empty(port, ring)) {
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0) {
         disarm(queue, ring);
-        return -1;
+        return LINK_WAIT_BLIND;
+    }
+    if (!ring_is_empty(port, ring)) {
+        disarm(queue, ring);
+        return LINK_WAIT_NOT;
     }
     return fd;
 }
@@ -100,7 +103,7 @@ int wait_memif_fd(struct link *link, uint16_t queue, bool arm)
 {
     const struct dpdk_port *port = link->impl;
     struct dpdk_queue *q = &port->queues[queue];
-    int fd = -1;
+    int fd = LINK_WAIT_BLIND;
 
     if (dpdk__queue_enter(port, q)) {
         fd = queue_wait(port, q, arm);

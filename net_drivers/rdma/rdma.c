@@ -372,6 +372,12 @@ static bool rdma_peer_up(struct link *link, uint16_t node_id)
            !port->gone && !port->closed;
 }
 
+/* A frame, or the end of a read. */
+static bool something_waits(const struct rdma_port *port)
+{
+    return port->arrival_head != port->arrival_tail || port->done_head != port->done_tail;
+}
+
 /* Only frames wake (they are sent as solicited), neither probes nor what we sent ourselves; on
  * iWARP all that completes. */
 static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
@@ -383,21 +389,26 @@ static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
             port->armed = false;
             events_take(port);
         }
-        return -1;
+        return LINK_WAIT_BLIND;
     }
-    if (port->closed || port->gone || port->arrival_head != port->arrival_tail ||
-        port->done_head != port->done_tail ||
-        /* The end of a read is nothing that was sent to us; and soft-iWARP does not wake for a
-         * frame if only what is solicited shall. */
-        port->verbs->req_notify_cq(port->cq, port->reads_open == 0 && !port->iwarp) != 0) {
-        return -1;
+    if (port->closed || port->gone) {
+        return LINK_WAIT_BLIND;
+    }
+    if (something_waits(port)) {
+        return LINK_WAIT_NOT;
+    }
+    /* The end of a read is nothing that was sent to us; and soft-iWARP does not wake for a frame if
+     * only what is solicited shall. */
+    if (port->verbs->req_notify_cq(port->cq, port->reads_open == 0 && !port->iwarp) != 0) {
+        return LINK_WAIT_BLIND;
     }
     /* Whatever came before it was asked for wakes nobody. */
     for (uint32_t i = 0; i < LOOK_POLLS_MAX && rdma__poll(port); i++) {
     }
     port->armed = true;
-    if (port->arrival_head != port->arrival_tail || port->done_head != port->done_tail) {
-        return rdma_wait_fd(link, queue, false);
+    if (something_waits(port)) {
+        (void)rdma_wait_fd(link, queue, false);
+        return LINK_WAIT_NOT;
     }
     return port->channel->fd;
 }

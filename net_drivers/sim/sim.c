@@ -137,7 +137,7 @@ static int sim_wait_fd(struct link *link, uint16_t queue, bool arm)
 
     /* What is held back goes out by polling. */
     if (sim->inner.ops->wait_fd == NULL || (arm && sim->held_count != 0)) {
-        return -1;
+        return LINK_WAIT_BLIND;
     }
     return sim->inner.ops->wait_fd(&sim->inner, queue, arm);
 }

@@ -113,16 +113,18 @@ enum line_pulled line_pull(struct line *line, struct fab_node *fabric, uint16_t 
     return LINE_FILLED;
 }
 
-bool line_arm(struct line *line, struct pollfd fds[], nfds_t *count)
+enum line_armed line_arm(struct line *line, struct pollfd fds[], nfds_t *count)
 {
     struct link *link = line->link;
-    int fd = link->ops->wait_fd != NULL ? link->ops->wait_fd(link, line->queue, true) : -1;
+    int fd =
+        link->ops->wait_fd != NULL ? link->ops->wait_fd(link, line->queue, true) : LINK_WAIT_BLIND;
 
     line->armed = fd >= 0;
     if (line->armed) {
         fds[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
+        return LINE_ARMED;
     }
-    return line->armed;
+    return fd == LINK_WAIT_NOT ? LINE_READY : LINE_BLIND;
 }
 
 void line_disarm(struct line *line)

@@ -51,8 +51,13 @@ bool line_has_tails(const struct line *line);
 /* Copies the tails of what is filled: the blocks may go before the driver takes them. */
 void line_settle(struct line *line);
 
-/* Adds the descriptor that a frame on this queue makes readable. False: there is none. */
-bool line_arm(struct line *line, struct pollfd fds[], nfds_t *count);
+/* Of several lines, the greatest counts. */
+enum line_armed {
+    LINE_ARMED, /* a frame on this queue makes the descriptor readable, which was added */
+    LINE_BLIND, /* nothing would wake */
+    LINE_READY  /* there is something to be received now */
+};
+enum line_armed line_arm(struct line *line, struct pollfd fds[], nfds_t *count);
 void line_disarm(struct line *line);
 
 #endif

@@ -487,10 +487,12 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
         deadline_ns = earlier(deadline_ns, now_ns + (uint64_t)loop_ms * 1000000u);
     }
     if (pump->kernel != NULL) {
-        uint64_t tick_ns = pump_tick(pump, now_ns);
+        uint64_t tick_ns;
         bool pending;
 
+        (void)pump_tick(pump, now_ns);
         nk_lock(pump->kernel);
+        tick_ns = fab_next_exact(nk_kernel_fabric(pump->kernel));
         pending = fab_tx_pending(nk_kernel_fabric(pump->kernel)) != 0;
         nk_unlock(pump->kernel);
         if (pending && !pump->tx_stuck) {
@@ -502,16 +504,19 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
     return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
-/* Adds descriptors to sleep on. False: some link has to be looked at by and by. */
-static bool links_arm(struct pump *pump, nfds_t *count)
+/* Adds descriptors to sleep on. */
+static enum line_armed links_arm(struct pump *pump, nfds_t *count)
 {
-    bool all = true;
+    enum line_armed all = LINE_ARMED;
 
-    for (uint32_t i = 0; i < pump->link_count; i++) {
+    for (uint32_t i = 0; i < pump->link_count && all != LINE_READY; i++) {
         struct pump_link *l = pump->links[i];
 
         if (l->polled > 0) {
-            all &= l->polled == 1 && line_arm(&l->line, pump->fds, count);
+            enum line_armed one =
+                l->polled == 1 ? line_arm(&l->line, pump->fds, count) : LINE_BLIND;
+
+            all = one > all ? one : all;
         }
     }
     return all;
@@ -524,18 +529,24 @@ static void links_disarm(struct pump *pump)
     }
 }
 
-/* At most ns; less if a link cannot wake us. */
+/* At most ns; less if a link cannot wake us. EINTR and errors alike: the next turn looks at
+ * everything anyway. */
 static void pump_wait(struct pump *pump, nfds_t count, uint64_t ns, uint64_t now_ns)
 {
-    struct timespec wait;
+    enum line_armed armed = links_arm(pump, &count);
 
-    if (!links_arm(pump, &count)) {
+    if (armed == LINE_ARMED) {
+        pump->fds[count++] = (struct pollfd){.fd = alarm_at(&pump->alarm, now_ns + ns, now_ns),
+                                             .events = POLLIN};
+        (void)ppoll(pump->fds, count, NULL, NULL);
+    } else if (armed == LINE_BLIND) {
+        struct timespec wait = {0};
+
         ns = earlier(ns, earlier(pump_sleep_max_ns(pump, now_ns), pump->sleep_ns));
+        wait.tv_sec = (time_t)(ns / 1000000000u);
+        wait.tv_nsec = (long)(ns % 1000000000u);
+        (void)ppoll(pump->fds, count, &wait, NULL);
     }
-    wait.tv_sec = (time_t)(ns / 1000000000u);
-    wait.tv_nsec = (long)(ns % 1000000000u);
-    /* EINTR and errors alike: the next turn looks at everything anyway. */
-    (void)ppoll(pump->fds, count, &wait, NULL);
     links_disarm(pump);
 }
 
@@ -710,6 +721,10 @@ sf_status pump_create(uv_loop_t *loop, struct pump **out_pump)
     if (pump == NULL) {
         return SF_NOMEM;
     }
+    if (alarm_init(&pump->alarm) != SF_OK) {
+        free(pump);
+        return SF_IO;
+    }
     pump->loop = loop;
     pump->sleep_ns = SLEEP_FIRST_NS;
     pump->running = true;
@@ -726,5 +741,6 @@ void pump_destroy(struct pump *pump)
     while (pump->link_count > 0) {
         pump__link_close(pump, pump->links[pump->link_count - 1]);
     }
+    alarm_fini(&pump->alarm);
     free(pump);
 }

@@ -8,6 +8,7 @@
 
 #include <poll.h>
 
+#include "alarm.h"
 #include "line.h"
 #include "pump.h"
 #include "queues.h"
@@ -50,7 +51,8 @@ struct pump {
     struct link_frame received[LINK_BURST_MAX];
     struct pump_link *received_on;
     uint16_t received_count;
-    struct pollfd fds[PUMP_LINKS_MAX + 2]; /* slept on */
+    struct pollfd fds[PUMP_LINKS_MAX + 3]; /* slept on */
+    struct alarm alarm;                    /* ends the sleep */
     uint64_t loop_ns;                      /* last pass of libuv */
     uint64_t run_ns;                       /* when a SIP or service ran last */
     uint64_t idle_ns;                      /* since when nothing happened; 0: something did */

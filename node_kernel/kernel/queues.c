@@ -192,12 +192,14 @@ static bool lane_poll(void *arg, uint32_t worker, uint64_t now_ns)
 }
 
 /* Adds descriptors to sleep on. False: some queue has to be looked at by and by. */
-static bool lane_arm(struct lane *lane, nfds_t *count)
+static enum line_armed lane_arm(struct lane *lane, nfds_t *count)
 {
-    bool all = true;
+    enum line_armed all = LINE_ARMED;
 
-    for (uint32_t i = 0; i < lane->line_count; i++) {
-        all &= line_arm(lane->lines[i], lane->fds, count);
+    for (uint32_t i = 0; i < lane->line_count && all != LINE_READY; i++) {
+        enum line_armed one = line_arm(lane->lines[i], lane->fds, count);
+
+        all = one > all ? one : all;
     }
     return all;
 }
@@ -214,16 +216,19 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* How long at most, but for what it is woken by; all: every queue can wake it. */
-static uint64_t lane_sleep_ns(struct lane *lane, bool all, uint64_t now_ns)
+/* How long at most, but for what it is woken by. */
+static uint64_t lane_sleep_ns(struct lane *lane, enum line_armed armed, uint64_t now_ns)
 {
     bool quiet = now_ns - lane->work_ns >= QUEUES_QUIET_NS;
     uint64_t ns = lane->sleep_ns;
 
+    if (armed == LINE_READY) {
+        return 0;
+    }
     if (lane->unsent || lane->stuck) {
         return QUEUES_SLEEP_FIRST_NS;
     }
-    if (all) {
+    if (armed == LINE_ARMED) {
         return QUEUES_SLEEP_IDLE_NS;
     }
     lane->sleep_ns = earlier(2 * ns, quiet ? QUEUES_SLEEP_QUIET_NS : QUEUES_SLEEP_NS);

@@ -116,6 +116,9 @@ struct link_config {
     uint32_t loss_ppm, duplicate_ppm, reorder_ppm; /* sim: parts per million */
 };
 
+#define LINK_WAIT_BLIND (-1)
+#define LINK_WAIT_NOT (-2)
+
 struct link_ops {
     const char *name; /* driver name: "loop", "sim", "memif", "virtio" */
     /* Control path: may allocate, may log. out_text: static or link-owned sentence on error. */
@@ -125,10 +128,10 @@ struct link_ops {
     bool (*is_up)(struct link *link); /* carrier; a frame sent while down is lost */
     /*
      * Optional (may be NULL): for a caller that wants to sleep. arm: answers a descriptor, the
-     * link's, that is readable once a frame has come on that queue; -1: there may be one now, or
-     * this link cannot tell at the moment, so go on polling. After an arm that answered a
-     * descriptor, call without arm before the next burst (answers -1). Changes of the carrier do
-     * not wake.
+     * link's, that is readable once a frame has come on that queue; LINK_WAIT_NOT: there is
+     * something to be taken now; LINK_WAIT_BLIND: this link cannot tell at the moment, so go on
+     * polling. After an arm that answered a descriptor, call without arm before the next burst
+     * (answers LINK_WAIT_BLIND). Changes of the carrier do not wake.
      */
     int (*wait_fd)(struct link *link, uint16_t queue, bool arm);
     void (*close)(struct link *link);

@@ -117,12 +117,13 @@ static void rdma_stop(struct link *link)
     rdma__carrier(port);
 }
 
-static void events_take(struct rdma_port *port)
+/* An armed queue makes one event at most. */
+static void events_take(struct rdma_port *port, unsigned int most)
 {
     struct ibv_cq *cq;
     unsigned int count = 0;
 
-    while (count < EVENTS_MAX && port->verbs->get_cq_event(port->channel, &cq) == 0) {
+    while (count < most && port->verbs->get_cq_event(port->channel, &cq) == 0) {
         count++;
     }
     if (count > 0) {
@@ -140,7 +141,7 @@ static void rdma_fini(struct link *link)
     rdma_stop(link);
     rdma__cm_fini(port);
     if (port->cq != NULL) {
-        events_take(port);
+        events_take(port, EVENTS_MAX);
         (void)port->verbs->destroy_cq(port->cq);
     }
     if (port->channel != NULL) {
@@ -387,7 +388,7 @@ static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
     if (!arm) {
         if (port->armed) {
             port->armed = false;
-            events_take(port);
+            events_take(port, 1);
         }
         return LINK_WAIT_BLIND;
     }

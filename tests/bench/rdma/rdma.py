@@ -11,7 +11,8 @@ bench_link's node 1 on machine 2, the client on machine 1; the whole list ROUNDS
 Metrics: rtt64 (us, 64 B there and back through two SIPs, p50; in the clear, and _encrypted) with
 `baseline` two times the typical one-way time of ib_send_lat and `ratio` ours over it, and
 `ratio_average` of the averages: perftest spins, which makes most of its answers quick and some very
-late, ours sleeps after 50 us; bulk_64k and bulk_1m (MB/s, blocks of a SIP handed to one on the other
+late, ours sleeps after 50 us; `ratio_sleeping` and `ratio_sleeping_average` are over ib_send_lat -e,
+which sleeps, too; bulk_64k and bulk_1m (MB/s, blocks of a SIP handed to one on the other
 node, which looks at their ends; read by the other node's device) with `baseline` the average of
 ib_write_bw at that size and `ratio` ours over it. bulk_1m_frames, the same without reads, and
 ib_write_lat are reported beside them. Figures are medians over the rounds, `spread` is the highest
@@ -75,6 +76,7 @@ def ours(name):
 def all_steps():
     """Commands of server and client by name; what is compared stands side by side."""
     steps = {"rtt64": ours("rtt64"), "send_lat": perftest("ib_send_lat", LAT_OPTIONS),
+             "send_lat_sleeping": perftest("ib_send_lat", f"{LAT_OPTIONS} -e"),
              "rtt64_encrypted": ours("rtt64_encrypted"),
              "write_lat": perftest("ib_write_lat", LAT_OPTIONS)}
     for name, size in SIZES.items():
@@ -137,7 +139,7 @@ class Results:
         elif word == "end":
             name, code = rest.rsplit(" ", 1)
             value = reader(name)(self.lines) if code == "0" else None
-            if value is not None:
+            if value is not None and value[0] > 0:  # perftest rounds what stood still to 0.00
                 self.figures.setdefault(name, []).append(value[0])
                 print(f"bench rdma: {name} {value[0]:g}", file=sys.stderr, flush=True)
                 if value[1] is not None:
@@ -149,6 +151,10 @@ class Results:
 
     def figure(self, name):
         values = self.figures.get(name)
+        return statistics.median(values) if values else None
+
+    def average(self, name):
+        values = self.averages.get(name)
         return statistics.median(values) if values else None
 
     def row(self, name, metric, unit, **more):
@@ -168,17 +174,26 @@ class Results:
         ratio = value / (factor * base)
         found = {"baseline": round(factor * base, 3), "ratio": round(ratio, 3), "target": target,
                  "target_met": met(ratio)}
-        averages = [self.averages.get(each) for each in (name, baseline)]
-        if all(averages):
-            ours_us, base_us = (statistics.median(each) for each in averages)
-            found |= {"average": round(ours_us, 3), "ratio_average": round(ours_us / (factor * base_us), 3)}
+        average, base_average = self.average(name), self.average(baseline)
+        if average and base_average:
+            found |= {"average": round(average, 3), "ratio_average": round(average / (factor * base_average), 3)}
         return found
+
+    def beside_sleeper(self, name):
+        """Ours over perftest's latency when it sleeps."""
+        value, base = self.figure(name), self.figure("send_lat_sleeping")
+        average, base_average = self.average(name), self.average("send_lat_sleeping")
+        if not all((value, base, average, base_average)):
+            return {}
+        return {"ratio_sleeping": round(value / (2 * base), 3),
+                "ratio_sleeping_average": round(average / (2 * base_average), 3)}
 
 
 def report(results):
     rows = []
     for name in ("rtt64", "rtt64_encrypted"):
         more = results.beside(name, "send_lat", 2, "<= 1.3 x 2 x ib_send_lat", lambda r: r <= 1.3)
+        more |= results.beside_sleeper(name)
         rows.append(results.row(name, name, "us", **more))
     for name in SIZES:
         more = results.beside(f"bulk_{name}", f"write_bw_{name}", 1, ">= 0.85 x ib_write_bw",
@@ -186,6 +201,7 @@ def report(results):
         rows.append(results.row(f"bulk_{name}", f"bulk_{name}", "MB/s", **more))
     rows.append(results.row("bulk_1m_frames", "bulk_1m_frames", "MB/s"))
     rows.append(results.row("send_lat", "ib_send_lat", "us"))
+    rows.append(results.row("send_lat_sleeping", "ib_send_lat_sleeping", "us"))
     rows.append(results.row("write_lat", "ib_write_lat", "us"))
     rows += [results.row(f"write_bw_{name}", f"ib_write_bw_{name}", "MB/s") for name in SIZES]
     for row in rows:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is silent for too long is lost, and whose silence that is; when a silent node is to be called. */
+/* Who is silent for too long is lost, and whose silence that is; when a silent node is to be
+ * called. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -27,8 +27,8 @@ struct alarm {
 SF_MUST_CHECK sf_status alarm_init(struct alarm *alarm);
 /* Takes one that was not initialised, but zero. */
 void alarm_fini(struct alarm *alarm);
-/* Answers the descriptor, which is readable at at_ns (CLOCK_MONOTONIC) or before, at once if that is
- * over; not before now_ns, which is the time. */
+/* Answers the descriptor, which is readable at at_ns (CLOCK_MONOTONIC) or before, at once if that
+ * is over; not before now_ns, which is the time. */
 int alarm_at(struct alarm *alarm, uint64_t at_ns, uint64_t now_ns);
 
 #endif

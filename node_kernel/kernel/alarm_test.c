@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A sleep ends in time, whatever deadlines there were before; and the timer is not set each time. */
+/* A sleep ends in time, whatever deadlines there were before; and the timer is not set each time.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,10 +113,8 @@ static void without_a_descriptor_there_is_none(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        T(it_rings_at_the_deadline),
-        T(what_is_over_rings_at_once),
-        T(an_earlier_deadline_counts),
-        T(later_deadlines_leave_it_alone_until_it_is_due),
+        T(it_rings_at_the_deadline),           T(what_is_over_rings_at_once),
+        T(an_earlier_deadline_counts),         T(later_deadlines_leave_it_alone_until_it_is_due),
         T(without_a_descriptor_there_is_none),
     };
 

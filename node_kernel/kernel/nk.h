@@ -79,9 +79,10 @@ struct nk_options {
                         * device      that keeps to physical pages */
     bool allow_native; /* images of mode native, which have no checks */
     const uint8_t *secret_key; /* X25519, 32 bytes, for sealed sessions (fabric.h); or NULL */
-    uint64_t tick_ns;          /* a SIP that computes longer is pre-empted; 0: 10 ms */
-    uint32_t worker_count;     /* 1..NK_WORKERS_MAX; 0: 1 */
-    uint64_t peer_timeout_ns;  /* silence after which a peer is lost; 0: 2 s */
+    /* A SIP that computes longer, and up to a jiffy more, is pre-empted; 0: 10 ms. */
+    uint64_t tick_ns;
+    uint32_t worker_count;    /* 1..NK_WORKERS_MAX; 0: 1 */
+    uint64_t peer_timeout_ns; /* silence after which a peer is lost; 0: 2 s */
     /* Who may have signed images; copied. NULL: nobody, so that all images are refused. */
     const struct image_trust *trust;
     struct nk_events events;

@@ -9,7 +9,10 @@
  * Kernel code is never interrupted for good: the handler only sets `resched`, which the gate looks
  * at.
  *
- * The timer runs while SIPs run, and stops itself when none has run for a while.
+ * The timer runs while SIPs run, and stops itself when none has run for a while. It counts the
+ * processor's time of the thread, so that nobody is woken by it: the system looks at that clock
+ * once a jiffy (4 ms with HZ=250), which is often enough for ticks of TICK_NS_BY_THREAD and more.
+ * Shorter ones are of the clock on the wall.
  */
 #include "internal.h"
 
@@ -21,6 +24,7 @@
 #include <unistd.h>
 
 #define TICK_NS_DEFAULT 10000000u
+#define TICK_NS_BY_THREAD 8000000u
 #define IDLE_TICKS_MAX 5u
 #define RED_ZONE_BYTES 128u
 #define SAVED_WORDS 20u        /* see nk__gate_restore in gate.S */
@@ -173,13 +177,16 @@ sf_status nk__tick_install(uint64_t wanted_ns)
     struct sigaction action = {.sa_sigaction = on_tick,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = NK_TICK_SIGNAL};
+    clockid_t clock;
 
     if (users > 0) {
         users++;
         return SF_OK;
     }
+    tick_ns = wanted_ns == 0 ? TICK_NS_DEFAULT : wanted_ns;
+    clock = tick_ns >= TICK_NS_BY_THREAD ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
     event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) {
+    if (timer_create(clock, &event, &timer) != 0) {
         return SF_IO;
     }
     (void)sigfillset(&action.sa_mask);
@@ -188,7 +195,6 @@ sf_status nk__tick_install(uint64_t wanted_ns)
         (void)sigaction(NK_TICK_SIGNAL, &action, &previous);
     }
     (void)pthread_mutex_unlock(&handler_mutex);
-    tick_ns = wanted_ns == 0 ? TICK_NS_DEFAULT : wanted_ns;
     armed = 0;
     users = 1;
     return SF_OK;

@@ -536,8 +536,8 @@ static void pump_wait(struct pump *pump, nfds_t count, uint64_t ns, uint64_t now
     enum line_armed armed = links_arm(pump, &count);
 
     if (armed == LINE_ARMED) {
-        pump->fds[count++] = (struct pollfd){.fd = alarm_at(&pump->alarm, now_ns + ns, now_ns),
-                                             .events = POLLIN};
+        pump->fds[count++] =
+            (struct pollfd){.fd = alarm_at(&pump->alarm, now_ns + ns, now_ns), .events = POLLIN};
         (void)ppoll(pump->fds, count, NULL, NULL);
     } else if (armed == LINE_BLIND) {
         struct timespec wait = {0};

@@ -16,8 +16,8 @@
  * Heart-beats and acknowledgements count as no work on a quiet node, so that each costs one waking
  * (0.05 ms; 0.2 ms under emulation). Never past a deadline of a SIP, the fabric or libuv. A socket
  * that becomes readable ends a sleep, and so does a frame on a link whose driver has a descriptor
- * for it (link_ops.wait_fd); with such links alone, the sleep is as long as nothing is due, and ends
- * by a timer that is seldom set (alarm.h). A frame on another link is seen at the next waking.
+ * for it (link_ops.wait_fd); with such links alone, the sleep is as long as nothing is due, and
+ * ends by a timer that is seldom set (alarm.h). A frame on another link is seen at the next waking.
  *
  * With a kernel of several workers, queues of links that were opened shared are theirs as well
  * (queues.h); a link without a queue of ours is left alone here but for its control side.

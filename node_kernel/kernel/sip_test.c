@@ -273,6 +273,25 @@ static void preempted_computations_end_with_the_right_result(void **state)
     assert_true(stats.switches > 30);
 }
 
+/* Ticks as nodes have them are of another clock, which stands still while the thread sleeps. */
+static void the_ordinary_tick_pre_empts_too(void **state)
+{
+    struct nk_stats stats;
+
+    (void)state;
+    create(1, "spin", "spin");
+    create(2, "c2", "compute");
+    start(1);
+    start(2);
+    while (end_of(2) == NULL) {
+        assert_true(nk_run(world.kernel, 1000, now()));
+    }
+    assert_exited(2, (int)compute(2));
+    nk_query(world.kernel, &stats);
+    assert_true(stats.switches >= 3); /* it came back from the one without end */
+    assert_int_equal(nk_sip_stop(world.kernel, 1, SF_CAUSE_OF(SHUTDOWN)), SF_OK);
+}
+
 static void an_endless_loop_stops_neither_others_nor_its_own_end(void **state)
 {
     uint64_t from = now();
@@ -663,6 +682,17 @@ static void in_world(void **state)
     world_end();
 }
 
+static void in_world_as_nodes(void **state)
+{
+    struct world_options options = probe_world;
+
+    options.kernel.tick_ns = 0;
+    world_make(&options);
+    image_add(&image, probe_digest);
+    world_body(state);
+    world_end();
+}
+
 #define TEST(body) WORLD_TEST(in_world, body)
 
 int main(int argc, char **argv)
@@ -681,6 +711,8 @@ int main(int argc, char **argv)
         TEST(a_block_can_be_sent_trimmed),
         TEST(endless_yields_leave_nk_run_when_the_budget_is_used),
         TEST(preempted_computations_end_with_the_right_result),
+        WORLD_TEST(in_world_as_nodes, the_ordinary_tick_pre_empts_too),
+        WORLD_TEST(in_world_as_nodes, an_endless_loop_stops_neither_others_nor_its_own_end),
         TEST(an_endless_loop_stops_neither_others_nor_its_own_end),
         TEST(a_store_out_of_bounds_is_contained),
         TEST(a_store_where_no_block_is_is_contained),

@@ -15,14 +15,15 @@ late, ours sleeps after 50 us; `ratio_sleeping` and `ratio_sleeping_average` are
 which sleeps, too; bulk_64k and bulk_1m (MB/s, blocks of a SIP handed to one on the other
 node, which looks at their ends; read by the other node's device) with `baseline` the average of
 ib_write_bw at that size and `ratio` ours over it. bulk_1m_frames, the same without reads, and
-ib_write_lat are reported beside them. Figures are medians over the rounds, `spread` is the highest
-round over the lowest.
+ib_write_lat are reported beside them. Figures are medians over the rounds, ratios are medians of
+each round's, `spread` is the highest round over the lowest.
 
 How to read it: the emulated processors and the kernel's soft-RoCE take nearly all of the time, so
 this says what we add to that, not what a device can do. Where the host has fewer free cores than
 the machines need, a figure may be five times as bad.
 
-Environment: RDMA_ROUNDS (2; more do not fit into the time). Output: one JSON object a line on stdout, progress on stderr.
+Environment: RDMA_ROUNDS (4; as many as fit into the time). Output: one JSON object a line on stdout, progress on
+stderr.
 Exit: 0; 1: a figure is missing, and its line says why (not_measured).
 """
 
@@ -124,72 +125,74 @@ def reader(name):
 
 
 class Results:
-    """What the client said of each step: figures, or the last words of one that failed."""
+    """What the client said of each step: figures and averages by round, or the last words of one that failed."""
 
     def __init__(self):
         self.lines = []
         self.figures = {}
         self.averages = {}
         self.failed = {}
+        self.step = None
+        self.round = 0
+        self.first = next(iter(all_steps()))
 
     def line(self, text):
         word, _, rest = text.partition(" ")
         if word == "begin":
             self.lines = []
+            self.round += rest == self.first and self.step not in (None, self.first)
+            self.step = rest
         elif word == "end":
-            name, code = rest.rsplit(" ", 1)
-            value = reader(name)(self.lines) if code == "0" else None
-            if value is not None and value[0] > 0:  # perftest rounds what stood still to 0.00
-                self.figures.setdefault(name, []).append(value[0])
-                print(f"bench rdma: {name} {value[0]:g}", file=sys.stderr, flush=True)
-                if value[1] is not None:
-                    self.averages.setdefault(name, []).append(value[1])
-            else:
-                self.failed[name] = f"exit code {code}: " + " | ".join(self.lines[-3:])
+            self.end(*rest.rsplit(" ", 1))
         else:
             self.lines.append(text)
 
-    def figure(self, name):
-        values = self.figures.get(name)
-        return statistics.median(values) if values else None
-
-    def average(self, name):
-        values = self.averages.get(name)
-        return statistics.median(values) if values else None
+    def end(self, name, code):
+        value = reader(name)(self.lines) if code == "0" else None
+        if value is None or value[0] <= 0:  # perftest rounds what stood still to 0.00
+            self.failed[name] = f"exit code {code}: " + " | ".join(self.lines[-3:])
+            return
+        print(f"bench rdma: {name} {value[0]:g}", file=sys.stderr, flush=True)
+        self.figures.setdefault(name, {})[self.round] = value[0]
+        if value[1] is not None:
+            self.averages.setdefault(name, {})[self.round] = value[1]
 
     def row(self, name, metric, unit, **more):
-        values = self.figures.get(name)
+        values = self.figures.get(name, {}).values()
         out = {"suite": "rdma", "metric": metric, "unit": unit}
         if not values:
             return out | {"not_measured": self.failed.get(name, "not reached")}
-        out["p50" if unit == "us" else "value"] = round(self.figure(name), 3)
+        out["p50" if unit == "us" else "value"] = round(statistics.median(values), 3)
         out |= {"rounds": len(values), "spread": round(max(values) / min(values), 2)}
         return out | more
 
     def beside(self, name, baseline, factor, target, met):
         """A baseline that was measured, and ours over it."""
-        value, base = self.figure(name), self.figure(baseline)
-        if value is None or base is None:
+        ratio = ratio_of(self.figures, name, baseline, factor)
+        if ratio is None:
             return {}
-        ratio = value / (factor * base)
-        found = {"baseline": round(factor * base, 3), "ratio": round(ratio, 3), "target": target,
-                 "target_met": met(ratio)}
-        average, base_average = self.average(name), self.average(baseline)
-        if average and base_average:
-            found |= {"average": round(average, 3), "ratio_average": round(average / (factor * base_average), 3)}
+        base = statistics.median(self.figures[baseline].values())
+        found = {"baseline": round(factor * base, 3), "ratio": ratio, "target": target, "target_met": met(ratio)}
+        if name in self.averages and baseline in self.averages:
+            found |= {"average": round(statistics.median(self.averages[name].values()), 3),
+                      "ratio_average": ratio_of(self.averages, name, baseline, factor)}
         return found
 
     def beside_sleeper(self, name):
         """Ours over perftest's latency when it sleeps."""
-        value, base = self.figure(name), self.figure("send_lat_sleeping")
-        average, base_average = self.average(name), self.average("send_lat_sleeping")
-        if not all((value, base, average, base_average)):
-            return {}
-        return {"ratio_sleeping": round(value / (2 * base), 3),
-                "ratio_sleeping_average": round(average / (2 * base_average), 3)}
+        found = {"ratio_sleeping": ratio_of(self.figures, name, "send_lat_sleeping", 2),
+                 "ratio_sleeping_average": ratio_of(self.averages, name, "send_lat_sleeping", 2)}
+        return {metric: ratio for metric, ratio in found.items() if ratio is not None}
 
 
-def report(results):
+def ratio_of(values, name, baseline, factor):
+    """Median over the rounds that have both, for the machine may be quicker in one than in another; None: no such."""
+    ours_by_round, base = values.get(name, {}), values.get(baseline, {})
+    ratios = [ours_by_round[each] / (factor * base[each]) for each in ours_by_round if each in base]
+    return round(statistics.median(ratios), 3) if ratios else None
+
+
+def rows_of(results):
     rows = []
     for name in ("rtt64", "rtt64_encrypted"):
         more = results.beside(name, "send_lat", 2, "<= 1.3 x 2 x ib_send_lat", lambda r: r <= 1.3)
@@ -204,6 +207,11 @@ def report(results):
     rows.append(results.row("send_lat_sleeping", "ib_send_lat_sleeping", "us"))
     rows.append(results.row("write_lat", "ib_write_lat", "us"))
     rows += [results.row(f"write_bw_{name}", f"ib_write_bw_{name}", "MB/s") for name in SIZES]
+    return rows
+
+
+def report(results):
+    rows = rows_of(results)
     for row in rows:
         print(json.dumps(row), flush=True)
     return 0 if all("not_measured" not in row for row in rows) else 1
@@ -242,7 +250,7 @@ def run(qemu, results):
 
 
 def main():
-    rounds = int(os.environ.get("RDMA_ROUNDS", "2"))
+    rounds = int(os.environ.get("RDMA_ROUNDS", "4"))
     guest, program, bench_link, image = sys.argv[1:5]
     results = Results()
     try:

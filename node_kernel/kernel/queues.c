@@ -191,7 +191,7 @@ static bool lane_poll(void *arg, uint32_t worker, uint64_t now_ns)
     return any;
 }
 
-/* Adds descriptors to sleep on. False: some queue has to be looked at by and by. */
+/* Adds descriptors to sleep on. */
 static enum line_armed lane_arm(struct lane *lane, nfds_t *count)
 {
     enum line_armed all = LINE_ARMED;

@@ -674,12 +674,17 @@ static void a_service_is_told_from_nk_run_and_answers(void **state)
     fab_ep_close(second, SF_CAUSE_OF(CLOSED_BY_PEER));
 }
 
-static void in_world(void **state)
+static void in_world_of(const struct world_options *options, void **state)
 {
-    world_make(&probe_world);
+    world_make(options);
     image_add(&image, probe_digest);
     world_body(state);
     world_end();
+}
+
+static void in_world(void **state)
+{
+    in_world_of(&probe_world, state);
 }
 
 static void in_world_as_nodes(void **state)
@@ -687,10 +692,7 @@ static void in_world_as_nodes(void **state)
     struct world_options options = probe_world;
 
     options.kernel.tick_ns = 0;
-    world_make(&options);
-    image_add(&image, probe_digest);
-    world_body(state);
-    world_end();
+    in_world_of(&options, state);
 }
 
 #define TEST(body) WORLD_TEST(in_world, body)

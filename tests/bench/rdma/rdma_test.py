@@ -12,6 +12,10 @@ def lat(results, name, us, code=0):
         results.line(line)
 
 
+def row_of(results, metric):
+    return next(row for row in rdma.rows_of(results) if row["metric"] == metric)
+
+
 def figures_are_medians_and_ratios_of_one_round():
     """The machine was slower in the second round, and perftest did not come to its end there."""
     results = rdma.Results()
@@ -21,7 +25,7 @@ def figures_are_medians_and_ratios_of_one_round():
         if spins is not None:
             lat(results, "send_lat", spins)
         lat(results, "send_lat_sleeping", sleeps)
-    row = next(row for row in rdma.rows_of(results) if row["metric"] == "rtt64")
+    row = row_of(results, "rtt64")
     assert row["p50"] == 20.0 and row["rounds"] == 3 and row["spread"] == 3.0, row
     assert row["baseline"] == 14.0 and row["ratio"] == 1.125 and row["target_met"] is True, row
     assert row["ratio_average"] == 1.5 and row["ratio_sleeping"] == 1.111, row
@@ -31,7 +35,7 @@ def a_target_can_be_missed():
     results = rdma.Results()
     lat(results, "rtt64", 27.0)
     lat(results, "send_lat", 10.0)
-    row = next(row for row in rdma.rows_of(results) if row["metric"] == "rtt64")
+    row = row_of(results, "rtt64")
     assert row["ratio"] == 1.35 and row["target_met"] is False, row
 
 
@@ -40,7 +44,7 @@ def a_bandwidth_of_nothing_is_no_figure():
     results = rdma.Results()
     for line in ("begin write_bw_1m", " 1048576 20 0.00 0.00 0.000000", "end write_bw_1m 0"):
         results.line(line)
-    row = next(row for row in rdma.rows_of(results) if row["metric"] == "ib_write_bw_1m")
+    row = row_of(results, "ib_write_bw_1m")
     assert "not_measured" in row and "p50" not in row and "value" not in row, row
 
 

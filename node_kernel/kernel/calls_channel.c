@@ -549,7 +549,7 @@ static __attribute__((noinline)) void unpack_undo(struct nk_sip *sip,
         if (message->args[i].kind == CT_ARG_BLOCK) {
             nk__handover_leave(sip, msg->args[i].block, (uint32_t)values[i]);
             xh_forget(msg->args[i].block); /* the SIP has not run meanwhile */
-            nk__window_remove(sip, (uint32_t)values[i]);
+            nk__window_undo(sip, (uint32_t)values[i]);
             sip->block_bytes -= msg->args[i].block->capacity;
             sip->block_count--;
         } else if (message->args[i].kind == CT_ARG_ENDPOINT) {

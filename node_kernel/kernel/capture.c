@@ -397,8 +397,9 @@ static void block_add(struct table *table, uint32_t cell, const struct xh_block 
 
 static sf_status span_write(struct nk_writer *writer, const struct nk_span *span, uint32_t index)
 {
+    const bool parked = span->kind == NK_SPAN_PARKED; /* its pages stay here */
     const struct nk_form_span form = {.index = index,
-                                      .kind = span->kind,
+                                      .kind = parked ? NK_SPAN_FREE : span->kind,
                                       .shift = span->kind == NK_SPAN_CELLS ? span->shift : 0,
                                       .run = span->kind == NK_SPAN_RUN ? span->run : 0};
     struct table table = {0};

@@ -112,7 +112,14 @@ static inline enum nk_slot_class nk__slot_class(uint32_t index)
 #define NK_CELL_SHIFT_MAX 12u
 #define NK_CELL_BYTES_MAX (1u << NK_CELL_SHIFT_MAX)
 
-enum nk_span_kind { NK_SPAN_FREE = 0, NK_SPAN_CELLS, NK_SPAN_RUN, NK_SPAN_REST };
+enum nk_span_kind {
+    NK_SPAN_FREE = 0,
+    NK_SPAN_CELLS,
+    NK_SPAN_RUN,
+    NK_SPAN_REST,
+    NK_SPAN_PARKED /* free, but its pages are there, inaccessible, for the next block; never in a
+                      form */
+};
 
 #define NK_MOVED 1u
 #define NK_MOVED_ALL 2u /* nothing is left there */
@@ -123,9 +130,10 @@ struct nk_span {
     uint16_t used;       /* CELLS: cells in use */
     uint16_t free_first; /* CELLS: first free cell, or 0xffff */
     uint16_t run;        /* RUN: spans in it */
-    uint8_t gone;        /* FREE: the block that was here last was sent or freed */
+    uint8_t gone;        /* FREE, PARKED: the block that was here last was sent or freed */
     uint8_t moved;       /* RUN: handover.c moved its pages away: NK_MOVED... */
     uint8_t tables;      /* RUN: all of it is mapped, and moves as whole page tables */
+    uint8_t pages; /* RUN of one span, PARKED: pages that were made for it; 0: others, or none */
     uint16_t next, prev; /* CELLS: in the list of spans with a free cell; index + 1, 0 = none */
     union {
         uintptr_t *cells; /* CELLS: struct xh_block *, or next free cell << 1 | 1 */
@@ -141,8 +149,9 @@ struct nk_window {
     uint32_t span_capacity;                  /* spans allocated; those beyond are free */
     uint32_t span_high;                      /* spans ever used since the slot was clean */
     uint16_t partial[NK_CELL_SHIFT_MAX + 1]; /* by shift: index + 1 of a span with a free cell */
-    uint8_t strict;                          /* no cells */
+    uint8_t strict;                          /* no cells, nothing is parked */
     uint32_t rover;                          /* strict: where the next search begins */
+    uint32_t parked;                         /* index + 1 of the span that is; 0: none */
 };
 
 /* --- SIPs
@@ -499,6 +508,8 @@ static inline struct xh_block *nk__window_find(const struct nk_sip *sip, uint32_
     return block != NULL && offset == 0 ? block : NULL;
 }
 void nk__window_remove(struct nk_sip *sip, uint32_t address);
+/* The same for a block that the SIP never got to see: nor will it see what was in it. */
+void nk__window_undo(struct nk_sip *sip, uint32_t address);
 /* True if [address, address + bytes) lies inside one live block. */
 int nk__window_covers(const struct nk_sip *sip, uint32_t address, uint32_t bytes);
 /* Did a block lie at this address that was sent or freed since? From a signal handler, too. */

@@ -303,12 +303,15 @@ static void blocks_of_all_sizes_arrive_whole_whoever_waits(void **state)
 
 static void a_block_that_was_given_away_is_gone(void **state)
 {
-    static const char *const all[] = {"stale64", "freed64", "stale1m", "freed1m"};
+    static const char *const all[] = {"stale64",  "freed64", "stale64k",
+                                      "freed64k", "stale1m", "freed1m"};
 
     (void)state;
-    for (uint32_t i = 0; i < 4; i++) {
+    for (uint32_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         faults(STRICT, all[i], SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
     }
+    faults(SMALL, "stale64k", SF_FAULT_USE_AFTER_SEND, "in stale at probe_slots.c:");
+    faults(LARGE, "freed64k", SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
     faults(SMALL, "stale1m", SF_FAULT_USE_AFTER_SEND, "in stale at probe_slots.c:");
     faults(LARGE, "stale1m", SF_FAULT_USE_AFTER_SEND, "after it was sent or freed");
     create(1, SMALL, "late", "stale64"); /* as documented: a stale copy, its own */
@@ -546,7 +549,7 @@ static void a_new_block_has_no_byte_of_a_service(void **state)
     assert_exited(1, 0);
 }
 
-static void a_new_block_has_no_byte_of_a_message_that_found_no_room(void **state)
+static void half_a_pair(const char *mode, uint32_t bytes)
 {
     const uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
     struct xh_heap *heap = nk_kernel_heap(world.kernel);
@@ -555,18 +558,91 @@ static void a_new_block_has_no_byte_of_a_message_that_found_no_room(void **state
     const struct ct_contract *contract = probe_contract("Two", &msg.tag);
     struct fab_ep *ep;
 
-    (void)state;
-    create(1, SMALL, "srv", "halfpair");
+    create(1, SMALL, "srv", mode);
     start(1);
     assert_int_equal(fab_open(fabric, NODE, "srv.test", contract, &ep), SF_OK);
     for (uint32_t i = 0; i < 2; i++) {
-        assert_int_equal(xh_alloc(heap, 1 << 20, me, &msg.args[i].block), SF_OK);
-        memset(msg.args[i].block->data, 0xee, 1 << 20);
+        assert_int_equal(xh_alloc(heap, bytes, me, &msg.args[i].block), SF_OK);
+        memset(msg.args[i].block->data, 0xee, bytes);
     }
     assert_int_equal(fab_ep_send(ep, &msg, me), SF_OK);
     run_all();
     assert_exited(1, 0);
     fab_ep_close(ep, SF_CAUSE_OF(CLOSED_BY_PEER));
+}
+
+static void a_new_block_has_no_byte_of_a_message_that_found_no_room(void **state)
+{
+    (void)state;
+    half_a_pair("halfpair", 1 << 20);
+    half_a_pair("halfpair64k", 1 << 16);
+}
+
+/* Mapped in the slot of the SIP, and inaccessible. */
+static uint64_t parked_bytes(uint32_t image)
+{
+    const uint64_t slot = slot_of(image);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    uint64_t bytes = 0;
+    char line[512];
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        unsigned long long low, high;
+        char access[8];
+
+        assert_int_equal(sscanf(line, "%llx-%llx %7s", &low, &high, access), 3);
+        if (low >= slot && high <= slot + stride_of(image) && strcmp(access, "---p") == 0) {
+            bytes += high - low;
+        }
+    }
+    (void)fclose(maps);
+    return bytes;
+}
+
+/* Has a SIP answer a block; of its pages `bytes_parked` wait for the next then. */
+static void echo_parks(struct fab_ep *ep, uint8_t tag, uint32_t image, uint32_t bytes,
+                       uint64_t bytes_parked)
+{
+    const uint64_t me = XH_OWNER(XH_OWNER_SERVICE, 1000);
+    struct xh_heap *heap = nk_kernel_heap(world.kernel);
+    struct fab_msg msg = {.arg_count = 1, .tag = tag};
+
+    assert_int_equal(xh_alloc(heap, bytes, me, &msg.args[0].block), SF_OK);
+    memset(msg.args[0].block->data, 0x5a, bytes);
+    assert_int_equal(fab_ep_send(ep, &msg, me), SF_OK);
+    run_all();
+    assert_int_equal(fab_ep_recv(ep, &msg, me), SF_OK);
+    assert_int_equal(msg.args[0].block->bytes, bytes);
+    assert_int_equal(msg.args[0].block->data[bytes - 1], 0x5a);
+    assert_int_equal(xh_free(heap, msg.args[0].block, me), SF_OK);
+    assert_int_equal(parked_bytes(image), bytes_parked);
+}
+
+static void pages_of_a_copied_block_wait_for_the_next(void **state)
+{
+    static const uint32_t each[] = {SMALL, LARGE, STRICT};
+    struct fab_node *fabric = nk_kernel_fabric(world.kernel);
+    uint8_t tag;
+    const struct ct_contract *contract = probe_contract("Ping", &tag);
+    struct fab_ep *ep;
+
+    (void)state;
+    for (uint32_t i = 0; i < IMAGES; i++) {
+        const uint64_t one = each[i] != STRICT;
+
+        create(1, each[i], "srv", "echo");
+        start(1);
+        assert_int_equal(fab_open(fabric, NODE, "srv.test", contract, &ep), SF_OK);
+        echo_parks(ep, tag, each[i], 1 << 16, one << 16);
+        echo_parks(ep, tag, each[i], 1 << 16, one << 16);
+        echo_parks(ep, tag, each[i], 20000, one * 20480);
+        echo_parks(ep, tag, each[i], 64, one * 20480);
+        echo_parks(ep, tag, each[i], 1 << 20, one * 20480);
+        fab_ep_close(ep, SF_CAUSE_OF(CLOSED_BY_PEER));
+        run_all();
+        assert_exited(1, 0);
+    }
 }
 
 static void a_block_with_warm_pages_that_was_freed_is_gone(void **state)
@@ -761,6 +837,7 @@ int main(int argc, char **argv)
         TEST(blocks_of_whole_page_tables_bring_nothing_else_along),
         TEST_COPYING(blocks_of_all_sizes_arrive_whole_whoever_waits),
         TEST(a_block_that_was_given_away_is_gone),
+        TEST_COPYING(a_block_that_was_given_away_is_gone),
         TEST(a_block_that_went_straight_to_another_is_gone),
         TEST(blocks_of_the_heap_come_and_go_whole),
         TEST_COPYING(blocks_of_the_heap_come_and_go_whole),
@@ -771,6 +848,8 @@ int main(int argc, char **argv)
         TEST_COPYING(sips_that_take_turns_see_their_own_bytes_only),
         TEST(a_new_block_has_no_byte_of_a_service),
         TEST(a_new_block_has_no_byte_of_a_message_that_found_no_room),
+        TEST_COPYING(a_new_block_has_no_byte_of_a_message_that_found_no_room),
+        TEST_COPYING(pages_of_a_copied_block_wait_for_the_next),
         TEST(a_block_with_warm_pages_that_was_freed_is_gone),
         TEST(ends_in_the_middle_of_a_hand_over_reclaim_it),
 #ifndef __SANITIZE_ADDRESS__

@@ -3,7 +3,12 @@
  * Windows: where a SIP sees its blocks; internal.h has the model. Bookkeeping lives outside the
  * SIP. A small block's cell stays accessible to this SIP after the block is gone (no other SIP
  * ever sees those bytes), unless its manifest says strict_blocks; a larger block's pages vanish, so
- * that a touch ends the SIP. Nothing is mapped where no block is.
+ * that a touch ends the SIP. Nothing is accessible where no block is.
+ *
+ * One span at most is parked: pages that were made for a copied block of 64 KiB or less stay when
+ * it is gone, inaccessible, for the next block that needs as many. To make a mapping and touch its
+ * pages for the first time costs many times what the two changes of protection do. What is in them
+ * is this SIP's own.
  */
 #include "internal.h"
 
@@ -11,6 +16,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define SPAN_BYTES (1u << NK_SPAN_SHIFT)
@@ -35,6 +41,57 @@ static void span_vanish(const struct nk_sip *sip, uint32_t index, size_t bytes)
         (void)madvise(span_data(sip, index), bytes, MADV_DONTNEED);
     }
 }
+
+/* --- the parked span ----------------------------------------------------------------------------
+ */
+
+static void park(struct nk_sip *sip, uint32_t index)
+{
+    struct nk_window *window = &sip->window;
+    struct nk_span *span = &window->spans[index];
+    const uint8_t pages = span->pages;
+
+    if (mprotect(span_data(sip, index), pages * NK_PAGE_BYTES, PROT_NONE) != 0) {
+        span_vanish(sip, index, SPAN_BYTES); /* no mapping to spare */
+        *span = (struct nk_span){.gone = 1};
+        return;
+    }
+    *span = (struct nk_span){.kind = NK_SPAN_PARKED, .gone = 1, .pages = pages};
+    window->parked = index + 1;
+}
+
+static void parked_drop(struct nk_sip *sip)
+{
+    struct nk_window *window = &sip->window;
+
+    if (window->parked != 0) {
+        span_vanish(sip, window->parked - 1, SPAN_BYTES);
+        window->spans[window->parked - 1] = (struct nk_span){.gone = 1};
+        window->parked = 0;
+    }
+}
+
+/* The parked span for a block of that length, with pages, zero behind its end; or NONE. */
+static uint32_t parked_take(struct nk_sip *sip, uint32_t bytes)
+{
+    struct nk_window *window = &sip->window;
+    uint32_t index = window->parked - 1;
+
+    if (window->parked == 0 || bytes > SPAN_BYTES) {
+        return NONE;
+    }
+    if (window->spans[index].pages * NK_PAGE_BYTES != run_bytes(bytes) ||
+        mprotect(span_data(sip, index), run_bytes(bytes), PROT_READ | PROT_WRITE) != 0) {
+        parked_drop(sip);
+        return NONE;
+    }
+    memset(span_data(sip, index) + bytes, 0, run_bytes(bytes) - bytes);
+    window->parked = 0;
+    return index;
+}
+
+/* --- spans --------------------------------------------------------------------------------------
+ */
 
 static void partial_insert(struct nk_window *window, uint32_t index)
 {
@@ -157,11 +214,13 @@ static uint32_t run_find(struct nk_window *window, uint32_t count)
     return index;
 }
 
-/* Gives spans whose cells are all free back, so that other sizes can have them. */
+/* Gives spans whose cells are all free back, and the parked one, so that other sizes can have them.
+ */
 static void spans_reclaim(struct nk_sip *sip)
 {
     struct nk_window *window = &sip->window;
 
+    parked_drop(sip);
     for (uint32_t i = 0; i < window->span_high; i++) {
         struct nk_span *span = &window->spans[i];
 
@@ -378,11 +437,25 @@ uint32_t nk__window_place_tables(struct nk_sip *sip, struct xh_block *block)
 static __attribute__((noinline)) uint32_t run_add(struct nk_sip *sip, struct xh_block *block,
                                                   uint32_t bytes)
 {
-    uint32_t address = nk__window_place(sip, block, bytes);
+    uint32_t index = parked_take(sip, bytes);
+    uint32_t address;
 
-    if (address != 0 && !nk__window_fill(sip, address, bytes)) {
-        nk__window_remove(sip, address);
-        return 0;
+    if (index != NONE) {
+        run_mark(&sip->window, index, 1, block);
+        address = sip->window.offset + (index << NK_SPAN_SHIFT);
+    } else {
+        address = nk__window_place(sip, block, bytes);
+        if (address == 0) {
+            return 0;
+        }
+        if (!nk__window_fill(sip, address, bytes)) {
+            nk__window_remove(sip, address);
+            return 0;
+        }
+        index = (address - sip->window.offset) >> NK_SPAN_SHIFT;
+    }
+    if (bytes <= SPAN_BYTES && !sip->window.strict) {
+        sip->window.spans[index].pages = (uint8_t)(run_bytes(bytes) / NK_PAGE_BYTES);
     }
     return address;
 }
@@ -459,6 +532,10 @@ void nk__window_remove(struct nk_sip *sip, uint32_t address)
     assert(span->kind == NK_SPAN_RUN);
     uint32_t count = span->run;
 
+    if (span->pages != 0 && span->moved == 0 && window->parked == 0) {
+        park(sip, index);
+        return;
+    }
     if (span->moved != NK_MOVED_ALL) {
         span_vanish(sip, index, (size_t)count << NK_SPAN_SHIFT);
     }
@@ -467,13 +544,24 @@ void nk__window_remove(struct nk_sip *sip, uint32_t address)
     }
 }
 
+void nk__window_undo(struct nk_sip *sip, uint32_t address)
+{
+    struct nk_span *span = &sip->window.spans[(address - sip->window.offset) >> NK_SPAN_SHIFT];
+
+    if (span->kind == NK_SPAN_CELLS) {
+        memset(sip->memory + address, 0, (size_t)1 << span->shift);
+    } else {
+        span->pages = 0; /* not to be parked */
+    }
+    nk__window_remove(sip, address);
+}
+
 int nk__window_gone(const struct nk_sip *sip, uint32_t address)
 {
     const struct nk_window *window = &sip->window;
     uint32_t index = (address - window->offset) >> NK_SPAN_SHIFT;
 
-    return index < window->span_capacity && window->spans[index].kind == NK_SPAN_FREE &&
-           window->spans[index].gone;
+    return index < window->span_capacity && window->spans[index].gone;
 }
 
 static void block_give(struct nk_sip *sip, struct xh_block *block, uint64_t owner)

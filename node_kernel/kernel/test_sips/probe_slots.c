@@ -373,12 +373,15 @@ static int starve_echo(void)
     }
 }
 
+/* The place may be one that another block has left. */
 static int stale(uint32_t bytes, int freed)
 {
     struct nk_msg msg = {.tag = ProbeContract_tag_Ping, .arg_count = 1};
     volatile uint8_t *data = nk_block_alloc(bytes);
     uint32_t ends[2];
 
+    CHECK(data != NULL && nk_block_free((void *)(uintptr_t)data) == 0);
+    data = nk_block_alloc(bytes);
     CHECK(data != NULL);
     data[0] = 1;
     CHECK(nk_channel((int64_t)ProbeContract_ID, 0, ends) == 0);
@@ -543,21 +546,31 @@ static int answer(void)
 }
 
 /* Has room for the first block of a pair, not for the second, and gives up. It never had either. */
-static int half_pair(void)
+static int half_pair_of(uint32_t bytes)
 {
     int32_t handle = nk_accept(NAME("test"), SIP_FOREVER);
     struct nk_msg msg;
     uint8_t *data, *last = NULL;
 
-    while ((data = nk_block_alloc(MIB)) != NULL) {
+    while ((data = nk_block_alloc(bytes)) != NULL) {
         last = data;
     }
     CHECK(last != NULL && nk_block_free(last) == 0);
     CHECK(nk_recv((uint32_t)handle, &msg, SIP_FOREVER) == -SF_NOMEM);
     CHECK(nk_close((uint32_t)handle) == 0);
-    data = nk_block_alloc(MIB);
-    CHECK(data != NULL && only_has(data, MIB, 0));
+    data = nk_block_alloc(bytes);
+    CHECK(data != NULL && only_has(data, bytes, 0));
     return 0;
+}
+
+static int half_pair(void)
+{
+    return half_pair_of(MIB);
+}
+
+static int half_pair_64k(void)
+{
+    return half_pair_of(1 << 16);
 }
 
 /* Frees a block whose pages came from others, and touches it, or its rest. */
@@ -579,17 +592,18 @@ int probe_slots(const char *mode)
     static const struct {
         const char *mode;
         int (*run)(void);
-    } plain[] = {{"grow", grow},
-                 {"dirty", dirty},
-                 {"starve", starve},
-                 {"starveecho", starve_echo},
-                 {"leave", leave},
-                 {"zeros", find_zeros},
-                 {"mingle", mingle},
-                 {"answer", answer},
-                 {"halfpair", half_pair},
-                 {"crowd", crowd},
-                 {"talktables", talk_tables}};
+    } plain[] = {{"grow", grow},          {"dirty", dirty},
+                 {"starve", starve},      {"starveecho", starve_echo},
+                 {"leave", leave},        {"zeros", find_zeros},
+                 {"mingle", mingle},      {"answer", answer},
+                 {"halfpair", half_pair}, {"halfpair64k", half_pair_64k},
+                 {"crowd", crowd},        {"talktables", talk_tables}};
+
+    static const struct {
+        const char *sent, *freed;
+        uint32_t bytes;
+    } staled[] = {
+        {"stale64", "freed64", 64}, {"stale64k", "freed64k", 1 << 16}, {"stale1m", "freed1m", MIB}};
 
     for (uint32_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
         if (strcmp(mode, plain[i].mode) == 0) {
@@ -627,14 +641,13 @@ int probe_slots(const char *mode)
     if (strcmp(mode, "straight64") == 0 || strcmp(mode, "straight1m") == 0) {
         return stale_straight(strcmp(mode, "straight1m") == 0 ? MIB : 64);
     }
-    if (strcmp(mode, "stale64") == 0 || strcmp(mode, "freed64") == 0) {
-        return stale(64, mode[0] == 'f');
+    for (uint32_t i = 0; i < sizeof(staled) / sizeof(staled[0]); i++) {
+        if (strcmp(mode, staled[i].sent) == 0 || strcmp(mode, staled[i].freed) == 0) {
+            return stale(staled[i].bytes, mode[0] == 'f');
+        }
     }
     if (strcmp(mode, "warmfirst") == 0 || strcmp(mode, "warmlast") == 0) {
         return stale_warm(strcmp(mode, "warmlast") == 0 ? MIB + PAGE - 1 : 0);
-    }
-    if (strcmp(mode, "stale1m") == 0 || strcmp(mode, "freed1m") == 0) {
-        return stale(MIB, mode[0] == 'f');
     }
     return -1;
 }

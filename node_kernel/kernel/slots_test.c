@@ -63,26 +63,39 @@ struct scan {
     uint64_t bad; /* address of a byte that is not 0, or 0 */
 };
 
+struct mapping {
+    unsigned long long low, high;
+    char access[8];
+};
+
+static bool mapping_next(FILE *maps, struct mapping *out)
+{
+    char line[512];
+
+    if (fgets(line, sizeof(line), maps) == NULL) {
+        return false;
+    }
+    assert_int_equal(sscanf(line, "%llx-%llx %7s", &out->low, &out->high, out->access), 3);
+    return true;
+}
+
 /* Reads every accessible byte of [from, to). */
 static struct scan scan_range(uint64_t from, uint64_t to)
 {
     FILE *maps = fopen("/proc/self/maps", "r");
+    struct mapping m;
     struct scan scan = {0};
-    char line[512];
 
     assert_non_null(maps);
-    while (fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long long low, high;
-        char access[8];
-
-        assert_int_equal(sscanf(line, "%llx-%llx %7s", &low, &high, access), 3);
-        if (low < from || high > to || access[0] != 'r') {
+    while (mapping_next(maps, &m)) {
+        if (m.low < from || m.high > to || m.access[0] != 'r') {
             continue;
         }
-        assert_string_equal(access, "rw-p");
+        assert_string_equal(m.access, "rw-p");
         scan.regions++;
-        scan.bytes += high - low;
-        for (const uint64_t *word = (const uint64_t *)low; word < (const uint64_t *)high; word++) {
+        scan.bytes += m.high - m.low;
+        for (const uint64_t *word = (const uint64_t *)m.low; word < (const uint64_t *)m.high;
+             word++) {
             if (*word != 0 && scan.bad == 0) {
                 scan.bad = (uint64_t)word;
             }
@@ -243,19 +256,15 @@ static void expect_lease(uint16_t node_id, uint64_t first, uint64_t count)
                                  .heap_bytes = 2u << 20};
     const uint64_t from = NK_LARGE_BASE + first * NK_LARGE_STRIDE;
     struct nk_kernel *kernel;
+    struct mapping m;
     FILE *maps;
-    char line[512];
     bool found = false;
 
     assert_int_equal(nk_kernel_create(&options, &kernel, NULL, 0), SF_OK);
     maps = fopen("/proc/self/maps", "r");
     assert_non_null(maps);
-    while (fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long long low, high;
-        char access[8];
-
-        assert_int_equal(sscanf(line, "%llx-%llx %7s", &low, &high, access), 3);
-        found |= low == from && high == from + count * NK_LARGE_STRIDE && access[0] == '-';
+    while (mapping_next(maps, &m)) {
+        found |= m.low == from && m.high == from + count * NK_LARGE_STRIDE && m.access[0] == '-';
     }
     (void)fclose(maps);
     assert_true(found);
@@ -583,17 +592,13 @@ static uint64_t parked_bytes(uint32_t image)
 {
     const uint64_t slot = slot_of(image);
     FILE *maps = fopen("/proc/self/maps", "r");
+    struct mapping m;
     uint64_t bytes = 0;
-    char line[512];
 
     assert_non_null(maps);
-    while (fgets(line, sizeof(line), maps) != NULL) {
-        unsigned long long low, high;
-        char access[8];
-
-        assert_int_equal(sscanf(line, "%llx-%llx %7s", &low, &high, access), 3);
-        if (low >= slot && high <= slot + stride_of(image) && strcmp(access, "---p") == 0) {
-            bytes += high - low;
+    while (mapping_next(maps, &m)) {
+        if (m.low >= slot && m.high <= slot + stride_of(image) && strcmp(m.access, "---p") == 0) {
+            bytes += m.high - m.low;
         }
     }
     (void)fclose(maps);

@@ -29,6 +29,11 @@ static uint8_t *span_data(const struct nk_sip *sip, uint32_t index)
     return sip->memory + sip->window.offset + ((size_t)index << NK_SPAN_SHIFT);
 }
 
+static struct nk_span *span_at(struct nk_sip *sip, uint32_t address)
+{
+    return &sip->window.spans[(address - sip->window.offset) >> NK_SPAN_SHIFT];
+}
+
 static uint32_t run_bytes(uint32_t bytes)
 {
     return (bytes + NK_PAGE_BYTES - 1) & ~(NK_PAGE_BYTES - 1);
@@ -45,19 +50,20 @@ static void span_vanish(const struct nk_sip *sip, uint32_t index, size_t bytes)
 /* --- the parked span ----------------------------------------------------------------------------
  */
 
-static void park(struct nk_sip *sip, uint32_t index)
+/* False: it may not be, or there is no mapping to spare. */
+static int park(struct nk_sip *sip, uint32_t index)
 {
     struct nk_window *window = &sip->window;
     struct nk_span *span = &window->spans[index];
     const uint8_t pages = span->pages;
 
-    if (mprotect(span_data(sip, index), pages * NK_PAGE_BYTES, PROT_NONE) != 0) {
-        span_vanish(sip, index, SPAN_BYTES); /* no mapping to spare */
-        *span = (struct nk_span){.gone = 1};
-        return;
+    if (pages == 0 || span->moved != 0 || window->parked != 0 ||
+        mprotect(span_data(sip, index), pages * NK_PAGE_BYTES, PROT_NONE) != 0) {
+        return 0;
     }
     *span = (struct nk_span){.kind = NK_SPAN_PARKED, .gone = 1, .pages = pages};
     window->parked = index + 1;
+    return 1;
 }
 
 static void parked_drop(struct nk_sip *sip)
@@ -214,8 +220,7 @@ static uint32_t run_find(struct nk_window *window, uint32_t count)
     return index;
 }
 
-/* Gives spans whose cells are all free back, and the parked one, so that other sizes can have them.
- */
+/* Gives the parked span back and those whose cells are all free: other sizes can have them. */
 static void spans_reclaim(struct nk_sip *sip)
 {
     struct nk_window *window = &sip->window;
@@ -445,17 +450,13 @@ static __attribute__((noinline)) uint32_t run_add(struct nk_sip *sip, struct xh_
         address = sip->window.offset + (index << NK_SPAN_SHIFT);
     } else {
         address = nk__window_place(sip, block, bytes);
-        if (address == 0) {
-            return 0;
-        }
-        if (!nk__window_fill(sip, address, bytes)) {
+        if (address != 0 && !nk__window_fill(sip, address, bytes)) {
             nk__window_remove(sip, address);
-            return 0;
+            address = 0;
         }
-        index = (address - sip->window.offset) >> NK_SPAN_SHIFT;
     }
-    if (bytes <= SPAN_BYTES && !sip->window.strict) {
-        sip->window.spans[index].pages = (uint8_t)(run_bytes(bytes) / NK_PAGE_BYTES);
+    if (address != 0 && bytes <= SPAN_BYTES && !sip->window.strict) {
+        span_at(sip, address)->pages = (uint8_t)(run_bytes(bytes) / NK_PAGE_BYTES);
     }
     return address;
 }
@@ -532,8 +533,7 @@ void nk__window_remove(struct nk_sip *sip, uint32_t address)
     assert(span->kind == NK_SPAN_RUN);
     uint32_t count = span->run;
 
-    if (span->pages != 0 && span->moved == 0 && window->parked == 0) {
-        park(sip, index);
+    if (park(sip, index)) {
         return;
     }
     if (span->moved != NK_MOVED_ALL) {
@@ -546,7 +546,7 @@ void nk__window_remove(struct nk_sip *sip, uint32_t address)
 
 void nk__window_undo(struct nk_sip *sip, uint32_t address)
 {
-    struct nk_span *span = &sip->window.spans[(address - sip->window.offset) >> NK_SPAN_SHIFT];
+    struct nk_span *span = span_at(sip, address);
 
     if (span->kind == NK_SPAN_CELLS) {
         memset(sip->memory + address, 0, (size_t)1 << span->shift);

@@ -221,7 +221,6 @@ uint16_t rdma__rx_burst(struct link *link, uint16_t queue, struct link_frame fra
     if (port->closed) {
         return 0;
     }
-    rdma__look(port);
     while (got < count && got < LINK_BURST_MAX) {
         if (port->arrival_tail == port->arrival_head) {
             /* A completion may end a peer: not while slots of one wait. */
@@ -237,6 +236,9 @@ uint16_t rdma__rx_burst(struct link *link, uint16_t queue, struct link_frame fra
         got++;
     }
     refill_post(port, &refill);
+    if (got == 0) {
+        rdma__look(port);
+    }
     return got;
 }
 
@@ -407,14 +409,16 @@ uint16_t rdma__tx_burst(struct link *link, uint16_t queue, struct link_frame fra
                         uint16_t count)
 {
     struct rdma_port *port = link->impl;
-    struct chain chain = {.peer = NULL};
+    struct chain chain;
     uint16_t taken;
+
+    chain.peer = NULL;
+    chain.count = chain.inlined_count = 0; /* the rest is filled as it grows */
 
     (void)queue;
     if (port->closed) {
         return 0;
     }
-    rdma__look(port);
     for (taken = 0; taken < count && taken < LINK_BURST_MAX; taken++) {
         struct link_frame *frame = &frames[taken];
         struct rdma_peer *peer = rdma__peer_find(port, frame->peer);
@@ -440,6 +444,7 @@ uint16_t rdma__tx_burst(struct link *link, uint16_t queue, struct link_frame fra
         frame->data = NULL;
     }
     chain_post(port, &chain);
+    rdma__look(port); /* what is sent waits for nothing */
     return taken;
 }
 

@@ -167,7 +167,6 @@ struct rdma_port {
     bool closed, up;
     bool active; /* the port, as the device said last */
     bool gone;   /* the device: for good */
-    bool armed;
     uint64_t look_next_ns;
     uint32_t serial_count;
     struct rdma_pool pool;

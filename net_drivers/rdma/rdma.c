@@ -385,11 +385,9 @@ static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
 {
     struct rdma_port *port = link->impl;
 
+    (void)queue; /* there is one */
     if (!arm) {
-        if (port->armed) {
-            port->armed = false;
-            events_take(port, 1);
-        }
+        /* The event is taken when it is armed again: what has come is answered first. */
         return LINK_WAIT_BLIND;
     }
     if (port->closed || port->gone) {
@@ -398,6 +396,7 @@ static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
     if (something_waits(port)) {
         return LINK_WAIT_NOT;
     }
+    events_take(port, EVENTS_MAX);
     /* The end of a read is nothing that was sent to us; and soft-iWARP does not wake for a frame if
      * only what is solicited shall. */
     if (port->verbs->req_notify_cq(port->cq, port->reads_open == 0 && !port->iwarp) != 0) {
@@ -406,12 +405,7 @@ static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
     /* Whatever came before it was asked for wakes nobody. */
     for (uint32_t i = 0; i < LOOK_POLLS_MAX && rdma__poll(port); i++) {
     }
-    port->armed = true;
-    if (something_waits(port)) {
-        (void)rdma_wait_fd(link, queue, false);
-        return LINK_WAIT_NOT;
-    }
-    return port->channel->fd;
+    return something_waits(port) ? LINK_WAIT_NOT : port->channel->fd;
 }
 
 static void rdma_query(const struct link *link, struct link_caps *out_caps)

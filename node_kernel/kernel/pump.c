@@ -407,15 +407,12 @@ static bool pump_quiet(const struct pump *pump, uint64_t now_ns)
     return now_ns - pump->run_ns >= PUMP_QUIET_NS;
 }
 
-/* The fabric's timers. Answers when it wants to be called next. */
-static uint64_t pump_tick(struct pump *pump, uint64_t now_ns)
+/* The fabric's timers. */
+static void pump_tick(struct pump *pump, uint64_t now_ns)
 {
-    uint64_t next_ns;
-
     now_ns = pump__lock(pump, now_ns);
-    next_ns = fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
+    (void)fab_tick(nk_kernel_fabric(pump->kernel), now_ns);
     nk_unlock(pump->kernel);
-    return next_ns;
 }
 
 /* True if there may be more to do soon: on a quiet node, heart-beats are no reason to stay up. */
@@ -445,7 +442,7 @@ static bool pump_work(struct pump *pump, uint64_t now_ns)
             any |= pump->each(pump->each_arg, now_ns);
         }
         if (now_ns >= fab_next(nk_kernel_fabric(pump->kernel))) {
-            (void)pump_tick(pump, now_ns);
+            pump_tick(pump, now_ns);
         }
         any |= pump_tx(pump, now_ns);
         if (fab_settles(nk_kernel_fabric(pump->kernel))) {
@@ -487,13 +484,14 @@ static uint64_t pump_free_ns(struct pump *pump, uint64_t now_ns)
         deadline_ns = earlier(deadline_ns, now_ns + (uint64_t)loop_ms * 1000000u);
     }
     if (pump->kernel != NULL) {
+        struct fab_node *fabric = nk_kernel_fabric(pump->kernel);
         uint64_t tick_ns;
         bool pending;
 
-        (void)pump_tick(pump, now_ns);
-        nk_lock(pump->kernel);
-        tick_ns = fab_next_exact(nk_kernel_fabric(pump->kernel));
-        pending = fab_tx_pending(nk_kernel_fabric(pump->kernel)) != 0;
+        now_ns = pump__lock(pump, now_ns);
+        (void)fab_tick(fabric, now_ns);
+        tick_ns = fab_next_exact(fabric);
+        pending = fab_tx_pending(fabric) != 0;
         nk_unlock(pump->kernel);
         if (pending && !pump->tx_stuck) {
             return 0;
@@ -539,6 +537,7 @@ static void pump_wait(struct pump *pump, nfds_t count, uint64_t ns, uint64_t now
         pump->fds[count++] =
             (struct pollfd){.fd = alarm_at(&pump->alarm, now_ns + ns, now_ns), .events = POLLIN};
         (void)ppoll(pump->fds, count, NULL, NULL);
+        poll_window_slept(&pump->window, node_now_ns() - now_ns);
     } else if (armed == LINE_BLIND) {
         struct timespec wait = {0};
 
@@ -610,7 +609,7 @@ void pump_turn(struct pump *pump)
     if (pump->idle_ns == 0) {
         pump->idle_ns = now_ns;
     }
-    if (now_ns - pump->idle_ns < PUMP_WARM_NS || now_ns < pump->awake_ns) {
+    if (now_ns - pump->idle_ns < poll_window_ns(&pump->window) || now_ns < pump->awake_ns) {
         if (now_ns - pump->loop_ns >= PUMP_LOOP_INTERVAL_NS) {
             pump_loop(pump, now_ns);
         }
@@ -688,7 +687,7 @@ void pump_flush(struct pump *pump, uint32_t ms)
     while (!pump_drained(pump) && now_ns < end_ns) {
         bool any = pump_rx(pump, now_ns);
 
-        (void)pump_tick(pump, now_ns);
+        pump_tick(pump, now_ns);
         frames_give_back(pump);
         if (!pump_tx(pump, now_ns) && !any) {
             (void)nanosleep(&pause, NULL);

@@ -9,15 +9,16 @@
  * fill the drivers' own frames from the fabric (no copy on our side), send them, and, every
  * PUMP_LOOP_INTERVAL_NS or when nothing else happened, one pass of the libuv loop. While turns
  * find work the loop spins, and for PUMP_SPIN_NS more; then it yields the core each turn, at once
- * if a yield has shown lately that others want it, and PUMP_WARM_NS after the last work it sleeps
- * in ppoll on libuv's descriptor, longer each time. The longest sleep is PUMP_SLEEP_SESSION_NS
- * while there are peers, PUMP_SLEEP_QUIET_NS once no SIP or service has run for PUMP_QUIET_NS,
- * PUMP_SLEEP_STILL_NS after PUMP_STILL_NS of that, and PUMP_SLEEP_IDLE_NS without peers.
- * Heart-beats and acknowledgements count as no work on a quiet node, so that each costs one waking
- * (0.05 ms; 0.2 ms under emulation). Never past a deadline of a SIP, the fabric or libuv. A socket
- * that becomes readable ends a sleep, and so does a frame on a link whose driver has a descriptor
- * for it (link_ops.wait_fd); with such links alone, the sleep is as long as nothing is due, and
- * ends by a timer that is seldom set (alarm.h). A frame on another link is seen at the next waking.
+ * if a yield has shown lately that others want it, and POLL_WINDOW_NS after the last work (at once
+ * where polling is in vain: poll_window.h) it sleeps in ppoll on libuv's descriptor, longer each
+ * time. The longest sleep is PUMP_SLEEP_SESSION_NS while there are peers, PUMP_SLEEP_QUIET_NS once
+ * no SIP or service has run for PUMP_QUIET_NS, PUMP_SLEEP_STILL_NS after PUMP_STILL_NS of that, and
+ * PUMP_SLEEP_IDLE_NS without peers. Heart-beats and acknowledgements count as no work on a quiet
+ * node, so that each costs one waking (0.05 ms; 0.2 ms under emulation). Never past a deadline of a
+ * SIP, the fabric or libuv. A socket that becomes readable ends a sleep, and so does a frame on a
+ * link whose driver has a descriptor for it (link_ops.wait_fd); with such links alone, the sleep is
+ * as long as nothing is due, and ends by a timer that is seldom set (alarm.h). A frame on another
+ * link is seen at the next waking.
  *
  * With a kernel of several workers, queues of links that were opened shared are theirs as well
  * (queues.h); a link without a queue of ours is left alone here but for its control side.
@@ -40,7 +41,6 @@
 #define PUMP_DEVICE_BYTES_MAX 127u
 #define PUMP_LOOP_INTERVAL_NS 20000u
 #define PUMP_SPIN_NS 20000u
-#define PUMP_WARM_NS 50000u
 #define PUMP_YIELD_NS 3000u /* a yield that takes longer let somebody else run */
 #define PUMP_SHARED_NS 20000000u
 #define PUMP_SLEEP_SESSION_NS 1000000u

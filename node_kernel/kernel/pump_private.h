@@ -10,6 +10,7 @@
 
 #include "alarm.h"
 #include "line.h"
+#include "poll_window.h"
 #include "pump.h"
 #include "queues.h"
 #include "reads.h"
@@ -53,6 +54,7 @@ struct pump {
     uint16_t received_count;
     struct pollfd fds[PUMP_LINKS_MAX + 3]; /* slept on */
     struct alarm alarm;                    /* ends the sleep */
+    struct poll_window window;             /* before it */
     uint64_t loop_ns;                      /* last pass of libuv */
     uint64_t run_ns;                       /* when a SIP or service ran last */
     uint64_t idle_ns;                      /* since when nothing happened; 0: something did */

@@ -534,10 +534,15 @@ static void pump_wait(struct pump *pump, nfds_t count, uint64_t ns, uint64_t now
     enum line_armed armed = links_arm(pump, &count);
 
     if (armed == LINE_ARMED) {
+        uint64_t began_ns;
+
         pump->fds[count++] =
             (struct pollfd){.fd = alarm_at(&pump->alarm, now_ns + ns, now_ns), .events = POLLIN};
+        began_ns = node_now_ns(); /* arming may take longer than polling */
         (void)ppoll(pump->fds, count, NULL, NULL);
-        poll_window_slept(&pump->window, node_now_ns() - now_ns);
+        poll_window_slept(&pump->window, node_now_ns() - began_ns);
+    } else if (armed == LINE_READY) {
+        poll_window_slept(&pump->window, 0);
     } else if (armed == LINE_BLIND) {
         struct timespec wait = {0};
 

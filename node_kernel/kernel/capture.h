@@ -138,7 +138,8 @@ void nk_precopy_range(const struct nk_precopy *precopy, const uint8_t **out_firs
                       const uint8_t **out_end);
 /* Once its SIP was released or has ended: gives the system back the next bytes, whole pages, of its
  * memory, which takes time: a destroy then has little left to do. Some of it the kernel may keep
- * for a SIP that comes (nk_restore_feed), 128 MiB at most. False: there is nothing more. */
+ * for a SIP that comes (nk_restore_feed), 128 MiB at most. 0 bytes: only what the next SIP to go
+ * may need, the one way of soft-dirty bits. False: there is nothing more. */
 bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes);
 /* Gives the system back some of what was kept. False: there is none. */
 bool nk_precopy_cool(struct nk_kernel *kernel);

@@ -452,7 +452,9 @@ static void a_slot_that_is_copied_from_is_kept_when_its_sip_ends(void **state)
     assert_int_equal(nk_precopy_step(precopy, UINT64_MAX, hop_keep, NULL, &idle, &over), SF_OK);
     assert_int_equal(idle.page_count + idle.zero_count, 0); /* it has not run */
     assert_false(nk_precopy_discard(precopy, UINT64_MAX));  /* it lives */
+    assert_false(nk_precopy_discard(precopy, 0));
     stop(MOVER);
+    assert_true(nk_precopy_discard(precopy, 0)); /* nothing of its memory */
     assert_int_equal(nk_precopy_step(precopy, UINT64_MAX, hop_keep, NULL, &idle, &over),
                      SF_NOTFOUND);
     for (uint64_t number = 10; number < 10 + SLOTS; number++) {

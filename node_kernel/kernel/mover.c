@@ -533,5 +533,8 @@ bool mover_has_come(const struct mover *mover, uint64_t sip)
 
 uint64_t mover_next_ns(const struct mover *mover)
 {
-    return mover->next_ns < mover->cool_ns ? mover->next_ns : mover->cool_ns;
+    uint64_t next_ns = mover__remains_next_ns(mover);
+
+    next_ns = mover->cool_ns < next_ns ? mover->cool_ns : next_ns;
+    return mover->next_ns < next_ns ? mover->next_ns : next_ns;
 }

@@ -38,6 +38,8 @@
 /* So many steps at once, if they have waited for that long anyway: a SIP computes. */
 #define MOVER_STEPS_LATE 4u
 #define MOVER_LATE_NS 1000000u
+/* So long memory of a SIP that has left is left alone: whoever talks to it is served first. */
+#define MOVER_REST_NS 5000000u
 /* So long memory of SIPs that have left is kept for those that come. */
 #define MOVER_KEEP_NS 60000000000ull
 #define MOVER_ROUNDS_MAX 6u

@@ -405,14 +405,15 @@ static void transfer(struct mover *mover, struct mover_out *out, uint64_t now_ns
  */
 
 /* Its slot stays taken until then; without memory for it, it is freed at once. */
-static void remains_put(struct mover *mover, struct mover_out *out)
+static void remains_put(struct mover *mover, struct mover_out *out, uint64_t now_ns)
 {
     struct mover_remains *put = out->precopy != NULL ? malloc(sizeof(*put)) : NULL;
 
     if (put != NULL) {
-        *put = (struct mover_remains){mover->remains, out->sip, out->precopy};
+        *put =
+            (struct mover_remains){mover->remains, out->sip, now_ns + MOVER_REST_NS, out->precopy};
         mover->remains = put;
-        (void)nk_precopy_discard(put->precopy, MOVER_STEP_BYTES);
+        (void)nk_precopy_discard(put->precopy, 0);
         out->precopy = NULL;
     }
 }
@@ -428,14 +429,29 @@ static void remains_free(struct mover_remains **link)
 
 bool mover__remains_turn(struct mover *mover, uint64_t now_ns)
 {
-    if (mover->remains == NULL) {
+    struct mover_remains **link = &mover->remains;
+
+    while (*link != NULL && now_ns < (*link)->from_ns) {
+        link = &(*link)->next;
+    }
+    if (*link == NULL) {
         return false;
     }
-    if (!nk_precopy_discard(mover->remains->precopy, MOVER_STEP_BYTES)) {
-        remains_free(&mover->remains);
+    if (!nk_precopy_discard((*link)->precopy, MOVER_STEP_BYTES)) {
+        remains_free(link);
         mover->cool_ns = now_ns + MOVER_KEEP_NS;
     }
     return true;
+}
+
+uint64_t mover__remains_next_ns(const struct mover *mover)
+{
+    uint64_t next_ns = UINT64_MAX;
+
+    for (const struct mover_remains *each = mover->remains; each != NULL; each = each->next) {
+        next_ns = each->from_ns < next_ns ? each->from_ns : next_ns;
+    }
+    return next_ns;
 }
 
 void mover__remains_end(struct mover *mover, uint64_t sip)
@@ -508,7 +524,7 @@ static void leave(struct mover *mover, struct mover_out *out, const struct fab_m
     nk_unlock(mover->kernel);
     mover__report(mover, out, good ? MOVER_DONE : MOVER_LOST,
                   good ? "" : fab_move_reason_text(action->reason), now_ns);
-    remains_put(mover, out);
+    remains_put(mover, out, now_ns);
     out_free(mover, out);
 }
 

@@ -64,6 +64,7 @@ struct mover_out {
 struct mover_remains {
     struct mover_remains *next;
     uint64_t sip;
+    uint64_t from_ns; /* not given back before */
     struct nk_precopy *precopy;
 };
 
@@ -140,6 +141,8 @@ void mover__out_stay(struct mover *mover, struct mover_out *out);
 /* Gives back, or keeps, the next bytes of what SIPs have left behind. True if there was anything.
  */
 bool mover__remains_turn(struct mover *mover, uint64_t now_ns);
+/* When it has something to do, or had; UINT64_MAX: nothing is left behind. */
+uint64_t mover__remains_next_ns(const struct mover *mover);
 /* All of that SIP; 0: of all. Its slot is free then. */
 void mover__remains_end(struct mover *mover, uint64_t sip);
 struct mover_out *mover__out_of_sip(const struct mover *mover, uint64_t sip);

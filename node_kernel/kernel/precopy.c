@@ -217,6 +217,9 @@ bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes)
         nk__dirty_end(precopy->dirty); /* the only one: the next SIP to go needs it */
         precopy->dirty = NULL;
     }
+    if (bytes == 0) {
+        return true;
+    }
     if (precopy->discarded == 0) {
         precopy->discarded = nk__slot_address(precopy->kernel, precopy->slot_index) + NK_MEMORY;
     }

@@ -412,13 +412,12 @@ uint16_t rdma__tx_burst(struct link *link, uint16_t queue, struct link_frame fra
     struct chain chain;
     uint16_t taken;
 
-    chain.peer = NULL;
-    chain.count = chain.inlined_count = 0; /* the rest is filled as it grows */
-
     (void)queue;
     if (port->closed) {
         return 0;
     }
+    chain.peer = NULL;
+    chain.count = chain.inlined_count = 0; /* the rest is filled as it grows */
     for (taken = 0; taken < count && taken < LINK_BURST_MAX; taken++) {
         struct link_frame *frame = &frames[taken];
         struct rdma_peer *peer = rdma__peer_find(port, frame->peer);

@@ -122,7 +122,7 @@ bool rdma__poll(struct rdma_port *port)
     for (int i = 0; i < count; i++) {
         on_completion(port, &wc[i]);
     }
-    return count > 0;
+    return count == BATCH;
 }
 
 /* --- receiving ----------------------------------------------------------------------------------
@@ -158,42 +158,38 @@ bool rdma__slots_post(struct rdma_port *port, struct rdma_peer *peer, const uint
     return true;
 }
 
-/* Slots of one peer that have a new frame and wait to be posted together. */
-struct refill {
-    struct rdma_peer *peer;
-    uint32_t slots[LINK_BURST_MAX];
-    uint32_t count;
-};
-
-static void refill_post(struct rdma_port *port, struct refill *refill)
+void rdma__refill(struct rdma_port *port)
 {
+    struct rdma_refill *refill = &port->refill;
+    struct rdma_peer *peer = refill->count > 0 ? rdma__peer_of_serial(port, refill->serial) : NULL;
     uint32_t count = refill->count;
 
     refill->count = 0;
-    if (count > 0 && !rdma__slots_post(port, refill->peer, refill->slots, count)) {
-        rdma__peer_lost(port, refill->peer, "the device takes no buffer");
-    } else if (count > 0) {
-        rdma__credits_given(port, refill->peer, count);
+    if (peer == NULL) {
+        return; /* they went with the queue pair */
+    }
+    if (!rdma__slots_post(port, peer, refill->slots, count)) {
+        rdma__peer_lost(port, peer, "the device takes no buffer");
+    } else {
+        rdma__credits_given(port, peer, count);
     }
 }
 
 /* False: there is no frame to take its place. */
-static bool arrival_lend(struct rdma_port *port, struct refill *refill, struct link_frame *out)
+static bool arrival_lend(struct rdma_port *port, struct link_frame *out)
 {
     const struct rdma_arrival *a = &port->arrivals[port->arrival_tail % RDMA_ARRIVALS_MAX];
     struct rdma_peer *peer = rdma__peer_of_serial(port, a->serial);
+    struct rdma_refill *refill = &port->refill;
     struct rdma_frame *fresh = rdma__frame_take(port, RDMA_POSTED);
 
     assert(peer != NULL); /* arrivals go with their queue pair */
     if (fresh == NULL) {
         return false;
     }
-    if (refill->peer != peer) {
-        refill_post(port, refill);
-        refill->peer = peer;
-    }
-    assert(peer->posted[a->slot] == NULL);
+    assert(peer->posted[a->slot] == NULL && refill->count < LINK_BURST_MAX);
     peer->posted[a->slot] = fresh;
+    refill->serial = a->serial;
     refill->slots[refill->count++] = a->slot;
     a->frame->place = RDMA_LENT;
     *out = (struct link_frame){
@@ -209,11 +205,20 @@ static bool arrival_lend(struct rdma_port *port, struct refill *refill, struct l
     return true;
 }
 
+/* Is the next to be handed out of the peer whose slots wait, if any do? */
+static bool refill_suits(const struct rdma_port *port)
+{
+    const struct rdma_arrival *a = &port->arrivals[port->arrival_tail % RDMA_ARRIVALS_MAX];
+
+    return port->refill.count == 0 || port->refill.serial == a->serial;
+}
+
+/* What was handed out is replaced later, by rdma__refill: an answer may be on its way first. */
 uint16_t rdma__rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
                         uint16_t count)
 {
     struct rdma_port *port = link->impl;
-    struct refill refill = {.count = 0};
+    bool more = true;
     uint32_t polls = 0;
     uint16_t got = 0;
 
@@ -221,21 +226,24 @@ uint16_t rdma__rx_burst(struct link *link, uint16_t queue, struct link_frame fra
     if (port->closed) {
         return 0;
     }
+    rdma__refill(port);
     while (got < count && got < LINK_BURST_MAX) {
         if (port->arrival_tail == port->arrival_head) {
-            /* A completion may end a peer: not while slots of one wait. */
-            refill_post(port, &refill);
-            if (polls++ == POLLS_MAX || !rdma__poll(port)) {
+            if (!more || polls++ == POLLS_MAX) {
                 break;
             }
+            more = rdma__poll(port);
             continue;
         }
-        if (!arrival_lend(port, &refill, &frames[got])) {
+        if (!refill_suits(port)) {
+            rdma__refill(port); /* may end that peer, and with it what came from it */
+            continue;
+        }
+        if (!arrival_lend(port, &frames[got])) {
             break;
         }
         got++;
     }
-    refill_post(port, &refill);
     if (got == 0) {
         rdma__look(port);
     }
@@ -443,7 +451,8 @@ uint16_t rdma__tx_burst(struct link *link, uint16_t queue, struct link_frame fra
         frame->data = NULL;
     }
     chain_post(port, &chain);
-    rdma__look(port); /* what is sent waits for nothing */
+    rdma__refill(port); /* what is sent waits for nothing */
+    rdma__look(port);
     return taken;
 }
 

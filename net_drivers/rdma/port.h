@@ -99,6 +99,12 @@ struct rdma_arrival {
 };
 #define RDMA_ARRIVALS_MAX (RDMA_PEERS_MAX * RDMA_RX_DEPTH) /* power of two */
 
+/* Slots of one queue pair that have a new frame and wait to be posted together. */
+struct rdma_refill {
+    uint32_t serial, count;
+    uint32_t slots[LINK_BURST_MAX];
+};
+
 /* What a peer reads our memory by (reads.c). */
 enum rdma_window_state { RDMA_WINDOW_NONE, RDMA_WINDOW_ASKED, RDMA_WINDOW_BOUND };
 
@@ -174,6 +180,7 @@ struct rdma_port {
     uint8_t by_node[RDMA_NODES_MAX]; /* place in peers + 1; 0: none */
     struct rdma_arrival arrivals[RDMA_ARRIVALS_MAX];
     uint32_t arrival_head, arrival_tail;
+    struct rdma_refill refill;
     /* Memory that peers may read, and reads go into; NULL: none. */
     struct ibv_mr *memory;
     uint8_t *memory_base;
@@ -254,11 +261,13 @@ void rdma__cm_look(struct rdma_port *port, uint64_t now_ns);
 /* --- data.c: frames that go and come ------------------------------------------------------------
  */
 
-/* Takes completions in, a batch; false: there was none. */
+/* Takes completions in, a batch; true: there may be more. */
 bool rdma__poll(struct rdma_port *port);
 /* Gives the device a buffer for that slot, which must be empty: the frame is the peer's then. */
 SF_MUST_CHECK bool rdma__slots_post(struct rdma_port *port, struct rdma_peer *peer,
                                     const uint32_t slots[], uint32_t count);
+/* The device gets the new frames for what rx_burst has handed out. May end a peer. */
+void rdma__refill(struct rdma_port *port);
 /* Posts a request that is no frame; its number and flags are filled in. False: it was not taken,
  * and the peer is to be lost. */
 SF_MUST_CHECK bool rdma__post_alone(struct rdma_port *port, struct rdma_peer *peer,

@@ -393,10 +393,11 @@ static int rdma_wait_fd(struct link *link, uint16_t queue, bool arm)
     if (port->closed || port->gone) {
         return LINK_WAIT_BLIND;
     }
+    rdma__refill(port);
     if (something_waits(port)) {
         return LINK_WAIT_NOT;
     }
-    events_take(port, EVENTS_MAX);
+    events_take(port, 1);
     /* The end of a read is nothing that was sent to us; and soft-iWARP does not wake for a frame if
      * only what is solicited shall. */
     if (port->verbs->req_notify_cq(port->cq, port->reads_open == 0 && !port->iwarp) != 0) {

@@ -328,6 +328,12 @@ void fab_ep_hold(struct fab_ep *ep, void *holder)
     ep->holder = holder;
 }
 
+void fab_ep_stream(struct fab_ep *ep)
+{
+    assert(ep->node->events.bytes != NULL);
+    ep->streamed = true;
+}
+
 void *fab_ep_holder(const struct fab_ep *ep)
 {
     return ep->holder;

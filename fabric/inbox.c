@@ -332,6 +332,22 @@ static bool on_refer(struct fab__session *session, struct fab__reader *body)
     return true;
 }
 
+/* Puts the next bytes in the block, but for those that the holder has taken. */
+static void block_fill(struct fab_ep *ep, const struct fab_msg *msg, const uint8_t *bytes,
+                       uint32_t length)
+{
+    const struct fab_node *node = ep->node;
+    struct xh_block *block = msg->args[ep->fill_arg].block;
+    uint32_t taken = 0;
+
+    if (ep->streamed) {
+        taken = node->events.bytes(node->events_arg, ep, msg, ep->fill_arg, ep->fill_offset, bytes,
+                                   length);
+        assert(taken <= length);
+    }
+    memcpy(block->data + ep->fill_offset + taken, bytes + taken, length - taken);
+}
+
 static bool on_data(struct fab__session *session, struct fab__reader *body)
 {
     uint64_t target = fab__read_u64(body);
@@ -359,7 +375,7 @@ static bool on_data(struct fab__session *session, struct fab__reader *body)
         fab__ep_violated(ep, msg->tag);
         return true;
     }
-    memcpy(block->data + ep->fill_offset, bytes, length);
+    block_fill(ep, msg, bytes, length);
     ep->fill_offset += length;
     if (ep->fill_offset == block->bytes) {
         fab__inbox_filled(session, ep);

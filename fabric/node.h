@@ -131,6 +131,7 @@ struct fab_ep {
     bool assembling;
     uint8_t fill_arg;
     uint32_t fill_offset;
+    bool streamed;    /* its holder sees their bytes first */
     uint32_t reading; /* place + 1 in the node's reads: the block is being read; 0: none is */
     uint8_t assembly_state;
 

@@ -129,6 +129,14 @@ static void reads_deliver(struct net *net)
     }
 }
 
+static uint32_t on_bytes(void *arg, struct fab_ep *ep, const struct fab_msg *msg, uint32_t index,
+                         uint32_t offset, const uint8_t *bytes, uint32_t length)
+{
+    const struct net_node *node = arg;
+
+    return node->bytes != NULL ? node->bytes(ep, msg, index, offset, bytes, length) : 0;
+}
+
 /* Not of the net's own random numbers, so that a seed means the same sealed or not. */
 static void on_random(void *arg, uint8_t *bytes, uint32_t length)
 {
@@ -147,7 +155,8 @@ static void node_make(struct net *net, uint16_t id, uint16_t epoch)
     struct fab_options options = {
         .node_id = id,
         .epoch = epoch,
-        .events = {.opened = on_opened,
+        .events = {.bytes = on_bytes,
+                   .opened = on_opened,
                    .session_lost = on_session_lost,
                    .read = on_read,
                    .revoke = on_revoke,

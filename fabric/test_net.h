@@ -30,6 +30,9 @@ struct net_node {
     uint16_t lost_last;
     struct sf_cause lost_cause;
     uint32_t waiting_count[FAB_LANES_MAX]; /* events */
+    /* fab_events.bytes of what was streamed; NULL: takes nothing. */
+    uint32_t (*bytes)(struct fab_ep *ep, const struct fab_msg *msg, uint32_t index, uint32_t offset,
+                      const uint8_t *bytes, uint32_t length);
 };
 
 struct net_frame {

@@ -66,7 +66,7 @@
 
 #define NK_CAPTURE_VERSION 1u
 #define NK_CAPTURE_RECORD_BYTES_MAX (1u << 20)
-#define NK_CAPTURE_PIECE_BYTES_MAX (1u << 20)
+#define NK_CAPTURE_PIECE_BYTES_MAX (4u << 20)
 
 /* --- at the source ------------------------------------------------------------------------------
  */
@@ -168,6 +168,14 @@ SF_MUST_CHECK sf_status nk_restore_create(struct nk_kernel *kernel,
  */
 SF_MUST_CHECK sf_status nk_restore_feed(struct nk_restore *restore, const void *bytes,
                                         size_t length, char *text, size_t text_capacity);
+/*
+ * The same, but takes only what is pages of a SIP whose beginning has come, and their heads, up to
+ * the first other byte; answers how many bytes that is. So it needs no lock, and takes no longer
+ * than copying them does, and making memory for them. 0 also if they are damaged: nk_restore_feed,
+ * given the same bytes, says so.
+ */
+SF_MUST_CHECK size_t nk_restore_stream(struct nk_restore *restore, const void *bytes,
+                                       size_t length);
 /* Has all of it come? */
 bool nk_restore_complete(const struct nk_restore *restore);
 

@@ -393,6 +393,21 @@ static sf_status count(void *arg, uint64_t first, uint64_t end)
     return counted->visit(counted->arg, first, end);
 }
 
+/* Where the last huge page ends that begins where it is, or after it, and is whole among so many
+ * pages; or the first one. */
+static uint64_t huge_end(const struct nk_dirty *dirty, uint64_t pages)
+{
+    uint64_t end = dirty->end;
+
+    if (pages < (dirty->end - dirty->at) / PAGE_BYTES) {
+        end = (dirty->at + pages * PAGE_BYTES) / HUGE_BYTES * HUGE_BYTES;
+    }
+    if (end <= dirty->at) {
+        end = (dirty->at / HUGE_BYTES + 1) * HUGE_BYTES;
+    }
+    return end < dirty->end ? end : dirty->end;
+}
+
 /* Huge pages as a whole, if there may be as many: watching a part would split them. */
 static sf_status protect_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_dirty_visit visit,
                                  void *arg)
@@ -410,10 +425,7 @@ static sf_status protect_collect(struct nk_dirty *dirty, uint64_t pages_max, nk_
         return st;
     }
     do {
-        const uint64_t next = pages_max == UINT64_MAX ? dirty->end /* all in one call */
-                                                      : (dirty->at / HUGE_BYTES + 1) * HUGE_BYTES;
-
-        args.end = next < dirty->end ? next : dirty->end;
+        args.end = huge_end(dirty, pages_max - counted.pages);
         st = scan_all(dirty->pagemap, &args, count, &counted);
         dirty->at = args.walk_end;
     } while (st == SF_OK && dirty->at < dirty->end &&

@@ -54,6 +54,20 @@ static bool on_take(void *arg, struct fab_ep *ep, const struct fab_msg *msg)
     return port != NULL && port->waiting != 0 && nk__arrive(port, msg);
 }
 
+/* Services are worker 0's. */
+static uint32_t on_bytes(void *arg, struct fab_ep *ep, const struct fab_msg *msg, uint32_t index,
+                         uint32_t offset, const uint8_t *bytes, uint32_t length)
+{
+    struct nk_kernel *kernel = arg;
+    struct nk_port *port = fab_ep_holder(ep);
+
+    if (port == NULL || port->service == NULL || !nk__mine(kernel->workers[0])) {
+        return 0;
+    }
+    return port->service->ops->bytes(port->service->impl, port->user, msg, index, offset, bytes,
+                                     length);
+}
+
 void nk__refuse(struct nk_kernel *kernel, struct fab_ep *ep)
 {
     if (kernel->refused_count == kernel->refused_capacity) {
@@ -175,6 +189,7 @@ static sf_status fabric_create(struct nk_kernel *kernel, const struct nk_options
         .heap = kernel->heap,
         .events = {.ready = on_ready,
                    .take = on_take,
+                   .bytes = on_bytes,
                    .opened = on_opened,
                    .session_lost = on_session_lost,
                    .read = on_read,

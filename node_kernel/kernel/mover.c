@@ -69,6 +69,26 @@ static void on_ready(void *impl, struct fab_ep *ep, void *user)
     mover->events.awake(mover->events_arg);
 }
 
+/* Pages that come in frames are put in their places at once, unless something before them waits:
+ * what is not taken here is in the message's blocks. */
+static uint32_t on_bytes(void *impl, void *user, const struct fab_msg *msg, uint32_t index,
+                         uint32_t offset, const uint8_t *bytes, uint32_t length)
+{
+    struct mover_peer *peer = user;
+    uint32_t taken = 0;
+
+    if (peer == NULL) {
+        return 0;
+    }
+    if (msg->tag == MoverContract_tag_Memory && !peer->has_piece &&
+        peer->streamed == offset + (index == 2 ? msg->args[1].block->bytes : 0)) {
+        taken = mover__in_pages(impl, msg->args[0].scalar, bytes, length);
+        peer->streamed += taken;
+    }
+    peer->behind |= taken < length;
+    return taken;
+}
+
 static const struct nk_service_ops ops = {
     .name = "mover",
     .export_name = "mover",
@@ -77,6 +97,7 @@ static const struct nk_service_ops ops = {
     .destroy = on_destroy,
     .opened = on_opened,
     .ready = on_ready,
+    .bytes = on_bytes,
 };
 
 sf_status mover_create(struct nk_kernel *kernel, uint16_t node_id, uint16_t epoch,
@@ -341,6 +362,14 @@ static uint32_t block_take(struct mover *mover, struct mover_peer *peer,
     return length;
 }
 
+static void taken_say(struct mover *mover, const struct mover_peer *peer)
+{
+    const struct fab_msg taken = {.tag = MoverContract_tag_Taken};
+    sf_status st = nk_service_send(mover->service, peer->ep, &taken);
+
+    (void)st; /* closed: the next receive says so */
+}
+
 /* One step of a piece of memory. */
 static bool piece_take(struct mover *mover, struct mover_peer *peer, uint64_t now_ns)
 {
@@ -356,6 +385,10 @@ static bool piece_take(struct mover *mover, struct mover_peer *peer, uint64_t no
         peer->has_piece = false;
         peer->ready = true; /* what came behind it was left */
         blocks_free(mover, &peer->piece);
+        if (peer->owes) {
+            peer->owes = false;
+            taken_say(mover, peer);
+        }
     }
     return true;
 }
@@ -363,7 +396,6 @@ static bool piece_take(struct mover *mover, struct mover_peer *peer, uint64_t no
 /* All that has come from one; pieces of memory: up to the first, which is only received. */
 static bool peer_turn(struct mover *mover, struct mover_peer *peer, uint64_t now_ns)
 {
-    const struct fab_msg taken = {.tag = MoverContract_tag_Taken};
     bool any = false;
 
     peer->ready = false;
@@ -381,13 +413,17 @@ static bool peer_turn(struct mover *mover, struct mover_peer *peer, uint64_t now
         any = true;
         if (msg.tag == MoverContract_tag_Memory) {
             peer->piece = msg;
-            peer->piece_taken = 0;
+            peer->piece_taken = peer->streamed;
+            peer->streamed = 0;
             peer->has_piece = true;
+            peer->owes = peer->behind;
         } else {
             take(mover, peer, &msg, now_ns);
         }
-        st = nk_service_send(mover->service, peer->ep, &taken);
-        (void)st; /* closed: the next receive says so */
+        peer->behind = false;
+        if (!peer->owes) {
+            taken_say(mover, peer);
+        }
     }
     return any;
 }

@@ -34,7 +34,7 @@
 #define MOVER_STEP_BYTES (256u << 10)
 /* Pages in a row that are not copied here: see xh_lend. */
 #define MOVER_LEND_BYTES_MIN (64u << 10)
-#define MOVER_LEND_STEP_BYTES (2u << 20) /* a step, if most of it is lent: whole huge pages */
+#define MOVER_LEND_STEP_BYTES (4u << 20) /* a step, if most of it is lent: whole huge pages */
 /* So many steps at once, if they have waited for that long anyway: a SIP computes. */
 #define MOVER_STEPS_LATE 4u
 #define MOVER_LATE_NS 1000000u

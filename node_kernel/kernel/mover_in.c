@@ -191,6 +191,15 @@ void mover__in_memory(struct mover *mover, uint64_t move, const uint8_t *bytes, 
     }
 }
 
+uint32_t mover__in_pages(struct mover *mover, uint64_t move, const uint8_t *bytes, uint32_t length)
+{
+    const struct mover_in *in = in_of(mover, move);
+
+    return in != NULL && in->restore != NULL
+               ? (uint32_t)nk_restore_stream(in->restore, bytes, length)
+               : 0;
+}
+
 void mover__in_endpoints(struct mover *mover, uint64_t move, uint64_t total, const uint8_t *bytes,
                          uint32_t length, uint64_t now_ns)
 {

@@ -89,10 +89,13 @@ struct mover_peer {
     uint16_t node;
     bool ready; /* there may be something to receive */
     bool old;   /* of a session that has ended */
-    /* Was received and said to be: is taken in while the next one is on its way. */
-    bool has_piece;
+    /* Was received and said to be, unless it owes that: is taken in while the next one is on its
+     * way. One that came in frames meanwhile could not be put in its place as it came: then it
+     * owes, so that the next one can. */
+    bool has_piece, owes, behind;
     struct fab_msg piece;
     uint32_t piece_taken; /* bytes */
+    uint32_t streamed; /* bytes of the message that is coming, put in their places as they came */
 };
 
 struct mover {
@@ -153,6 +156,8 @@ void mover__report(struct mover *mover, struct mover_out *out, enum mover_step s
 void mover__in_do(struct mover *mover, const struct fab_move_action *action, uint64_t now_ns);
 void mover__in_memory(struct mover *mover, uint64_t move, const uint8_t *bytes, uint32_t length,
                       uint64_t now_ns);
+/* The next bytes of its memory, as far as they are pages; answers how many. */
+uint32_t mover__in_pages(struct mover *mover, uint64_t move, const uint8_t *bytes, uint32_t length);
 void mover__in_endpoints(struct mover *mover, uint64_t move, uint64_t total, const uint8_t *bytes,
                          uint32_t length, uint64_t now_ns);
 void mover__in_drop(struct mover *mover, struct mover_in *in);

@@ -285,6 +285,10 @@ struct nk_service_ops {
     void (*opened)(void *impl, struct fab_ep *ep);
     /* ep (held by this service) may be readable or closed. user: as given to nk_service_hold. */
     void (*ready)(void *impl, struct fab_ep *ep, void *user);
+    /* Optional: fab_events.bytes of all that it holds. Unlike all others from inside a call of the
+     * fabric, under the kernel's lock. user: as given to nk_service_hold, or NULL. */
+    uint32_t (*bytes)(void *impl, void *user, const struct fab_msg *msg, uint32_t index,
+                      uint32_t offset, const uint8_t *bytes, uint32_t length);
 };
 
 /* Declares "<name>.<export>" and starts the service. number: as a SIP's. */

@@ -22,6 +22,13 @@ struct nk_restore_stash {
 
 enum nk_restore_phase { NK_RESTORE_HEADER, NK_RESTORE_PAYLOAD, NK_RESTORE_FILL };
 
+/* How pages are filled. */
+enum nk_restore_fill {
+    NK_FILL_COPY,
+    NK_FILL_STREAM, /* past the caches: in none of them is what is there now */
+    NK_FILL_WRITE   /* by the system, which makes them */
+};
+
 struct nk_restore {
     struct nk_kernel *kernel;
     char image_name[IMAGE_NAME_BYTES_MAX + 1]; /* "": any */
@@ -36,10 +43,11 @@ struct nk_restore {
     uint32_t got, wanted; /* of the header, or of what is kept of the payload */
     uint8_t *kept;
     uint32_t kept_capacity;
-    bool huge;        /* some of its memory may be in huge pages */
-    uint8_t *fill_to; /* the rest of the payload goes there */
-    uint64_t fill_left;
-    bool fill_is_cold;             /* it is in no cache */
+    bool huge;                      /* some of its memory may be in huge pages */
+    uint8_t *fill_to;               /* the rest of the payload goes there */
+    uint8_t *fill_made;             /* up to there its memory is made */
+    uint64_t fill_bytes, fill_left; /* in all; still to come */
+    enum nk_restore_fill fill_way;
     uint8_t *pages_end;            /* of the highest that have come */
     uint8_t *spare_at, *spare_end; /* not overwritten yet; spare_end NULL: nothing is */
 

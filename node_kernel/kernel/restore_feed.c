@@ -540,7 +540,8 @@ static sf_status bytes_take(struct nk_restore *restore)
         return nk__restore_damaged(restore, "more bytes than its block has");
     }
     restore->fill_to = block->data + form.offset;
-    restore->fill_is_cold = false;
+    restore->fill_made = restore->fill_to + restore->fill_left;
+    restore->fill_way = NK_FILL_COPY;
     return SF_OK;
 }
 
@@ -718,4 +719,30 @@ sf_status nk_restore_feed(struct nk_restore *restore, const void *bytes, size_t 
         nk__say(text, text_capacity, "%s", "");
     }
     return st;
+}
+
+/* Is the next byte one of a page, or of what comes before pages? */
+static bool pages_come(const struct nk_restore *restore)
+{
+    return !restore->broken && !restore->complete && restore->stage == NK_FORM_BEGIN &&
+           (restore->phase == NK_RESTORE_HEADER || restore->record.kind == NK_FORM_PAGES);
+}
+
+size_t nk_restore_stream(struct nk_restore *restore, const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+    char text[1] = ""; /* who feeds the same bytes is told */
+    sf_status st = SF_OK;
+
+    restore->text = text;
+    restore->text_capacity = sizeof(text);
+    while (st == SF_OK && length > 0 && pages_come(restore)) {
+        size_t count = some_take(restore, at, length, &st);
+
+        at += count;
+        length -= count;
+    }
+    restore->text = NULL;
+    restore->broken |= st != SF_OK;
+    return st == SF_OK ? (size_t)(at - (const uint8_t *)bytes) : 0;
 }

@@ -7,6 +7,8 @@
 #include <emmintrin.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #define POPULATE_BYTES_MIN (16u << 10) /* pages made in one go; then fewer faults */
 #define HUGE_BYTES_MIN (256u << 10)    /* that much in a row: there will be more around it */
@@ -98,22 +100,21 @@ static void spare_fill(struct nk_restore *restore, uint8_t *at, uint8_t *end)
     }
 }
 
-/* Memory for a region that begins in there and is beyond all that has come; there will be more of
- * it if that much comes in a row. NULL: there is none such, or no memory to spare. */
-static uint8_t *spare_take(struct nk_restore *restore, uint8_t *at, uint8_t *end,
-                           const uint8_t *pages_end)
+/* Memory for the region that begins there, if it is beyond all that has come, and there will be
+ * more of it: much comes in a row. False: it is none such, or there is no memory to spare. */
+static bool spare_take(struct nk_restore *restore, uint8_t *at, uint8_t *end,
+                       const uint8_t *pages_end)
 {
     const struct nk_sip *sip = restore->sip;
-    uint8_t *region = nk__spare_region(at);
 
-    if (end - at < HUGE_BYTES_MIN || region >= end || region < pages_end || region < sip->memory ||
-        region + NK_SPARE_BYTES > sip->memory + sip->memory_bytes ||
-        !nk__spares_take(sip->kernel->spares, region)) {
-        return NULL;
+    if (restore->fill_bytes < HUGE_BYTES_MIN || nk__spare_region(at) != at || at < pages_end ||
+        at < sip->memory || at + NK_SPARE_BYTES > sip->memory + sip->memory_bytes ||
+        !nk__spares_take(sip->kernel->spares, at)) {
+        return false;
     }
     restore->spare_at = end;
-    restore->spare_end = region + NK_SPARE_BYTES;
-    return region;
+    restore->spare_end = at + NK_SPARE_BYTES;
+    return true;
 }
 
 /* --- making them --------------------------------------------------------------------------------
@@ -128,26 +129,30 @@ static void new_make(struct nk_restore *restore, uint8_t *at, uint8_t *end)
     while (last > sip->memory + sip->memory_bytes) {
         last -= NK_SPARE_BYTES;
     }
-    if (end - at >= HUGE_BYTES_MIN && first >= sip->memory && first < last) {
+    if (restore->fill_bytes >= HUGE_BYTES_MIN && first >= sip->memory && first < last) {
         restore->huge = true;
         (void)madvise(first, (size_t)(last - first), MADV_HUGEPAGE); /* or else small ones */
+    } else if (restore->fill_bytes >= HUGE_BYTES_MIN) {
+        restore->fill_way = NK_FILL_WRITE;
+        return;
     }
     if (end - at >= POPULATE_BYTES_MIN) {
         (void)madvise(at, (size_t)(end - at), MADV_POPULATE_WRITE); /* or else as it comes */
     }
 }
 
+/* Within one region. */
 static void pages_make(struct nk_restore *restore, uint8_t *at, uint64_t bytes)
 {
     const uint8_t *open = restore->spare_end, *pages_end = restore->pages_end;
-    uint8_t *end = at + bytes, *spare;
+    uint8_t *end = at + bytes;
 
     spare_fill(restore, at, end);
-    restore->fill_is_cold = open != NULL && end <= open && at >= open - NK_SPARE_BYTES;
-    if (!restore->fill_is_cold) {
-        spare = spare_take(restore, at, end, pages_end);
-        restore->fill_is_cold = spare != NULL;
-        new_make(restore, at, spare != NULL ? spare : end);
+    restore->fill_way = NK_FILL_STREAM;
+    if ((open == NULL || end > open || at < open - NK_SPARE_BYTES) &&
+        !spare_take(restore, at, end, pages_end)) {
+        restore->fill_way = NK_FILL_COPY;
+        new_make(restore, at, end);
     }
 }
 
@@ -171,15 +176,50 @@ static void stream(uint8_t *to, const uint8_t *from, size_t bytes)
     memcpy(to + at, from + at, bytes - at);
 }
 
+/* The system makes the pages and writes them by its own mapping of all memory. Where a hypervisor
+ * keeps page tables of its own, the first touch by a program takes ten times as long as that: so
+ * only those pages pay for it that the SIP comes to touch. False: they are partly written, or not.
+ */
+static bool system_writes(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+    struct iovec ours = {.iov_base = (void *)from, .iov_len = bytes};
+    struct iovec its = {.iov_base = to, .iov_len = bytes};
+
+    return process_vm_writev(getpid(), &ours, 1, &its, 1, 0) == (ssize_t)bytes;
+}
+
+/* The next of its memory, up to where a region begins. */
+static void fill_make(struct nk_restore *restore)
+{
+    uint8_t *at = restore->fill_to, *region = nk__spare_region(at + 1);
+    uint64_t bytes = (uint64_t)(region - at);
+
+    bytes = bytes < restore->fill_left ? bytes : restore->fill_left;
+    pages_make(restore, at, bytes);
+    restore->fill_made = at + bytes;
+}
+
 void nk__restore_fill(struct nk_restore *restore, const uint8_t *bytes, size_t count)
 {
-    if (restore->fill_is_cold && count >= STREAM_BYTES_MIN) {
-        stream(restore->fill_to, bytes, count);
-    } else {
-        memcpy(restore->fill_to, bytes, count);
+    while (count > 0) {
+        size_t some;
+
+        if (restore->fill_to == restore->fill_made) {
+            fill_make(restore);
+        }
+        some = (size_t)(restore->fill_made - restore->fill_to);
+        some = some < count ? some : count;
+        if (restore->fill_way == NK_FILL_STREAM && some >= STREAM_BYTES_MIN) {
+            stream(restore->fill_to, bytes, some);
+        } else if (restore->fill_way != NK_FILL_WRITE ||
+                   !system_writes(restore->fill_to, bytes, some)) {
+            memcpy(restore->fill_to, bytes, some);
+        }
+        restore->fill_to += some;
+        restore->fill_left -= some;
+        bytes += some;
+        count -= some;
     }
-    restore->fill_to += count;
-    restore->fill_left -= count;
 }
 
 sf_status nk__restore_pages(struct nk_restore *restore)
@@ -190,10 +230,8 @@ sf_status nk__restore_pages(struct nk_restore *restore)
     if (st == SF_OK && bytes != restore->record.bytes - sizeof(struct nk_form_pages)) {
         return nk__restore_damaged(restore, "pages");
     }
-    restore->fill_left = bytes;
-    if (st == SF_OK) {
-        pages_make(restore, restore->fill_to, bytes);
-    }
+    restore->fill_bytes = restore->fill_left = bytes;
+    restore->fill_made = restore->fill_to;
     return st;
 }
 

@@ -26,6 +26,9 @@ static struct nk_port *port_create(struct nk_service *service, struct fab_ep *ep
     nk_list_init(&port->link);
     nk_list_insert(service->ports.prev, &port->held);
     fab_ep_hold(ep, port);
+    if (service->ops->bytes != NULL) {
+        fab_ep_stream(ep);
+    }
     return port;
 }
 

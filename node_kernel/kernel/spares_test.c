@@ -190,7 +190,7 @@ static void round_feed(uint32_t number)
     uint64_t at = below(4) == 0 ? below(pages) : below(40);
 
     while (at < pages) {
-        const uint64_t longest[] = {256, 256, 64, 64, 8};
+        const uint64_t longest[] = {1024, 256, 256, 64, 8};
         uint64_t count = number == 0 && below(3) != 0 ? longest[below(5)] : 1 + below(100);
 
         count = count < pages - at ? count : pages - at;

@@ -22,6 +22,7 @@ struct hop {
     struct nk_capture_stats stats;
     struct nk_restore_info last; /* of the last restored; sip 0: none yet */
     uint64_t count;
+    uint64_t streamed; /* bytes that nk_restore_stream took */
 };
 extern struct hop hop;
 

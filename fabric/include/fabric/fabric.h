@@ -97,6 +97,13 @@ struct fab_events {
      * holder has taken it, as fab_ep_recv would have; the state steps once this returns. False:
      * `ready` follows. May be NULL. */
     bool (*take)(void *arg, struct fab_ep *ep, const struct fab_msg *msg);
+    /* The next bytes of a block that comes from another node to an endpoint that is streamed
+     * (fab_ep_stream): of argument `index` of msg, which is not whole yet, from `offset` on; the
+     * blocks before that one are. Answers how many of them, from the first on, the holder has
+     * taken. Those are in the block as little as what a holder did not ask for: it must know. Not
+     * called for what a device reads (`read`). It must not change the fabric. */
+    uint32_t (*bytes)(void *arg, struct fab_ep *ep, const struct fab_msg *msg, uint32_t index,
+                      uint32_t offset, const uint8_t *bytes, uint32_t length);
     /* A channel was opened to an export; exp is held by the export's owner from now on. */
     void (*opened)(void *arg, uint64_t export_owner, const char *export_name, struct fab_ep *exp);
     /* A session is gone (heart-beats missing, epoch changed, or protocol broken). */
@@ -277,6 +284,9 @@ const struct ct_contract *fab_ep_contract(const struct fab_ep *ep);
 /* The holder is a pointer for the caller's use (SIP or service); NULL while in a message. */
 void fab_ep_hold(struct fab_ep *ep, void *holder);
 void *fab_ep_holder(const struct fab_ep *ep);
+/* The bytes of blocks that come to it are shown to fab_events.bytes first, which is then not NULL,
+ * until it is closed or sent away. */
+void fab_ep_stream(struct fab_ep *ep);
 /* The endpoint with that id, if it is on this node, held or inside a message; else NULL. */
 const struct fab_ep *fab_ep_find(const struct fab_node *node, uint64_t id);
 /* Calls visit for each endpoint record on this node. visit must not change the fabric. */

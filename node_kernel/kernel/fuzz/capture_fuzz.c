@@ -166,6 +166,21 @@ static void pieces_cut(const struct bytes *base)
     }
 }
 
+/* As if they had been copied before it was frozen. */
+static void pages_first(void)
+{
+    uint32_t to = 1;
+
+    for (uint32_t i = 1; i < piece_count; i++) {
+        const struct piece piece = pieces[i];
+
+        if (piece.record.kind == NK_FORM_PAGES || piece.record.kind == NK_FORM_ZERO) {
+            memmove(&pieces[to + 1], &pieces[to], (i - to) * sizeof(pieces[0]));
+            pieces[to++] = piece;
+        }
+    }
+}
+
 static uint32_t word_of_interest(uint32_t before)
 {
     static const uint32_t words[] = {0,       1,          2,          7,          16,    63,
@@ -363,19 +378,26 @@ static void one_case(uint64_t seed)
 
     random_state = seed * 0x9e3779b97f4a7c15ull;
     pieces_cut(&bases[any(base_count)]);
+    if (any(2) == 0) {
+        pages_first();
+    }
     pieces_break();
     pieces_join();
     pieces_free();
     for (size_t at = 0; st == SF_OK && at < hop.capture.length;) {
         /* In a place of its own, so that the sanitizer sees who reads beyond. */
-        size_t count = 1 + any(any(4) == 0 ? 40 : 1 << 20);
+        size_t count = 1 + any(any(4) == 0 ? 40 : 1 << 20), streamed;
         uint8_t *copy;
 
         count = count < hop.capture.length - at ? count : hop.capture.length - at;
         copy = malloc(count);
         assert_non_null(copy);
         memcpy(copy, hop.capture.data + at, count);
-        st = nk_restore_feed(restore, copy, count, NULL, 0);
+        streamed = any(2) == 0 ? nk_restore_stream(restore, copy, count) : 0;
+        assert_true(streamed <= count);
+        if (streamed < count) {
+            st = nk_restore_feed(restore, copy + streamed, count - streamed, NULL, 0);
+        }
         free(copy);
         at += count;
     }

@@ -756,17 +756,29 @@ static void no_new_slots(void)
     }
 }
 
+static uint64_t messages(void)
+{
+    struct nk_stats stats;
+
+    nk_query(world.kernel, &stats);
+    return stats.messages;
+}
+
+#define STARVE_MESSAGES 40u /* of 5,000 */
+
 /* early: before the first block is made, else while two sips exchange one. */
 static void starve(uint32_t spare, bool early)
 {
     struct hog hog;
+    uint64_t exchanged;
 
     create(1, SMALL, "srv", "starveecho");
     create(2, SMALL, "cli", "starve");
     wire(2, "srv.test");
     start(1);
     start(2);
-    for (uint32_t i = 0; i < 100 && !early; i++) {
+    exchanged = early ? 0 : messages() + STARVE_MESSAGES;
+    while (messages() < exchanged) {
         (void)nk_run(world.kernel, 1, now());
     }
     hog_take(&hog, spare);

@@ -181,6 +181,21 @@ bool nk__pages_huge(uint64_t first, uint64_t end)
     return st == SF_OK && bytes == end - first;
 }
 
+sf_status nk__pages_small(uint64_t first, uint64_t end, nk_dirty_visit visit, void *arg)
+{
+    struct scan_args args = scan_begin(first, end, SCAN_IS_PRESENT | SCAN_IS_HUGE, 0, 0);
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    sf_status st;
+
+    if (pagemap < 0) {
+        return SF_IO;
+    }
+    args.category_inverted = SCAN_IS_HUGE;
+    st = scan_all(pagemap, &args, visit, arg);
+    (void)close(pagemap);
+    return st;
+}
+
 /* --- write protection ---------------------------------------------------------------------------
  */
 

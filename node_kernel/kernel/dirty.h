@@ -40,6 +40,10 @@ typedef sf_status (*nk_dirty_visit)(void *arg, uint64_t first, uint64_t end);
 SF_MUST_CHECK sf_status nk__pages_touched(uint64_t first, uint64_t end, nk_dirty_visit visit,
                                           void *arg);
 
+/* Those that are there as small pages. UNSUPPORTED: the system does not say. */
+SF_MUST_CHECK sf_status nk__pages_small(uint64_t first, uint64_t end, nk_dirty_visit visit,
+                                        void *arg);
+
 /* Are these mapped as huge pages, all of them? False, too, if the system does not say. */
 bool nk__pages_huge(uint64_t first, uint64_t end);
 

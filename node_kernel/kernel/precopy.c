@@ -186,20 +186,28 @@ void nk_precopy_range(const struct nk_precopy *precopy, const uint8_t **out_firs
     *out_end = (const uint8_t *)precopy->end;
 }
 
-/* The next bytes, at most up to where a region may be kept, or that region. Answers how many; 0: it
- * failed. */
+static uint64_t memory_begin(const struct nk_precopy *precopy)
+{
+    return nk__slot_address(precopy->kernel, precopy->slot_index) + NK_MEMORY;
+}
+
+/* The next bytes, at most up to where a region may be kept, or that region; of what is no whole one
+ * the small pages. Answers how many; 0: it failed. */
 static uint64_t discard_some(const struct nk_precopy *precopy, uint64_t bytes)
 {
+    struct nk_spares *spares = precopy->kernel->spares;
     const uint64_t at = precopy->discarded, left = precopy->end - at;
     const uint64_t to_region = NK_SPARE_BYTES - at % NK_SPARE_BYTES;
+    const uint64_t whole = to_region < left ? to_region : left;
+    const bool forgotten = nk__dirty_forget(precopy->dirty, at, at + whole);
 
-    if (to_region == NK_SPARE_BYTES && left >= NK_SPARE_BYTES &&
-        nk__dirty_forget(precopy->dirty, at, at + NK_SPARE_BYTES) &&
-        nk__spares_put(precopy->kernel->spares, (uint8_t *)at)) {
+    if (whole == NK_SPARE_BYTES && forgotten && nk__spares_put(spares, (uint8_t *)at)) {
         return NK_SPARE_BYTES;
     }
-    bytes = bytes < left ? bytes : left;
-    bytes = bytes < to_region ? bytes : to_region;
+    if (forgotten && whole < NK_SPARE_BYTES && (at == memory_begin(precopy) || whole == left)) {
+        nk__spares_put_pages(spares, (uint8_t *)at, (uint8_t *)at + whole);
+    }
+    bytes = bytes < whole ? bytes : whole;
     return madvise((void *)at, bytes, MADV_DONTNEED) == 0 ? bytes : 0;
 }
 
@@ -221,7 +229,7 @@ bool nk_precopy_discard(struct nk_precopy *precopy, uint64_t bytes)
         return true;
     }
     if (precopy->discarded == 0) {
-        precopy->discarded = nk__slot_address(precopy->kernel, precopy->slot_index) + NK_MEMORY;
+        precopy->discarded = memory_begin(precopy);
     }
     bytes = discard_some(precopy, bytes);
     precopy->discarded += bytes;

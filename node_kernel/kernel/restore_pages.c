@@ -12,6 +12,7 @@
 
 #define POPULATE_BYTES_MIN (16u << 10) /* pages made in one go; then fewer faults */
 #define HUGE_BYTES_MIN (256u << 10)    /* that much in a row: there will be more around it */
+#define SPARE_PAGES_BYTES_MIN (64 << 10)
 #define STREAM_BYTES 64u
 #define STREAM_BYTES_MIN 4096u
 
@@ -73,6 +74,7 @@ void nk__restore_wipe(struct nk_restore *restore)
         memset(restore->spare_at, 0, (size_t)(restore->spare_end - restore->spare_at));
         restore->spare_end = NULL;
     }
+    _mm_sfence(); /* for `stream` */
 }
 
 /* These bytes are about to be overwritten. */
@@ -100,6 +102,19 @@ static void spare_fill(struct nk_restore *restore, uint8_t *at, uint8_t *end)
     }
 }
 
+static uint8_t *region_of(uint8_t *at)
+{
+    return nk__spare_region(at - (NK_SPARE_BYTES - 1));
+}
+
+/* Does all of the region that this is in belong to its linear memory? */
+static bool region_is_whole(const struct nk_sip *sip, uint8_t *at)
+{
+    const uint8_t *region = region_of(at);
+
+    return region >= sip->memory && region + NK_SPARE_BYTES <= sip->memory + sip->memory_bytes;
+}
+
 /* Memory for the region that begins there, if it is beyond all that has come, and there will be
  * more of it: much comes in a row. False: it is none such, or there is no memory to spare. */
 static bool spare_take(struct nk_restore *restore, uint8_t *at, uint8_t *end,
@@ -107,14 +122,26 @@ static bool spare_take(struct nk_restore *restore, uint8_t *at, uint8_t *end,
 {
     const struct nk_sip *sip = restore->sip;
 
-    if (restore->fill_bytes < HUGE_BYTES_MIN || nk__spare_region(at) != at || at < pages_end ||
-        at < sip->memory || at + NK_SPARE_BYTES > sip->memory + sip->memory_bytes ||
-        !nk__spares_take(sip->kernel->spares, at)) {
+    if (restore->fill_bytes < HUGE_BYTES_MIN || region_of(at) != at || at < pages_end ||
+        !region_is_whole(sip, at) || !nk__spares_take(sip->kernel->spares, at)) {
         return false;
     }
     restore->spare_at = end;
     restore->spare_end = at + NK_SPARE_BYTES;
     return true;
+}
+
+/* Small pages for just these bytes, if they are beyond all that has come, and no huge page is to be
+ * made around them. They are overwritten before the next record comes. */
+static bool spare_pages_take(const struct nk_restore *restore, uint8_t *at, uint8_t *end,
+                             const uint8_t *pages_end)
+{
+    const struct nk_sip *sip = restore->sip;
+
+    return end - at >= SPARE_PAGES_BYTES_MIN && at >= pages_end && at >= sip->memory &&
+           end <= sip->memory + sip->memory_bytes &&
+           (restore->fill_bytes < HUGE_BYTES_MIN || !region_is_whole(sip, at)) &&
+           nk__spares_take_pages(sip->kernel->spares, at, (uint64_t)(end - at));
 }
 
 /* --- making them --------------------------------------------------------------------------------
@@ -123,18 +150,13 @@ static bool spare_take(struct nk_restore *restore, uint8_t *at, uint8_t *end,
 /* Making a page costs as much as copying several; a huge one is made for the price of some. */
 static void new_make(struct nk_restore *restore, uint8_t *at, uint8_t *end)
 {
-    const struct nk_sip *sip = restore->sip;
-    uint8_t *first = nk__spare_region(at - (NK_SPARE_BYTES - 1)), *last = nk__spare_region(end);
-
-    while (last > sip->memory + sip->memory_bytes) {
-        last -= NK_SPARE_BYTES;
-    }
-    if (restore->fill_bytes >= HUGE_BYTES_MIN && first >= sip->memory && first < last) {
+    if (restore->fill_bytes >= HUGE_BYTES_MIN) {
+        if (!region_is_whole(restore->sip, at)) {
+            restore->fill_way = NK_FILL_WRITE;
+            return;
+        }
         restore->huge = true;
-        (void)madvise(first, (size_t)(last - first), MADV_HUGEPAGE); /* or else small ones */
-    } else if (restore->fill_bytes >= HUGE_BYTES_MIN) {
-        restore->fill_way = NK_FILL_WRITE;
-        return;
+        (void)madvise(region_of(at), NK_SPARE_BYTES, MADV_HUGEPAGE); /* or else small ones */
     }
     if (end - at >= POPULATE_BYTES_MIN) {
         (void)madvise(at, (size_t)(end - at), MADV_POPULATE_WRITE); /* or else as it comes */
@@ -150,14 +172,16 @@ static void pages_make(struct nk_restore *restore, uint8_t *at, uint64_t bytes)
     spare_fill(restore, at, end);
     restore->fill_way = NK_FILL_STREAM;
     if ((open == NULL || end > open || at < open - NK_SPARE_BYTES) &&
-        !spare_take(restore, at, end, pages_end)) {
+        !spare_take(restore, at, end, pages_end) &&
+        !spare_pages_take(restore, at, end, pages_end)) {
         restore->fill_way = NK_FILL_COPY;
         new_make(restore, at, end);
     }
 }
 
 /* Past the caches: memory that nobody has touched for long would be read first, to be overwritten.
- */
+ * Other threads see it only after a fence, which costs a third of the speed if each frame has one:
+ * nk__restore_wipe has it. */
 static void stream(uint8_t *to, const uint8_t *from, size_t bytes)
 {
     const size_t head = -(uintptr_t)to & (STREAM_BYTES - 1);
@@ -172,7 +196,6 @@ static void stream(uint8_t *to, const uint8_t *from, size_t bytes)
             _mm_stream_si128((__m128i *)(to + at) + i, words[i]);
         }
     }
-    _mm_sfence();
     memcpy(to + at, from + at, bytes - at);
 }
 

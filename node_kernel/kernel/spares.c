@@ -2,6 +2,8 @@
 /*
  * The kept regions are the first `count` of an area of our own; the last one that came goes first.
  * The whole area stays mapped: what is moved out of it leaves empty memory behind (DONTUNMAP).
+ * Small pages have an area of the same kind, whose first pages are kept, in runs: each came in one
+ * go, so it is one mapping, of which any part can go in one.
  */
 #include "spares.h"
 
@@ -19,6 +21,10 @@ struct nk_spares {
     uint8_t *area; /* its first region */
     uint32_t capacity, count;
     bool tried, huge; /* whether the system makes huge pages */
+
+    uint8_t *pages; /* an area for NK_SPARE_PAGES_MAX */
+    uint32_t page_count, run_count;
+    uint16_t runs[NK_SPARE_PAGES_MAX / NK_SPARE_RUN_PAGES_MIN]; /* pages of each */
 };
 
 static bool region_is_huge(const uint8_t *region)
@@ -26,11 +32,16 @@ static bool region_is_huge(const uint8_t *region)
     return nk__pages_huge((uint64_t)region, (uint64_t)region + NK_SPARE_BYTES);
 }
 
+static uint8_t *area_map(uint64_t bytes)
+{
+    return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                -1, 0);
+}
+
 /* Tries it. */
 static bool huge_pages_made(void)
 {
-    uint8_t *mapping = mmap(NULL, 2 * NK_SPARE_BYTES, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *mapping = area_map(2 * NK_SPARE_BYTES);
     bool made = false;
 
     if (mapping != MAP_FAILED) {
@@ -55,9 +66,14 @@ sf_status nk__spares_create(uint64_t bytes_max, struct nk_spares **out_spares)
     }
     spares->capacity = regions < NK_SPARES_MAX ? (uint32_t)regions : NK_SPARES_MAX;
     spares->mapping_bytes = (spares->capacity + 1ull) * NK_SPARE_BYTES;
-    spares->mapping = mmap(NULL, spares->mapping_bytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    spares->mapping = area_map(spares->mapping_bytes);
     if (spares->mapping == MAP_FAILED) {
+        free(spares);
+        return SF_NOMEM;
+    }
+    spares->pages = area_map((uint64_t)NK_SPARE_PAGES_MAX * PAGE_BYTES);
+    if (spares->pages == MAP_FAILED) {
+        (void)munmap(spares->mapping, spares->mapping_bytes);
         free(spares);
         return SF_NOMEM;
     }
@@ -70,6 +86,7 @@ void nk__spares_destroy(struct nk_spares *spares)
 {
     if (spares != NULL) {
         (void)munmap(spares->mapping, spares->mapping_bytes);
+        (void)munmap(spares->pages, (uint64_t)NK_SPARE_PAGES_MAX * PAGE_BYTES);
         free(spares);
     }
 }
@@ -79,15 +96,19 @@ uint32_t nk__spares_count(const struct nk_spares *spares)
     return spares->count;
 }
 
+uint32_t nk__spares_page_count(const struct nk_spares *spares)
+{
+    return spares->page_count;
+}
+
 static uint8_t *region_at(const struct nk_spares *spares, uint32_t index)
 {
     return spares->area + (uint64_t)index * NK_SPARE_BYTES;
 }
 
-static bool pages_move(uint8_t *from, uint8_t *to)
+static bool pages_move(uint8_t *from, uint8_t *to, uint64_t bytes)
 {
-    return mremap(from, NK_SPARE_BYTES, NK_SPARE_BYTES,
-                  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to;
+    return mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to;
 }
 
 static bool is_good(struct nk_spares *spares, uint8_t *region)
@@ -117,7 +138,7 @@ static bool is_good(struct nk_spares *spares, uint8_t *region)
 bool nk__spares_put(struct nk_spares *spares, uint8_t *region)
 {
     if (spares->count == spares->capacity || !is_good(spares, region) ||
-        !pages_move(region, region_at(spares, spares->count))) {
+        !pages_move(region, region_at(spares, spares->count), NK_SPARE_BYTES)) {
         return false;
     }
     spares->count++;
@@ -126,17 +147,100 @@ bool nk__spares_put(struct nk_spares *spares, uint8_t *region)
 
 bool nk__spares_take(struct nk_spares *spares, uint8_t *region)
 {
-    if (spares->count == 0 || !pages_move(region_at(spares, spares->count - 1), region)) {
+    if (spares->count == 0 ||
+        !pages_move(region_at(spares, spares->count - 1), region, NK_SPARE_BYTES)) {
         return false;
     }
     spares->count--;
     return true;
 }
 
+/* --- small pages --------------------------------------------------------------------------------
+ */
+
+static uint8_t *page_at(const struct nk_spares *spares, uint32_t index)
+{
+    return spares->pages + (uint64_t)index * PAGE_BYTES;
+}
+
+/* So many pages of the last run have gone. */
+static void pages_gone(struct nk_spares *spares, uint32_t count)
+{
+    spares->page_count -= count;
+    spares->runs[spares->run_count - 1] -= (uint16_t)count;
+    if (spares->runs[spares->run_count - 1] == 0) {
+        spares->run_count--;
+    }
+}
+
+static sf_status run_put(void *arg, uint64_t first, uint64_t end)
+{
+    struct nk_spares *spares = arg;
+    const uint64_t room = NK_SPARE_PAGES_MAX - spares->page_count;
+    uint64_t count = (end - first) / PAGE_BYTES;
+
+    count = count < room ? count : room;
+    if (count >= NK_SPARE_RUN_PAGES_MIN &&
+        spares->run_count < sizeof(spares->runs) / sizeof(spares->runs[0]) &&
+        pages_move((uint8_t *)first, page_at(spares, spares->page_count), count * PAGE_BYTES)) {
+        spares->runs[spares->run_count++] = (uint16_t)count;
+        spares->page_count += (uint32_t)count;
+    }
+    return SF_OK;
+}
+
+void nk__spares_put_pages(struct nk_spares *spares, uint8_t *first, uint8_t *end)
+{
+    sf_status st = nk__pages_small((uint64_t)first, (uint64_t)end, run_put, spares);
+
+    (void)st; /* what was not moved stays where it is */
+}
+
+bool nk__spares_take_pages(struct nk_spares *spares, uint8_t *at, uint64_t bytes)
+{
+    uint64_t left = bytes / PAGE_BYTES;
+
+    if (left > spares->page_count) {
+        return false;
+    }
+    while (left > 0) {
+        const uint32_t run = spares->runs[spares->run_count - 1];
+        const uint32_t count = run < left ? run : (uint32_t)left;
+
+        if (!pages_move(page_at(spares, spares->page_count - count), at,
+                        (uint64_t)count * PAGE_BYTES)) {
+            return false;
+        }
+        pages_gone(spares, count);
+        at += (uint64_t)count * PAGE_BYTES;
+        left -= count;
+    }
+    return true;
+}
+
+static bool pages_cool(struct nk_spares *spares)
+{
+    uint32_t left = spares->page_count < REGION_PAGES ? spares->page_count : REGION_PAGES;
+
+    if (left == 0) {
+        return false;
+    }
+    (void)madvise(page_at(spares, spares->page_count - left), (uint64_t)left * PAGE_BYTES,
+                  MADV_DONTNEED);
+    while (left > 0) {
+        const uint32_t run = spares->runs[spares->run_count - 1];
+        const uint32_t count = run < left ? run : left;
+
+        pages_gone(spares, count);
+        left -= count;
+    }
+    return true;
+}
+
 bool nk__spares_cool(struct nk_spares *spares)
 {
     if (spares->count == 0) {
-        return false;
+        return pages_cool(spares);
     }
     spares->count--;
     (void)madvise(region_at(spares, spares->count), NK_SPARE_BYTES, MADV_DONTNEED);

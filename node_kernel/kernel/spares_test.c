@@ -97,6 +97,82 @@ static void what_is_not_whole_or_too_much_stays(void **state)
     (void)munmap(at, 3 * REGION);
 }
 
+/* So many small pages, of that content; false: the system does not say which are. */
+static bool small_put(struct nk_spares *spares, uint32_t count, uint8_t value)
+{
+    uint8_t *at = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const uint32_t before = nk__spares_page_count(spares);
+
+    assert_true(at != MAP_FAILED);
+    (void)madvise(at, count * PAGE, MADV_NOHUGEPAGE);
+    memset(at, value, count * PAGE);
+    nk__spares_put_pages(spares, at, at + count * PAGE);
+    (void)munmap(at, count * PAGE);
+    return nk__spares_page_count(spares) > before;
+}
+
+static void small_pages_change_places(void **state)
+{
+    uint8_t *to = regions_map(1);
+    struct nk_spares *spares;
+
+    (void)state;
+    assert_int_equal(nk__spares_create(0, &spares), SF_OK);
+    if (!small_put(spares, 10, 1)) {
+        nk__spares_destroy(spares);
+        skip();
+    }
+    assert_true(small_put(spares, 20, 2));
+    assert_false(small_put(spares, NK_SPARE_RUN_PAGES_MIN - 1, 3));
+    assert_int_equal(nk__spares_page_count(spares), 30);
+    assert_false(nk__spares_take_pages(spares, to, 31 * PAGE));
+    assert_true(is_all(to, REGION, 0));
+    assert_true(nk__spares_take_pages(spares, to + 3 * PAGE, 25 * PAGE)); /* of both runs */
+    assert_true(is_all(to, 3 * PAGE, 0));
+    assert_true(is_all(to + 3 * PAGE, 20 * PAGE, 2));
+    assert_true(is_all(to + 23 * PAGE, 5 * PAGE, 1));
+    assert_true(is_all(to + 28 * PAGE, REGION - 28 * PAGE, 0));
+    assert_int_equal(nk__spares_page_count(spares), 5);
+    assert_true(small_put(spares, 2 * NK_SPARE_PAGES_MAX, 4)); /* as many as there is room for */
+    assert_int_equal(nk__spares_page_count(spares), NK_SPARE_PAGES_MAX);
+    assert_true(nk__spares_cool(spares));
+    assert_int_equal(nk__spares_page_count(spares), NK_SPARE_PAGES_MAX - REGION / PAGE);
+    assert_true(nk__spares_take_pages(spares, to, REGION));
+    assert_true(is_all(to, REGION, 4));
+    while (nk__spares_cool(spares)) {
+    }
+    assert_int_equal(nk__spares_page_count(spares), 0);
+    nk__spares_destroy(spares);
+    (void)munmap(to, REGION);
+}
+
+/* Those that are not there, and huge ones, stay. */
+static void only_small_pages_that_are_there_are_kept(void **state)
+{
+    uint8_t *at = regions_map(2);
+    struct nk_spares *spares;
+
+    (void)state;
+    assert_int_equal(nk__spares_create(0, &spares), SF_OK);
+    if (!small_put(spares, 8, 1)) {
+        nk__spares_destroy(spares);
+        skip();
+    }
+    (void)madvise(at, REGION, MADV_NOHUGEPAGE);
+    memset(at + 10 * PAGE, 2, 30 * PAGE);
+    memset(at + 50 * PAGE, 3, 9 * PAGE);
+    memset(at + REGION, 4, REGION);
+    nk__spares_put_pages(spares, at, at + 2 * REGION);
+    if (nk__pages_huge((uint64_t)at + REGION, (uint64_t)at + 2 * REGION)) {
+        assert_int_equal(nk__spares_page_count(spares), 8 + 30 + 9);
+        assert_true(is_all(at + REGION, REGION, 4));
+    }
+    assert_true(is_all(at, REGION, 0));
+    nk__spares_destroy(spares);
+    (void)munmap(at, 2 * REGION);
+}
+
 /* --- restoring ----------------------------------------------------------------------------------
  */
 
@@ -137,6 +213,7 @@ static void world_make(uint32_t spare_count)
     assert_non_null(world.expected);
     assert_int_equal(nk__spares_create(64 * REGION, &world.kernel.spares), SF_OK);
     spares_fill(spare_count);
+    (void)small_put(world.kernel.spares, 700, STALE);
     world.sip.kernel = &world.kernel;
     world.sip.image = &world.image;
     world.sip.memory = world.slot + NK_MEMORY;
@@ -201,7 +278,8 @@ static void round_feed(uint32_t number)
 
 static void a_sip_sees_its_own_bytes_and_zeros(void **state)
 {
-    uint64_t used = 0;
+    uint64_t used = 0, small_used = 0;
+    uint32_t small = 0;
 
     (void)state;
     for (uint32_t seed = 1; seed <= SEEDS; seed++) {
@@ -209,6 +287,7 @@ static void a_sip_sees_its_own_bytes_and_zeros(void **state)
 
         srandom(seed);
         world_make(spare_count);
+        small = nk__spares_page_count(world.kernel.spares);
         for (uint32_t i = 0; i < ROUNDS; i++) {
             round_feed(i);
         }
@@ -222,9 +301,11 @@ static void a_sip_sees_its_own_bytes_and_zeros(void **state)
             fail_msg("seed %u: not what was sent", seed);
         }
         used += spare_count - nk__spares_count(world.kernel.spares);
+        small_used += small - nk__spares_page_count(world.kernel.spares);
         world_free();
     }
     assert_true(used > 2 * SEEDS);
+    assert_true(small == 0 || small_used > 50 * SEEDS);
 }
 
 static void short_runs_and_a_short_memory_take_none(void **state)
@@ -249,6 +330,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_change_places),
         cmocka_unit_test(what_is_not_whole_or_too_much_stays),
+        cmocka_unit_test(small_pages_change_places),
+        cmocka_unit_test(only_small_pages_that_are_there_are_kept),
         cmocka_unit_test(a_sip_sees_its_own_bytes_and_zeros),
         cmocka_unit_test(short_runs_and_a_short_memory_take_none),
     };

@@ -125,9 +125,10 @@ SF_MUST_CHECK sf_status nk_sip_capture(struct nk_kernel *kernel, uint64_t sip,
 SF_MUST_CHECK sf_status nk_precopy_create(struct nk_kernel *kernel, uint64_t sip,
                                           struct nk_precopy **out_precopy);
 /*
- * The next pages of a round, at most pages_max of them, 1 to UINT64_MAX: all. *out_over: that was
- * the round, and the next call begins another. As long as the SIP is frozen or runs; NOTFOUND: it
- * has ended. out_stats: or NULL; of this call. As nk_sip_capture.
+ * The next pages of a round, at most pages_max of them, to UINT64_MAX: all; 0: only what comes
+ * before the first of them. *out_over: that was the round, and the next call begins another. As
+ * long as the SIP is frozen or runs; NOTFOUND: it has ended. out_stats: or NULL; of this call. As
+ * nk_sip_capture.
  */
 SF_MUST_CHECK sf_status nk_precopy_step(struct nk_precopy *precopy, uint64_t pages_max,
                                         nk_sink sink, void *sink_arg,

@@ -9,6 +9,7 @@
 #include "mover_private.h"
 
 #define TURNS_MAX 64u /* one after the other, while each brings something new */
+#define PIECE_BYTES_AT_ONCE 4096u /* so little is put in its place as it is received */
 
 /* --- the service --------------------------------------------------------------------------------
  */
@@ -370,6 +371,14 @@ static void taken_say(struct mover *mover, const struct mover_peer *peer)
     (void)st; /* closed: the next receive says so */
 }
 
+/* Bytes of the piece that were not taken yet. */
+static uint32_t piece_left(const struct mover_peer *peer)
+{
+    const struct xh_block *piece = peer->piece.args[1].block, *pages = peer->piece.args[2].block;
+
+    return piece->bytes + (pages != NULL ? pages->bytes : 0) - peer->piece_taken;
+}
+
 /* One step of a piece of memory. */
 static bool piece_take(struct mover *mover, struct mover_peer *peer, uint64_t now_ns)
 {
@@ -381,7 +390,7 @@ static bool piece_take(struct mover *mover, struct mover_peer *peer, uint64_t no
     }
     left -= block_take(mover, peer, piece, 0, left, now_ns);
     (void)block_take(mover, peer, pages, piece->bytes, left, now_ns);
-    if (peer->piece_taken == piece->bytes + (pages != NULL ? pages->bytes : 0)) {
+    if (piece_left(peer) == 0) {
         peer->has_piece = false;
         peer->ready = true; /* what came behind it was left */
         blocks_free(mover, &peer->piece);
@@ -393,7 +402,8 @@ static bool piece_take(struct mover *mover, struct mover_peer *peer, uint64_t no
     return true;
 }
 
-/* All that has come from one; pieces of memory: up to the first, which is only received. */
+/* All that has come from one; pieces of memory: up to the first of which more than a little is not
+ * in its place yet; that one is only received. */
 static bool peer_turn(struct mover *mover, struct mover_peer *peer, uint64_t now_ns)
 {
     bool any = false;
@@ -416,7 +426,10 @@ static bool peer_turn(struct mover *mover, struct mover_peer *peer, uint64_t now
             peer->piece_taken = peer->streamed;
             peer->streamed = 0;
             peer->has_piece = true;
-            peer->owes = peer->behind;
+            peer->owes = peer->behind && piece_left(peer) > PIECE_BYTES_AT_ONCE;
+            if (piece_left(peer) <= PIECE_BYTES_AT_ONCE) {
+                (void)piece_take(mover, peer, now_ns);
+            }
         } else {
             take(mover, peer, &msg, now_ns);
         }

@@ -185,7 +185,7 @@ static void copy_begin(struct mover *mover, struct mover_out *out, uint64_t now_
     if (st == SF_OK) {
         out->copying = true;
         out->lends = !target_reads(mover, out);
-        out->step_pages = MOVER_STEP_BYTES / NK_PAGE_BYTES;
+        out->step_pages = 0; /* its beginning alone: pages that come after it find their place */
     } else if (st == SF_UNSUPPORTED) { /* all of it while it stands still */
         fab_mover_copied(mover->protocol, out->move, now_ns);
     } else if (st == SF_AGAIN) { /* another one's is, and only one can be */
@@ -210,7 +210,7 @@ static void copy_some(struct mover *mover, struct mover_out *out, uint64_t now_n
     bool over = false;
     sf_status st = nk_precopy_step(out->precopy, out->step_pages, on_bytes, &sink, &stats, &over);
 
-    if (st == SF_OK && over) {
+    if (st == SF_OK && (over || out->step_pages == 0)) {
         st = piece_send(mover, out);
     }
     if (st != SF_OK) {

@@ -145,11 +145,11 @@ sf_status nk_precopy_step(struct nk_precopy *precopy, uint64_t pages_max, nk_sin
                                .record_count = precopy->record_count};
     sf_status st = begin_write(precopy, &writer);
 
-    if (st == SF_OK) {
+    if (st == SF_OK && pages_max > 0) {
         st = collect(precopy, pages_max, &writer, 0, 0);
     }
     precopy->record_count = writer.record_count;
-    *out_over = !precopy->within;
+    *out_over = pages_max > 0 && !precopy->within;
     if (out_stats != NULL) {
         *out_stats = writer.stats;
     }

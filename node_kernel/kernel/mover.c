@@ -8,7 +8,7 @@
 #include "internal.h"
 #include "mover_private.h"
 
-#define TURNS_MAX 64u /* one after the other, while each brings something new */
+#define TURNS_MAX 64u             /* one after the other, while each brings something new */
 #define PIECE_BYTES_AT_ONCE 4096u /* so little is put in its place as it is received */
 
 /* --- the service --------------------------------------------------------------------------------

@@ -558,12 +558,21 @@ void mover__out_do(struct mover *mover, const struct fab_move_action *action, ui
     }
 }
 
+/* Pieces are filled while what was before them is sent. A step that copies nothing waits until that
+ * has left: sending it keeps a processor busy, and whoever takes it in has something to do then. */
+static bool may_copy(const struct mover *mover, const struct mover_out *out)
+{
+    return out->copying && mover__has_room(mover, out->target) &&
+           (out->step_pages != MOVER_LEND_STEP_BYTES / NK_PAGE_BYTES ||
+            mover__has_left(mover, out->target));
+}
+
 bool mover__outs_copy(struct mover *mover, uint64_t now_ns)
 {
     bool any = false;
 
     for (struct mover_out *out = mover->outs; out != NULL; out = out->next) {
-        if (out->copying && mover__has_room(mover, out->target)) {
+        if (may_copy(mover, out)) {
             copy_some(mover, out, now_ns);
             any = true;
         }

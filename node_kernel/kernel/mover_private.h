@@ -127,6 +127,8 @@ bool mover__say(struct mover *mover, uint16_t node, const uint8_t *bytes, uint32
 bool mover__is_sent(const struct mover *mover, uint16_t node);
 /* Nothing waits to be sent to it but, it may be, for the receipt of what went before. */
 bool mover__has_room(const struct mover *mover, uint16_t node);
+/* All that was sent to it is in frames, but may be on its way: this node has time. */
+bool mover__has_left(const struct mover *mover, uint16_t node);
 /* Sends what can be sent. True if anything was; closed ways are told to the protocol. */
 bool mover__ways_turn(struct mover *mover);
 /* What waits for that move is not sent any more. */

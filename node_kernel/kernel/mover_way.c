@@ -81,6 +81,19 @@ bool mover__has_room(const struct mover *mover, uint16_t node)
     return way == NULL || way->first == NULL;
 }
 
+bool mover__has_left(const struct mover *mover, uint16_t node)
+{
+    const struct mover_way *way = mover->ways[node];
+    struct fab_ep_info info = {0};
+
+    if (way != NULL && way->ep != NULL) {
+        nk_lock(mover->kernel);
+        fab_ep_query(way->ep, &info);
+        nk_unlock(mover->kernel);
+    }
+    return info.unsent == 0;
+}
+
 void mover__ways_forget(struct mover *mover, uint64_t move)
 {
     for (uint32_t node = 1; node < FAB_NODES_MAX; node++) {

@@ -463,6 +463,7 @@ static void run(struct daemon *daemon)
 
     uv_timer_init(&daemon->loop, &daemon->tick);
     daemon->tick.data = daemon;
+    daemon->ticked_ms = daemon_now(daemon);
     uv_timer_start(&daemon->tick, on_tick, DAEMON_TICK_MS, DAEMON_TICK_MS);
     for (index = 0; index < 2; index++) {
         uv_signal_init(&daemon->loop, &daemon->signals[index]);

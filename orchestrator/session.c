@@ -690,7 +690,7 @@ static uint64_t later(uint64_t at_ms, uint64_t by_ms, uint64_t now_ms)
  * be read, and they may have stood still, too: that while is not their silence. */
 static void stall_forgive(struct daemon *daemon, uint64_t now_ms)
 {
-    uint64_t stall_ms = daemon->ticked_ms != 0 ? now_ms - daemon->ticked_ms : 0;
+    uint64_t stall_ms = now_ms - daemon->ticked_ms;
     struct session *session;
     uint32_t index;
 

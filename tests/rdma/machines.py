@@ -145,8 +145,8 @@ class Console:
         return True
 
 
-def wait(consoles, seconds, line=lambda console, text: None):
-    """Until all have ended, or that time has passed (False). line is told of each line."""
+def wait(consoles, seconds, line=lambda console, text: None, stop=lambda: False):
+    """Until all have ended, or that time has passed or stop says so (False). line is told of each line."""
     deadline = time.monotonic() + seconds
     told = {console: 0 for console in consoles}
     selector = selectors.DefaultSelector()
@@ -154,7 +154,7 @@ def wait(consoles, seconds, line=lambda console, text: None):
         selector.register(console.process.stdout, selectors.EVENT_READ, console)
     while selector.get_map():
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or stop():
             return False
         for key, _ in selector.select(min(left, 1.0)):
             console = key.data

@@ -168,32 +168,31 @@ static sf_status bytes_add(void *arg, uint64_t first, uint64_t end)
     return SF_OK;
 }
 
-bool nk__pages_huge(uint64_t first, uint64_t end)
+static sf_status own_scan(struct scan_args *args, nk_dirty_visit visit, void *arg)
 {
-    struct scan_args args = scan_begin(first, end, SCAN_IS_HUGE, 0, 0);
     int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    uint64_t bytes = 0;
-    sf_status st = pagemap < 0 ? SF_IO : scan_all(pagemap, &args, bytes_add, &bytes);
+    sf_status st = pagemap < 0 ? SF_IO : scan_all(pagemap, args, visit, arg);
 
     if (pagemap >= 0) {
         (void)close(pagemap);
     }
-    return st == SF_OK && bytes == end - first;
+    return st;
+}
+
+bool nk__pages_huge(uint64_t first, uint64_t end)
+{
+    struct scan_args args = scan_begin(first, end, SCAN_IS_HUGE, 0, 0);
+    uint64_t bytes = 0;
+
+    return own_scan(&args, bytes_add, &bytes) == SF_OK && bytes == end - first;
 }
 
 sf_status nk__pages_small(uint64_t first, uint64_t end, nk_dirty_visit visit, void *arg)
 {
     struct scan_args args = scan_begin(first, end, SCAN_IS_PRESENT | SCAN_IS_HUGE, 0, 0);
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    sf_status st;
 
-    if (pagemap < 0) {
-        return SF_IO;
-    }
     args.category_inverted = SCAN_IS_HUGE;
-    st = scan_all(pagemap, &args, visit, arg);
-    (void)close(pagemap);
-    return st;
+    return own_scan(&args, visit, arg);
 }
 
 /* --- write protection ---------------------------------------------------------------------------

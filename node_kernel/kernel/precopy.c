@@ -199,13 +199,14 @@ static uint64_t discard_some(const struct nk_precopy *precopy, uint64_t bytes)
     const uint64_t at = precopy->discarded, left = precopy->end - at;
     const uint64_t to_region = NK_SPARE_BYTES - at % NK_SPARE_BYTES;
     const uint64_t whole = to_region < left ? to_region : left;
-    const bool forgotten = nk__dirty_forget(precopy->dirty, at, at + whole);
+    const bool first = to_region == NK_SPARE_BYTES || at == memory_begin(precopy);
 
-    if (whole == NK_SPARE_BYTES && forgotten && nk__spares_put(spares, (uint8_t *)at)) {
-        return NK_SPARE_BYTES;
-    }
-    if (forgotten && whole < NK_SPARE_BYTES && (at == memory_begin(precopy) || whole == left)) {
-        nk__spares_put_pages(spares, (uint8_t *)at, (uint8_t *)at + whole);
+    if (first && nk__dirty_forget(precopy->dirty, at, at + whole)) {
+        if (whole < NK_SPARE_BYTES) {
+            nk__spares_put_pages(spares, (uint8_t *)at, (uint8_t *)at + whole);
+        } else if (nk__spares_put(spares, (uint8_t *)at)) {
+            return NK_SPARE_BYTES;
+        }
     }
     bytes = bytes < whole ? bytes : whole;
     return madvise((void *)at, bytes, MADV_DONTNEED) == 0 ? bytes : 0;

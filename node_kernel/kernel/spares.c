@@ -163,13 +163,24 @@ static uint8_t *page_at(const struct nk_spares *spares, uint32_t index)
     return spares->pages + (uint64_t)index * PAGE_BYTES;
 }
 
-/* So many pages of the last run have gone. */
+/* So many of these pages at most are of the last run. */
+static uint32_t run_some(const struct nk_spares *spares, uint64_t count)
+{
+    const uint32_t run = spares->runs[spares->run_count - 1];
+
+    return run < count ? run : (uint32_t)count;
+}
+
+/* The last pages have gone. */
 static void pages_gone(struct nk_spares *spares, uint32_t count)
 {
     spares->page_count -= count;
-    spares->runs[spares->run_count - 1] -= (uint16_t)count;
-    if (spares->runs[spares->run_count - 1] == 0) {
-        spares->run_count--;
+    while (count > 0) {
+        const uint32_t some = run_some(spares, count);
+
+        spares->runs[spares->run_count - 1] -= (uint16_t)some;
+        spares->run_count -= spares->runs[spares->run_count - 1] == 0;
+        count -= some;
     }
 }
 
@@ -204,8 +215,7 @@ bool nk__spares_take_pages(struct nk_spares *spares, uint8_t *at, uint64_t bytes
         return false;
     }
     while (left > 0) {
-        const uint32_t run = spares->runs[spares->run_count - 1];
-        const uint32_t count = run < left ? run : (uint32_t)left;
+        const uint32_t count = run_some(spares, left);
 
         if (!pages_move(page_at(spares, spares->page_count - count), at,
                         (uint64_t)count * PAGE_BYTES)) {
@@ -220,20 +230,14 @@ bool nk__spares_take_pages(struct nk_spares *spares, uint8_t *at, uint64_t bytes
 
 static bool pages_cool(struct nk_spares *spares)
 {
-    uint32_t left = spares->page_count < REGION_PAGES ? spares->page_count : REGION_PAGES;
+    const uint32_t count = spares->page_count < REGION_PAGES ? spares->page_count : REGION_PAGES;
 
-    if (left == 0) {
+    if (count == 0) {
         return false;
     }
-    (void)madvise(page_at(spares, spares->page_count - left), (uint64_t)left * PAGE_BYTES,
+    (void)madvise(page_at(spares, spares->page_count - count), (uint64_t)count * PAGE_BYTES,
                   MADV_DONTNEED);
-    while (left > 0) {
-        const uint32_t run = spares->runs[spares->run_count - 1];
-        const uint32_t count = run < left ? run : left;
-
-        pages_gone(spares, count);
-        left -= count;
-    }
+    pages_gone(spares, count);
     return true;
 }
 

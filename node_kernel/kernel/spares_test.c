@@ -112,17 +112,25 @@ static bool small_put(struct nk_spares *spares, uint32_t count, uint8_t value)
     return nk__spares_page_count(spares) > before;
 }
 
-static void small_pages_change_places(void **state)
+/* With so many small pages of ones, and room for no region. Skips if there can be none. */
+static struct nk_spares *small_only(uint32_t count)
 {
-    uint8_t *to = regions_map(1);
     struct nk_spares *spares;
 
-    (void)state;
     assert_int_equal(nk__spares_create(0, &spares), SF_OK);
-    if (!small_put(spares, 10, 1)) {
+    if (!small_put(spares, count, 1)) {
         nk__spares_destroy(spares);
         skip();
     }
+    return spares;
+}
+
+static void small_pages_change_places(void **state)
+{
+    struct nk_spares *spares = small_only(10);
+    uint8_t *to = regions_map(1);
+
+    (void)state;
     assert_true(small_put(spares, 20, 2));
     assert_false(small_put(spares, NK_SPARE_RUN_PAGES_MIN - 1, 3));
     assert_int_equal(nk__spares_page_count(spares), 30);
@@ -150,15 +158,10 @@ static void small_pages_change_places(void **state)
 /* Those that are not there, and huge ones, stay. */
 static void only_small_pages_that_are_there_are_kept(void **state)
 {
+    struct nk_spares *spares = small_only(8);
     uint8_t *at = regions_map(2);
-    struct nk_spares *spares;
 
     (void)state;
-    assert_int_equal(nk__spares_create(0, &spares), SF_OK);
-    if (!small_put(spares, 8, 1)) {
-        nk__spares_destroy(spares);
-        skip();
-    }
     (void)madvise(at, REGION, MADV_NOHUGEPAGE);
     memset(at + 10 * PAGE, 2, 30 * PAGE);
     memset(at + 50 * PAGE, 3, 9 * PAGE);

@@ -18,8 +18,11 @@ side; about 0.3 s each, both processes started anew and pinned, a hello and a wa
 figure of a row is the median over the rounds (p50: of the rounds' p50). `baseline` is the raw row of
 that metric, `ratio` the median of our figure (or the peer's) over it, round by round (`ratios`).
 `spread` is the highest round over the lowest: differences below it mean nothing, and in a virtual
-machine it is often 1.5; over 3 where its host puts the two processors now on one core, now on two
-(a cache line's way there and back takes 60 ns, or four times that, and raw bulk is 40 GB/s, or 4).
+machine it is often 1.5; over 3 where its host puts the two processors now on cores that share a
+cache, now on others (raw bulk is 55 GB/s, or 10). What they were is measured before each round and
+after the last, and stands in the row `machine` (cores.c): `line_ns`, a cache line's way there and
+back, 60 to 120 with a shared cache, and `core_speed`, the least that each had of its speed while
+both worked: about 1, unless they were two threads of one core.
 
 How to read it: ours carries a request that a contract checks, counts and acknowledges; raw and ring
 check nothing, and raw af_packet and UDP lose what finds no room (`lost`). raw_bulk touches no
@@ -51,7 +54,7 @@ import lossy
 import nets
 import report
 from pairs import PairError, core_share, cores
-from peers import PACKAGES, Bench, all_rows
+from peers import PACKAGES, Bench, all_rows, cores_state
 
 ROUNDS = int(os.environ.get("LINK_ROUNDS", "3"))
 SHARE_MIN = 0.9
@@ -88,8 +91,8 @@ def chosen(rows, words):
     return rows
 
 
-def machine(share):
-    """What the figures were taken on, and how much of it was ours."""
+def machine(share, states):
+    """What the figures were taken on, and how much of it was ours. states: of cores_state, in order."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "?")
     names = ["libdpdk-dev", *PACKAGES.values()]
@@ -99,6 +102,8 @@ def machine(share):
         "suite": "link", "metric": "machine", "unit": "-", "cpu": model, "cores": os.cpu_count(),
         "kernel": platform.release(), "core_share": round(share, 2),
         "packages": dict(text.split() for text in done.stdout.splitlines() if len(text.split()) == 2),
+        "line_ns": [state["line_ns"] for state in states],
+        "core_speed": min((state["speed"] for state in states), default=None),
     }
 
 
@@ -113,11 +118,12 @@ def shares_check():
 
 
 def measure(rows):
-    """Answers the least share of a core that we got."""
-    begin, share = time.monotonic(), 1.0
+    """Answers the least share of a core that we got, and what the cores were before each round and at the end."""
+    begin, share, states = time.monotonic(), 1.0, []
     todo = [row for row in rows if not row.missing]
     for number in range(1, ROUNDS + 1):
         share = min(share, shares_check())
+        states += cores_state()
         for done, row in enumerate(todo, 1):
             spent = time.monotonic() - begin
             say(f"link: round {number} of {ROUNDS}, row {done} of {len(todo)}, {spent:.0f} s: {row.key}")
@@ -126,12 +132,12 @@ def measure(rows):
             except PairError as error:
                 row.errors.append(str(error))
                 say(f"link: {row.key}: {error}")
-    return min(share, shares_check())
+    return min(share, shares_check()), states + cores_state()
 
 
-def show(rows, share):
+def show(rows, share, states):
     """Answers whether a row that could be measured was not."""
-    print(json.dumps(machine(share)))
+    print(json.dumps(machine(share, states)))
     for row in rows:
         print(json.dumps(report.line(rows, row)))
     for extra in report.encryption_lines(rows):
@@ -162,7 +168,7 @@ def bench(words, list_only):
 
 
 def finish(rows):
-    return 1 if show(rows, measure(rows)) else 0
+    return 1 if show(rows, *measure(rows)) else 0
 
 
 def main():

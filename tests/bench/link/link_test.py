@@ -12,7 +12,7 @@ import nets
 import pairs
 import report
 from link import chosen
-from peers import Row, ucx_figures
+from peers import PROGRAMS, Row, cores_state, ucx_figures
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -151,12 +151,24 @@ def a_bad_wire_does_what_it_says_and_tcp_survives_it():
     return None
 
 
+def the_cores_are_measured():
+    first, second = pairs.cores()
+    states = cores_state()
+    if first == second:
+        assert states == [], states
+        return "there is one core"
+    assert len(states) == 1 and 0 < states[0]["speed"] < 2 and states[0]["line_ns"] > 1, states
+    bad = subprocess.run([PROGRAMS["bench_cores"], "--cores", f"{first},{first}"], capture_output=True, check=False)
+    assert bad.returncode == 2, bad
+    return None
+
+
 CASES = (
     figures_are_medians_over_the_raw_row_of_their_metric, ratios_are_of_one_round, targets_can_be_missed,
     encryption_is_compared_with_the_same_without_it, what_was_not_measured_says_why,
     rows_can_be_chosen_by_name_place_and_metric, ucx_half_round_trips_are_doubled,
     a_failing_pair_says_why_and_leaves_no_process, namespaces_go_when_the_run_is_ended,
-    a_bad_wire_does_what_it_says_and_tcp_survives_it,
+    a_bad_wire_does_what_it_says_and_tcp_survives_it, the_cores_are_measured,
 )
 
 

@@ -22,6 +22,7 @@ PROGRAMS = {
     "bench_link": f"{BUILD}/node_kernel/kernel/bench_link",
     "link_raw": f"{BUILD}/net_drivers/bench/link_raw",
     "bench_peer": f"{BUILD}/tests/bench/link/bench_peer",
+    "bench_cores": f"{BUILD}/tests/bench/link/bench_cores",
     "bench_grpc": f"{BUILD}/tests/bench/link/bench_grpc",
     "peer_erlang": f"{HERE}/peer_erlang.escript",
     "ucx": "/usr/bin/ucx_perftest",
@@ -95,6 +96,16 @@ def ours_missing(encrypt):
     if why is None and encrypt == "on" and not takes_encrypt():
         return "bench_link has no encryption"
     return why
+
+
+def cores_state():
+    """One line of bench_cores in a list; an empty one if there is only one core, or no such program."""
+    first, second = cores()
+    if first == second or not_there("bench_cores"):
+        return []
+    done = subprocess.run([PROGRAMS["bench_cores"], "--cores", f"{first},{second}"], capture_output=True,
+                          text=True, check=True)
+    return json_lines(done.stdout)
 
 
 def built_peers():

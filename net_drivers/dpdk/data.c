@@ -2,7 +2,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
@@ -67,7 +66,7 @@ void dpdk__frame_free(struct link *link, struct link_frame frames[], uint16_t co
 
 /*
  * Makes the tail the packet's second segment. Only for devices that copy a packet and free it
- * before their tx_burst returns (memif, af_packet): their free takes one of the two references to
+ * before their tx_burst returns (af_packet): their free takes one of the two references to
  * the segment, ours is left, and no pool ever sees it.
  */
 static void tail_chain(struct dpdk_queue *queue, struct rte_mbuf *mbuf,
@@ -101,38 +100,11 @@ static void tail_copy(struct rte_mbuf *mbuf, const struct link_frame *frame)
     mbuf->pkt_len = mbuf->data_len;
 }
 
-static bool frame_fits(const struct dpdk_port *port, const struct link_frame *frame)
-{
-    return frame->length <= frame->capacity && frame->length <= port->mtu_bytes &&
-           frame->tail_length <= port->mtu_bytes - frame->length;
-}
-
-/*
- * The header, and the payload's first bytes once more, at once: memif copies a packet by 16 bytes
- * next, and would wait for two stores to be through. What the payload does not have of these bytes
- * is in its buffer nevertheless.
- */
-static void point_write(const struct dpdk_port *port, const struct link_frame *frame,
-                        uint8_t *packet, uint32_t payload_bytes)
-{
-    typedef uint64_t words __attribute__((vector_size(16)));
-    uint64_t next;
-    words both;
-
-    memcpy(&next, packet + FORMAT_POINT_BYTES, sizeof(next));
-    both = (words){format_point(port->node_id, frame->peer, payload_bytes), next};
-    memcpy(packet, &both, sizeof(both));
-}
-
 static void header_write(const struct dpdk_port *port, const struct dpdk_peer *peer,
                          const struct link_frame *frame, struct rte_mbuf *mbuf, uint8_t *packet)
 {
-    uint32_t payload_bytes = frame->length + frame->tail_length;
-
-    if (likely(!port->udp)) {
-        point_write(port, frame, packet, payload_bytes);
-    } else if (__atomic_load_n(&port->tx_unsummed, __ATOMIC_RELAXED)) {
-        format_udp_write_unsummed(&peer->to, packet, payload_bytes);
+    if (__atomic_load_n(&port->tx_unsummed, __ATOMIC_RELAXED)) {
+        format_udp_write_unsummed(&peer->to, packet, frame->length + frame->tail_length);
         mbuf->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
         mbuf->l2_len = RTE_ETHER_HDR_LEN;
         mbuf->l3_len = sizeof(struct rte_ipv4_hdr);
@@ -190,12 +162,6 @@ static uint16_t packets_send(struct dpdk_port *port, const struct dpdk_queue *qu
     return rte_eth_tx_burst(port->number, queue->index, packets, count);
 }
 
-/* Written by whoever has the queue, read by anybody. */
-static void stat_add(uint64_t *stat, uint64_t count)
-{
-    __atomic_store_n(stat, *stat + count, __ATOMIC_RELAXED);
-}
-
 /* A burst under way. Frames to nobody are not in packets. */
 struct burst {
     struct rte_mbuf *packets[LINK_BURST_MAX];
@@ -219,16 +185,9 @@ static void burst_settle(struct dpdk_queue *queue, struct link_frame frames[], u
         frames[i].driver = NULL;
         frames[i].data = NULL;
     }
-    stat_add(&queue->stats.tx_frames, sent);
-    stat_add(&queue->stats.tx_bytes, bytes);
-    stat_add(&queue->stats.tx_dropped, taken - sent);
-}
-
-static void look_if_due(struct dpdk_port *port)
-{
-    if (unlikely(rte_rdtsc() >= __atomic_load_n(&port->look_next, __ATOMIC_RELAXED))) {
-        dpdk__look_try(port);
-    }
+    dpdk__stat_add(&queue->stats.tx_frames, sent);
+    dpdk__stat_add(&queue->stats.tx_bytes, bytes);
+    dpdk__stat_add(&queue->stats.tx_dropped, taken - sent);
 }
 
 /* As dpdk__tx_burst, of a queue that was entered. */
@@ -240,7 +199,7 @@ static uint16_t frames_send(struct dpdk_port *port, struct dpdk_queue *queue,
     uint16_t n = 0;
     uint16_t i;
 
-    for (i = 0; i < count && likely(frame_fits(port, &frames[i])); i++) {
+    for (i = 0; i < count && likely(dpdk__frame_fits(port, &frames[i])); i++) {
         if (likely(port->up) && likely(frame_wrap(port, queue, &frames[i], n))) {
             burst.packets[n] = frames[i].driver;
             burst.indexes[n++] = i;
@@ -271,7 +230,7 @@ uint16_t dpdk__tx_burst(struct link *link, uint16_t queue, struct link_frame fra
     /* Reading the time stamp is a good part of what we add to a frame. Whoever sends also receives,
      * and looks then. */
     if (unlikely(++q->tx_calls % TX_CALLS_A_LOOK == 0)) {
-        look_if_due(port);
+        dpdk__look_if_due(port);
     }
     if (likely(dpdk__queue_enter(port, q))) {
         if (likely(!port->closed)) {
@@ -296,23 +255,12 @@ static bool frame_unwrap(const struct dpdk_port *port, struct dpdk_queue *queue,
     const uint8_t *packet = rte_pktmbuf_mtod(mbuf, const uint8_t *);
     const struct dpdk_peer *peer;
     uint32_t payload_bytes, ipv4;
-    uint16_t source;
 
-    if (mbuf->nb_segs != 1) {
+    if (mbuf->nb_segs != 1 || !format_udp_read(packet, mbuf->data_len, &port->us,
+                                               sum_is_known(port, mbuf), &ipv4, &payload_bytes)) {
         return false;
     }
-    if (port->udp) {
-        if (!format_udp_read(packet, mbuf->data_len, &port->us, sum_is_known(port, mbuf), &ipv4,
-                             &payload_bytes)) {
-            return false;
-        }
-        peer = dpdk__peer_of_ipv4(&port->peers, &queue->last, ipv4);
-    } else {
-        if (!format_point_read(packet, mbuf->data_len, port->node_id, &source, &payload_bytes)) {
-            return false;
-        }
-        peer = dpdk__peer_of_node(&port->peers, &queue->last, source);
-    }
+    peer = dpdk__peer_of_ipv4(&port->peers, &queue->last, ipv4);
     if (peer == NULL || payload_bytes > port->mtu_bytes) {
         return false;
     }
@@ -346,9 +294,9 @@ static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *
             rte_pktmbuf_free(packets[i]);
         }
     }
-    stat_add(&queue->stats.rx_frames, got);
-    stat_add(&queue->stats.rx_bytes, bytes);
-    stat_add(&queue->stats.rx_rejected, packet_count - got);
+    dpdk__stat_add(&queue->stats.rx_frames, got);
+    dpdk__stat_add(&queue->stats.rx_bytes, bytes);
+    dpdk__stat_add(&queue->stats.rx_rejected, packet_count - got);
     return got;
 }
 
@@ -362,7 +310,7 @@ uint16_t dpdk__rx_burst(struct link *link, uint16_t queue, struct link_frame fra
     assert(queue < port->queue_count);
     assert(count <= LINK_BURST_MAX);
     if (unlikely(!port->running || ++q->rx_calls % RX_CALLS_A_LOOK == 0)) {
-        look_if_due(port);
+        dpdk__look_if_due(port);
     }
     if (likely(dpdk__queue_enter(port, q))) {
         if (likely(port->running && !port->closed)) {

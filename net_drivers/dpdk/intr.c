@@ -143,6 +143,7 @@ void *__wrap_mmap64(void *address, size_t bytes, int protection, int flags, int 
     if (current != NULL && memory != MAP_FAILED && fd >= 0 && (flags & MAP_SHARED) != 0) {
         current->shared = memory;
         current->shared_bytes = bytes;
+        current->shared_count++;
     }
     return memory;
 }

@@ -42,6 +42,7 @@ struct dpdk_intr_set {
     void
         *shared; /* of mmap with MAP_SHARED and a descriptor; the driver's, gone with the carrier */
     size_t shared_bytes;
+    uint64_t shared_count; /* how many there have been */
 };
 
 void dpdk__intr_enter(struct dpdk_intr_set *set);

@@ -32,7 +32,7 @@
 #include <rte_ethdev.h>
 
 #include "log.h"
-#include "port.h"
+#include "memif.h"
 #include "testing.h"
 #include "wait.h"
 
@@ -95,6 +95,47 @@ static bool carrier(const struct dpdk_port *port)
            state.link_status == RTE_ETH_LINK_UP;
 }
 
+static uint32_t slot_bytes(const struct dpdk_port *port)
+{
+    return RTE_ALIGN_CEIL(port->mtu_bytes + port->header_bytes, RTE_CACHE_LINE_SIZE);
+}
+
+/* The ends of all rings, anew if the memory is. False: it is not as ours would be. memif-udp needs
+ * them to sleep; its bursts are DPDK's. */
+static bool rings_open(struct dpdk_port *port)
+{
+    const struct ring_memory memory = {
+        .bytes = port->intr.shared,
+        .size = port->intr.shared_bytes,
+        .rings_each_way = port->queue_count,
+        .slots = port->ring_frames,
+        .slot_bytes = slot_bytes(port),
+    };
+
+    if (port->rings_of == port->intr.shared_count) {
+        return true;
+    }
+    port->about = "the other end shares memory of another form: both need the same MTU, queues and "
+                  "version";
+    for (uint16_t i = 0; i < port->queue_count; i++) {
+        struct dpdk_queue *queue = &port->queues[i];
+
+        if (ring_ends_open(&memory, i, port->server, &queue->out, &queue->in) != SF_OK) {
+            return false;
+        }
+    }
+    port->rings_of = port->intr.shared_count;
+    port->about = "";
+    return true;
+}
+
+static const char *memif_about(const struct link *link)
+{
+    const struct dpdk_port *port = link->impl;
+
+    return port->about != NULL ? port->about : "";
+}
+
 /* The client has no control connection: start the port anew, which connects. */
 static void client_retry(struct dpdk_port *port, uint64_t now)
 {
@@ -132,7 +173,7 @@ static void memif_look(struct dpdk_port *port)
     dpdk__intr_leave();
     sigpipe_restore(&signals, was_pending);
     (void)dpdk__log_caught();
-    dpdk__port_carrier(port, port->running && carrier(port));
+    dpdk__port_carrier(port, port->running && carrier(port) && rings_open(port));
     dpdk__queues_release(port);
 }
 
@@ -210,8 +251,7 @@ static sf_status device_create(struct dpdk_port *port, const struct link_config 
     (void)snprintf(port->device, sizeof(port->device), "net_memif%u", number++);
     (void)snprintf(
         arguments, sizeof(arguments), "role=%s,id=0,socket=%s,socket-abstract=no,bsize=%u,rsize=%u",
-        config->server ? "server" : "client", config->device,
-        RTE_ALIGN_CEIL(port->mtu_bytes + port->header_bytes, RTE_CACHE_LINE_SIZE), MEMIF_RING_LOG2);
+        config->server ? "server" : "client", config->device, slot_bytes(port), MEMIF_RING_LOG2);
     dpdk__log_catch();
     if (rte_vdev_init(port->device, arguments) != 0) {
         port->device[0] = '\0';
@@ -281,7 +321,7 @@ static sf_status open_locked(struct link *link, const struct link_config *config
     if (st == SF_OK) {
         st = dpdk__port_pool(port, MEMIF_POOL_FRAMES, MEMIF_MTU_BYTES_MAX + FORMAT_UDP_BYTES);
     }
-    if (st == SF_OK) {
+    if (st == SF_OK && udp) {
         st = dpdk__port_tails(port);
     }
     if (st != SF_OK) {
@@ -336,14 +376,16 @@ static void memif_stop(struct link *link)
     dpdk__control_unlock();
 }
 
-#define MEMIF_OPS(driver_name, open_function)                                                      \
+#define MEMIF_OPS(driver_name, open_function, tx_function, rx_function)                            \
     {                                                                                              \
         .name = (driver_name), .open = (open_function), .peer_add = dpdk__peer_add,                \
         .peer_remove = dpdk__peer_remove, .is_up = dpdk__is_up, .wait_fd = wait_memif_fd,          \
         .close = dpdk__close, .stop = memif_stop, .fini = dpdk__fini, .query = dpdk__query,        \
         .stats = dpdk__stats, .frame_alloc = dpdk__frame_alloc, .frame_free = dpdk__frame_free,    \
-        .tx_burst = dpdk__tx_burst, .rx_burst = dpdk__rx_burst,                                    \
+        .tx_burst = (tx_function), .rx_burst = (rx_function), .about = memif_about,                \
     }
 
-const struct link_ops link_memif_ops = MEMIF_OPS("memif", memif_open);
-const struct link_ops dpdk__memif_udp_ops = MEMIF_OPS("memif-udp", memif_udp_open);
+const struct link_ops link_memif_ops =
+    MEMIF_OPS("memif", memif_open, memif__tx_burst, memif__rx_burst);
+const struct link_ops dpdk__memif_udp_ops =
+    MEMIF_OPS("memif-udp", memif_udp_open, dpdk__tx_burst, dpdk__rx_burst);

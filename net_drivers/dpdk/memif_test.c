@@ -29,9 +29,26 @@ static const struct {
     {12, {0x53, 0x46, 0, A, 0, B, 255, 255, 1, 2, 3, 4}},
 };
 
+/* A good packet, 12 bytes, of which the descriptor in shared memory says something else. */
+static const struct {
+    uint32_t length;
+    uint16_t flags;
+} wild[] = {
+    {0, 0},    {11, 0},         {13, 0},      {9001 + 8, 0},   {9024, 0},
+    {9025, 0}, {UINT16_MAX, 0}, {1 << 20, 0}, {UINT32_MAX, 0}, {12, 1},
+};
+
+#define BAD_COUNT (sizeof(bad) / sizeof(bad[0]))
+
 static bool garbage(struct link *link, uint32_t kind)
 {
-    return dpdk__inject(link, bad[kind].packet, bad[kind].bytes);
+    static const uint8_t good[12] = {0x53, 0x46, 0, A, 0, B, 0, 4, 1, 2, 3, 4};
+
+    if (kind < BAD_COUNT) {
+        return memif__inject(link, bad[kind].packet, bad[kind].bytes, bad[kind].bytes, 0);
+    }
+    kind -= BAD_COUNT;
+    return memif__inject(link, good, sizeof(good), wild[kind].length, wild[kind].flags);
 }
 
 static const struct link_conformance_fault faults[] = {
@@ -55,7 +72,7 @@ static const struct link_conformance memif = {
     .queues_join = true,
     .start = start,
     .garbage = garbage,
-    .garbage_count = sizeof(bad) / sizeof(bad[0]),
+    .garbage_count = BAD_COUNT + sizeof(wild) / sizeof(wild[0]),
     .faults = faults,
     .fault_count = sizeof(faults) / sizeof(faults[0]),
 };

@@ -221,6 +221,7 @@ sf_status dpdk__port_configure(struct dpdk_port *port, const struct rte_eth_conf
             0) {
             return dpdk__port_fail(port, SF_IO, "the device refused a transmit queue");
         }
+        port->queues[i].tx_interrupt = port->intr.handle_last;
     }
     (void)dpdk__log_caught();
     return SF_OK;

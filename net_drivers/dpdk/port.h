@@ -26,12 +26,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
 #include "format.h"
 #include "intr.h"
 #include "link/link.h"
+#include "memif_ring.h"
 #include "peers.h"
 
 #define DPDK_NAME_BYTES_MAX 32u
@@ -56,8 +58,9 @@ struct dpdk_queue {
     struct link_stats stats; /* tx_, rx_frames, _bytes, _rejected; written here, read anywhere */
     struct dpdk_tail
         *tails; /* LINK_BURST_MAX; NULL: the device keeps packets, so tails are copied */
-    struct rte_intr_handle *rx_interrupt; /* memif: of the receive queue */
-    int socket_fd;                        /* af_packet: DPDK's packet socket; -1: none */
+    struct rte_intr_handle *rx_interrupt, *tx_interrupt; /* memif: of the queue each way */
+    struct ring_end out, in;                             /* memif: while the link is up */
+    int socket_fd;      /* af_packet: DPDK's packet socket; -1: none */
     uint64_t tx_kicked; /* af_packet: tx_frames when the kernel was last asked to send */
 } __attribute__((aligned(RTE_CACHE_LINE_SIZE)));
 
@@ -94,6 +97,8 @@ struct dpdk_port {
     /* memif */
     struct dpdk_intr_set intr;
     uint32_t ring_frames;
+    uint64_t rings_of; /* intr.shared_count of the memory that the ends are in */
+    const char *about; /* why it does not come up; NULL, "": nothing to say */
     /* af_packet */
     int control_fd; /* ours, to ask the kernel, and to hold the UDP port; -1: none */
     int interface_index;
@@ -159,6 +164,26 @@ uint16_t dpdk__rx_burst(struct link *link, uint16_t queue, struct link_frame fra
 static inline bool dpdk__queue_enter(const struct dpdk_port *port, struct dpdk_queue *queue)
 {
     return likely(!port->shared) || __atomic_exchange_n(&queue->held, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+/* The data path's time to look at the control side. */
+static inline void dpdk__look_if_due(struct dpdk_port *port)
+{
+    if (unlikely(rte_rdtsc() >= __atomic_load_n(&port->look_next, __ATOMIC_RELAXED))) {
+        dpdk__look_try(port);
+    }
+}
+
+static inline bool dpdk__frame_fits(const struct dpdk_port *port, const struct link_frame *frame)
+{
+    return frame->length <= frame->capacity && frame->length <= port->mtu_bytes &&
+           frame->tail_length <= port->mtu_bytes - frame->length;
+}
+
+/* Written by whoever has the queue, read by anybody. */
+static inline void dpdk__stat_add(uint64_t *stat, uint64_t count)
+{
+    __atomic_store_n(stat, *stat + count, __ATOMIC_RELAXED);
 }
 
 static inline void dpdk__queue_leave(const struct dpdk_port *port, struct dpdk_queue *queue)

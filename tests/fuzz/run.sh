@@ -10,6 +10,7 @@
 #   image-libfuzzer   the reader of images, signatures and key files, by coverage (clang)
 #   rx                frames that hostile nodes send (clang)
 #   handshake         the handshake and the sealed frames of a session (clang)
+#   ring              memif's rings, in memory that a hostile process shares (clang)
 #   parser canon table   the contract compiler and the table decoder (clang)
 #
 # SECONDS a target (default 60); without a TARGET: all. --list names them. What is found is under
@@ -18,12 +19,12 @@ set -u
 cd "$(dirname "$0")/../.."
 root=$PWD
 build=${SIPFABRIC_BUILD:-$root/build}
-all=(api capture verify verify-libfuzzer image image-libfuzzer rx handshake parser canon table)
+all=(api capture verify verify-libfuzzer image image-libfuzzer rx handshake ring parser canon table)
 found=$build/fuzz
 answer=0
 
 usage() {
-    sed -n '3,17s/^# \{0,1\}//p' "$0"
+    sed -n '3,18s/^# \{0,1\}//p' "$0"
 }
 
 need() {
@@ -83,17 +84,19 @@ run_one() {
     image-libfuzzer)
         node_kernel/image/fuzz/run.sh "$build" "$seconds"
         ;;
-    rx | handshake)
+    rx | handshake | ring)
+        local folder=fabric
+        [ "$1" = ring ] && folder=net_drivers
         if [ ! -f "$build/fuzz/clang/build.ninja" ]; then
             CC=clang meson setup "$build/fuzz/clang" -Db_sanitize=address,undefined \
                 -Db_lundef=false -Dwerror=false >"$found/$1-setup.log" 2>&1 || exit 2
         fi
-        ninja -C "$build/fuzz/clang" --quiet "fabric/$1_fuzz" || exit 2
+        ninja -C "$build/fuzz/clang" --quiet "$folder/$1_fuzz" || exit 2
         mkdir -p "$found/$1-seeds"
         for i in $(seq 64); do # any bytes get on
             [ -f "$found/$1-seeds/$i" ] || head -c 4096 /dev/urandom >"$found/$1-seeds/$i"
         done
-        libfuzzer "$1" "$build/fuzz/clang/fabric/$1_fuzz" "$found/$1-seeds" -max_len=4096 \
+        libfuzzer "$1" "$build/fuzz/clang/$folder/$1_fuzz" "$found/$1-seeds" -max_len=4096 \
             -len_control=0
         ;;
     parser | canon | table)

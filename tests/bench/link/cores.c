@@ -97,6 +97,22 @@ static void *side_run(void *arg)
     return NULL;
 }
 
+/* "A,B": two processors' numbers, not the same. */
+static bool cores_read(const char *text)
+{
+    char *end;
+    long first = strtol(text, &end, 10);
+    long second = *end == ',' ? strtol(end + 1, &end, 10) : -1;
+
+    if (*end != '\0' || first < 0 || first >= CPU_SETSIZE || second < 0 || second >= CPU_SETSIZE ||
+        first == second) {
+        return false;
+    }
+    sides[0].core = (int)first;
+    sides[1].core = (int)second;
+    return true;
+}
+
 static int usage(void)
 {
     (void)fprintf(stderr, "usage: bench_cores --cores A,B    two processors' numbers\n");
@@ -111,10 +127,7 @@ int main(int argc, char **argv)
     double speed = 1;
 
     figures_start("bench_cores");
-    if (getopt_long(argc, argv, "", longs, NULL) != 'c' || optind != argc ||
-        sscanf(optarg, "%d,%d", &sides[0].core, &sides[1].core) != 2 || sides[0].core < 0 ||
-        sides[0].core >= CPU_SETSIZE || sides[1].core < 0 || sides[1].core >= CPU_SETSIZE ||
-        sides[0].core == sides[1].core) {
+    if (getopt_long(argc, argv, "", longs, NULL) != 'c' || optind != argc || !cores_read(optarg)) {
         return usage();
     }
     (void)pthread_barrier_init(&both, NULL, 2);

@@ -87,8 +87,9 @@ size_t ring_memory_bytes(uint32_t rings_each_way, uint32_t slots, uint32_t slot_
  * Begins at the ends of ring `index` there and back, as the server or the client, with counts of 0.
  * FORMAT: the memory has another size, or there is no ring.
  */
-SF_MUST_CHECK sf_status ring_ends_open(const struct ring_memory *memory, uint32_t index, bool server,
-                                       struct ring_end *out_to_send, struct ring_end *out_to_take);
+SF_MUST_CHECK sf_status ring_ends_open(const struct ring_memory *memory, uint32_t index,
+                                       bool server, struct ring_end *out_to_send,
+                                       struct ring_end *out_to_take);
 
 /* Slots that are ours, looked for if there are fewer than wanted. */
 static inline uint32_t ring_ready(struct ring_end *end, uint32_t wanted)
@@ -96,8 +97,7 @@ static inline uint32_t ring_ready(struct ring_end *end, uint32_t wanted)
     uint16_t count = (uint16_t)(end->limit - end->next);
 
     if (count < wanted) {
-        end->limit =
-            (uint16_t)(__atomic_load_n(end->theirs, __ATOMIC_ACQUIRE) + end->theirs_ahead);
+        end->limit = (uint16_t)(__atomic_load_n(end->theirs, __ATOMIC_ACQUIRE) + end->theirs_ahead);
         count = (uint16_t)(end->limit - end->next);
         if (__builtin_expect(count > end->slots, 0)) {
             count = (uint16_t)end->slots;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Both ends of a memif link's rings in one memory, and other ends that write there what they like. */
+/* Both ends of a memif link's rings in one memory, and other ends that write there what they like.
+ */
 #include "memif_ring.h"
 
 #include <setjmp.h>

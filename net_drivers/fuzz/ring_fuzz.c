@@ -89,10 +89,8 @@ static void step(const uint8_t bytes[4], const struct ring_memory *memory, struc
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
-    struct ring_memory memory = {.size = MEMORY_BYTES,
-                                 .rings_each_way = RINGS,
-                                 .slots = SLOTS,
-                                 .slot_bytes = SLOT_BYTES};
+    struct ring_memory memory = {
+        .size = MEMORY_BYTES, .rings_each_way = RINGS, .slots = SLOTS, .slot_bytes = SLOT_BYTES};
     struct ring_end out, in;
     uint8_t *own;
 

@@ -348,11 +348,14 @@ static void block_fill(struct fab_ep *ep, const struct fab_msg *msg, const uint8
     memcpy(block->data + ep->fill_offset + taken, bytes + taken, length - taken);
 }
 
-static bool on_data(struct fab__session *session, struct fab__reader *body)
+/* The body of a DATA record, which may continue in a tail. */
+static bool on_data(struct fab__session *session, struct fab__reader *body, const uint8_t *tail,
+                    uint32_t tail_length)
 {
     uint64_t target = fab__read_u64(body);
-    uint32_t length = body->failed ? 0 : body->length - body->offset;
-    const uint8_t *bytes = fab__read_bytes(body, length);
+    uint32_t head = body->failed ? 0 : body->length - body->offset;
+    const uint8_t *bytes = fab__read_bytes(body, head);
+    uint32_t length = head + tail_length;
     const struct fab_msg *msg;
     struct xh_block *block;
     struct fab_ep *ep;
@@ -375,8 +378,12 @@ static bool on_data(struct fab__session *session, struct fab__reader *body)
         fab__ep_violated(ep, msg->tag);
         return true;
     }
-    block_fill(ep, msg, bytes, length);
-    ep->fill_offset += length;
+    block_fill(ep, msg, bytes, head);
+    ep->fill_offset += head;
+    if (tail_length != 0) {
+        block_fill(ep, msg, tail, tail_length);
+        ep->fill_offset += tail_length;
+    }
     if (ep->fill_offset == block->bytes) {
         fab__inbox_filled(session, ep);
     }
@@ -552,7 +559,7 @@ static bool record_take(struct fab__session *session, uint8_t type, uint8_t flag
     case FAB__RECORD_MSG:
         return on_msg(session, body);
     case FAB__RECORD_DATA:
-        return on_data(session, body);
+        return on_data(session, body, NULL, 0);
     case FAB__RECORD_CLOSE:
         return on_close(session, body, flags) && body_ended(body);
     case FAB__RECORD_ARRIVED:
@@ -597,5 +604,25 @@ void fab__inbox_take(struct fab__session *session, const uint8_t *bytes, uint32_
         }
         bytes = body.bytes + body.length;
         length -= body.length;
+    }
+}
+
+bool fab__is_data(const uint8_t *bytes, uint32_t length, uint32_t tail_length)
+{
+    struct fab__reader head = {.bytes = bytes, .length = FAB__RECORD_HEADER_BYTES};
+
+    return length > FAB__DATA_HEADER_BYTES && fab__read_u8(&head) == FAB__RECORD_DATA &&
+           fab__read_u8(&head) == 0 &&
+           fab__read_u16(&head) == length + tail_length - FAB__RECORD_HEADER_BYTES;
+}
+
+void fab__inbox_take_data(struct fab__session *session, const uint8_t *bytes, uint32_t length,
+                          const uint8_t *tail, uint32_t tail_length)
+{
+    struct fab__reader body = {.bytes = bytes + FAB__RECORD_HEADER_BYTES,
+                               .length = length - FAB__RECORD_HEADER_BYTES};
+
+    if (!on_data(session, &body, tail, tail_length)) {
+        session->broken = true;
     }
 }

@@ -196,14 +196,19 @@ void fab_settle(struct fab_node *node)
 
 /* --- frames --------------------------------------------------------------------------------- */
 
+/* tail_length is 0 unless it is the next frame, and nothing but a block's bytes (tail_stays). */
 static void frame_take(struct fab__session *session, uint32_t sequence, const uint8_t *bytes,
-                       uint32_t length, uint64_t now_ns)
+                       uint32_t length, const uint8_t *tail, uint32_t tail_length, uint64_t now_ns)
 {
     int32_t ahead = (int32_t)(sequence - session->rx_next);
 
     if (ahead == 0) {
         session->rx_next++;
-        fab__inbox_take(session, bytes, length);
+        if (tail_length != 0) {
+            fab__inbox_take_data(session, bytes, length, tail, tail_length);
+        } else {
+            fab__inbox_take(session, bytes, length);
+        }
         if (session->held_count != 0) {
             held_take(session);
         }
@@ -255,8 +260,21 @@ static struct fab__session *session_for(struct fab__session *session,
     return of == session ? of : fab__session_succeed(session);
 }
 
+/* Can what is in the tail go to its place by itself? Not of a sealed frame, nor of one that has to
+ * be kept. */
+static bool tail_stays(const struct fab__session *session, const struct fab__header *header,
+                       const uint8_t *bytes, uint32_t length, uint32_t tail_length)
+{
+    uint32_t header_bytes = fab__header_bytes(header);
+
+    return session->secure == NULL && session->successor == NULL &&
+           header->target_session == session->number && header->kind == FAB__FRAME_RECORDS &&
+           header->sequence == session->rx_next && length + tail_length <= session->frame_bytes &&
+           fab__is_data(bytes + header_bytes, length - header_bytes, tail_length);
+}
+
 static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t length,
-                       uint64_t now_ns)
+                       const uint8_t *tail, uint32_t tail_length, uint64_t now_ns)
 {
     struct fab__header header;
     struct fab__session *of;
@@ -264,6 +282,11 @@ static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t le
     if (!fab__header_read(bytes, length, &header)) {
         session->info.frames_rejected++;
         return;
+    }
+    if (tail_length != 0 && !tail_stays(session, &header, bytes, length, tail_length)) {
+        memcpy(bytes + length, tail, tail_length);
+        length += tail_length;
+        tail_length = 0;
     }
     of = session_for(session, &header, bytes, &length);
     if (of == NULL) {
@@ -276,13 +299,13 @@ static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t le
         fab__session_opened(session);
         fab__moves_announce(session->node, session->peer_id);
     }
-    fab__session_heard(session, length, now_ns);
+    fab__session_heard(session, length + tail_length, now_ns);
     if (!(header.kind == FAB__FRAME_RECORDS ? acked(session, &header, now_ns)
                                             : fab__window_acked(session, &header, now_ns))) {
         session->broken = true;
     } else if (header.kind == FAB__FRAME_RECORDS) {
         frame_take(session, header.sequence, bytes + fab__header_bytes(&header),
-                   length - fab__header_bytes(&header), now_ns);
+                   length - fab__header_bytes(&header), tail, tail_length, now_ns);
     }
     if (session->broken) {
         fab__session_end(session, SF_CAUSE_OF(LINK_LOST));
@@ -291,8 +314,8 @@ static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t le
     }
 }
 
-void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
-            uint64_t now_ns)
+void fab_rx_tailed(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
+                   const uint8_t *tail, uint32_t tail_length, uint64_t now_ns)
 {
     struct fab__session *session = peer_id < FAB_NODES_MAX ? node->sessions[peer_id] : NULL;
 
@@ -302,8 +325,17 @@ void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t le
     node->now_ns = now_ns;
     fab__settle(node);
     if (fab__frame_kind(bytes, length) == FAB__FRAME_HELLO) {
-        fab__hello_take(session, bytes, length, now_ns);
+        if (tail_length != 0) {
+            memcpy(bytes + length, tail, tail_length);
+        }
+        fab__hello_take(session, bytes, length + tail_length, now_ns);
     } else {
-        session_rx(session, bytes, length, now_ns);
+        session_rx(session, bytes, length, tail, tail_length, now_ns);
     }
+}
+
+void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
+            uint64_t now_ns)
+{
+    fab_rx_tailed(node, peer_id, bytes, length, NULL, 0, now_ns);
 }

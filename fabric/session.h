@@ -358,6 +358,11 @@ void fab__inbox_filled(struct fab__session *session, struct fab_ep *ep);
 
 /* Takes the records of a frame that is in order. Sets session->broken if they make no sense. */
 void fab__inbox_take(struct fab__session *session, const uint8_t *bytes, uint32_t length);
+/* Are the records, which continue in a tail, one DATA record, whose header is before it? */
+bool fab__is_data(const uint8_t *bytes, uint32_t length, uint32_t tail_length);
+/* As inbox_take, of such records. */
+void fab__inbox_take_data(struct fab__session *session, const uint8_t *bytes, uint32_t length,
+                          const uint8_t *tail, uint32_t tail_length);
 
 /* Owner of blocks that are in flight and in no message any more. */
 static inline uint64_t fab__session_owner(const struct fab__session *session)

@@ -83,6 +83,7 @@ static void user_receive(struct user *user)
     struct link_frame frames[LINK_BURST_MAX];
     uint16_t count = side->link.ops->rx_burst(&side->link, user->queue, frames, LINK_BURST_MAX);
 
+    side_frames_join(frames, count);
     for (uint16_t i = 0; i < count; i++) {
         frame_take(user, &frames[i]);
     }

@@ -105,6 +105,19 @@ bool side_frame_damaged(const struct link_frame *frame, uint32_t *out_number)
     return false;
 }
 
+void side_frames_join(struct link_frame frames[], uint16_t count)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        if (frames[i].length + frames[i].tail_length > frames[i].capacity) {
+            frames[i].length = 0; /* which is damage */
+        } else if (frames[i].tail_length != 0) {
+            memcpy(frames[i].data + frames[i].length, frames[i].tail, frames[i].tail_length);
+            frames[i].length += frames[i].tail_length;
+            frames[i].tail_length = 0;
+        }
+    }
+}
+
 static void frame_check(struct side *side, const struct link_frame *frame)
 {
     struct side_answer *answer = &side->answer;
@@ -208,6 +221,7 @@ static uint16_t receive(struct side *side, struct link_frame frames[], uint32_t 
     for (uint16_t queue = 0; queue < side->queues && count == 0; queue++) {
         count = side->link.ops->rx_burst(&side->link, queue, frames, most);
     }
+    side_frames_join(frames, count);
     return count;
 }
 
@@ -368,6 +382,7 @@ static bool step_open(struct side *side)
         .server = order->server,
         .shared = order->queues > 0,
         .queues = order->queues,
+        .rx_tails = true,
         .seed = 1,
     };
     const char *text = "";

@@ -102,6 +102,8 @@ struct side {
 /* Parts of the above that are told apart for SIDE_QUEUES: the frame of a number, and what is wrong
  * with the bytes of one that came. */
 void side_frame_fill(struct link_frame *frame, uint32_t number, uint32_t length);
+/* Of received frames: their tails are copied behind their data. */
+void side_frames_join(struct link_frame frames[], uint16_t count);
 bool side_frame_damaged(const struct link_frame *frame, uint32_t *out_number);
 uint32_t side_length_of(const struct side_order *order, uint32_t number, uint32_t mtu_bytes);
 /* The order SIDE_QUEUES. */

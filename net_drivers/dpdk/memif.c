@@ -120,6 +120,7 @@ static bool rings_open(struct dpdk_port *port)
         if (ring_ends_open(&memory, i, port->server, &queue->out, &queue->in) != SF_OK) {
             return false;
         }
+        queue->lent = 0;
     }
     port->rings_of = port->intr.shared_count;
     port->about = "";
@@ -147,6 +148,16 @@ static void client_retry(struct dpdk_port *port, uint64_t now)
     port->running = rte_eth_dev_start(port->number) == 0;
 }
 
+static bool tails_out(const struct dpdk_port *port)
+{
+    for (uint16_t i = 0; i < port->queue_count; i++) {
+        if (__atomic_load_n(&port->queues[i].tails_out, __ATOMIC_ACQUIRE) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void memif_look(struct dpdk_port *port)
 {
     uint64_t now = rte_rdtsc();
@@ -159,6 +170,10 @@ static void memif_look(struct dpdk_port *port)
         return;
     }
     dpdk__queues_hold(port);
+    if (tails_out(port)) { /* the memory may not go away now */
+        dpdk__queues_release(port);
+        return;
+    }
     dpdk__log_catch();
     was_pending = sigpipe_block(&signals);
     dpdk__intr_enter(&port->intr);
@@ -373,16 +388,15 @@ static void memif_stop(struct link *link)
     dpdk__control_unlock();
 }
 
-#define MEMIF_OPS(driver_name, open_function, tx_function, rx_function)                            \
+#define MEMIF_OPS(driver_name, open_function, bursts)                                              \
     {                                                                                              \
         .name = (driver_name), .open = (open_function), .peer_add = dpdk__peer_add,                \
         .peer_remove = dpdk__peer_remove, .is_up = dpdk__is_up, .wait_fd = wait_memif_fd,          \
         .close = dpdk__close, .stop = memif_stop, .fini = dpdk__fini, .query = dpdk__query,        \
-        .stats = dpdk__stats, .frame_alloc = dpdk__frame_alloc, .frame_free = dpdk__frame_free,    \
-        .tx_burst = (tx_function), .rx_burst = (rx_function), .about = memif_about,                \
+        .stats = dpdk__stats, .frame_alloc = dpdk__frame_alloc,                                    \
+        .frame_free = bursts##__frame_free, .tx_burst = bursts##__tx_burst,                        \
+        .rx_burst = bursts##__rx_burst, .about = memif_about,                                      \
     }
 
-const struct link_ops link_memif_ops =
-    MEMIF_OPS("memif", memif_open, memif__tx_burst, memif__rx_burst);
-const struct link_ops dpdk__memif_udp_ops =
-    MEMIF_OPS("memif-udp", memif_udp_open, dpdk__tx_burst, dpdk__rx_burst);
+const struct link_ops link_memif_ops = MEMIF_OPS("memif", memif_open, memif);
+const struct link_ops dpdk__memif_udp_ops = MEMIF_OPS("memif-udp", memif_udp_open, dpdk);

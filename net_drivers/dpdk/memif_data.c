@@ -19,6 +19,10 @@
 #define RX_CALLS_A_LOOK 4u
 /* A receiver on another processor begins with the first of a burst while we write the others. */
 #define FRAMES_AN_ADVANCE 8u
+/* Of a frame that is to continue in a tail, this much comes before it: more than the headers of a
+ * block's bytes. A shorter frame is copied whole. */
+#define HEAD_BYTES (FORMAT_POINT_BYTES + 120u)
+#define TAILED_BYTES_MIN 2048u
 
 _Static_assert(DPDK_PAYLOAD_OFFSET >= FORMAT_POINT_BYTES, "the header fits in front");
 
@@ -33,6 +37,26 @@ static void bell_ring(const struct dpdk_queue *queue)
     /* Full: it is readable already. */
     if (write(rte_intr_fd_get(queue->tx_interrupt), &one, sizeof(one)) < 0) {
         return;
+    }
+}
+
+/* Of a frame that is given back or was sent. A received one that had a tail says on which queue. */
+static void frame_end(struct dpdk_port *port, struct link_frame *frame)
+{
+    struct rte_mbuf *mbuf = frame->driver;
+
+    if (mbuf->port != RTE_MBUF_PORT_INVALID) {
+        (void)__atomic_sub_fetch(&port->queues[mbuf->port].tails_out, 1, __ATOMIC_RELEASE);
+    }
+    rte_pktmbuf_free(mbuf);
+    frame->driver = NULL;
+    frame->data = NULL;
+}
+
+void memif__frame_free(struct link *link, struct link_frame frames[], uint16_t count)
+{
+    for (uint16_t i = 0; i < count; i++) {
+        frame_end(link->impl, &frames[i]);
     }
 }
 
@@ -52,7 +76,7 @@ static void slot_fill(const struct dpdk_port *port, const struct ring_end *end, 
 }
 
 /* As memif__tx_burst, of a queue that was entered. Frames to nobody, or while down, are dropped. */
-static uint16_t frames_send(const struct dpdk_port *port, struct dpdk_queue *queue,
+static uint16_t frames_send(struct dpdk_port *port, struct dpdk_queue *queue,
                             struct link_frame frames[], uint16_t count)
 {
     struct ring_end *end = &queue->out;
@@ -83,9 +107,7 @@ static uint16_t frames_send(const struct dpdk_port *port, struct dpdk_queue *que
         bell_ring(queue);
     }
     for (uint16_t k = 0; k < i; k++) {
-        rte_pktmbuf_free(frames[k].driver);
-        frames[k].driver = NULL;
-        frames[k].data = NULL;
+        frame_end(port, &frames[k]);
     }
     dpdk__stat_add(&queue->stats.tx_frames, sent);
     dpdk__stat_add(&queue->stats.tx_bytes, bytes);
@@ -114,13 +136,17 @@ uint16_t memif__tx_burst(struct link *link, uint16_t queue, struct link_frame fr
     return taken;
 }
 
-/* Copies a slot into a packet buffer. False: what came is not a frame to us from a peer we know. */
+/* Copies a slot, or its first part, into a packet buffer. False: what came is not a frame to us
+ * from a peer we know. */
 static bool slot_take(const struct dpdk_port *port, struct dpdk_queue *queue, uint32_t ahead,
                       struct rte_mbuf *mbuf, struct link_frame *frame)
 {
     const struct ring_end *end = &queue->in;
     uint8_t *packet = (uint8_t *)mbuf->buf_addr + DPDK_PAYLOAD_OFFSET - FORMAT_POINT_BYTES;
+    const uint8_t *slot = ring_buffer(end, ahead);
     uint32_t packet_bytes = ring_length(end, ahead);
+    uint32_t tail_bytes =
+        port->rx_tails && packet_bytes >= TAILED_BYTES_MIN ? packet_bytes - HEAD_BYTES : 0;
     const struct dpdk_peer *peer;
     uint32_t payload_bytes;
     uint16_t source;
@@ -128,7 +154,7 @@ static bool slot_take(const struct dpdk_port *port, struct dpdk_queue *queue, ui
     if (packet_bytes > FORMAT_POINT_BYTES + port->mtu_bytes) {
         return false;
     }
-    memcpy(packet, ring_buffer(end, ahead), packet_bytes);
+    memcpy(packet, slot, packet_bytes - tail_bytes);
     if (!format_point_read(packet, packet_bytes, port->node_id, &source, &payload_bytes)) {
         return false;
     }
@@ -138,7 +164,9 @@ static bool slot_take(const struct dpdk_port *port, struct dpdk_queue *queue, ui
     }
     *frame = (struct link_frame){
         .data = packet + FORMAT_POINT_BYTES,
-        .length = payload_bytes,
+        .length = payload_bytes - tail_bytes,
+        .tail = slot + HEAD_BYTES,
+        .tail_length = tail_bytes,
         .capacity = payload_bytes,
         .peer = peer->node_id,
         .driver = mbuf,
@@ -151,11 +179,15 @@ static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *
                                struct link_frame frames[], uint16_t count)
 {
     struct ring_end *end = &queue->in;
-    uint32_t ready = ring_ready(end, count);
+    uint32_t ready, taken;
+    uint32_t tails = 0;
     uint64_t bytes = 0;
-    uint32_t taken;
     uint16_t got = 0;
 
+    if (unlikely(!memif__slots_return(queue))) {
+        return 0;
+    }
+    ready = ring_ready(end, count);
     if (ready == 0) {
         return 0;
     }
@@ -168,12 +200,22 @@ static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *
             break;
         }
         if (likely(slot_take(port, queue, taken, mbuf, &frames[got]))) {
-            bytes += frames[got++].length;
+            if (frames[got].tail_length != 0) {
+                mbuf->port = queue->index;
+                tails++;
+            }
+            bytes += (uint64_t)frames[got].length + frames[got].tail_length;
+            got++;
         } else {
             rte_pktmbuf_free(mbuf);
         }
     }
-    ring_advance(end, taken);
+    if (tails != 0) {
+        __atomic_store_n(&queue->tails_out, tails, __ATOMIC_RELAXED);
+        queue->lent = taken;
+    } else {
+        ring_advance(end, taken);
+    }
     dpdk__stat_add(&queue->stats.rx_frames, got);
     dpdk__stat_add(&queue->stats.rx_bytes, bytes);
     dpdk__stat_add(&queue->stats.rx_rejected, taken - got);

@@ -194,6 +194,7 @@ sf_status dpdk__port_create(struct link *link, const struct link_config *config,
     }
     port->node_id = config->node_id;
     port->server = config->server;
+    port->rx_tails = config->rx_tails;
     port->us.ipv4 = config->ipv4;
     memcpy(port->us.mac, config->mac, sizeof(port->us.mac));
     st = queues_make(port, config);

@@ -60,6 +60,9 @@ struct dpdk_queue {
         *tails; /* LINK_BURST_MAX; NULL: the device keeps packets, so tails are copied */
     struct rte_intr_handle *rx_interrupt, *tx_interrupt; /* memif: of the queue each way */
     struct ring_end out, in;                             /* memif: while the link is up */
+    /* memif: slots received last that the sender does not get yet, and how many frames with tails
+     * there are not back; atomic, written by whoever gives them back. */
+    uint32_t lent, tails_out;
     int socket_fd;      /* af_packet: DPDK's packet socket; -1: none */
     uint64_t tx_kicked; /* af_packet: tx_frames when the kernel was last asked to send */
 } __attribute__((aligned(RTE_CACHE_LINE_SIZE)));
@@ -76,6 +79,7 @@ struct dpdk_port {
     bool running; /* its queues may be used */
     bool up;      /* carrier, as of the last look */
     bool closed;
+    bool rx_tails;
     bool udp;         /* format: udp, or point */
     bool tx_unsummed; /* the device makes UDP checksums */
     bool rx_summed;   /* the device checks them, and says of each packet whether it did */

@@ -2,7 +2,7 @@
 /* rte_intr_fd_get is new in this version of DPDK. */
 #define ALLOW_EXPERIMENTAL_API
 #include "wait.h"
-#include "memif_ring.h"
+#include "memif.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -29,7 +29,7 @@ static void disarm(const struct dpdk_queue *queue, struct ring *ring)
 }
 
 /* Of a queue that was entered. */
-static int queue_wait(const struct dpdk_port *port, const struct dpdk_queue *queue, bool arm)
+static int queue_wait(const struct dpdk_port *port, struct dpdk_queue *queue, bool arm)
 {
     struct ring *ring = queue->in.ring;
     int fd;
@@ -38,7 +38,7 @@ static int queue_wait(const struct dpdk_port *port, const struct dpdk_queue *que
         return LINK_WAIT_BLIND;
     }
     fd = rte_intr_fd_get(queue->rx_interrupt);
-    if (fd < 0) {
+    if (fd < 0 || !memif__slots_return(queue)) {
         return LINK_WAIT_BLIND;
     }
     if (!arm) {

@@ -93,19 +93,21 @@ static sf_status link_make(struct pump *pump, uint32_t number, const char *drive
                            const struct link_config *config, char *text, size_t text_capacity)
 {
     struct pump_link *l = calloc(1, sizeof(*l));
+    struct link_config wanted = *config;
     const char *why = "";
     sf_status st;
 
     if (l == NULL) {
         return SF_NOMEM;
     }
+    wanted.rx_tails = true;
     st = link_init(&l->link, driver);
     if (st != SF_OK) {
         snprintf(text, text_capacity, "this build has no link driver '%s'", driver);
         free(l);
         return SF_UNSUPPORTED;
     }
-    st = l->link.ops->open(&l->link, config, &why);
+    st = l->link.ops->open(&l->link, &wanted, &why);
     if (st != SF_OK) {
         snprintf(text, text_capacity, "link %u (%s %s): %s", number, driver, config->device,
                  why != NULL ? why : sf_status_text(st));
@@ -246,7 +248,8 @@ static void frames_take(struct pump *pump, uint64_t now_ns)
 
         pump->content_frames += fab_frame_has_records(frames[i].data, frames[i].length);
         if (peer > 0 && peer < FAB_NODES_MAX && pump__peer_heard(pump, peer, l, now_ns)) {
-            fab_rx(fabric, peer, frames[i].data, frames[i].length, now_ns);
+            fab_rx_tailed(fabric, peer, frames[i].data, frames[i].length, frames[i].tail,
+                          frames[i].tail_length, now_ns);
         } else {
             pump->stats.rx_dropped++;
         }

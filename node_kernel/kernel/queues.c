@@ -61,7 +61,8 @@ static void frames_take(struct queues *queues, struct lane *lane, const struct l
         uint16_t peer = frames[i].peer;
 
         if (peer > 0 && peer < FAB_NODES_MAX && queues->peer_links[peer] == line->link) {
-            fab_rx(fabric, peer, frames[i].data, frames[i].length, queues_now(fabric, now_ns));
+            fab_rx_tailed(fabric, peer, frames[i].data, frames[i].length, frames[i].tail,
+                          frames[i].tail_length, queues_now(fabric, now_ns));
         } else {
             stat_add(&lane->stats.rx_dropped, 1);
         }

@@ -12,6 +12,7 @@
 
 #define MS 1000000ull
 #define BURST 64u
+#define SPLIT_BYTES 120u
 #define ORCHESTRATE_NS (50 * MS)
 #define EVENTS_MAX (1u << 20)
 
@@ -148,6 +149,18 @@ void cell_wake(struct cell *cell, uint16_t id)
     wake_at(cell, &cell->nodes[id], cell->net.now_ns);
 }
 
+/* A long frame comes in two parts, as some drivers have it. */
+static void frame_rx(struct cell_node *node, struct net_frame *frame, uint64_t local_ns)
+{
+    static uint8_t tail[FAB_MTU_BYTES_MAX];
+    uint32_t tail_bytes = frame->length > SPLIT_BYTES ? frame->length - SPLIT_BYTES : 0;
+
+    memcpy(tail, frame->bytes + frame->length - tail_bytes, tail_bytes);
+    memset(frame->bytes + frame->length - tail_bytes, 0xdd, tail_bytes);
+    fab_rx_tailed(node->fab, frame->from, frame->bytes, frame->length - tail_bytes, tail,
+                  tail_bytes, local_ns);
+}
+
 static void node_rx(struct cell_node *node, uint64_t local_ns)
 {
     for (uint32_t i = 0; i < BURST && node->ring_count > 0; i++) {
@@ -156,7 +169,7 @@ static void node_rx(struct cell_node *node, uint64_t local_ns)
         node->ring_count--;
         uint64_t begin = __rdtsc();
         memory_scarce(true, node->cell->hungry, &node->cell->hunger);
-        fab_rx(node->fab, frame->from, frame->bytes, frame->length, local_ns);
+        frame_rx(node, frame, local_ns);
         memory_scarce(false, 0, NULL);
         node->cell->fabric_ticks += __rdtsc() - begin;
         free(frame);

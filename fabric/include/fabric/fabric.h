@@ -354,6 +354,13 @@ void fab_peer_remove(struct fab_node *node, uint16_t peer_id, struct sf_cause ca
  */
 void fab_rx(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
             uint64_t now_ns);
+/*
+ * As fab_rx, of a frame that continues in a tail (tail_length 0: it does not). A block's bytes go
+ * from there to their place; in all other cases the tail is copied behind bytes, where there must
+ * be room for it. Somebody else may write to the tail meanwhile: it is read once.
+ */
+void fab_rx_tailed(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint32_t length,
+                   const uint8_t *tail, uint32_t tail_length, uint64_t now_ns);
 
 /*
  * fab_rx may put off what a frame acknowledges, so that an answer is not kept waiting for it; other

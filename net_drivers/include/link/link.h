@@ -18,6 +18,10 @@
  * whose length and tail_length together are more than the MTU, is not taken. Peers: frames are
  * addressed by node id. peer_add tells the driver how to reach a node; a received frame's peer is
  * set by the driver from where it came from (LINK_PEER_UNKNOWN: drop it).
+ * A received frame may continue in a tail as well, if the link was opened with rx_tails: in memory
+ * that may change at any time, so it is copied once, before anything looks at it. There is room for
+ * it behind the frame's data. Until such a frame is given back or sent on, rx_burst of its queue
+ * answers 0, and changes of the carrier are not seen.
  *
  * Queues: a link has 1..LINK_QUEUES_MAX of them, numbered from 0: what it was asked for, or less
  * (query says). Each has a way out and a way in of its own. Frames sent on one queue stay in their
@@ -61,11 +65,11 @@ struct link_endpoint {
 
 struct link_frame {
     uint8_t *data;        /* payload: what the session wrote or shall read */
-    const uint8_t *tail;  /* tx: more payload, behind that on the wire; not the driver's memory */
+    const uint8_t *tail;  /* more payload, behind that on the wire; tx: not the driver's memory */
     void *driver;         /* the driver's own */
     uint32_t length;      /* bytes at data */
-    uint32_t tail_length; /* bytes at tail, 0: none (rx: always) */
-    uint32_t capacity;    /* tx: largest length */
+    uint32_t tail_length; /* bytes at tail, 0: none */
+    uint32_t capacity;    /* largest length; rx: of both parts */
     uint16_t peer;        /* node id to send to, or the one it came from */
 };
 
@@ -110,6 +114,7 @@ struct link_config {
     uint32_t mtu_bytes; /* wanted payload; 0: the driver's default */
     bool server;        /* memif, loop: which of the two sides */
     bool shared;        /* see Threads; wanted */
+    bool rx_tails;      /* memif: long frames come in two parts; others never do that */
     uint16_t queues;    /* wanted; 0: 1. More than one: shared must be set. memif: as the peer's */
     bool cm;            /* rdma: join with peers by rdma_cm; both ends alike */
     uint64_t seed;      /* sim: faults */

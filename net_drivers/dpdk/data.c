@@ -9,9 +9,6 @@
 #include "port.h"
 #include "testing.h"
 
-#define TX_CALLS_A_LOOK 16u
-#define RX_CALLS_A_LOOK 4u
-
 _Static_assert(FORMAT_UDP_BYTES <= RTE_CACHE_LINE_SIZE, "headers fit in front of the payload");
 
 /* What to do with a tail that stays in its own memory: DPDK reads it there. */
@@ -221,24 +218,7 @@ static uint16_t frames_send(struct dpdk_port *port, struct dpdk_queue *queue,
 uint16_t dpdk__tx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
                         uint16_t count)
 {
-    struct dpdk_port *port = link->impl;
-    struct dpdk_queue *q = &port->queues[queue];
-    uint16_t taken = 0;
-
-    assert(queue < port->queue_count);
-    assert(count <= LINK_BURST_MAX);
-    /* Reading the time stamp is a good part of what we add to a frame. Whoever sends also receives,
-     * and looks then. */
-    if (unlikely(++q->tx_calls % TX_CALLS_A_LOOK == 0)) {
-        dpdk__look_if_due(port);
-    }
-    if (likely(dpdk__queue_enter(port, q))) {
-        if (likely(!port->closed)) {
-            taken = frames_send(port, q, frames, count);
-        }
-        dpdk__queue_leave(port, q);
-    }
-    return taken;
+    return dpdk__tx_by(link, queue, frames, count, frames_send);
 }
 
 /* Only a plain "good" counts: a device may also say nothing, bad, or that there was no checksum. */
@@ -275,7 +255,7 @@ static bool frame_unwrap(const struct dpdk_port *port, struct dpdk_queue *queue,
 }
 
 /* As dpdk__rx_burst, of a queue that was entered. */
-static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *queue,
+static uint16_t frames_receive(struct dpdk_port *port, struct dpdk_queue *queue,
                                struct link_frame frames[], uint16_t count)
 {
     struct rte_mbuf *packets[LINK_BURST_MAX];
@@ -303,22 +283,7 @@ static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *
 uint16_t dpdk__rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
                         uint16_t count)
 {
-    struct dpdk_port *port = link->impl;
-    struct dpdk_queue *q = &port->queues[queue];
-    uint16_t got = 0;
-
-    assert(queue < port->queue_count);
-    assert(count <= LINK_BURST_MAX);
-    if (unlikely(!port->running || ++q->rx_calls % RX_CALLS_A_LOOK == 0)) {
-        dpdk__look_if_due(port);
-    }
-    if (likely(dpdk__queue_enter(port, q))) {
-        if (likely(port->running && !port->closed)) {
-            got = frames_receive(port, q, frames, count);
-        }
-        dpdk__queue_leave(port, q);
-    }
-    return got;
+    return dpdk__rx_by(link, queue, frames, count, frames_receive);
 }
 
 bool dpdk__inject(struct link *link, const void *bytes, uint32_t length)

@@ -3,7 +3,8 @@
 #define ALLOW_EXPERIMENTAL_API
 /*
  * memif_data.c - memif's bursts: frames between packet buffers of ours and the rings of
- * memif_ring.h. What is received is copied out before anything looks at it.
+ * memif_ring.h. What is received is copied out before anything looks at it; the end of a long frame
+ * may stay where it lies (link_frame.tail).
  */
 #include <assert.h>
 #include <string.h>
@@ -15,8 +16,6 @@
 #include "memif.h"
 #include "testing.h"
 
-#define TX_CALLS_A_LOOK 16u
-#define RX_CALLS_A_LOOK 4u
 /* A receiver on another processor begins with the first of a burst while we write the others. */
 #define FRAMES_AN_ADVANCE 8u
 /* Of a frame that is to continue in a tail, this much comes before it: more than the headers of a
@@ -118,22 +117,7 @@ static uint16_t frames_send(struct dpdk_port *port, struct dpdk_queue *queue,
 uint16_t memif__tx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
                          uint16_t count)
 {
-    struct dpdk_port *port = link->impl;
-    struct dpdk_queue *q = &port->queues[queue];
-    uint16_t taken = 0;
-
-    assert(queue < port->queue_count);
-    assert(count <= LINK_BURST_MAX);
-    if (unlikely(++q->tx_calls % TX_CALLS_A_LOOK == 0)) {
-        dpdk__look_if_due(port);
-    }
-    if (likely(dpdk__queue_enter(port, q))) {
-        if (likely(!port->closed)) {
-            taken = frames_send(port, q, frames, count);
-        }
-        dpdk__queue_leave(port, q);
-    }
-    return taken;
+    return dpdk__tx_by(link, queue, frames, count, frames_send);
 }
 
 /* Copies a slot, or its first part, into a packet buffer. False: what came is not a frame to us
@@ -175,7 +159,7 @@ static bool slot_take(const struct dpdk_port *port, struct dpdk_queue *queue, ui
 }
 
 /* As memif__rx_burst, of a queue that was entered. */
-static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *queue,
+static uint16_t frames_receive(struct dpdk_port *port, struct dpdk_queue *queue,
                                struct link_frame frames[], uint16_t count)
 {
     struct ring_end *end = &queue->in;
@@ -184,7 +168,7 @@ static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *
     uint64_t bytes = 0;
     uint16_t got = 0;
 
-    if (unlikely(!memif__slots_return(queue))) {
+    if (unlikely(!port->up || !memif__slots_return(queue))) {
         return 0;
     }
     ready = ring_ready(end, count);
@@ -225,22 +209,7 @@ static uint16_t frames_receive(const struct dpdk_port *port, struct dpdk_queue *
 uint16_t memif__rx_burst(struct link *link, uint16_t queue, struct link_frame frames[],
                          uint16_t count)
 {
-    struct dpdk_port *port = link->impl;
-    struct dpdk_queue *q = &port->queues[queue];
-    uint16_t got = 0;
-
-    assert(queue < port->queue_count);
-    assert(count <= LINK_BURST_MAX);
-    if (unlikely(!port->running || ++q->rx_calls % RX_CALLS_A_LOOK == 0)) {
-        dpdk__look_if_due(port);
-    }
-    if (likely(dpdk__queue_enter(port, q))) {
-        if (likely(port->up && !port->closed)) {
-            got = frames_receive(port, q, frames, count);
-        }
-        dpdk__queue_leave(port, q);
-    }
-    return got;
+    return dpdk__rx_by(link, queue, frames, count, frames_receive);
 }
 
 bool memif__inject(struct link *link, const void *bytes, uint32_t length, uint32_t other_length,

@@ -23,6 +23,7 @@
 #ifndef DPDK_PORT_H
 #define DPDK_PORT_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -195,6 +196,61 @@ static inline void dpdk__queue_leave(const struct dpdk_port *port, struct dpdk_q
     if (unlikely(port->shared)) {
         __atomic_store_n(&queue->held, 0, __ATOMIC_RELEASE);
     }
+}
+
+/* As a burst, of a queue that was entered. */
+typedef uint16_t dpdk_burst(struct dpdk_port *port, struct dpdk_queue *queue,
+                            struct link_frame frames[], uint16_t count);
+
+#define DPDK_TX_CALLS_A_LOOK 16u
+#define DPDK_RX_CALLS_A_LOOK 4u
+
+/* What all bursts have around them; inlined with the one they are of. */
+static inline __attribute__((always_inline)) uint16_t dpdk__tx_by(struct link *link, uint16_t queue,
+                                                                  struct link_frame frames[],
+                                                                  uint16_t count, dpdk_burst *send)
+{
+    struct dpdk_port *port = link->impl;
+    struct dpdk_queue *q = &port->queues[queue];
+    uint16_t taken = 0;
+
+    assert(queue < port->queue_count);
+    assert(count <= LINK_BURST_MAX);
+    /* Reading the time stamp is a good part of what we add to a frame. Whoever sends also receives,
+     * and looks then. */
+    if (unlikely(++q->tx_calls % DPDK_TX_CALLS_A_LOOK == 0)) {
+        dpdk__look_if_due(port);
+    }
+    if (likely(dpdk__queue_enter(port, q))) {
+        if (likely(!port->closed)) {
+            taken = send(port, q, frames, count);
+        }
+        dpdk__queue_leave(port, q);
+    }
+    return taken;
+}
+
+static inline __attribute__((always_inline)) uint16_t dpdk__rx_by(struct link *link, uint16_t queue,
+                                                                  struct link_frame frames[],
+                                                                  uint16_t count,
+                                                                  dpdk_burst *receive)
+{
+    struct dpdk_port *port = link->impl;
+    struct dpdk_queue *q = &port->queues[queue];
+    uint16_t got = 0;
+
+    assert(queue < port->queue_count);
+    assert(count <= LINK_BURST_MAX);
+    if (unlikely(!port->running || ++q->rx_calls % DPDK_RX_CALLS_A_LOOK == 0)) {
+        dpdk__look_if_due(port);
+    }
+    if (likely(dpdk__queue_enter(port, q))) {
+        if (likely(port->running && !port->closed)) {
+            got = receive(port, q, frames, count);
+        }
+        dpdk__queue_leave(port, q);
+    }
+    return got;
 }
 
 #endif

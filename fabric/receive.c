@@ -273,6 +273,16 @@ static bool tail_stays(const struct fab__session *session, const struct fab__hea
            fab__is_data(bytes + header_bytes, length - header_bytes, tail_length);
 }
 
+/* Answers the length of both. */
+static uint32_t tail_join(uint8_t *bytes, uint32_t length, const uint8_t *tail,
+                          uint32_t tail_length)
+{
+    if (tail_length != 0) {
+        memcpy(bytes + length, tail, tail_length);
+    }
+    return length + tail_length;
+}
+
 static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t length,
                        const uint8_t *tail, uint32_t tail_length, uint64_t now_ns)
 {
@@ -284,8 +294,7 @@ static void session_rx(struct fab__session *session, uint8_t *bytes, uint32_t le
         return;
     }
     if (tail_length != 0 && !tail_stays(session, &header, bytes, length, tail_length)) {
-        memcpy(bytes + length, tail, tail_length);
-        length += tail_length;
+        length = tail_join(bytes, length, tail, tail_length);
         tail_length = 0;
     }
     of = session_for(session, &header, bytes, &length);
@@ -325,10 +334,8 @@ void fab_rx_tailed(struct fab_node *node, uint16_t peer_id, uint8_t *bytes, uint
     node->now_ns = now_ns;
     fab__settle(node);
     if (fab__frame_kind(bytes, length) == FAB__FRAME_HELLO) {
-        if (tail_length != 0) {
-            memcpy(bytes + length, tail, tail_length);
-        }
-        fab__hello_take(session, bytes, length + tail_length, now_ns);
+        length = tail_join(bytes, length, tail, tail_length);
+        fab__hello_take(session, bytes, length, now_ns);
     } else {
         session_rx(session, bytes, length, tail, tail_length, now_ns);
     }

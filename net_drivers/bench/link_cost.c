@@ -85,18 +85,13 @@ static void side_open(struct link *link, const char *path, bool server)
     }
 }
 
-/* The client's first receive gives the server its buffers. */
 static void both_up(struct link *a, struct link *b)
 {
-    struct link_frame none[1];
-
     for (uint32_t i = 0; i < UP_TRIES_MAX; i++) {
         bool up_a = a->ops->is_up(a);
         bool up_b = b->ops->is_up(b);
 
         if (up_a && up_b) {
-            (void)a->ops->rx_burst(a, 0, none, 1);
-            (void)b->ops->rx_burst(b, 0, none, 1);
             return;
         }
         (void)usleep(1000);

@@ -15,6 +15,7 @@
 #define LARGE_FIRST 7u
 #define MOVER 1u
 #define DRIVER 2u
+#define HOPS_NS_MAX 60000000000u
 
 enum { SMALL, LARGE, STAYS, PROBE, PROBE_LARGE, PROBE_STRICT, IMAGES };
 static struct bytes images[IMAGES];
@@ -97,7 +98,7 @@ static void run_for(uint64_t ns)
 /* Moves it again and again until it ends, with so many nanoseconds of work between. */
 static void hops(uint64_t between, uint32_t hops_min)
 {
-    const uint64_t end = now() + 60000000000ull;
+    const uint64_t end = now() + HOPS_NS_MAX;
     char line[80];
 
     while (end_of(MOVER) == NULL) {
@@ -134,6 +135,7 @@ static void alone(const char *mode, uint64_t between, uint32_t hops_min)
 /* One after the other comes, and closes. */
 static void with_callers(const char *mode)
 {
+    const uint64_t end = now() + HOPS_NS_MAX;
     uint64_t number = 10;
 
     mover_start(mode);
@@ -149,6 +151,7 @@ static void with_callers(const char *mode)
             if (rand() % 4 == 0) {
                 (void)hop_here(MOVER);
             }
+            assert_true(now() < end);
         }
     }
     run_all();

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "internal.h"
+
 struct world world;
 
 void show(const char *text)
@@ -61,12 +63,22 @@ static void on_ended(void *arg, const struct nk_sip_end *end)
     }
 }
 
+/* The test before failed half way: maybe while the workers stood still. */
+static void world_abandon(void)
+{
+    while (world.kernel != NULL && world.kernel->pause > 0) {
+        nk_resume(world.kernel);
+    }
+    nk_kernel_destroy(world.kernel);
+}
+
 void world_make(const struct world_options *options)
 {
     struct nk_options kernel = options->kernel;
     char text[256] = "";
 
-    nk_kernel_destroy(world.kernel); /* the test before failed half way */
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a test that hangs has shown what it got to */
+    world_abandon();
     memset(&world, 0, sizeof(world));
     world.options = *options;
     world.log = "";
@@ -267,11 +279,14 @@ void assert_audits(void)
 {
     const char *text = "";
 
+    sf_status st;
+
     nk_pause(world.kernel);
-    if (nk_audit(world.kernel, &text) != SF_OK) {
+    st = nk_audit(world.kernel, &text);
+    nk_resume(world.kernel);
+    if (st != SF_OK) {
         fail_msg("%s", text);
     }
-    nk_resume(world.kernel);
 }
 
 void assert_clean(uint32_t endpoints, uint64_t blocks)

@@ -240,6 +240,7 @@ struct nk_sip {
     uint32_t config_count;
     uint32_t cpu_percent;                  /* quota, of one core; 0: none */
     uint64_t share_from_ns, share_used_ns; /* see quota.c */
+    uint32_t lines_lost;                   /* of its log, since it was told last */
 
     /* Quotas (quota.c), from the manifest; 0: no limit. */
     uint64_t cpu_ns_max;
@@ -319,7 +320,7 @@ struct nk_kernel {
     struct fab_ep **refused; /* opened, but nobody had room: closed in nk_run */
     uint32_t refused_count, refused_capacity;
     struct nk_note *notes, **notes_end; /* for worker 0, oldest first */
-    uint32_t note_count, notes_lost;
+    uint32_t note_count;
 
     struct nk_events events;
     void *events_arg;

@@ -293,26 +293,31 @@ static inline bool chores_wait(const struct nk_worker *worker)
                                    __atomic_load_n(&kernel->notes, __ATOMIC_RELAXED) != NULL));
 }
 
-/* Looks at what others want; finishes dead SIPs; tells services. False: nothing to do. */
+/*
+ * Looks at what others want; finishes dead SIPs; tells services and the agent. True: it did some of
+ * it, and there may be more. It does a little of each at a time: a SIP has its turn in between,
+ * because what others cause here (log lines, above all) may come faster than it is done.
+ */
 static __attribute__((noinline)) bool chores(struct nk_worker *worker)
 {
     struct nk_kernel *kernel = worker->kernel;
+    struct nk_sip *dead = worker->dead;
+    bool any = dead != NULL;
 
-    if (worker->dead != NULL) {
-        struct nk_sip *sip = worker->dead;
-
+    if (dead != NULL) {
         worker->dead = NULL;
-        nk__sip_finish_dead(sip);
-        return true;
+        nk__sip_finish_dead(dead);
     }
     if (__atomic_load_n(&worker->attention, __ATOMIC_RELAXED) != 0) {
         __atomic_store_n(&worker->attention, 0, __ATOMIC_SEQ_CST);
         nk__inbox_drain(worker);
     }
-    if (worker->index > 0) {
-        return false;
+    if (worker->index == 0) {
+        any |= refused_close(kernel);
+        any |= nk__service_step(kernel);
+        any |= nk__notes_deliver(kernel);
     }
-    return refused_close(kernel) || nk__service_step(kernel) || nk__notes_deliver(kernel);
+    return any;
 }
 
 static bool run_one(struct nk_worker *worker)
@@ -342,12 +347,17 @@ bool nk__worker_run(struct nk_worker *worker, uint32_t budget, uint64_t now_ns)
     nk__cpu.restored = NULL;
     timers_fire(worker, now_ns);
     while (nk__cpu.budget > 0) {
-        if (__builtin_expect(chores_wait(worker), 0) && chores(worker)) {
-            nk__cpu.budget--;
-        } else if ((worker->index > 0 &&
-                    __atomic_load_n(&worker->kernel->pause, __ATOMIC_RELAXED) != 0) ||
-                   !run_one(worker)) {
+        bool any = __builtin_expect(chores_wait(worker), 0) && chores(worker);
+
+        ran |= any;
+        if (worker->index > 0 && __atomic_load_n(&worker->kernel->pause, __ATOMIC_RELAXED) != 0) {
             break;
+        }
+        if (!run_one(worker)) {
+            if (!any) {
+                break;
+            }
+            nk__cpu.budget--;
         }
         ran = true;
     }

@@ -6,6 +6,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -15,7 +16,7 @@
 #define LOCK_SPINS 200u /* then the holder has probably lost its core */
 #define RUN_BUDGET 256u /* resumptions between two looks at the clock */
 #define NOTES_TURN 64u  /* delivered at once, so that sockets get their turn */
-#define NOTES_MAX 8192u /* log lines under way to the agent; more are counted and dropped */
+#define NOTES_MAX 8192u /* under way to the agent; of lines, more are counted and dropped */
 
 /* --- lock and wake-up --------------------------------------------------------------------------
  */
@@ -207,13 +208,10 @@ static struct nk_note *note_make(const struct nk_sip *sip, const char *text, siz
     return note;
 }
 
-/* Locked. */
+/* Locked. note: or NULL, if there was no memory for it. */
 static void note_put(struct nk_kernel *kernel, struct nk_note *note)
 {
-    if (note == NULL || (note->end.name == NULL && kernel->note_count >= NOTES_MAX)) {
-        kernel->notes_lost++;
-        free(note);
-    } else {
+    if (note != NULL) {
         *kernel->notes_end = note;
         kernel->notes_end = &note->next;
         kernel->note_count++;
@@ -239,6 +237,35 @@ void nk__note_lost(struct nk_kernel *kernel, uint16_t peer_id, struct sf_cause c
     note_put(kernel, note);
 }
 
+/* Tells the agent itself, or by way of worker 0. */
+static void note_line(struct nk_sip *sip, const char *text, uint32_t bytes)
+{
+    struct nk_kernel *kernel = sip->kernel;
+    struct nk_note *note;
+
+    if (nk__mine(kernel->workers[0]) && kernel->notes == NULL) {
+        kernel->events.log(kernel->events_arg, sip->number, text, bytes);
+        return;
+    }
+    note = note_make(sip, text, bytes);
+    if (note == NULL) {
+        sip->lines_lost++;
+    } else {
+        note_post(kernel, note);
+    }
+}
+
+static void lines_lost_say(struct nk_sip *sip)
+{
+    char text[80];
+    int bytes =
+        snprintf(text, sizeof(text),
+                 "%u lines lost here: they came faster than the node takes them", sip->lines_lost);
+
+    sip->lines_lost = 0;
+    note_line(sip, text, (uint32_t)bytes);
+}
+
 void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes)
 {
     struct nk_kernel *kernel = sip->kernel;
@@ -246,11 +273,14 @@ void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes)
     if (kernel->events.log == NULL) {
         return;
     }
-    if (nk__mine(kernel->workers[0]) && kernel->notes == NULL) {
-        kernel->events.log(kernel->events_arg, sip->number, text, bytes);
+    if (__atomic_load_n(&kernel->note_count, __ATOMIC_RELAXED) >= NOTES_MAX) {
+        sip->lines_lost++; /* and no lock, no malloc: nobody else pays for it */
         return;
     }
-    note_post(kernel, note_make(sip, text, bytes));
+    if (sip->lines_lost > 0) {
+        lines_lost_say(sip);
+    }
+    note_line(sip, text, bytes);
 }
 
 void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end)
@@ -259,6 +289,9 @@ void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end)
     const char *report = end->report == NULL ? "" : end->report;
     struct nk_note *note;
 
+    if (sip->lines_lost > 0) {
+        lines_lost_say(sip);
+    }
     if (kernel->events.ended == NULL) {
         return;
     }

@@ -439,6 +439,53 @@ static void idle_workers_use_no_processor_time(void **state)
     run_until_ended(2);
 }
 
+/* --- log lines ----------------------------------------------------------------------------------
+ */
+
+static struct {
+    uint32_t whole, lost;
+    bool lost_last;
+} lines;
+
+static void on_line(uint64_t sip, const char *text, uint32_t bytes)
+{
+    unsigned lost = 0;
+    char line[128];
+
+    assert_int_equal(sip, 1);
+    (void)snprintf(line, sizeof(line), "%.*s", (int)bytes, text);
+    lines.lost_last = sscanf(line, "%u lines lost here", &lost) == 1;
+    lines.lost += lost;
+    lines.whole += !lines.lost_last;
+}
+
+/* Worker 0 stands still meanwhile: until the one that logs has no line left to say. */
+static void a_sip_that_logs_without_end_takes_no_turn_from_others(void **state)
+{
+    uint64_t end = now() + 20000000000ull;
+
+    (void)state;
+    memset(&lines, 0, sizeof(lines));
+    world.options.on_log = on_line;
+    create(1, "logger", "logger", 2);
+    create(2, "other", "exit", 1);
+    start(1);
+    while (__atomic_load_n(&world.kernel->workers[1]->sip_count, __ATOMIC_ACQUIRE) > 0) {
+        assert_true(now() < end);
+        (void)sched_yield();
+    }
+    assert_int_equal(lines.whole + lines.lost, 0);
+    start(2);
+    (void)nk_run(world.kernel, 4, now());
+    assert_null(nk__sip_find(world.kernel, 2)); /* it ran, and is gone */
+    assert_true(lines.whole > 0 && lines.whole < 1000);
+    run_until_ended(2);
+    assert_exited(1, 0);
+    assert_exited(2, 7);
+    assert_true(lines.whole >= 8192 && lines.lost_last);
+    assert_int_equal(lines.whole + lines.lost, 20000);
+}
+
 /* --- a poller -----------------------------------------------------------------------------------
  */
 
@@ -508,7 +555,7 @@ static void a_poller_polls_and_sleeps_for_all_but_the_first(void **state)
     memset(&polled, 0, sizeof(polled));
     assert_int_equal(nk_poller_set(world.kernel, &poller, &polled), SF_OK);
     for (uint32_t i = 1; i < WORKERS; i++) {
-        await_more(&polled.polls[i], 10);
+        await_more(&polled.polls[i], 1); /* how often before it sleeps is the machine's affair */
         await_more(&polled.sleeps[i], 0);
     }
     for (uint32_t round = 0; round < 50; round++) {
@@ -585,6 +632,7 @@ int main(int argc, char **argv)
         TEST(a_share_is_kept),
         TEST(audits_hold_in_the_middle_of_everything),
         TEST(idle_workers_use_no_processor_time),
+        TEST(a_sip_that_logs_without_end_takes_no_turn_from_others),
         TEST(a_poller_polls_and_sleeps_for_all_but_the_first),
         TEST(a_poller_that_was_taken_away_is_left_alone),
     };

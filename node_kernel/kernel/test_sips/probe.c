@@ -243,6 +243,15 @@ static int spin(void)
     }
 }
 
+/* As fast as it can. */
+static int logger(void)
+{
+    for (uint32_t i = 0; i < 20000; i++) {
+        CHECK(nk_log(NAME("a line")) == 0);
+    }
+    return 0;
+}
+
 static int own_zero(void)
 {
     return 0;
@@ -324,6 +333,9 @@ int sip_main(void)
     }
     if (is(mode, "spin")) {
         return spin();
+    }
+    if (is(mode, "logger")) {
+        return logger();
     }
     if (is(mode, "compute")) {
         return compute();

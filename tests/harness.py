@@ -5,13 +5,15 @@
 Which programs there are comes from meson. A suite is meson's suite; SLOW ones are left out by
 --quick. Those of SIDE_BY_SIDE, which ask no clock, run on all processors first, the others one after the
 other. A slow one that fails while a processor of this machine stood still is run once more, and that is said: clusters
-on real clocks lose nodes then. The last line of a test run is `N passed, N failed, N skipped`.
+on real clocks lose nodes then. So is a slow one that does not end in its time; what its threads did then is printed.
+The last line of a test run is `N passed, N failed, N skipped`.
 """
 import argparse
 import concurrent.futures
 import contextlib
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -63,8 +65,28 @@ def end(process, signum):
         os.killpg(process.pid, signum)
 
 
+def read_text(path):
+    with contextlib.suppress(OSError):
+        return path.read_text().rstrip("\n")
+    return "?"
+
+
+def whereabouts(session):
+    """What each thread of a session's processes does, in lines: what the system knows of it."""
+    lines = []
+    for task in pathlib.Path("/proc").glob("[0-9]*/task/[0-9]*"):
+        name, _, fields = read_text(task / "stat").rpartition(")")
+        fields = fields.split()
+        if len(fields) < 13 or int(fields[3]) != session:
+            continue
+        lines.append(f"  | {name}), state {fields[0]}, {fields[11]} + {fields[12]} jiffies, system call {read_text(task / 'syscall')}")
+        lines += [f"  |   {line}" for line in read_text(task / "stack").splitlines()[:6]]
+    return lines
+
+
 def run_program(entry, on_line):
-    """Runs one program in its own session; ends all of it at the time limit. Answers (code, late)."""
+    """Runs one program in its own session; ends all of it at the time limit. Answers its exit code, and what its
+    threads did then."""
     env = dict(os.environ, **entry["env"])
     process = subprocess.Popen(
         entry["cmd"],
@@ -81,7 +103,7 @@ def run_program(entry, on_line):
     late = []
 
     def expire():
-        late.append(True)
+        late.extend(["  its threads:", *whereabouts(process.pid)])
         # First a polite end, so that the program can undo what it made.
         end(process, signal.SIGTERM)
 
@@ -101,7 +123,7 @@ def run_program(entry, on_line):
             end(process, signal.SIGTERM)
             process.wait()
         running.discard(process)
-    return process.returncode, bool(late)
+    return process.returncode, late
 
 
 class TapReader:
@@ -150,7 +172,7 @@ class TapReader:
     def finish(self, code, late, limit):
         if late:
             self.failed += 1
-            self.notes.append(f"  FAILED: still running after {limit} s")
+            self.notes += [f"  FAILED: still running after {limit} s", *late]
         elif code != 0 and self.failed == 0:
             self.failed += 1
             self.notes.append(f"  FAILED: exit code {code} though no test case failed")
@@ -169,7 +191,7 @@ def label(entry):
 
 
 def run_test(entry, verbose):
-    """Answers what to print, and how many passed, failed and were skipped."""
+    """Answers what to print, how many passed, failed and were skipped, and whether it had to be ended."""
     reader = TapReader(entry["name"], verbose)
     print(f"{label(entry):38} ...\n", end="", flush=True)  # in one piece: others print, too
     start = time.monotonic()
@@ -184,17 +206,21 @@ def run_test(entry, verbose):
     if reader.failed and not verbose:
         lines += ["  around what failed:", *("  | " + line for line in reader.around)] if reader.around else []
         lines += ["  the last lines it printed:", *("  | " + line for line in reader.tail)]
-    return lines, (reader.passed, reader.failed, reader.skipped)
+    return lines, (reader.passed, reader.failed, reader.skipped), bool(late)
 
 
 def run_alone(entry, verbose, standstill):
     """As run_test; once more if it failed and the machine is why, as far as can be told."""
     standstill.longest = 0.0
-    lines, counts = run_test(entry, verbose)
-    if counts[1] and set(entry["suites"]) & SLOW and standstill.longest >= STANDSTILL_S:
-        print("\n".join(lines), flush=True)
-        print(f"  a processor of this machine stood still for {standstill.longest:.1f} s meanwhile: once more")
-        lines, counts = run_test(entry, verbose)
+    lines, counts, late = run_test(entry, verbose)
+    reason = ""
+    if standstill.longest >= STANDSTILL_S:
+        reason = f"a processor of this machine stood still for {standstill.longest:.1f} s meanwhile"
+    elif late:
+        reason = "it hung, which may be the machine's fault or ours"
+    if counts[1] and set(entry["suites"]) & SLOW and reason:
+        print("\n".join(lines), f"  {reason}: once more", sep="\n", flush=True)
+        lines, counts, _ = run_test(entry, verbose)
     return lines, counts
 
 
@@ -219,7 +245,7 @@ def run_tests(args):
     total = [0, 0, 0]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for lines, counts in pool.map(lambda entry: run_test(entry, args.verbose), beside):
+            for lines, counts, _ in pool.map(lambda entry: run_test(entry, args.verbose), beside):
                 print("\n".join(lines), flush=True)
                 total = [a + b for a, b in zip(total, counts)]
         except BaseException:
@@ -275,7 +301,7 @@ def run_benchmarks(args):
         code, late = run_program(entry, reader)
         if code != 0 or late or not reader.count or reader.bad:
             failed += 1
-            print(f"{entry['name']}: failed (exit code {code}, late {late})", file=sys.stderr)
+            print(f"{entry['name']}: failed (exit code {code})", *late, sep="\n", file=sys.stderr)
     if out:
         out.close()
     return 1 if failed else 0

@@ -555,7 +555,7 @@ static void a_poller_polls_and_sleeps_for_all_but_the_first(void **state)
     memset(&polled, 0, sizeof(polled));
     assert_int_equal(nk_poller_set(world.kernel, &poller, &polled), SF_OK);
     for (uint32_t i = 1; i < WORKERS; i++) {
-        await_more(&polled.polls[i], 1); /* how often before it sleeps is the machine's affair */
+        await_more(&polled.polls[i], 0); /* how often before it sleeps is the machine's affair */
         await_more(&polled.sleeps[i], 0);
     }
     for (uint32_t round = 0; round < 50; round++) {

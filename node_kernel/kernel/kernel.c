@@ -257,6 +257,7 @@ static sf_status kernel_init(struct nk_kernel *kernel, const struct nk_options *
         return st;
     }
     *out_step = "workers";
+    nk__notes_init(kernel);
     st = nk__workers_init(kernel, options);
     if (st != SF_OK) {
         return st;
@@ -351,6 +352,7 @@ void nk_kernel_destroy(struct nk_kernel *kernel)
     }
     nk_kernel_stop(kernel);
     nk__workers_fini(kernel);
+    nk__notes_fini(kernel);
     fab_node_destroy(kernel->fabric);
     nk__images_fini(kernel);
     for (uint32_t i = 0; i < kernel->contract_count; i++) {

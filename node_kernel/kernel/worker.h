@@ -109,9 +109,6 @@ struct nk_worker {
     int wake_fd; /* eventfd it sleeps on: worker 0, and all once there was a poller; or -1 */
 };
 
-/* A SIP's log line or end, on its way from another worker to worker 0, which tells the agent. */
-struct nk_note;
-
 static inline int nk__lock_try(uint32_t *lock)
 {
     return __atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE) == 0;
@@ -147,11 +144,18 @@ void nk__workers_fini(struct nk_kernel *kernel);
 void nk__post(struct nk_sip *sip);
 /* Takes what others posted; on the worker's own thread. */
 void nk__inbox_drain(struct nk_worker *worker);
-/* Worker 0 of a kernel. */
+
+/* --- note.c --- */
+/* What the agent is told; one that waits for worker 0. */
+struct nk_note;
+void nk__notes_init(struct nk_kernel *kernel);
+void nk__notes_fini(struct nk_kernel *kernel);
+/* On the SIP's worker, or while that stands still. */
 void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes);
 void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end);
 /* Locked. */
 void nk__note_lost(struct nk_kernel *kernel, uint16_t peer_id, struct sf_cause cause);
+/* Worker 0: tells the agent of the oldest few. False: there are none. */
 bool nk__notes_deliver(struct nk_kernel *kernel);
 
 /* --- balance.c --- */

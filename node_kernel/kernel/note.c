@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Notes: what the agent is told of SIPs, their log lines and how they ended, and of lost sessions.
+ *
+ * Model: worker 0 tells the agent itself, at once. What happens on other workers, or while there
+ * are notes, waits in one queue, in order, for worker 0, which takes a few between two turns of
+ * SIPs. An end always finds room; lines do not when NOTES_MAX wait, and are counted.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NOTES_TURN 64u  /* delivered at once, so that sockets get their turn */
+#define NOTES_MAX 8192u /* under way to the agent; of lines, more are counted and dropped */
+
+struct nk_note {
+    struct nk_note *next;
+    uint64_t sip;
+    struct nk_sip_end end; /* name NULL: a log line, or a session lost */
+    uint16_t peer_id;      /* of that session, or 0 */
+    struct sf_cause cause;
+    char name[IMAGE_NAME_BYTES_MAX + 1];
+    uint32_t bytes;
+    char text[]; /* the line, or the report with its final zero */
+};
+
+static struct nk_note *note_make(const struct nk_sip *sip, const char *text, size_t bytes)
+{
+    struct nk_note *note = malloc(sizeof(*note) + bytes + 1);
+
+    if (note == NULL) {
+        return NULL;
+    }
+    *note = (struct nk_note){.sip = sip->number, .bytes = (uint32_t)bytes};
+    memcpy(note->text, text, bytes);
+    note->text[bytes] = '\0';
+    return note;
+}
+
+/* Locked. note: or NULL, if there was no memory for it. */
+static void note_put(struct nk_kernel *kernel, struct nk_note *note)
+{
+    if (note != NULL) {
+        *kernel->notes_end = note;
+        kernel->notes_end = &note->next;
+        kernel->note_count++;
+        nk__attend(kernel->workers[0]);
+    }
+}
+
+static void note_post(struct nk_kernel *kernel, struct nk_note *note)
+{
+    nk__lock(kernel);
+    note_put(kernel, note);
+    nk__unlock(kernel);
+}
+
+void nk__note_lost(struct nk_kernel *kernel, uint16_t peer_id, struct sf_cause cause)
+{
+    struct nk_note *note = calloc(1, sizeof(*note) + 1);
+
+    if (note != NULL) {
+        note->peer_id = peer_id;
+        note->cause = cause;
+    }
+    note_put(kernel, note);
+}
+
+/* Tells the agent itself, or by way of worker 0. */
+static void note_line(struct nk_sip *sip, const char *text, uint32_t bytes)
+{
+    struct nk_kernel *kernel = sip->kernel;
+    struct nk_note *note;
+
+    if (nk__mine(kernel->workers[0]) && kernel->notes == NULL) {
+        kernel->events.log(kernel->events_arg, sip->number, text, bytes);
+        return;
+    }
+    note = note_make(sip, text, bytes);
+    if (note == NULL) {
+        sip->lines_lost++;
+    } else {
+        note_post(kernel, note);
+    }
+}
+
+static void lines_lost_say(struct nk_sip *sip)
+{
+    char text[80];
+    int bytes =
+        snprintf(text, sizeof(text),
+                 "%u lines lost here: they came faster than the node takes them", sip->lines_lost);
+
+    sip->lines_lost = 0;
+    note_line(sip, text, (uint32_t)bytes);
+}
+
+void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes)
+{
+    struct nk_kernel *kernel = sip->kernel;
+
+    if (kernel->events.log == NULL) {
+        return;
+    }
+    if (__atomic_load_n(&kernel->note_count, __ATOMIC_RELAXED) >= NOTES_MAX) {
+        sip->lines_lost++; /* and no lock, no malloc: nobody else pays for it */
+        return;
+    }
+    if (sip->lines_lost > 0) {
+        lines_lost_say(sip);
+    }
+    note_line(sip, text, bytes);
+}
+
+void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end)
+{
+    struct nk_kernel *kernel = sip->kernel;
+    const char *report = end->report == NULL ? "" : end->report;
+    struct nk_note *note;
+
+    if (sip->lines_lost > 0) {
+        lines_lost_say(sip);
+    }
+    if (kernel->events.ended == NULL) {
+        return;
+    }
+    if (nk__mine(kernel->workers[0]) && kernel->notes == NULL) {
+        kernel->events.ended(kernel->events_arg, end);
+        return;
+    }
+    note = note_make(sip, report, strlen(report));
+    if (note != NULL) {
+        note->end = *end;
+        memcpy(note->name, sip->name, sizeof(note->name));
+        note->end.name = note->name;
+        note->end.report = end->report == NULL ? NULL : note->text;
+    }
+    note_post(kernel, note);
+}
+
+/* Takes the oldest few; NULL: none. */
+static struct nk_note *notes_take(struct nk_kernel *kernel)
+{
+    struct nk_note *first, *last;
+    uint32_t count = 1;
+
+    nk__lock(kernel);
+    first = last = kernel->notes;
+    while (last != NULL && last->next != NULL && count < NOTES_TURN) {
+        last = last->next;
+        count++;
+    }
+    if (first != NULL) {
+        kernel->notes = last->next;
+        kernel->note_count -= count;
+        if (kernel->notes == NULL) {
+            kernel->notes_end = &kernel->notes;
+        }
+        last->next = NULL;
+    }
+    nk__unlock(kernel);
+    return first;
+}
+
+bool nk__notes_deliver(struct nk_kernel *kernel)
+{
+    struct nk_note *note;
+
+    if (__atomic_load_n(&kernel->notes, __ATOMIC_RELAXED) == NULL) {
+        return false;
+    }
+    note = notes_take(kernel);
+    while (note != NULL) {
+        struct nk_note *next = note->next;
+
+        if (note->peer_id != 0) {
+            kernel->events.session_lost(kernel->events_arg, note->peer_id, note->cause);
+        } else if (note->end.name != NULL) {
+            kernel->events.ended(kernel->events_arg, &note->end);
+        } else {
+            kernel->events.log(kernel->events_arg, note->sip, note->text, note->bytes);
+        }
+        free(note);
+        note = next;
+    }
+    return true;
+}
+
+void nk__notes_init(struct nk_kernel *kernel)
+{
+    kernel->notes_end = &kernel->notes;
+}
+
+void nk__notes_fini(struct nk_kernel *kernel)
+{
+    while (kernel->notes != NULL) {
+        struct nk_note *next = kernel->notes->next;
+
+        free(kernel->notes);
+        kernel->notes = next;
+    }
+}

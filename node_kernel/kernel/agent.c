@@ -25,89 +25,24 @@ _Static_assert(AGENT_KEY_BYTES == crypto_box_SECRETKEYBYTES, "X25519");
 
 static void agent_connect(uv_timer_t *timer);
 
-/* --- notes: what waits for the controller --------------------------------------------------------
+/* --- what is sent
+ * ---------------------------------------------------------------------------------
  */
 
-/* Drops the note *link points to. */
-static void note_drop(struct agent *agent, struct agent_note **link)
+static sf_status note_send(void *arg, const Sf__Control__Envelope *envelope)
 {
-    struct agent_note *note = *link;
+    struct agent *agent = arg;
 
-    *link = note->next;
-    if (*link == NULL) {
-        agent->notes_end = link;
-    }
-    agent->note_count--;
-    agent->note_bytes -= note->bytes;
-    free(note);
-}
-
-static void notes_drop(struct agent *agent)
-{
-    while (agent->notes != NULL) {
-        note_drop(agent, &agent->notes);
-    }
-}
-
-/* What must not get lost, and may come twice. */
-static bool is_report(const Sf__Control__Envelope *envelope)
-{
-    return envelope->body_case == SF__CONTROL__ENVELOPE__BODY_SIP_REPORT ||
-           envelope->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_ARRIVED ||
-           (envelope->body_case == SF__CONTROL__ENVELOPE__BODY_MOVE_REPORT &&
-            envelope->move_report->step >= SF__CONTROL__MOVE_STEP__MOVE_DONE);
-}
-
-/* The oldest go when there is no room. */
-static void note_keep(struct agent *agent, const Sf__Control__Envelope *envelope)
-{
-    size_t bytes = sf__control__envelope__get_packed_size(envelope);
-    struct agent_note *note;
-
-    if (bytes > AGENT_NOTES_BYTES_MAX) {
-        return;
-    }
-    while (agent->note_count >= AGENT_NOTES_MAX ||
-           agent->note_bytes + bytes > AGENT_NOTES_BYTES_MAX) {
-        note_drop(agent, &agent->notes);
-    }
-    note = malloc(sizeof(*note) + bytes);
-    if (note == NULL) {
-        return;
-    }
-    note->next = NULL;
-    note->bytes = sf__control__envelope__pack(envelope, note->packed);
-    note->report = is_report(envelope);
-    *agent->notes_end = note;
-    agent->notes_end = &note->next;
-    agent->note_count++;
-    agent->note_bytes += note->bytes;
-}
-
-static sf_status note_send(struct agent *agent, const struct agent_note *note)
-{
-    Sf__Control__Envelope *envelope =
-        sf__control__envelope__unpack(NULL, note->bytes, note->packed);
-    sf_status st;
-
-    if (envelope == NULL) {
-        return SF_NOMEM;
-    }
-    st = control_stream_send(agent->stream, envelope);
-    sf__control__envelope__free_unpacked(envelope, NULL);
-    return st;
+    return control_stream_send(agent->stream, envelope);
 }
 
 static void notes_send(struct agent *agent)
 {
-    struct agent_note **link = &agent->notes;
+    const uint64_t lost = agent_notes_send(&agent->notes, note_send, agent);
 
-    while (*link != NULL && note_send(agent, *link) == SF_OK) {
-        if ((*link)->report) {
-            link = &(*link)->next;
-        } else {
-            note_drop(agent, link);
-        }
+    if (lost > 0) {
+        agent__say(agent, "%" PRIu64 " lines and events were lost while the controller was away",
+                   lost);
     }
 }
 
@@ -115,8 +50,8 @@ void agent__send(struct agent *agent, const Sf__Control__Envelope *envelope)
 {
     bool sent = agent->welcome && control_stream_send(agent->stream, envelope) == SF_OK;
 
-    if (!sent || is_report(envelope)) {
-        note_keep(agent, envelope);
+    if (!sent || agent_notes_is_report(envelope)) {
+        agent_notes_keep(&agent->notes, envelope);
     }
 }
 
@@ -267,7 +202,7 @@ static void kernel_end(struct agent *agent)
     agent->kernel = NULL;
     memset(agent->services, 0, sizeof(agent->services));
     agent->ending = false;
-    notes_drop(agent);
+    agent_notes_clear(&agent->notes);
 }
 
 /* Whose images this node takes from now on. False: the list is malformed. */
@@ -665,7 +600,7 @@ sf_status agent_create(const struct agent_options *options, struct agent **out_a
     }
     agent__links_say(agent);
     machine_read(agent->machine);
-    agent->notes_end = &agent->notes;
+    agent_notes_init(&agent->notes);
     agent->backoff_ms = AGENT_BACKOFF_MS_MIN;
     uv_timer_init(options->loop, &agent->retry);
     uv_timer_init(options->loop, &agent->heartbeat);
@@ -700,7 +635,7 @@ void agent_destroy(struct agent *agent)
     }
     kernel_stop(agent);
     kernel_end(agent);
-    notes_drop(agent);
+    agent_notes_clear(&agent->notes);
     control_stream_finish(agent->stream);
     agent->stream = NULL;
     uv_close((uv_handle_t *)&agent->retry, agent_handle_closed);

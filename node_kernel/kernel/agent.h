@@ -5,7 +5,7 @@
  * Model: connect -> NodeHello -> NodeWelcome -> commands and heart-beats, until the connection
  * ends; then again, after a back-off of AGENT_BACKOFF_MS_MIN.._MAX. The kernel core is made at the
  * first welcome, and kept while the controller is away: SIPs run on, and their log lines meanwhile
- * and all their reports are kept, up to AGENT_NOTES_MAX, and sent after the next welcome. A welcome
+ * and all their reports are kept (agent_notes.h) and sent after the next welcome. A welcome
  * with another node id or epoch means that the controller knows nothing of us any more: all SIPs
  * end and the core is made anew.
  *
@@ -34,8 +34,6 @@
 #define AGENT_BACKOFF_MS_MAX 2000u
 #define AGENT_CONNECT_MS 5000u /* until a welcome; then the connection is given up */
 #define AGENT_FLUSH_MS 200u
-#define AGENT_NOTES_MAX 1024u
-#define AGENT_NOTES_BYTES_MAX (4u << 20)
 #define AGENT_NAME_BYTES_MAX 31u
 
 struct agent;

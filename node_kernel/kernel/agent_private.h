@@ -4,6 +4,7 @@
 #define KERNEL_AGENT_PRIVATE_H
 
 #include "agent.h"
+#include "agent_notes.h"
 #include "carrier.h"
 #include "control/stream.h"
 #include "mover.h"
@@ -14,18 +15,6 @@
 #define AGENT_KEY_BYTES 32u /* X25519 */
 #define AGENT_MACHINE_BYTES 40u
 #define AGENT_ENDPOINT_MS 20u /* how often links with endpoints are asked for them */
-
-/*
- * A message kept for the controller. Log lines are dropped once they were sent. Reports stay: what
- * was sent into a connection just before it broke may be lost, so all are sent again after every
- * welcome. Saying twice how a SIP ended does no harm.
- */
-struct agent_note {
-    struct agent_note *next;
-    size_t bytes;
-    bool report;
-    uint8_t packed[];
-};
 
 struct agent_trace {
     uint64_t number; /* 0: free */
@@ -47,9 +36,7 @@ struct agent {
     bool ending; /* SIPs that end now are not reported */
     uv_timer_t retry, heartbeat, trace_timer, endpoint_timer, move_timer;
     uint32_t backoff_ms, handles_open;
-    struct agent_note *notes, **notes_end;
-    uint32_t note_count;
-    size_t note_bytes;
+    struct agent_notes notes;
     uint64_t services[AGENT_SERVICES_MAX]; /* numbers of kernel services; 0: free */
     struct carrier_watch carriers;         /* as of the last heart-beat */
     struct agent_trace traces[NK_TRACES_MAX];

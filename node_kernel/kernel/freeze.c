@@ -228,6 +228,7 @@ sf_status nk_sip_release(struct nk_kernel *kernel, uint64_t number)
     if (sip == NULL) {
         return SF_NOTFOUND;
     }
+    nk__note_lines_lost(sip);
     nk__lock(kernel);
     sip->wait = NK_WAIT_NONE; /* there is no port to tell */
     ports_let_go(sip);

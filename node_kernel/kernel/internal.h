@@ -240,7 +240,8 @@ struct nk_sip {
     uint32_t config_count;
     uint32_t cpu_percent;                  /* quota, of one core; 0: none */
     uint64_t share_from_ns, share_used_ns; /* see quota.c */
-    uint32_t lines_lost;                   /* of its log, since it was told last */
+    uint64_t lines_from_ns;                /* log lines: see note.c */
+    uint32_t lines, lines_lost;
 
     /* Quotas (quota.c), from the manifest; 0: no limit. */
     uint64_t cpu_ns_max;

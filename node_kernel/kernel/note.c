@@ -5,14 +5,21 @@
  * Model: worker 0 tells the agent itself, at once. What happens on other workers, or while there
  * are notes, waits in one queue, in order, for worker 0, which takes a few between two turns of
  * SIPs. An end always finds room; lines do not when NOTES_MAX wait, and are counted.
+ *
+ * A SIP that logs without end fills neither the disk of its node nor the queues on the way: it has
+ * LINES_MAX lines in LINES_NS. The first too many is said at once, how many there were is said
+ * before the next line, or when the SIP ends or leaves.
  */
 #include "internal.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define NOTES_TURN 64u  /* delivered at once, so that sockets get their turn */
 #define NOTES_MAX 8192u /* under way to the agent; of lines, more are counted and dropped */
+#define LINES_MAX 10000u
+#define LINES_NS 30000000000u
 
 struct nk_note {
     struct nk_note *next;
@@ -85,15 +92,39 @@ static void note_line(struct nk_sip *sip, const char *text, uint32_t bytes)
     }
 }
 
-static void lines_lost_say(struct nk_sip *sip)
+static void __attribute__((format(printf, 2, 3)))
+note_say(struct nk_sip *sip, const char *format, ...)
 {
-    char text[80];
-    int bytes =
-        snprintf(text, sizeof(text),
-                 "%u lines lost here: they came faster than the node takes them", sip->lines_lost);
+    char text[96];
+    va_list args;
+    int bytes;
 
-    sip->lines_lost = 0;
+    va_start(args, format);
+    bytes = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
     note_line(sip, text, (uint32_t)bytes);
+}
+
+/* Is the SIP's share of lines not used up? Says so when it comes to that. */
+static bool line_fits(struct nk_sip *sip)
+{
+    const uint64_t now_ns = nk__now();
+
+    if (now_ns - sip->lines_from_ns >= LINES_NS) {
+        sip->lines_from_ns = now_ns;
+        sip->lines = 0;
+    }
+    if (sip->lines < LINES_MAX) {
+        sip->lines++;
+        return true;
+    }
+    if (sip->lines == LINES_MAX) {
+        sip->lines++;
+        note_say(sip, "over %u lines in %u s: those of the next %u s are lost", LINES_MAX,
+                 (unsigned)(LINES_NS / 1000000000u),
+                 (unsigned)((LINES_NS - (now_ns - sip->lines_from_ns)) / 1000000000u) + 1);
+    }
+    return false;
 }
 
 void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes)
@@ -103,14 +134,22 @@ void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes)
     if (kernel->events.log == NULL) {
         return;
     }
-    if (__atomic_load_n(&kernel->note_count, __ATOMIC_RELAXED) >= NOTES_MAX) {
+    if (!line_fits(sip) || __atomic_load_n(&kernel->note_count, __ATOMIC_RELAXED) >= NOTES_MAX) {
         sip->lines_lost++; /* and no lock, no malloc: nobody else pays for it */
         return;
     }
-    if (sip->lines_lost > 0) {
-        lines_lost_say(sip);
-    }
+    nk__note_lines_lost(sip);
     note_line(sip, text, bytes);
+}
+
+void nk__note_lines_lost(struct nk_sip *sip)
+{
+    const uint32_t lost = sip->lines_lost;
+
+    if (lost > 0) {
+        sip->lines_lost = 0;
+        note_say(sip, "%u lines lost here: they came faster than the node takes them", lost);
+    }
 }
 
 void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end)
@@ -119,9 +158,7 @@ void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end)
     const char *report = end->report == NULL ? "" : end->report;
     struct nk_note *note;
 
-    if (sip->lines_lost > 0) {
-        lines_lost_say(sip);
-    }
+    nk__note_lines_lost(sip);
     if (kernel->events.ended == NULL) {
         return;
     }

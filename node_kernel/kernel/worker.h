@@ -150,9 +150,11 @@ void nk__inbox_drain(struct nk_worker *worker);
 struct nk_note;
 void nk__notes_init(struct nk_kernel *kernel);
 void nk__notes_fini(struct nk_kernel *kernel);
-/* On the SIP's worker, or while that stands still. */
+/* On the SIP's worker, or while that stands still; not locked. */
 void nk__note_log(struct nk_sip *sip, const char *text, uint32_t bytes);
 void nk__note_ended(struct nk_sip *sip, const struct nk_sip_end *end);
+/* How many lines of it were lost since it was said last, if any. */
+void nk__note_lines_lost(struct nk_sip *sip);
 /* Locked. */
 void nk__note_lost(struct nk_kernel *kernel, uint16_t peer_id, struct sf_cause cause);
 /* Worker 0: tells the agent of the oldest few. False: there are none. */

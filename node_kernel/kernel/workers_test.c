@@ -443,7 +443,7 @@ static void idle_workers_use_no_processor_time(void **state)
  */
 
 static struct {
-    uint32_t whole, lost;
+    uint32_t whole, lost, warnings;
     bool lost_last;
 } lines;
 
@@ -456,7 +456,11 @@ static void on_line(uint64_t sip, const char *text, uint32_t bytes)
     (void)snprintf(line, sizeof(line), "%.*s", (int)bytes, text);
     lines.lost_last = sscanf(line, "%u lines lost here", &lost) == 1;
     lines.lost += lost;
-    lines.whole += !lines.lost_last;
+    if (strncmp(line, "over 10000 lines in 30 s", 24) == 0) {
+        lines.warnings++;
+    } else {
+        lines.whole += !lines.lost_last;
+    }
 }
 
 /* Worker 0 stands still meanwhile: until the one that logs has no line left to say. */
@@ -484,6 +488,22 @@ static void a_sip_that_logs_without_end_takes_no_turn_from_others(void **state)
     assert_exited(2, 7);
     assert_true(lines.whole >= 8192 && lines.lost_last);
     assert_int_equal(lines.whole + lines.lost, 20000);
+}
+
+/* On worker 0 no line waits: only the SIP's share counts. */
+static void a_sip_has_so_many_lines_in_so_many_seconds(void **state)
+{
+    (void)state;
+    memset(&lines, 0, sizeof(lines));
+    world.options.on_log = on_line;
+    create(1, "logger", "logger", 1);
+    start(1);
+    run_until_ended(1);
+    assert_exited(1, 0);
+    assert_int_equal(lines.whole, 10000);
+    assert_int_equal(lines.warnings, 1);
+    assert_int_equal(lines.lost, 10000);
+    assert_true(lines.lost_last);
 }
 
 /* --- a poller -----------------------------------------------------------------------------------
@@ -633,6 +653,7 @@ int main(int argc, char **argv)
         TEST(audits_hold_in_the_middle_of_everything),
         TEST(idle_workers_use_no_processor_time),
         TEST(a_sip_that_logs_without_end_takes_no_turn_from_others),
+        TEST(a_sip_has_so_many_lines_in_so_many_seconds),
         TEST(a_poller_polls_and_sleeps_for_all_but_the_first),
         TEST(a_poller_that_was_taken_away_is_left_alone),
     };

@@ -4,16 +4,16 @@
 #include <assert.h>
 #include <string.h>
 
-_Static_assert(FAB__TAG_BYTES == crypto_aead_aes256gcm_ABYTES, "AES-GCM");
+_Static_assert(FAB__TAG_BYTES == FAB__GCM_TAG_BYTES, "AES-GCM");
 _Static_assert(FAB__TAG_BYTES == crypto_aead_chacha20poly1305_ietf_ABYTES, "RFC 8439");
-_Static_assert(FAB__KEY_BYTES == crypto_aead_aes256gcm_KEYBYTES, "AES-GCM");
+_Static_assert(FAB__KEY_BYTES == FAB__GCM_KEY_BYTES, "AES-GCM");
 _Static_assert(FAB__KEY_BYTES == crypto_aead_chacha20poly1305_ietf_KEYBYTES, "RFC 8439");
 /* When no number of the phase before is in the window, that phase is two or more behind. */
 _Static_assert(FAB__REPLAY_WINDOW < 1u << FAB__PHASE_SHIFT, "window");
 
 #define NONCE_BYTES 12u
 #define SEEN_BITS (FAB__REPLAY_WORDS * 64u)
-_Static_assert(NONCE_BYTES == crypto_aead_aes256gcm_NPUBBYTES, "AES-GCM");
+_Static_assert(NONCE_BYTES == FAB__GCM_NONCE_BYTES, "AES-GCM");
 _Static_assert(NONCE_BYTES == crypto_aead_chacha20poly1305_ietf_NPUBBYTES, "RFC 8439");
 _Static_assert((SEEN_BITS & (SEEN_BITS - 1u)) == 0, "a ring by mask");
 
@@ -22,7 +22,7 @@ _Static_assert((SEEN_BITS & (SEEN_BITS - 1u)) == 0, "a ring by mask");
 uint8_t fab__ciphers_here(void)
 {
     return (uint8_t)(FAB__CIPHER_CHACHA20POLY1305 |
-                     (crypto_aead_aes256gcm_is_available() != 0 ? FAB__CIPHER_AES256GCM : 0));
+                     (fab__gcm_is_here() ? FAB__CIPHER_AES256GCM : 0));
 }
 
 enum fab__cipher fab__cipher_choose(uint8_t own_bits, uint8_t peer_bits)
@@ -66,7 +66,7 @@ static void phase_next(uint8_t cipher, uint8_t secret[FAB__KEY_BYTES],
     fab__hkdf(secret, FAB__KEY_BYTES, label, sizeof(label), next, key);
     memcpy(secret, next, FAB__KEY_BYTES);
     if (cipher == FAB__CIPHER_AES256GCM) {
-        (void)crypto_aead_aes256gcm_beforenm(&out_key->aes, key);
+        fab__gcm_key_make(&out_key->aes, key);
     } else {
         memcpy(out_key->chacha, key, FAB__KEY_BYTES);
     }
@@ -111,8 +111,7 @@ sf_status fab__seal(struct fab__sealer *sealer, uint64_t number, const uint8_t *
     sealer->number = number;
     nonce_write(nonce, sealer->cipher, number);
     if (sealer->cipher == FAB__CIPHER_AES256GCM) {
-        (void)crypto_aead_aes256gcm_encrypt_afternm(out, NULL, plain, plain_bytes, header,
-                                                    header_bytes, NULL, nonce, &sealer->key.aes);
+        fab__gcm_seal(&sealer->key.aes, nonce, header, header_bytes, plain, plain_bytes, out);
     } else {
         (void)crypto_aead_chacha20poly1305_ietf_encrypt(
             out, NULL, plain, plain_bytes, header, header_bytes, NULL, nonce, sealer->key.chacha);
@@ -193,8 +192,8 @@ static bool frame_open(const struct fab__unsealer *unsealer, uint64_t number, co
 
     nonce_write(nonce, unsealer->cipher, number);
     if (unsealer->cipher == FAB__CIPHER_AES256GCM) {
-        return crypto_aead_aes256gcm_decrypt_afternm(out, NULL, NULL, sealed, sealed_bytes, header,
-                                                     header_bytes, nonce, &key->aes) == 0;
+        return fab__gcm_open(&key->aes, nonce, header, header_bytes, sealed,
+                             sealed_bytes - FAB__TAG_BYTES, out);
     }
     return crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, sealed, sealed_bytes, header,
                                                      header_bytes, nonce, key->chacha) == 0;

@@ -37,6 +37,7 @@
 #include <stdbool.h>
 
 #include "base/status.h"
+#include "gcm.h"
 #include "hkdf.h"
 
 #define FAB__TAG_BYTES 16u
@@ -63,7 +64,7 @@ enum fab__cipher fab__cipher_choose(uint8_t own_bits, uint8_t peer_bits);
 
 /* The key of one phase, as its cipher wants it. */
 union fab__phase_key {
-    crypto_aead_aes256gcm_state aes; /* expanded once: frames are small */
+    struct fab__gcm_key aes; /* expanded once: frames are small */
     uint8_t chacha[FAB__KEY_BYTES];
 };
 

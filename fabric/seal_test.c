@@ -80,7 +80,7 @@ static void begin(uint8_t with)
 static int setup_aes(void **state)
 {
     (void)state;
-    if (crypto_aead_aes256gcm_is_available() != 0) {
+    if (fab__gcm_is_here()) {
         begin(FAB__CIPHER_AES256GCM);
     } else {
         cipher = FAB__CIPHER_NONE;
@@ -482,6 +482,39 @@ static void the_choice_is_the_same_on_both_sides(void **state)
     assert_int_equal((fab__ciphers_here() & aes) != 0, crypto_aead_aes256gcm_is_available() != 0);
 }
 
+/* Every length up to a few blocks of the widest instructions, in place and not, with any header. */
+static void aes_gcm_is_that_of_libsodium(void **state)
+{
+    static const uint32_t more[] = {1023, 1024, 1400, 4097, 8955, 9216};
+    static uint8_t plain[9216], sealed[9216 + 16], other[9216 + 16], out[9216 + 16], header[64];
+    uint8_t secret[FAB__GCM_KEY_BYTES], nonce[FAB__GCM_NONCE_BYTES];
+    struct fab__gcm_key expanded;
+
+    (void)state;
+    need_cipher();
+    randombytes_buf(plain, sizeof(plain));
+    randombytes_buf(header, sizeof(header));
+    for (uint32_t i = 0; i < 600 + sizeof(more) / sizeof(more[0]); i++) {
+        const uint32_t bytes = i < 600 ? i : more[i - 600], header_bytes = i % 65;
+
+        randombytes_buf(secret, sizeof(secret));
+        randombytes_buf(nonce, sizeof(nonce));
+        fab__gcm_key_make(&expanded, secret);
+        (void)crypto_aead_aes256gcm_encrypt(other, NULL, plain, bytes, header, header_bytes, NULL,
+                                            nonce, secret);
+        fab__gcm_seal(&expanded, nonce, header, header_bytes, plain, bytes, sealed);
+        assert_memory_equal(sealed, other, bytes + FAB__GCM_TAG_BYTES);
+        memcpy(out, plain, bytes);
+        fab__gcm_seal(&expanded, nonce, header, header_bytes, out, bytes, out);
+        assert_memory_equal(out, other, bytes + FAB__GCM_TAG_BYTES);
+        assert_true(fab__gcm_open(&expanded, nonce, header, header_bytes, out, bytes, out));
+        assert_memory_equal(out, plain, bytes);
+        sealed[randombytes_uniform(bytes + FAB__GCM_TAG_BYTES)] ^=
+            (uint8_t)(1u << randombytes_uniform(8));
+        assert_false(fab__gcm_open(&expanded, nonce, header, header_bytes, sealed, bytes, out));
+    }
+}
+
 #define WITH_BOTH(test)                                                                            \
     {#test " (AES-256-GCM)", test, setup_aes, NULL, NULL},                                         \
     {                                                                                              \
@@ -503,6 +536,7 @@ int main(void)
         WITH_BOTH(a_long_silence_is_survived),
         WITH_BOTH(forged_numbers_change_nothing),
         WITH_BOTH(old_keys_are_wiped),
+        cmocka_unit_test_setup(aes_gcm_is_that_of_libsodium, setup_aes),
         cmocka_unit_test(the_choice_is_the_same_on_both_sides),
     };
 

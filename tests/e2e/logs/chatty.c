@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* chatty.c - logs as fast as it can, `lines` lines (0: without end), and leaves with exit code 3. */
+/* chatty.c - logs as fast as it can, `lines` lines (0: without end), and leaves with exit code 3.
+ */
 #include "sip.h"
 
 int sip_main(void)

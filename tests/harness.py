@@ -5,8 +5,8 @@
 Which programs there are comes from meson. A suite is meson's suite; SLOW ones are left out by
 --quick. Those of SIDE_BY_SIDE, which ask no clock, run on all processors first, the others one after the
 other. A slow one that fails while a processor of this machine stood still is run once more, and that is said: clusters
-on real clocks lose nodes then. So is a slow one that does not end in its time; what its threads did then is printed.
-The last line of a test run is `N passed, N failed, N skipped`.
+on real clocks lose nodes then. Of one that does not end in its time, what its threads did then is printed. The last
+line of a test run is `N passed, N failed, N skipped`.
 """
 import argparse
 import concurrent.futures
@@ -191,7 +191,7 @@ def label(entry):
 
 
 def run_test(entry, verbose):
-    """Answers what to print, how many passed, failed and were skipped, and whether it had to be ended."""
+    """Answers what to print, and how many passed, failed and were skipped."""
     reader = TapReader(entry["name"], verbose)
     print(f"{label(entry):38} ...\n", end="", flush=True)  # in one piece: others print, too
     start = time.monotonic()
@@ -206,21 +206,17 @@ def run_test(entry, verbose):
     if reader.failed and not verbose:
         lines += ["  around what failed:", *("  | " + line for line in reader.around)] if reader.around else []
         lines += ["  the last lines it printed:", *("  | " + line for line in reader.tail)]
-    return lines, (reader.passed, reader.failed, reader.skipped), bool(late)
+    return lines, (reader.passed, reader.failed, reader.skipped)
 
 
 def run_alone(entry, verbose, standstill):
     """As run_test; once more if it failed and the machine is why, as far as can be told."""
     standstill.longest = 0.0
-    lines, counts, late = run_test(entry, verbose)
-    reason = ""
-    if standstill.longest >= STANDSTILL_S:
-        reason = f"a processor of this machine stood still for {standstill.longest:.1f} s meanwhile"
-    elif late:
-        reason = "it hung, which may be the machine's fault or ours"
-    if counts[1] and set(entry["suites"]) & SLOW and reason:
-        print("\n".join(lines), f"  {reason}: once more", sep="\n", flush=True)
-        lines, counts, _ = run_test(entry, verbose)
+    lines, counts = run_test(entry, verbose)
+    if counts[1] and set(entry["suites"]) & SLOW and standstill.longest >= STANDSTILL_S:
+        print("\n".join(lines), flush=True)
+        print(f"  a processor of this machine stood still for {standstill.longest:.1f} s meanwhile: once more")
+        lines, counts = run_test(entry, verbose)
     return lines, counts
 
 
@@ -245,7 +241,7 @@ def run_tests(args):
     total = [0, 0, 0]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for lines, counts, _ in pool.map(lambda entry: run_test(entry, args.verbose), beside):
+            for lines, counts in pool.map(lambda entry: run_test(entry, args.verbose), beside):
                 print("\n".join(lines), flush=True)
                 total = [a + b for a, b in zip(total, counts)]
         except BaseException:

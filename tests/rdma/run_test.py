@@ -8,9 +8,9 @@ The machines' device is rxe0, or siw0 with --kind siw; --cm: queue pairs are joi
 With "two" the program is a conformance suite with a side on each of two machines, joined by their
 nics. Files are put into the machine, and the program gets /sips, the folder of images. Passes on the
 TAP of the program in machine 1. Skips, with the reason, where the kernel's packages cannot be
-had. SECONDS_MAX is the end, whatever the machines do. Where a machine's system finds itself stuck
-after all cases have passed, or no machine says a word for SILENT_SECONDS_MAX, that is said, and all is
-done once more: both have been seen with rxe of Linux 6.1; why is not known.
+had. SECONDS_MAX is the end, whatever the machines do. Where a machine's system finds itself stuck,
+and all cases have passed or none has ended for SILENT_SECONDS_MAX, that is said, and all is done once
+more: seen with rxe of Linux 6.1; why is not known.
 """
 
 import argparse
@@ -30,11 +30,11 @@ def say(console, name):
 
 
 def stuck(told, last, consoles):
-    """All cases have passed (cmocka's last word), and then a machine's system got into a loop for good, as it says; or
-    all have been silent since the time `last`."""
-    looped = (bool(told) and told[-1].startswith("# ok - ")
-              and any(b"BUG: soft lockup" in console.everything for console in consoles))
-    return looped or time.monotonic() - last > SILENT_SECONDS_MAX
+    """A machine's system got into a loop for good, as it says, and all cases have passed (cmocka's last word) or all
+    machines have been silent since the time `last`."""
+    passed = bool(told) and told[-1].startswith("# ok - ")
+    silent = time.monotonic() - last > SILENT_SECONDS_MAX
+    return (passed or silent) and any(b"BUG: soft lockup" in console.everything for console in consoles)
 
 
 def run(qemu, two, words):

@@ -4,17 +4,14 @@
 suffer, and the log says what is missing. Speaks TAP. As root, fabricctl, and all that it starts, runs
 as nobody.
 """
-import json
 import re
 import shutil
 import sys
-import time
 
 sys.dont_write_bytecode = True
 import staging
 from staging import BUILD, expect
 
-PATIENCE_SECONDS = 20
 LOG_BYTES_MAX = 16 << 20  # 2 x 10,000 lines of some 100 bytes, and those of one more half minute
 
 ENDLESS = """graph: endless
@@ -55,30 +52,21 @@ class LogsPlace(staging.Place):
         self.create(*staging.TRUST)
 
     def log(self, name):
-        return self.ctl("logs", name)[0].splitlines()
+        return self.out("logs", name).splitlines()
 
-    def wait(self, what, condition):
-        """Until it holds; it answers whether, and what there is instead."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        holds, seen = condition()
-        while not holds:
-            expect(time.monotonic() < end, f"{what}: {seen}")
-            time.sleep(0.05)
-            holds, seen = condition()
+    def wait_end(self, name, code):
+        self.wait(lambda: self.sip(name)["state"] == "exited", f"{name} ends")
+        expect(self.sip(name)["exit_code"] == code, str(self.sip(name)))
 
-    def ended(self, name, code):
-        sips = json.loads(self.ctl("get", "sips", "-o", "json")[0])["sips"]
-        sip = [sip for sip in sips if sip["name"] == name][0]
-        return sip["state"] == "exited" and sip["exit_code"] == code, str(sip)
+    def wait_line(self, name, pattern):
+        self.wait(lambda: any(re.search(pattern, line) for line in self.log(name)), f"{name} says: {pattern}")
 
 
 def those_that_log_without_end_leave_the_others_alone(place):
     place.ctl("apply", "-f", "endless.yaml")
-    place.wait("hello-client ends", lambda: place.ended("hello-client", 0))
+    place.wait_end("hello-client", 0)
     for name in ("noisy1", "noisy2"):
-        place.wait("it is said that lines are lost",
-                   lambda name=name: (any(re.search(r"over 10000 lines in 30 s: those of the next \d+ s are lost$", line)
-                                          for line in place.log(name)), str(place.log(name)[-3:])))
+        place.wait_line(name, r"over 10000 lines in 30 s: those of the next \d+ s are lost$")
     node_log = place.root / "sipfabric/logs/node1.log"
     expect(node_log.stat().st_size < LOG_BYTES_MAX, f"{node_log}: {node_log.stat().st_size} bytes")
     place.ctl("delete", "endless")
@@ -86,7 +74,7 @@ def those_that_log_without_end_leave_the_others_alone(place):
 
 def what_is_missing_is_counted(place):
     place.ctl("apply", "-f", "much.yaml")
-    place.wait("chatty ends", lambda: place.ended("chatty", 3))
+    place.wait_end("chatty", 3)
     lost = [int(found.group(1)) for found in (re.search(r"(\d+) lines lost here", line) for line in place.log("chatty"))
             if found]
     expect(sum(lost) >= 2000 and len(place.log("chatty")) == 1000, f"{lost}, {place.log('chatty')[-3:]}")

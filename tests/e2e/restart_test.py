@@ -6,13 +6,11 @@ One cluster for all cases, in this order; the last one kills a node. Times are b
 passes or fails for being quick or slow within them. Speaks TAP. As root, fabricctl, and all that it
 starts, runs as nobody.
 """
-import json
 import os
 import shutil
 import signal
 import socket
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -21,7 +19,6 @@ import staging
 from staging import BUILD, expect
 
 CLUSTER = "restart"
-PATIENCE_SECONDS = 20
 
 WEB = """graph: web
 sips:
@@ -84,28 +81,11 @@ class RestartPlace(staging.Place):
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
 
-    def out(self, *command):
-        return self.ctl(*command)[0]
-
     def apply(self, text):
         return self.out("apply", "-f", self.write("g.yaml", text), "--images", "build/sips")
 
-    def get(self, what):
-        return json.loads(self.out("get", what, "-o", "json"))[what]
-
-    def sip(self, name):
-        return {sip["name"]: sip for sip in self.get("sips")}[name]
-
     def edge(self, importer):
         return {edge["importer"]: edge for edge in self.get("channels")}[importer]
-
-    def wait(self, condition, what):
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            if time.monotonic() > end:
-                raise AssertionError(f"not within {PATIENCE_SECONDS} s: {what}\n"
-                                     + self.out("get", "sips") + self.out("get", "channels"))
-            time.sleep(0.05)
 
     def fetch(self, path):
         """The page, or None if it did not come."""

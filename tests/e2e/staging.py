@@ -5,6 +5,7 @@
 A test of cases, one after the other with one cluster, has a Place (or one derived from it) and hands
 it to run_cases, which speaks TAP and leaves nothing behind.
 """
+import json
 import os
 import pathlib
 import shutil
@@ -18,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("SIPFABRIC_BUILD", SOURCE / "build"))
 NOBODY = 65534
+PATIENCE_SECONDS = 20
 FABRICCTL = "build/orchestrator/fabricctl"  # below the staged root
 TRUST = ("--trust", "build/sips/dev.pub")  # below the staged root: the images of this build
 
@@ -74,6 +76,23 @@ class Place:
         got, out, err = self.run(FABRICCTL, *arguments)
         expect(got == code, f"{' '.join(arguments)}: exit {got}, wanted {code}: {out}{err}")
         return out, err
+
+    def out(self, *command):
+        return self.ctl(*command)[0]
+
+    def get(self, what):
+        return json.loads(self.out("get", what, "-o", "json"))[what]
+
+    def sip(self, name):
+        return {sip["name"]: sip for sip in self.get("sips")}[name]
+
+    def wait(self, condition, what):
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {PATIENCE_SECONDS} s: {what}\n"
+                                     + self.out("get", "sips") + self.out("get", "channels"))
+            time.sleep(0.05)
 
     def create(self, *options):
         """A cluster of two nodes; returns what fabricctl says of it."""

@@ -10,30 +10,29 @@ _Static_assert(sizeof(struct gcm_key_data) <= sizeof(struct fab__gcm_key), "room
 /* Which functions this processor is for; made once, never changed. */
 static IMB_MGR *functions;
 
-static IMB_MGR *functions_make(void)
+static bool functions_make(void)
 {
     IMB_MGR *expected = NULL, *made = alloc_mb_mgr(0);
 
     if (made == NULL) {
-        return NULL;
+        return false;
     }
     init_mb_mgr_auto(made, NULL);
     if (imb_get_errno(made) != 0) {
         free_mb_mgr(made);
-        return NULL;
+        return false;
     }
     if (!__atomic_compare_exchange_n(&functions, &expected, made, false, __ATOMIC_ACQ_REL,
                                      __ATOMIC_ACQUIRE)) {
         free_mb_mgr(made); /* another thread was quicker */
-        return expected;
     }
-    return made;
+    return true;
 }
 
 bool fab__gcm_is_here(void)
 {
     return crypto_aead_aes256gcm_is_available() != 0 &&
-           (__atomic_load_n(&functions, __ATOMIC_ACQUIRE) != NULL || functions_make() != NULL);
+           (__atomic_load_n(&functions, __ATOMIC_ACQUIRE) != NULL || functions_make());
 }
 
 void fab__gcm_key_make(struct fab__gcm_key *out, const uint8_t key[FAB__GCM_KEY_BYTES])

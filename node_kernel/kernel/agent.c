@@ -25,8 +25,7 @@ _Static_assert(AGENT_KEY_BYTES == crypto_box_SECRETKEYBYTES, "X25519");
 
 static void agent_connect(uv_timer_t *timer);
 
-/* --- what is sent
- * ---------------------------------------------------------------------------------
+/* --- what is sent -------------------------------------------------------------------------------
  */
 
 static sf_status note_send(void *arg, const Sf__Control__Envelope *envelope)

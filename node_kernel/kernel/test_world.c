@@ -278,7 +278,6 @@ uint32_t endpoint_count(void)
 void assert_audits(void)
 {
     const char *text = "";
-
     sf_status st;
 
     nk_pause(world.kernel);

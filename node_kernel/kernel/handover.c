@@ -90,22 +90,17 @@ static int rest_empty(uint8_t *data, size_t bytes, size_t used)
     return used <= bytes || madvise(data + bytes, used - bytes, MADV_DONTNEED) == 0;
 }
 
-static struct nk_span *run_at(struct nk_sip *sip, uint32_t address)
-{
-    return &sip->window.spans[(address - sip->window.offset) >> NK_SPAN_SHIFT];
-}
-
 /* Bytes that move if a block comes into that place of a window, or goes from there. */
 static size_t place_bytes(struct nk_sip *sip, const struct xh_block *block, uint32_t address)
 {
-    const struct nk_span *span = run_at(sip, address);
+    const struct nk_span *span = nk__window_span(sip, address);
 
     return span->tables ? (size_t)span->run << NK_SPAN_SHIFT : whole_pages(block->bytes);
 }
 
 static void moved_away(struct nk_sip *sip, const struct xh_block *block, uint32_t address)
 {
-    run_at(sip, address)->moved =
+    nk__window_span(sip, address)->moved =
         place_bytes(sip, block, address) >= block->capacity ? NK_MOVED_ALL : NK_MOVED;
 }
 
@@ -128,7 +123,7 @@ static int move_home(struct nk_sip *sip, struct xh_block *block, uint32_t addres
     }
     /* In pages that stayed behind there may be anything. */
     xh_replaced(heap, block, bytes >= xh_room(heap, block) ? sip->window.number : 0);
-    if (run_at(sip, address)->tables) {
+    if (nk__window_span(sip, address)->tables) {
         xh_wiped(heap, block, block->capacity);
     }
     moved_away(sip, block, address);
@@ -149,7 +144,7 @@ void nk__handover_leave(struct nk_sip *sip, struct xh_block *block, uint32_t add
 static void come_back(struct nk_sip *sip, struct xh_block *block, uint32_t address, uint8_t *from,
                       int flags)
 {
-    run_at(sip, address)->moved = 0;
+    nk__window_span(sip, address)->moved = 0;
     if (!pages_move(from, sip->memory + address, place_bytes(sip, block, address), flags) &&
         nk__window_fill(sip, address, block->bytes)) {
         memcpy(sip->memory + address, from, block->bytes);
@@ -158,7 +153,7 @@ static void come_back(struct nk_sip *sip, struct xh_block *block, uint32_t addre
 
 void nk__handover_back(struct nk_sip *sip, struct xh_block *block, uint32_t address)
 {
-    const struct nk_span *span = run_at(sip, address);
+    const struct nk_span *span = nk__window_span(sip, address);
 
     if (span->kind == NK_SPAN_RUN && span->moved != 0) { /* else it was copied */
         come_back(sip, block, address, block->data, MREMAP_DONTUNMAP);
@@ -186,7 +181,8 @@ static uint32_t move_in(struct nk_sip *sip, struct xh_block *block, size_t bytes
     if (address == 0) {
         return 0;
     }
-    if ((run_at(sip, address)->tables && !rest_empty(block->data, bytes, xh_used(heap, block))) ||
+    if ((nk__window_span(sip, address)->tables &&
+         !rest_empty(block->data, bytes, xh_used(heap, block))) ||
         !pages_move(block->data, sip->memory + address, place_bytes(sip, block, address),
                     MREMAP_DONTUNMAP)) {
         nk__window_remove(sip, address);
@@ -255,8 +251,8 @@ uint32_t nk__handover_pass(struct nk_sip *sip, struct xh_block *block, uint32_t 
     if (!can_move(sip, block)) {
         return 0;
     }
-    at = run_at(sip, address)->tables ? nk__window_place_tables(to, block)
-                                      : nk__window_place(to, block, block->bytes);
+    at = nk__window_span(sip, address)->tables ? nk__window_place_tables(to, block)
+                                               : nk__window_place(to, block, block->bytes);
     if (at == 0) {
         return 0;
     }

@@ -475,6 +475,11 @@ static inline struct nk_port *nk__port(const struct nk_sip *sip, uint32_t handle
 
 /* --- window.c --- */
 void nk__window_init(struct nk_sip *sip);
+/* The span that an address of a block of this window lies in. */
+static inline struct nk_span *nk__window_span(const struct nk_sip *sip, uint32_t address)
+{
+    return &sip->window.spans[(address - sip->window.offset) >> NK_SPAN_SHIFT];
+}
 /* Room for `bytes` in the window, for this block. Answers the window address, or 0. */
 uint32_t nk__window_add(struct nk_sip *sip, struct xh_block *block, uint32_t bytes);
 /* As nk__window_at, if span `index` holds no cells. */

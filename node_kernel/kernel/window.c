@@ -29,11 +29,6 @@ static uint8_t *span_data(const struct nk_sip *sip, uint32_t index)
     return sip->memory + sip->window.offset + ((size_t)index << NK_SPAN_SHIFT);
 }
 
-static struct nk_span *span_at(struct nk_sip *sip, uint32_t address)
-{
-    return &sip->window.spans[(address - sip->window.offset) >> NK_SPAN_SHIFT];
-}
-
 static uint32_t run_bytes(uint32_t bytes)
 {
     return (bytes + NK_PAGE_BYTES - 1) & ~(NK_PAGE_BYTES - 1);
@@ -456,7 +451,7 @@ static __attribute__((noinline)) uint32_t run_add(struct nk_sip *sip, struct xh_
         }
     }
     if (address != 0 && bytes <= SPAN_BYTES && !sip->window.strict) {
-        span_at(sip, address)->pages = (uint8_t)(run_bytes(bytes) / NK_PAGE_BYTES);
+        nk__window_span(sip, address)->pages = (uint8_t)(run_bytes(bytes) / NK_PAGE_BYTES);
     }
     return address;
 }
@@ -546,7 +541,7 @@ void nk__window_remove(struct nk_sip *sip, uint32_t address)
 
 void nk__window_undo(struct nk_sip *sip, uint32_t address)
 {
-    struct nk_span *span = span_at(sip, address);
+    struct nk_span *span = nk__window_span(sip, address);
 
     if (span->kind == NK_SPAN_CELLS) {
         memset(sip->memory + address, 0, (size_t)1 << span->shift);

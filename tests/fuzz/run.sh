@@ -89,7 +89,11 @@ run_one() {
         [ "$1" = ring ] && folder=net_drivers
         if [ ! -f "$build/fuzz/clang/build.ninja" ]; then
             CC=clang meson setup "$build/fuzz/clang" -Db_sanitize=address,undefined \
-                -Db_lundef=false -Dwerror=false >"$found/$1-setup.log" 2>&1 || exit 2
+                -Db_lundef=false -Dwerror=false >"$found/$1-setup.log" 2>&1 || {
+                echo "$1: no build with clang's sanitizers; $found/$1-setup.log ends:" >&2
+                tail -3 "$found/$1-setup.log" >&2
+                exit 2
+            }
         fi
         ninja -C "$build/fuzz/clang" --quiet "$folder/$1_fuzz" || exit 2
         mkdir -p "$found/$1-seeds"

@@ -25,7 +25,7 @@ KERNEL_OPTIONS = (
 # TCG claims fast strings of bytes and takes 2 to 3 ms to copy 64 KiB by them; see cluster_boot.c.
 EMULATED_CPU = "max,-erms"
 # Room for a second processor: without, TCG leaves out memory barriers, and queues stall; see there.
-EMULATED_CPUS_MAX_MIN = 2
+EMULATED_CPUS = "1,maxcpus=2"
 
 
 class Unavailable(Exception):
@@ -71,14 +71,13 @@ class Machines:
         if made.returncode != 0:
             raise RuntimeError(made.stderr.strip())
 
-    def start(self, number, words, nic, processors=1):
+    def start(self, number, words, nic):
         """Starts machine number (1, 2): it has 10.78.0.NUMBER and runs the program with words."""
         run = ",".join(words)
         options = f"{KERNEL_OPTIONS} rdma.address=10.78.0.{number} rdma.kind={self.kind}{self.cm} rdma.run={run}"
         command = (
             ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", EMULATED_CPU]
-            + ["-m", "768", "-smp", f"{processors},maxcpus={max(processors, EMULATED_CPUS_MAX_MIN)}"]
-            + ["-nodefaults", "-nographic", "-no-reboot"]
+            + ["-m", "768", "-smp", EMULATED_CPUS, "-nodefaults", "-nographic", "-no-reboot"]
             + ["-serial", "stdio", "-kernel", self.path / "vmlinuz"]
             + ["-initrd", self.path / "initramfs.cpio", "-append", options]
             + ["-netdev", nic]
